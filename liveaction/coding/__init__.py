@@ -1,0 +1,1 @@
+"""Integers and bytes: quantisers, entropy coding, the container."""

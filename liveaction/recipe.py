@@ -1,0 +1,114 @@
+"""YAML to Recipe and back: shipped recipes by name, ``a.b=v`` overrides."""
+
+import difflib
+import importlib.resources
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from liveaction.errors import SpecError, UnknownNameError
+from liveaction.spec import Recipe
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes, sorted."""
+    folder = importlib.resources.files("liveaction.configs")
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        source: name of a shipped recipe, or path of a YAML file (anything with a suffix or a slash).
+        overrides: ``"codec.levels=3"`` texts; the value is read as YAML.
+
+    Raises:
+        UnknownNameError: no shipped recipe has that name.
+        SpecError: the file cannot be read, or breaks a rule; names file, table and key.
+    """
+    where, text = _text(str(source))
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SpecError(f"{where}: expected YAML, got {_one_line(error)}") from error
+    if not isinstance(data, dict):
+        raise SpecError(f"{where}: expected tables modality, codec and training, got {type(data).__name__}")
+    for override in overrides:
+        _override(data, override)
+    return parse_recipe(data, where)
+
+
+def parse_recipe(data: dict[str, Any], where: str) -> Recipe:
+    """Validate plain data as a recipe; ``where`` stands first in the error."""
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        raise SpecError(f"{where}{_explain(error)}") from error
+
+
+def dump_recipe(recipe: Recipe) -> dict[str, Any]:
+    """Plain JSON data that :func:`parse_recipe` reads back to an equal recipe."""
+    return recipe.model_dump(mode="json")
+
+
+def _text(source: str) -> tuple[str, str]:
+    path = Path(source)
+    if path.suffix in {".yaml", ".yml"} or "/" in source or path.is_file():
+        try:
+            return source, path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SpecError(f"{source}: expected a readable recipe file, got {_one_line(error)}") from error
+    if source not in recipe_names():
+        close = difflib.get_close_matches(source, recipe_names()) or recipe_names()
+        raise UnknownNameError(
+            f"recipe: expected a shipped recipe or a .yaml file, got {source!r}; did you mean {', '.join(close)}?"
+        )
+    return f"{source}.yaml", importlib.resources.files("liveaction.configs").joinpath(f"{source}.yaml").read_text()
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise SpecError(f"--set: expected table.key=value, got {text!r}")
+    table = data
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise SpecError(f"--set {text}: expected {part!r} to be a table")
+    try:
+        table[parts[-1]] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise SpecError(f"--set {text}: expected a YAML value, got {_one_line(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    """The first broken rule as ``[table] key: what was expected, what came``."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"] if not str(part).startswith(("tuple[", "constrained-"))]
+    table = f" [{'.'.join(path[:-1])}]" if len(path) > 1 else ""
+    key = f" {path[-1]}" if path else ""
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        known = _keys(path[:-1])
+        close = difflib.get_close_matches(path[-1], known) or known
+        return f"{table}{key}: expected a known key, got {path[-1]!r}; did you mean {', '.join(close)}?{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    got = "" if first["type"] in {"missing", "value_error"} else f", got {first['input']!r}"
+    return f"{table}{key}: {message}{got}{more}"
+
+
+def _keys(path: list[str]) -> list[str]:
+    model: Any = Recipe
+    for part in path:
+        model = model.model_fields[part].annotation
+    return sorted(model.model_fields)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,165 @@
+"""What a recipe may say: frozen pydantic models that refuse unknown keys.
+
+Shape letters: C signal channels, D transformed axes, J levels per axis, P = prod 2**J bands,
+E = C*P hidden width, L latent channels.
+"""
+
+from math import prod
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Levels = Annotated[int, Field(ge=0, le=12)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class ModalitySpec(_Table):
+    """Kind of signal: which reader, which axes are transformed, unit and value range."""
+
+    name: str
+    axes: tuple[str, ...] = Field(min_length=1)
+    channels: int = Field(default=1, ge=1)
+    unit: str = ""
+    range: tuple[float, float]
+
+    @field_validator("range")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not value[0] < value[1]:
+            raise ValueError(f"expected [low, high] with low < high, got {list(value)}")
+        return value
+
+
+class EncoderSpec(_Table):
+    """Sensor side: ``depth`` residual blocks, then a projection E -> L.
+
+    ``pointwise`` looks at one token only; ``paper`` normalises and pools over the whole input; ``linear`` has no
+    blocks. ``projection`` is ``dense`` (with a bias; takes the warm start) or ``monarch`` (no bias, as published).
+    """
+
+    kind: Literal["pointwise", "paper", "linear"] = "pointwise"
+    depth: int = Field(default=4, ge=0, le=64)
+    projection: Literal["dense", "monarch"] = "dense"
+
+
+class DecoderSpec(_Table):
+    """Server side: ``vit`` (linear attention and MBConv), ``light`` (Monarch blocks), or ``linear`` (no network).
+
+    ``head_dim`` is the width of an attention head; null means one head as wide as the hidden vector.
+    ``linear_path`` adds a dense map L -> E around the network. ``final_activation`` puts a GELU after the last norm
+    of the MBConv, as published.
+    """
+
+    kind: Literal["vit", "light", "linear"] = "vit"
+    depth: int = Field(default=8, ge=0, le=64)
+    head_dim: int | None = Field(default=32, ge=1)
+    expansion: int = Field(default=6, ge=1, le=16)
+    linear_path: bool = True
+    final_activation: bool = False
+    norm_eps: Positive = 1e-5
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.kind == "linear" and not self.linear_path:
+            raise ValueError("a linear decoder is its linear path; set linear_path to true")
+        return self
+
+
+class QuantizerSpec(_Table):
+    """``uniform``: one step for every latent. ``laplace``: companded to [-127, 127] with a learnt scale per channel."""
+
+    kind: Literal["uniform", "laplace"] = "uniform"
+    step: Positive = 0.4
+
+
+class CodecSpec(_Table):
+    """The codec between tensors; knows nothing of files or units."""
+
+    latent_channels: int = Field(ge=1)
+    wavelet: str = "bior4.4"
+    levels: Levels | tuple[Levels, ...] = 3
+    boundary: Literal["symmetric", "periodic"] = "symmetric"
+    compand: bool = False
+    encoder: EncoderSpec = EncoderSpec()
+    decoder: DecoderSpec = DecoderSpec()
+    quantizer: QuantizerSpec = QuantizerSpec()
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+
+    def levels_per_axis(self, axes: int) -> tuple[int, ...]:
+        """J for each of ``axes`` axes."""
+        if isinstance(self.levels, int):
+            return (self.levels,) * axes
+        if len(self.levels) != axes:
+            raise ValueError(f"levels: expected one number or one per axis ({axes}), got {list(self.levels)}")
+        return self.levels
+
+    def bands(self, axes: int) -> int:
+        """P, the number of wavelet packets per channel."""
+        return prod(2**level for level in self.levels_per_axis(axes))
+
+
+class TrainSpec(_Table):
+    """How the codec is trained. ``crop`` lists the extents that crops grow through, each a multiple of 2**J."""
+
+    steps: int = Field(default=2000, ge=0)
+    batch: int = Field(default=2, ge=1)
+    crop: tuple[int, ...] = Field(default=(48,), min_length=1)
+    start: Literal["warm", "random"] = "warm"
+    warm_crops: int = Field(default=256, ge=1)
+    rate: Literal["gaussian", "channel", "global"] = "gaussian"
+    rate_weight: float = Field(default=0.03, ge=0, allow_inf_nan=False)
+    freeze_at: float = Field(default=0.7, ge=0, le=1)
+    optimizer: str = "cmars"
+    learning_rate: Positive = 0.002
+    schedule_power: int = Field(default=6, ge=1)
+    validate_every: int = Field(default=250, ge=1)
+    checkpoint_every: int = Field(default=500, ge=1)
+    seed: int = 0
+
+
+class Recipe(_Table):
+    """One YAML file: modality, codec, training."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    description: str = ""
+    modality: ModalitySpec
+    codec: CodecSpec
+    training: TrainSpec = TrainSpec()
+
+    @property
+    def axes(self) -> int:
+        """D, the number of transformed axes."""
+        return len(self.modality.axes)
+
+    @property
+    def hidden(self) -> int:
+        """E = C*P, the width of a token."""
+        return self.modality.channels * self.codec.bands(self.axes)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        levels = self.codec.levels_per_axis(self.axes)
+        if self.codec.latent_channels > self.hidden:
+            raise ValueError(
+                f"codec.latent_channels: expected at most the hidden width {self.hidden}, got "
+                f"{self.codec.latent_channels}"
+            )
+        for extent in self.training.crop:
+            if any(extent % 2**level or extent < 2**level for level in levels):
+                raise ValueError(f"training.crop: expected multiples of 2**levels {list(levels)}, got {extent}")
+        warm = self.training.start == "warm"
+        if warm and (self.codec.encoder.projection != "dense" or not self.codec.decoder.linear_path):
+            raise ValueError(
+                "training.start: warm needs codec.encoder.projection dense and codec.decoder.linear_path true; "
+                "change those, or set start to random"
+            )
+        if warm and (self.codec.compand or self.codec.quantizer.kind != "uniform"):
+            raise ValueError(
+                "training.start: warm needs codec.compand false and codec.quantizer.kind uniform; "
+                "change those, or set start to random"
+            )
+        return self

@@ -1,0 +1,1 @@
+"""From a folder of signals to a model directory."""

@@ -1,0 +1,1 @@
+"""Fixed, invertible maps without parameters."""
