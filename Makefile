@@ -1,0 +1,45 @@
+# Everything runs in .venv, which `make venv` builds from pyproject.toml.
+
+.DEFAULT_GOAL := help
+.PHONY: help venv test lint types demo clean
+
+# The first of these that is Python 3.11 or newer; `make venv PYTHON=/path/to/python` names another.
+PYTHON ?= $(shell for candidate in python3.11 python3; do \
+	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
+BIN := .venv/bin
+STAMP := .venv/.stamp
+
+# Passed on to pytest and to the demo: `make test ARGS="-k recipes"`.
+ARGS ?=
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## make .venv, or bring it up to date with pyproject.toml
+
+test: $(STAMP) ## run the tests (ARGS="..." goes to pytest)
+	PYTHONSAFEPATH=1 $(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## mypy --strict, on an ordinary install
+	.ci/types
+
+demo: $(STAMP) ## the CT walk-through (ARGS="..." goes to the script)
+	$(BIN)/python examples/ct_demo.py $(ARGS)
+
+clean: ## remove builds and caches; .venv and runs/ stay
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find benchmarks configs examples kernels liveaction modalities tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || { \
+		found="$(PYTHON)"; \
+		test -n "$$found" || { echo "make: expected python3.11 or newer on PATH, got none; run make venv PYTHON=/path/to/python" >&2; exit 1; }; \
+		"$$found" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "make: expected PYTHON to be Python 3.11 or newer, got '$$found'; run make venv PYTHON=/path/to/python" >&2; exit 1; }; \
+		"$$found" -m venv .venv; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch $@
