@@ -1,0 +1,144 @@
+"""WaveletPacket: the full packet tree on any number of axes.
+
+B batch, C channels, D axes, S extents, F = 2**J per axis, P = prod F bands, G = S/F.
+"""
+
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+import torch
+from torch import nn
+
+from liveaction.errors import ShapeError, SpecError
+from liveaction.kernels.wavelet_packet import StageTables, wavelet_packet_analysis, wavelet_packet_synthesis
+from liveaction.transforms import wavelet as banks
+
+
+class WaveletPacket(nn.Module):
+    """Invertible N-D wavelet packet transform: ``[B, C, *S] -> [B, C*P, *G]``.
+
+    Every axis takes J levels at once, as composite filters at stride 2**J. Channel order is level-major: the signal
+    channel first, then for each level one bit per axis, the last axis most significant.
+
+    Args:
+        wavelet: a discrete wavelet of PyWavelets, orthogonal or biorthogonal.
+        levels: J per axis; 0 leaves an axis alone. Its length is D.
+        boundary: ``symmetric`` (for symmetric filters) or ``periodic``; both invert every extent that is a multiple
+            of 2**J.
+
+    Raises:
+        SpecError: unknown wavelet or boundary, or a wavelet without a symmetric rule.
+    """
+
+    order: torch.Tensor
+    inverse_order: torch.Tensor
+
+    def __init__(self, wavelet: str, levels: tuple[int, ...], boundary: str = "symmetric") -> None:
+        super().__init__()
+        if boundary not in banks.BOUNDARIES:
+            raise SpecError(f"[codec] boundary: expected one of {', '.join(banks.BOUNDARIES)}, got {boundary!r}")
+        if boundary == "symmetric":
+            banks.reflection(wavelet)
+        self.wavelet, self.levels, self.boundary = wavelet, tuple(levels), boundary
+        self.factors = tuple(2**level for level in levels)
+        self.bands = prod(self.factors)
+        # (axis, levels) in the order of application
+        self.stages = [(a, stage) for a, level in enumerate(levels) for stage in banks.split_levels(wavelet, level)]
+        self.register_buffer("order", torch.from_numpy(_level_major(self.levels, self.stages)), persistent=False)
+        self.register_buffer("inverse_order", torch.argsort(self.order), persistent=False)
+
+    def extra_repr(self) -> str:
+        """What ``print(model)`` shows."""
+        return f"{self.wavelet!r}, levels={self.levels}, boundary={self.boundary!r}"
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Analysis.
+
+        Args:
+            x: ``[B, C, *S]``, float32 or float64, every extent a positive multiple of its 2**J.
+
+        Returns:
+            ``[B, C*P, *G]``, same dtype.
+
+        Raises:
+            ShapeError: wrong number of axes, wrong extents, wrong dtype.
+        """
+        self._check(x, self.factors)
+        batch, channels = x.shape[:2]
+        extents = list(x.shape[2:])
+        for axis, levels in self.stages:
+            before, inner = prod(extents[:axis]), prod(extents[axis + 1 :])
+            tables = _tables(self.wavelet, levels, self.boundary, extents[axis], x.dtype, x.device)
+            x = wavelet_packet_analysis(x.reshape(-1, before, extents[axis], inner), tables)
+            extents[axis] //= tables.factor
+        return x.reshape(batch, channels, self.bands, *extents)[:, :, self.order].flatten(1, 2)
+
+    def inverse(self, y: torch.Tensor) -> torch.Tensor:
+        """Synthesis, the exact inverse of :meth:`forward`: ``[B, C*P, *G] -> [B, C, *S]``."""
+        self._check(y, (1,) * len(self.levels))
+        if y.shape[1] % self.bands:
+            raise ShapeError(f"wavelet packets: expected a multiple of {self.bands} channels, got {tuple(y.shape)}")
+        batch, channels = y.shape[0], y.shape[1] // self.bands
+        extents = list(y.shape[2:])
+        y = y.reshape(batch, channels, self.bands, *extents)[:, :, self.inverse_order]
+        for axis, levels in reversed(self.stages):
+            factor = 2**levels
+            tables = _tables(self.wavelet, levels, self.boundary, extents[axis] * factor, y.dtype, y.device)
+            before, inner = prod(extents[:axis]), prod(extents[axis + 1 :])
+            y = wavelet_packet_synthesis(y.reshape(-1, factor, before, extents[axis], inner), tables)
+            extents[axis] *= factor
+        return y.reshape(batch, channels, *extents)
+
+    def _check(self, x: torch.Tensor, factors: tuple[int, ...]) -> None:
+        if x.ndim != len(self.levels) + 2:
+            raise ShapeError(f"wavelet packets: expected [B, C, *S] with {len(self.levels)} axes, got {tuple(x.shape)}")
+        if x.dtype not in (torch.float32, torch.float64):
+            raise ShapeError(f"wavelet packets: expected float32 or float64, got {x.dtype}; convert with .float()")
+        if any(n < 1 or n % f for n, f in zip(x.shape[2:], factors, strict=True)):
+            raise ShapeError(
+                f"wavelet packets: expected extents that are positive multiples of {factors}, got "
+                f"{tuple(x.shape[2:])}; pad with liveaction.transforms.window.pad_to_multiple"
+            )
+
+
+def _level_major(levels: tuple[int, ...], stages: list[tuple[int, int]]) -> np.ndarray:
+    """For each band in level-major order, its position in the order of application."""
+    applied: list[tuple[int, int]] = []
+    for axis, count in stages:
+        done = sum(1 for a, _ in applied if a == axis)
+        applied += [(axis, done + i) for i in range(count)]
+    wanted = [
+        (axis, level)
+        for level in range(max(levels, default=0))
+        for axis in reversed(range(len(levels)))
+        if level < levels[axis]
+    ]
+    positions = np.arange(2 ** len(applied)).reshape((2,) * len(applied))
+    return positions.transpose([applied.index(bit) for bit in wanted]).reshape(-1)
+
+
+@lru_cache(maxsize=256)
+def _tables(
+    wavelet: str, levels: int, boundary: str, n: int, dtype: torch.dtype, device: torch.device
+) -> StageTables:
+    """Tables of one stage for an axis of ``n`` samples, on the device, kept for the next call."""
+
+    def put(table: banks.Array | None) -> torch.Tensor | None:
+        return None if table is None else torch.tensor(table, dtype=dtype, device=device)
+
+    bank = banks.filter_bank(wavelet, levels, boundary)
+    if n < bank.shortest:
+        matrix = banks.packet_matrix(wavelet, levels, n, boundary)
+        inverse = banks.packet_inverse(wavelet, levels, n, boundary)
+        return StageTables(2**levels, matrix=put(matrix), inverse=put(inverse))
+    return StageTables(
+        2**levels,
+        periodic=bank.periodic,
+        analysis=put(bank.analysis),
+        synthesis=put(bank.synthesis),
+        head=put(bank.head),
+        tail=put(bank.tail),
+        synthesis_head=put(bank.synthesis_head),
+        synthesis_tail=put(bank.synthesis_tail),
+    )
