@@ -1,0 +1,254 @@
+"""Which room may import which, checked on the source text: the arrows of CONTRIBUTING.md."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = {
+    "liveaction": "liveaction",
+    "kernels": "liveaction.kernels",
+    "modalities": "liveaction.modalities",
+    "configs": "liveaction.configs",
+}
+EVERYTHING = {"*"}
+
+# What a module may import beside the standard library. Names without a dot are third parties, or rooms and modules of
+# liveaction written with a leading dot. The first pattern that matches decides; a module that none matches fails.
+_MIDDLE = {".kernels", ".errors", ".spec", "torch", "einops", "numpy"}
+_CODEC = {".transforms", ".nn", ".coding", ".signal", ".spec", ".recipe", ".registry", ".errors"}
+_CODEC_THIRD = {"torch", "einops", "numpy", "safetensors"}
+ALLOWED: dict[str, set[str]] = {
+    "liveaction": {".codec", ".metrics", ".recipe", ".registry", ".signal", ".spec"},
+    "liveaction.__main__": {".cli"},
+    "liveaction.errors": set(),
+    "liveaction.spec": {".errors", "pydantic"},
+    "liveaction.recipe": {".errors", ".spec", "pydantic", "yaml"},
+    "liveaction.registry": {".errors", ".spec"},
+    "liveaction.signal": {".errors", "numpy"},
+    "liveaction.configs*": set(),
+    "liveaction.kernels*": {".kernels", ".errors", "torch", "einops"},
+    "liveaction.modalities*": {".modalities", ".spec", ".signal", ".errors", "numpy", "torch"},
+    "liveaction.coding.container": {".coding.entropy", ".errors", "numpy"},
+    "liveaction.coding.entropy": {".coding.container", ".errors", "numpy"},
+    "liveaction.coding": {".coding", ".errors"},
+    "liveaction.coding.*": {".coding", *_MIDDLE},
+    "liveaction.transforms*": {".transforms", *_MIDDLE},
+    "liveaction.nn*": {".nn", *_MIDDLE},
+    "liveaction.codec*": {".codec", *_CODEC, *_CODEC_THIRD},
+    "liveaction.metrics": {".errors", "torch", "numpy"},
+    "liveaction.training*": {".training", ".codec", ".metrics", ".kernels", *_CODEC, *_CODEC_THIRD},
+    "liveaction.testing": {".kernels", ".codec", ".metrics", *_CODEC, *_CODEC_THIRD, "pytest"},
+    "liveaction.profiling": {".kernels", ".codec", ".metrics", ".testing", *_CODEC, *_CODEC_THIRD},
+    "liveaction.cli": EVERYTHING,
+}
+
+# A third party with a door of its own: the modules that open it, beside the table above.
+DOORS: dict[str, tuple[str, ...]] = {
+    "triton": ("liveaction.kernels.*_triton",),
+    "monai": ("liveaction.modalities.ct*",),
+    "nibabel": ("liveaction.modalities.ct*",),
+    "pydicom": ("liveaction.modalities.ct*",),
+    "matplotlib": ("liveaction.modalities.*_preview",),
+    "mpl_toolkits": ("liveaction.modalities.*_preview",),
+    "pywt": ("liveaction.transforms.wavelet",),
+    "zstandard": ("liveaction.coding.*",),
+    "accelerate": ("liveaction.training*",),
+    "timm": ("liveaction.training*",),
+    "tensorboard": ("liveaction.training*",),
+    "torch.utils.tensorboard": ("liveaction.training*",),
+}
+
+# Slow to import, or noisy: imported inside the function that needs them, so that nobody pays who does not.
+HEAVY = ("accelerate", "matplotlib", "monai", "mpl_toolkits", "nibabel", "pydicom", "tensorboard", "timm")
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name, with where it stands."""
+
+    target: str
+    line: int
+    at_import_time: bool
+
+
+def _modules() -> list[tuple[str, Path]]:
+    found = []
+    for folder, package in ROOMS.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            found.append((".".join((package, *(part for part in parts if part != "__init__"))), path))
+    return found
+
+
+def _imports(source: str) -> Iterator[Import]:
+    yield from _visit(ast.parse(source), at_import_time=True)
+
+
+def _visit(node: ast.AST, at_import_time: bool) -> Iterator[Import]:
+    for target in _targets(node):
+        yield Import(target, getattr(node, "lineno", 0), at_import_time)
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        for child in node.body:
+            yield from _visit(child, at_import_time=False)
+        for child in node.orelse:
+            yield from _visit(child, at_import_time)
+        return
+    deferred = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    for inner in ast.iter_child_nodes(node):
+        yield from _visit(inner, at_import_time and not deferred)
+
+
+def _targets(node: ast.AST) -> Iterator[str]:
+    """Names of the modules that a node imports; ``import_module("x")`` counts like ``import x``."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        module = "." * node.level + (node.module or "")
+        # `from liveaction import x` names a room, or a public name of another room
+        yield from (f"{module}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in {"import_module", "__import__"}:
+        yield from (argument.value for argument in node.args[:1] if _is_text(argument))  # type: ignore[attr-defined]
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _under(target: str, prefix: str) -> bool:
+    return target == prefix or target.startswith(prefix + ".")
+
+
+def _rule(name: str) -> set[str] | None:
+    return next((rule for pattern, rule in ALLOWED.items() if fnmatchcase(name, pattern)), None)
+
+
+def _complaints(name: str, source: str) -> list[str]:
+    """What ``name`` imports against the table."""
+    rule = _rule(name)
+    if rule is None:
+        return [f"{name}: no rule; add it to ALLOWED"]
+    wrong = []
+    for found in _imports(source):
+        if found.target.startswith("."):
+            wrong.append(f"{name}:{found.line}: relative import; write the full name")
+        elif not _is_allowed(name, found.target, rule):
+            wrong.append(f"{name}:{found.line}: must not import {found.target}")
+    return wrong
+
+
+def _is_allowed(name: str, target: str, rule: set[str]) -> bool:
+    if rule is EVERYTHING or target.split(".")[0] in sys.stdlib_module_names or target == "liveaction.__version__":
+        return True
+    door = next((door for door in sorted(DOORS, key=len, reverse=True) if _under(target, door)), None)
+    if door is not None:
+        return any(fnmatchcase(name, pattern) for pattern in DOORS[door])
+    return any(_under(target, f"liveaction{entry}" if entry.startswith(".") else entry) for entry in rule)
+
+
+def _early(name: str, source: str) -> list[str]:
+    """What ``name`` imports at import time, though it should wait."""
+    wrong = []
+    for found in _imports(source):
+        heavy = any(_under(found.target, party) for party in (*HEAVY, "torch.utils.tensorboard"))
+        parts = found.target.split(".")
+        kernel = parts[0] == "liveaction" and any(part.endswith("_triton") for part in parts)
+        if found.at_import_time and (heavy or (kernel and not name.endswith("_triton"))):
+            wrong.append(f"{name}:{found.line}: import {found.target} inside the function that needs it")
+    return wrong
+
+
+MODULES = [pytest.param(name, path, id=name) for name, path in _modules()]
+
+
+@pytest.mark.parametrize(("name", "path"), MODULES)
+def test_imports_follow_the_arrows(name: str, path: Path) -> None:
+    assert _complaints(name, path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(("name", "path"), MODULES)
+def test_heavy_third_parties_wait_inside_functions(name: str, path: Path) -> None:
+    assert _early(name, path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(("name", "path"), MODULES)
+def test_the_core_knows_no_modality(name: str, path: Path) -> None:
+    if _under(name, "liveaction.modalities") or name == "liveaction.cli":
+        return
+    targets = [found.target for found in _imports(path.read_text(encoding="utf-8"))]
+    assert not [target for target in targets if _under(target, "liveaction.modalities")]
+
+
+@pytest.mark.parametrize(("name", "path"), MODULES)
+def test_nobody_imports_the_cli(name: str, path: Path) -> None:
+    if name in {"liveaction.cli", "liveaction.__main__"}:
+        return
+    targets = [found.target for found in _imports(path.read_text(encoding="utf-8"))]
+    assert not [target for target in targets if _under(target, "liveaction.cli")]
+
+
+@pytest.mark.parametrize("module", ["liveaction.coding.container", "liveaction.coding.entropy"])
+def test_bytes_need_no_torch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, cwd="/")
+    assert done.returncode == 0, done.stderr or f"{module} imports torch"
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "words"),
+    [
+        pytest.param("liveaction.unheard", "", "no rule", id="no-rule"),
+        pytest.param("liveaction.spec", "from .errors import SpecError", "relative import", id="relative"),
+        pytest.param("liveaction.spec", "from liveaction.recipe import load_recipe", "liveaction.recipe", id="back"),
+        pytest.param("liveaction.nn.blocks", "import liveaction.transforms.window", "transforms", id="sideways"),
+        pytest.param("liveaction.nn.blocks", "from liveaction import psnr", "liveaction.psnr", id="front-door"),
+        pytest.param("liveaction.nn.blocks", "def f():\n    import liveaction.cli", "liveaction.cli", id="in-function"),
+        pytest.param(
+            "liveaction.codec.stream", "import importlib\nimportlib.import_module('monai')", "monai", id="dynamic"
+        ),
+        pytest.param("liveaction.kernels.monarch", "import triton", "triton", id="triton"),
+        pytest.param("liveaction.coding.entropy", "import torch", "torch", id="torch-in-bytes"),
+        pytest.param(
+            "liveaction.codec.model", "from torch.utils.tensorboard import SummaryWriter", "tensorboard", id="tb"
+        ),
+        pytest.param("liveaction.metrics", "from torch.utils import tensorboard", "tensorboard", id="tb-from"),
+    ],
+)
+def test_the_table_refuses(name: str, source: str, words: str) -> None:
+    (complaint,) = _complaints(name, source)
+    assert words in complaint
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        pytest.param("liveaction.kernels.monarch_triton", "import triton.language as tl", id="triton"),
+        pytest.param("liveaction.modalities.ct_preview", "import matplotlib.pyplot as plt", id="preview"),
+        pytest.param("liveaction.codec.stream", "from liveaction import __version__", id="version"),
+        pytest.param("liveaction.cli", "import liveaction.training.loop, monai", id="cli"),
+    ],
+)
+def test_the_table_allows(name: str, source: str) -> None:
+    assert _complaints(name, source) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "early"),
+    [
+        pytest.param("import monai", True, id="top"),
+        pytest.param("class A:\n    import monai", True, id="class-body"),
+        pytest.param("try:\n    from monai.data import x\nexcept ImportError:\n    pass", True, id="try"),
+        pytest.param("import liveaction.kernels.monarch_triton", True, id="kernel"),
+        pytest.param("from liveaction.kernels import monarch_triton", True, id="kernel-from"),
+        pytest.param("def f():\n    import monai", False, id="function"),
+        pytest.param("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import monai", False, id="types"),
+    ],
+)
+def test_early_imports_are_seen(source: str, early: bool) -> None:
+    assert bool(_early("liveaction.modalities.ct", source)) is early
