@@ -1,0 +1,140 @@
+"""The codec between tensors.
+
+    x ─ pad ─ wavelet packets ─ (compand) ─ encoder ─ y ─ quantise ─ symbols
+    x̂ ─ crop ─ inverse packets ─ (expand) ─ decoder ─ ŷ ─ dequantise ───┘
+
+B batch, C channels, D axes, S extents, J levels per axis, E = C * prod 2**J, L latent channels, G = ceil(S / 2**J).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from liveaction.coding.quantize import add_noise, build_quantizer, to_symbols
+from liveaction.errors import ShapeError
+from liveaction.nn.decoder import Decoder
+from liveaction.nn.encoder import Encoder
+from liveaction.spec import CodecSpec, Recipe
+from liveaction.transforms.compand import compand, expand
+from liveaction.transforms.packet import WaveletPacket
+from liveaction.transforms.window import crop, pad_to_multiple
+
+TOKENS_AT_ONCE = 4096
+"""A pointwise encoder runs over so many tokens at a time when no gradient is wanted: its activations stay in cache."""
+
+
+@dataclass(frozen=True)
+class CodecOutput:
+    """What one training step needs: reconstruction ``[B, C, *S]`` and companded latents ``[B, L, *G]`` before noise."""
+
+    reconstruction: torch.Tensor
+    companded: torch.Tensor
+
+
+class Codec(nn.Module):
+    """Encoder, quantiser and decoder around wavelet packets.
+
+    Args:
+        spec: the recipe's ``codec`` table.
+        channels: C.
+        axes: D.
+
+    Raises:
+        SpecError: the wavelet, its boundary or the head width do not fit.
+    """
+
+    def __init__(self, spec: CodecSpec, channels: int, axes: int) -> None:
+        super().__init__()
+        self.spec, self.channels, self.axes = spec, channels, axes
+        width = channels * spec.bands(axes)
+        self.packets = WaveletPacket(spec.wavelet, spec.levels_per_axis(axes), spec.boundary)
+        self.encoder = Encoder(spec.encoder, width, spec.latent_channels)
+        self.quantizer = build_quantizer(spec.quantizer, spec.latent_channels)
+        self.decoder = Decoder(spec.decoder, axes, width, spec.latent_channels)
+        self.compute_dtype = getattr(torch, spec.compute_dtype)
+
+    def analyse(self, x: torch.Tensor) -> torch.Tensor:
+        """Padded wavelet packets ``[B, E, *G]`` in float32 (float64 for float64 input), companded where the spec says.
+
+        Raises:
+            ShapeError: ``x`` is not ``[B, C, *S]`` with at least one sample per axis.
+        """
+        if x.ndim != self.axes + 2 or x.shape[1] != self.channels or 0 in x.shape:
+            raise ShapeError(
+                f"codec: expected [B, {self.channels}, *S] with {self.axes} axes of at least one sample, "
+                f"got {tuple(x.shape)}"
+            )
+        with torch.autocast(x.device.type, enabled=False):
+            wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+            v = self.packets(pad_to_multiple(x.to(wide), self.packets.factors))
+            return compand(v) if self.spec.compand else v
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Signal in [-1, 1] to latents: ``[B, C, *S] -> [B, L, *G]``, float32.
+
+        Extents that are not multiples of 2**J are padded by repeating the last sample.
+        """
+        v = self.analyse(x)
+        with self._compute(x):
+            if torch.is_grad_enabled() or self.spec.encoder.kind == "paper":
+                return self._wide(self.encoder(v))
+            tokens = v.flatten(2).split(TOKENS_AT_ONCE, dim=2)
+            return torch.cat([self._wide(self.encoder(t)) for t in tokens], 2).unflatten(2, v.shape[2:])
+
+    def quantize(self, y: torch.Tensor, step: float | None = None) -> torch.Tensor:
+        """Latents to symbols: int32 ``[B, L, *G]``, rounded half to even; ``step`` defaults to the recipe's."""
+        return to_symbols(self.quantizer.compand(y), step or self.quantizer.step).to(torch.int32)
+
+    def decode(self, symbols: torch.Tensor, extents: tuple[int, ...], step: float | None = None) -> torch.Tensor:
+        """Symbols to signal: ``[B, L, *G] -> [B, C, *extents]``.
+
+        Args:
+            symbols: integers of any dtype.
+            extents: S, the extents before padding.
+            step: the quantiser step that the symbols were made with; defaults to the recipe's.
+
+        Raises:
+            ShapeError: the latent grid does not fit ``extents``.
+        """
+        grid = tuple(-(-n // f) for n, f in zip(extents, self.packets.factors, strict=True))
+        if tuple(symbols.shape[1:]) != (self.spec.latent_channels, *grid):
+            raise ShapeError(
+                f"codec: expected symbols [B, {self.spec.latent_channels}, *{grid}] for extents {extents}, got "
+                f"{tuple(symbols.shape)}"
+            )
+        return self.synthesise(symbols.float() * (step or self.quantizer.step), extents)
+
+    def synthesise(self, companded: torch.Tensor, extents: tuple[int, ...]) -> torch.Tensor:
+        """Dequantised (or noisy) companded latents to signal; the differentiable half of :meth:`decode`."""
+        with self._compute(companded):
+            v = self._wide(self.decoder(companded))
+        with torch.autocast(companded.device.type, enabled=False):
+            return crop(self.packets.inverse(expand(v) if self.spec.compand else v), extents)
+
+    def forward(
+        self, x: torch.Tensor, rounded: bool = False, generator: torch.Generator | None = None
+    ) -> CodecOutput:
+        """One pass for training.
+
+        Args:
+            x: ``[B, C, *S]`` in [-1, 1].
+            rounded: give the decoder rounded latents (no gradient passes to the encoder) instead of noisy ones.
+            generator: source of the noise.
+        """
+        companded = self.quantizer.compand(self.encode(x))
+        step = self.quantizer.step
+        noisy = step * to_symbols(companded.detach(), step) if rounded else add_noise(companded, step, generator)
+        return CodecOutput(self.synthesise(noisy, tuple(x.shape[2:])), companded)
+
+    def _compute(self, x: torch.Tensor) -> torch.autocast:
+        return torch.autocast(x.device.type, self.compute_dtype, enabled=self.compute_dtype != torch.float32)
+
+    @staticmethod
+    def _wide(x: torch.Tensor) -> torch.Tensor:
+        return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def build_codec(recipe: Recipe) -> Codec:
+    """The codec of a recipe, randomly started from torch's global generator."""
+    return Codec(recipe.codec, recipe.modality.channels, recipe.axes)

@@ -1,0 +1,157 @@
+"""Residual blocks of the encoders and decoders. Tensors are ``[B, E, *G]``, D = number of grid axes."""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import nn
+
+from liveaction.nn.attention import LinearAttention
+from liveaction.nn.monarch import Monarch
+from liveaction.nn.norm import ChannelNorm, group_norm
+
+
+class Scale(nn.Module):
+    """Layer scale: one learnt factor per channel, times what the function before gave."""
+
+    def __init__(self, channels: int, start: float) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.full((channels,), start))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[B, C, *G]`` times ``[C]``."""
+        return x * self.factor.view(-1, *(1,) * (x.ndim - 2)).to(x.dtype)
+
+
+class PointwiseBlock(nn.Module):
+    """Monarch, channel norm, GELU, Monarch, channel norm, layer scale, plus the skip. Looks at one token only."""
+
+    def __init__(self, width: int, scale: float = 0.1) -> None:
+        super().__init__()
+        self.first = Monarch(width, width)
+        self.norm1 = ChannelNorm(width)
+        self.second = Monarch(width, width)
+        self.norm2 = ChannelNorm(width)
+        self.scale = Scale(width, scale)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """One token in, one token out."""
+        h = F.gelu(self.norm1(self.first(x)), approximate="tanh")
+        return x + self.scale(self.norm2(self.second(h)))
+
+
+class SqueezeExcite(nn.Module):
+    """Channel gates from the pooled vector: Monarch C -> C/4 -> C with biases, sigmoid. Looks at the whole input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.reduce = Monarch(width, max(width // 4, 1), bias=True)
+        self.expand = Monarch(max(width // 4, 1), width, bias=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Gate ``[B, C, *G]``."""
+        pooled = x.flatten(2).mean(2, keepdim=True)
+        gate = torch.sigmoid(self.expand(F.gelu(self.reduce(pooled), approximate="tanh")))
+        return x * gate.view(*gate.shape[:2], *(1,) * (x.ndim - 2))
+
+
+class PaperBlock(nn.Module):
+    """The published block: Monarch, GroupNorm, GELU, Monarch, GroupNorm, squeeze-excite, plus the skip."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = Monarch(width, width)
+        self.norm1 = group_norm(width, 1e-7)
+        self.second = Monarch(width, width)
+        self.norm2 = group_norm(width, 1e-7)
+        self.gate = SqueezeExcite(width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Norms and gates see the whole input."""
+        h = F.gelu(self.norm1(self.first(x)), approximate="tanh")
+        return x + self.gate(self.norm2(self.second(h)))
+
+
+class Depthwise(nn.Module):
+    """Depthwise convolution of width 3 on any number of axes, zeros outside.
+
+    D = 1, 2, 3 take one 3**D kernel; more axes, or ``separable``, one kernel of 3 per axis in turn.
+    """
+
+    def __init__(self, channels: int, axes: int, separable: bool = False) -> None:
+        super().__init__()
+        self.axes = axes
+        kinds = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+        self.joint = axes in kinds and not separable
+        if self.joint:
+            self.convs = nn.ModuleList([kinds[axes](channels, channels, 3, padding=1, groups=channels)])
+        else:
+            self.convs = nn.ModuleList(
+                nn.Conv1d(channels, channels, 3, padding=1, groups=channels, bias=axis == axes - 1)
+                for axis in range(axes)
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[B, C, *G] -> [B, C, *G]``."""
+        if self.joint:
+            joint: torch.Tensor = self.convs[0](x)
+            return joint
+        for axis, conv in enumerate(self.convs):
+            moved = x.movedim(axis + 2, -1)
+            batch = rearrange(moved, "b c ... n -> (b ...) c n")
+            x = conv(batch).unflatten(0, (x.shape[0], *moved.shape[2:-1])).movedim(-2, 1).movedim(-1, axis + 2)
+        return x
+
+
+class MBConv(nn.Module):
+    """1x1 expand, depthwise 3**D, 1x1 reduce, each with GroupNorm; GELU after the first two (or all three)."""
+
+    def __init__(self, width: int, axes: int, expansion: int, final_activation: bool, eps: float) -> None:
+        super().__init__()
+        wide = width * expansion
+        self.expand = nn.Conv1d(width, wide, 1)
+        self.norm1 = group_norm(wide, eps)
+        self.depthwise = Depthwise(wide, axes)
+        self.norm2 = group_norm(wide, eps)
+        self.reduce = nn.Conv1d(wide, width, 1, bias=False)
+        self.norm3 = group_norm(width, eps)
+        self.final_activation = final_activation
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[B, E, *G] -> [B, E, *G]``."""
+        h = F.gelu(self.norm1(self.expand(x.flatten(2))), approximate="tanh").unflatten(2, x.shape[2:])
+        h = F.gelu(self.norm2(self.depthwise(h)), approximate="tanh")
+        h = self.norm3(self.reduce(h.flatten(2)))
+        if self.final_activation:
+            h = F.gelu(h, approximate="tanh")
+        return h.unflatten(2, x.shape[2:])
+
+
+class ViTBlock(nn.Module):
+    """x + attention(x), then x + MBConv(x); no positions, so any extent and any D."""
+
+    def __init__(
+        self, width: int, axes: int, head_dim: int | None, expansion: int, final_activation: bool, eps: float
+    ) -> None:
+        super().__init__()
+        self.attention = LinearAttention(width, head_dim, eps)
+        self.local = MBConv(width, axes, expansion, final_activation, eps)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[B, E, *G] -> [B, E, *G]``."""
+        x = x + self.attention(x)
+        return x + self.local(x)
+
+
+class LightBlock(nn.Module):
+    """A look at the neighbouring tokens (per-axis depthwise 3), then a pointwise block. For small machines."""
+
+    def __init__(self, width: int, axes: int) -> None:
+        super().__init__()
+        self.depthwise = Depthwise(width, axes, separable=True)
+        self.norm = ChannelNorm(width)
+        self.scale = Scale(width, 0.1)
+        self.pointwise = PointwiseBlock(width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[B, E, *G] -> [B, E, *G]``."""
+        return self.pointwise(x + self.scale(self.norm(self.depthwise(x))))

@@ -1,0 +1,42 @@
+"""Decoder: dequantised latents ``[B, L, *G]`` to wavelet packets ``[B, E, *G]``."""
+
+import torch
+from torch import nn
+
+from liveaction.nn.blocks import LightBlock, ViTBlock
+from liveaction.nn.monarch import Dense, Monarch
+from liveaction.spec import DecoderSpec
+
+
+class Decoder(nn.Module):
+    """v = linear(y) + out(blocks(up(y))) with a linear path, else v = blocks(up(y)) as published.
+
+    Both projections of the network are Monarch ones; ``out`` starts at zero under the warm start, so that step 0 is
+    the linear path alone.
+    """
+
+    def __init__(self, spec: DecoderSpec, axes: int, width: int, latent: int) -> None:
+        super().__init__()
+        self.linear = Dense(latent, width) if spec.linear_path else None
+        self.network: nn.Sequential | None = None
+        if spec.kind != "linear":
+            self.network = nn.Sequential(Monarch(latent, width))
+            for _ in range(spec.depth):
+                self.network.append(_block(spec, axes, width))
+            if spec.linear_path:
+                self.network.append(Monarch(width, width))
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        """``[B, L, *G] -> [B, E, *G]``."""
+        if self.network is None:
+            assert self.linear is not None
+            linear: torch.Tensor = self.linear(y)
+            return linear
+        residual: torch.Tensor = self.network(y)
+        return residual if self.linear is None else self.linear(y) + residual
+
+
+def _block(spec: DecoderSpec, axes: int, width: int) -> nn.Module:
+    if spec.kind == "light":
+        return LightBlock(width, axes)
+    return ViTBlock(width, axes, spec.head_dim, spec.expansion, spec.final_activation, spec.norm_eps)

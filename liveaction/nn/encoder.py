@@ -1,0 +1,25 @@
+"""Encoder: wavelet packets ``[B, E, *G]`` to latents ``[B, L, *G]``."""
+
+import torch
+from torch import nn
+
+from liveaction.nn.blocks import PaperBlock, PointwiseBlock
+from liveaction.nn.monarch import Dense, Monarch
+from liveaction.spec import EncoderSpec
+
+
+class Encoder(nn.Module):
+    """y = down(blocks(v)): residual blocks around the identity, then one projection E -> L.
+
+    With every layer scale at 0 the pointwise encoder is its projection alone, hence linear; the warm start uses that.
+    """
+
+    def __init__(self, spec: EncoderSpec, width: int, latent: int) -> None:
+        super().__init__()
+        block = {"pointwise": PointwiseBlock, "paper": PaperBlock}.get(spec.kind)
+        self.blocks = nn.Sequential(*(block(width) for _ in range(spec.depth))) if block else nn.Sequential()
+        self.down = Dense(width, latent) if spec.projection == "dense" else Monarch(width, latent)
+
+    def forward(self, v: torch.Tensor) -> torch.Tensor:
+        """``[B, E, *G] -> [B, L, *G]``."""
+        return self.down(self.blocks(v))

@@ -1,0 +1,26 @@
+"""Norms."""
+
+from math import gcd
+
+import torch
+from torch import nn
+
+
+class ChannelNorm(nn.Module):
+    """Root-mean-square norm over a token's own channels, with a learnt gain: ``[B, C, *S] -> [B, C, *S]``."""
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(channels))
+        self.eps = eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise every token by itself, in float32 or wider."""
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        scale = torch.rsqrt(x.to(dtype).square().mean(1, keepdim=True) + self.eps)
+        return x * scale.to(x.dtype) * self.gain.view(-1, *(1,) * (x.ndim - 2)).to(x.dtype)
+
+
+def group_norm(channels: int, eps: float) -> nn.GroupNorm:
+    """GroupNorm of 8 groups, fewer where 8 does not divide ``channels``."""
+    return nn.GroupNorm(gcd(8, channels), channels, eps=eps)
