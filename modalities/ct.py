@@ -1,0 +1,131 @@
+"""3-D CT: NIfTI volumes and DICOM series in HU."""
+
+from pathlib import Path
+
+import numpy as np
+from liveaction.modalities.base import Modality
+from liveaction.modalities.ct_dicom import is_dicom, read_dicom
+from liveaction.modalities.ct_nifti import describe_affine, is_nifti, read_nifti, write_nifti
+from liveaction.modalities.ct_preview import draw_preview
+from liveaction.modalities.synthetic import ct_phantom
+
+from liveaction.errors import FormatError, SpecError
+from liveaction.signal import Signal
+from liveaction.spec import ModalitySpec
+
+_WANTED = "a NIfTI file (.nii, .nii.gz), a folder of DICOM slices, or a folder that holds such"
+
+
+class CT(Modality):
+    """CT volumes ``[1, X, Y, Z]`` in HU; X, Y, Z are the axes as stored, placed by the affine in the metadata.
+
+    Metadata are plain JSON: ``source``, ``affine`` (4x4, RAS+), ``spacing`` in mm, ``orientation``, ``values_dtype``,
+    and for NIfTI the header itself. They are enough to write a decoded volume.
+
+    Raises:
+        SpecError: the recipe does not ask for three axes and one channel.
+    """
+
+    def __init__(self, spec: ModalitySpec) -> None:
+        super().__init__(spec)
+        if len(spec.axes) != 3 or spec.channels != 1:
+            raise SpecError(
+                f"[modality] ct: expected 3 axes and 1 channel, got axes {spec.axes!r} and channels {spec.channels}"
+            )
+
+    def find(self, path: Path) -> list[Path]:
+        """Volumes under ``path``, sorted: a NIfTI file, a folder of DICOM slices (one item), or all below a folder.
+
+        Hidden files are left out.
+
+        Raises:
+            FormatError: nothing is there, the folder is empty, or nothing in it is a volume.
+        """
+        if not path.exists():
+            raise FormatError(f"{path}: expected {_WANTED}, got no such path; check the spelling")
+        if path.is_file():
+            if not is_nifti(path):
+                way = "give the folder of its series" if is_dicom(path) else "convert it"
+                raise FormatError(f"{path}: expected {_WANTED}, got a file named {path.name!r}; {way}")
+            return [path]
+        if any(is_dicom(file) for file in path.iterdir()):
+            return [path]
+        found = sorted(_below(path))
+        if not found:
+            got = "other files only" if any(path.iterdir()) else "an empty folder"
+            raise FormatError(f"{path}: expected {_WANTED}, got {got}; check what was copied there")
+        return found
+
+    def read(self, path: Path) -> Signal:
+        """Read one volume, see :func:`read_nifti` and :func:`read_dicom` for dtypes and what is kept.
+
+        Args:
+            path: a NIfTI file, or a folder that directly holds the slices of one DICOM series.
+
+        Returns:
+            ``[1, X, Y, Z]`` in HU, spacing in mm; ``dtype`` is the NIfTI file's, int16 for DICOM.
+
+        Raises:
+            FormatError: not such a file or folder, damaged, not one volume, or NaN or infinity inside.
+        """
+        if path.is_dir():
+            values, metadata = read_dicom(path)
+            dtype = "int16"
+        elif path.is_file() and is_nifti(path):
+            values, dtype, metadata = read_nifti(path)
+        else:
+            self.find(path)
+            raise FormatError(f"{path}: expected {_WANTED}, got neither a file nor a folder")
+        self.check_finite(values[np.newaxis], path)
+        spacing = tuple(metadata["spacing"])
+        return Signal(values[np.newaxis], self.spec.axes, self.spec.unit, spacing, dtype, metadata)
+
+    def write(self, signal: Signal, path: Path) -> None:
+        """Write NIfTI whose affine, codes, unit, dtype, slope and intercept equal the source's; atomic.
+
+        Values of any real dtype are taken, rounded and clipped to what the on-disk dtype holds.
+
+        Args:
+            signal: ``[1, X, Y, Z]`` in HU with the metadata of :meth:`read` or :meth:`synthetic`.
+            path: ends in ``.nii`` or ``.nii.gz``.
+
+        Raises:
+            FormatError: another suffix, no such folder, NaN or infinity, or metadata that describe no volume.
+            ShapeError: not one channel of three axes.
+        """
+        self.check_finite(signal.values, path)
+        write_nifti(signal, path)
+
+    def synthetic(self, seed: int) -> Signal:
+        """A seeded phantom of chest and abdomen, int16 ``[1, 160, 160, 96]`` in HU (:func:`ct_phantom`)."""
+        phantom = ct_phantom(seed)
+        place = describe_affine(Path(f"phantom {seed}"), phantom.affine)
+        metadata = {"source": "synthetic", "seed": seed, "values_dtype": "int16", "unit": "mm", **place}
+        return Signal(phantom.values[np.newaxis], self.spec.axes, self.spec.unit, phantom.spacing, "int16", metadata)
+
+    def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
+        """Draw three planes in two windows, and the signed error where there is an original, as PNG.
+
+        Args:
+            original: ``[1, X, Y, Z]`` in HU, or None.
+            reconstruction: the same shape.
+            path: the PNG to write.
+            title: a line above the picture.
+
+        Raises:
+            ShapeError: the two shapes differ.
+        """
+        draw_preview(original, reconstruction, path, title)
+
+
+def _below(folder: Path) -> set[Path]:
+    """NIfTI files and folders of DICOM slices anywhere below ``folder``."""
+    found: set[Path] = set()
+    for file in folder.rglob("*"):
+        if file.name.startswith(".") or not file.is_file():
+            continue
+        if is_nifti(file):
+            found.add(file)
+        elif file.parent not in found and is_dicom(file):
+            found.add(file.parent)
+    return found

@@ -1,0 +1,242 @@
+"""NIfTI volumes: values through MONAI, geometry and on-disk dtype kept in the header's own bytes."""
+
+import base64
+import binascii
+import logging
+import uuid
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liveaction.errors import FormatError, ShapeError
+from liveaction.signal import Signal
+
+SUFFIXES = (".nii", ".nii.gz")
+_MILLIMETRES = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+_NOISY = ("nibabel.global", "pydicom", "monai")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep warnings and log lines of third-party readers to themselves while a file is read or written."""
+    loggers = [logging.getLogger(name) for name in _NOISY]
+    before = [logger.disabled for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.disabled = True
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
+
+
+def one_line(error: BaseException) -> str:
+    """A third party's complaint as ``ErrorName: words``, on one line of at most 160 characters."""
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words[:160]}".rstrip(": .")
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether the name ends in ``.nii`` or ``.nii.gz``, in any case."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def read_nifti(path: Path) -> tuple[NDArray[Any], str, dict[str, Any]]:
+    """Read a volume of three axes; trailing axes of extent one are dropped here and restored by :func:`write_nifti`.
+
+    Integers on disk with slope 1 and an integer intercept stay integers: the on-disk dtype where the values fit,
+    else int16 or int32. Everything else is float32, but float64 on disk stays float64. The sform wins over the qform,
+    as the standard has it. Header extensions are dropped.
+
+    Args:
+        path: ``.nii`` or ``.nii.gz``, NIfTI-1 or NIfTI-2, either byte order.
+
+    Returns:
+        values ``[X, Y, Z]`` with slope and intercept applied, the on-disk dtype's name, JSON metadata with the affine
+        in the file's own spatial unit and ``spacing`` in mm.
+
+    Raises:
+        FormatError: the file is not a readable NIfTI volume of real numbers with three axes.
+    """
+    with quiet():
+        from monai.data import NibabelReader
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.openers import ImageOpener
+    from nibabel.spatialimages import HeaderDataError, ImageDataError
+
+    broken = (OSError, EOFError, zlib.error, ValueError, ImageFileError, HeaderDataError, ImageDataError, MemoryError)
+    reader = NibabelReader(mmap=False)
+    try:
+        with quiet():
+            image = reader.read(path)
+            with ImageOpener(path) as file:
+                header = type(image.header).from_fileobj(file)
+            _check_header(path, image)
+            array, _ = reader.get_data(image)
+    except FormatError:
+        raise
+    except broken as error:
+        raise FormatError(
+            f"{path}: expected a whole NIfTI file, got {one_line(error)}; copy or convert the source again"
+        ) from error
+    array = np.asarray(array).reshape(image.shape[:3])
+    values = _settle(array, header.get_data_dtype().newbyteorder("="), image.dataobj.slope, image.dataobj.inter)
+    metadata = {"source": "nifti", "values_dtype": values.dtype.name, **_geometry(path, header)}
+    return values, header.get_data_dtype().name, metadata
+
+
+def _check_header(path: Path, image: Any) -> None:
+    """Refuse what is not one volume of real numbers, before its samples are loaded."""
+    import nibabel
+
+    if not isinstance(image, nibabel.Nifti1Image | nibabel.Nifti2Image):
+        raise FormatError(
+            f"{path}: expected NIfTI-1 or NIfTI-2 in one file, got {type(image).__name__}; convert it to .nii.gz"
+        )
+    shape = tuple(int(n) for n in image.shape)
+    if len(shape) < 3 or any(n != 1 for n in shape[3:]) or 0 in shape:
+        raise FormatError(f"{path}: expected a volume [X, Y, Z], got shape {shape}; split or stack it into volumes")
+    dtype = image.get_data_dtype()
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise FormatError(f"{path}: expected real numbers of at most 64 bits, got {dtype.name!r}; convert the source")
+
+
+def _settle(array: NDArray[Any], disk: np.dtype[Any], slope: float, inter: float) -> NDArray[Any]:
+    """Give scaled samples the narrowest dtype that says the same (see :func:`read_nifti`); native byte order."""
+    if disk.kind == "f":
+        return np.array(array, dtype=np.float64 if disk.itemsize == 8 else np.float32, order="C")
+    if (slope, inter) == (1, 0):
+        return np.array(array, dtype=disk, order="C")
+    if slope != 1 or inter != round(inter) or disk.itemsize > 4:
+        return np.array(array, dtype=np.float32, order="C")
+    low, high = int(array.min()), int(array.max())
+    for dtype in (disk, np.dtype(np.int16), np.dtype(np.int32)):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return np.array(array, dtype=dtype, order="C")
+    return np.array(array, dtype=np.float64, order="C")
+
+
+def _geometry(path: Path, header: Any) -> dict[str, Any]:
+    """JSON of where the samples lie: affine, spacing in mm, orientation, unit, and the header itself."""
+    affine = header.get_best_affine()
+    unit = header.get_xyzt_units()[0]
+    header["vox_offset"] = 0
+    return {
+        **describe_affine(path, affine, _MILLIMETRES[unit]),
+        "unit": unit,
+        "header_version": 2 if header["sizeof_hdr"] == 540 else 1,
+        "header": base64.b64encode(header.binaryblock).decode("ascii"),
+    }
+
+
+def describe_affine(path: Path, affine: NDArray[Any], millimetres: float = 1.0) -> dict[str, Any]:
+    """JSON of an affine: ``affine`` (4x4, RAS+), ``spacing`` in mm, ``orientation`` as in ``'LPS'``.
+
+    Args:
+        path: named in the message.
+        affine: ``[4, 4]``, index to RAS+ position.
+        millimetres: length of the affine's unit in mm.
+
+    Raises:
+        FormatError: the three axes are not finite or not independent.
+    """
+    from nibabel.orientations import aff2axcodes
+
+    columns = np.asarray(affine, dtype=np.float64)[:3, :3]
+    if not np.isfinite(affine).all() or abs(np.linalg.det(columns)) <= 1e-6 * np.prod(np.linalg.norm(columns, axis=0)):
+        raise FormatError(f"{path}: expected an affine with three independent axes, got {affine.tolist()!r}; set one")
+    return {
+        "affine": np.asarray(affine, dtype=np.float64).tolist(),
+        "spacing": [float(n) * millimetres for n in np.linalg.norm(columns, axis=0)],
+        "orientation": "".join(aff2axcodes(affine)),
+    }
+
+
+def write_nifti(signal: Signal, path: Path) -> None:
+    """Write a volume with its source's geometry, dtype, slope and intercept; a new file or the old one, never a half.
+
+    A signal without a NIfTI header (DICOM, synthetic) gets one: its affine as sform with code 1 (scanner), mm, and the
+    same as qform where it has no shear.
+
+    Args:
+        signal: ``[1, X, Y, Z]`` with finite values.
+        path: ends in ``.nii`` or ``.nii.gz``; replaced where it exists.
+
+    Raises:
+        FormatError: another suffix, no such folder, or metadata that do not describe a volume.
+        ShapeError: not one channel of three axes.
+    """
+    import nibabel
+
+    if not is_nifti(path):
+        raise FormatError(f"{path}: expected a name ending in '.nii' or '.nii.gz', got {path.name!r}; rename it")
+    if not path.parent.is_dir():
+        raise FormatError(f"{path}: expected a folder to write into, got none at {str(path.parent)!r}; make it first")
+    if signal.values.ndim != 4 or signal.values.shape[0] != 1:
+        raise ShapeError(f"{path}: expected values [1, X, Y, Z], got {signal.values.shape}")
+    with quiet():
+        header = _header(signal, path)
+        version = nibabel.Nifti2Image if signal.metadata.get("header_version") == 2 else nibabel.Nifti1Image
+        image = version(_stored(signal, header), np.asarray(signal.metadata["affine"], dtype=np.float64), header)
+        ending = ".nii.gz" if path.name.lower().endswith(".gz") else ".nii"
+        temporary = path.with_name(f".{uuid.uuid4().hex}{ending}")
+        try:
+            nibabel.save(image, temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _header(signal: Signal, path: Path) -> Any:
+    """The source's header, or a new one around the affine."""
+    import nibabel
+    from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
+
+    affine = np.asarray(signal.metadata.get("affine"), dtype=np.float64)
+    if affine.shape != (4, 4):
+        raise FormatError(f"{path}: expected metadata with a 4x4 affine, got {signal.metadata.get('affine')!r}")
+    if signal.metadata.get("header") is None:
+        header = nibabel.Nifti1Header()
+        header.set_data_dtype(np.dtype(signal.dtype))
+        header.set_data_shape(signal.shape)
+        header.set_slope_inter(1, 0)
+        header.set_xyzt_units("mm")
+        axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+        header.set_qform(affine, code=int(np.allclose(axes.T @ axes, np.eye(3), atol=1e-4)))
+        header.set_sform(affine, code=1)
+        return header
+    kind = nibabel.Nifti2Header if signal.metadata.get("header_version") == 2 else nibabel.Nifti1Header
+    try:
+        return kind(base64.b64decode(signal.metadata["header"], validate=True))
+    except (binascii.Error, TypeError, ValueError, HeaderDataError, WrapStructError) as error:
+        raise FormatError(f"{path}: expected metadata with a NIfTI header, got {one_line(error)}") from error
+
+
+def _stored(signal: Signal, header: Any) -> NDArray[Any]:
+    """Samples as they lie on disk: slope and intercept undone, rounded, clipped, dropped axes back."""
+    disk = header.get_data_dtype()
+    slope, inter = header["scl_slope"].item(), header["scl_inter"].item()
+    if not np.isfinite(slope) or slope == 0:
+        slope, inter = 1.0, 0.0
+        header["scl_slope"], header["scl_inter"] = slope, inter
+    values = signal.values[0]
+    rank = max(3, int(header["dim"][0]))
+    values = values.reshape(values.shape + (1,) * (rank - 3))
+    if values.dtype == disk.newbyteorder("=") and (slope, inter) == (1, 0):
+        return values.astype(disk)
+    raw = (values.astype(np.float64) - inter) / slope
+    if disk.kind == "f":
+        return raw.astype(disk)
+    limits = np.iinfo(disk)
+    if disk.itemsize == 8:
+        return np.rint(raw).clip(limits.min, np.nextafter(float(limits.max), 0)).astype(disk)
+    return np.rint(raw).clip(limits.min, limits.max).astype(disk)

@@ -1,0 +1,162 @@
+"""A picture of a CT volume and its reconstruction: three planes, two windows, the signed error."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liveaction.errors import ShapeError
+from liveaction.signal import Signal
+
+_WINDOWS = {"soft tissue": (400, 40), "lung": (1500, -600)}  # name: width, level in HU
+_PLANES = {"axial": (2, 0, 1), "coronal": (1, 0, 2), "sagittal": (0, 1, 2)}  # name: normal, across, down (of L, P, S)
+_ENDS = {0: ("R", "L"), 1: ("A", "P"), 2: ("S", "I")}
+_DARK, _LIGHT, _DIM = "#101214", "#e8eaed", "#9aa0a6"
+_BODY = -300  # HU; what is denser counts as the patient
+
+
+def draw_preview(original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
+    """Draw axial, coronal and sagittal planes through the middle of the body, as a radiologist reads them, to a PNG.
+
+    The patient's right is on the left, the front or the head is up; millimetres have the same length across and down.
+
+    Args:
+        original: ``[1, X, Y, Z]`` in HU; None draws the reconstruction alone.
+        reconstruction: ``[1, X, Y, Z]`` in HU; metadata may hold ``affine`` (4x4, RAS+), else axes are L, P, S.
+        path: the file to write.
+        title: a line above the picture.
+
+    Raises:
+        ShapeError: the volumes differ in shape, or are not one channel of three axes.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if reconstruction.values.ndim != 4 or reconstruction.values.shape[0] != 1:
+        raise ShapeError(f"preview: expected values [1, X, Y, Z], got {reconstruction.values.shape}")
+    if original is not None and original.values.shape != reconstruction.values.shape:
+        raise ShapeError(
+            f"preview: expected a reconstruction of shape {original.values.shape}, got {reconstruction.values.shape}"
+        )
+    decoded, steps = _upright(reconstruction)
+    source = None if original is None else _upright(original, reconstruction)[0]
+    middle = _middle(decoded if source is None else source)
+    columns = _columns(source, decoded)
+    extents = [n * step for n, step in zip(decoded.shape, steps, strict=True)]
+    widths, heights = max(extents[0], extents[1]), [max(extents[down], 1e-9) for _, _, down in _PLANES.values()]
+    heights = [float(np.clip(h / widths, 0.35, 1.4)) for h in heights]
+    across = (18.0 if source is not None else 9.0) / len(columns)
+    figure = Figure(figsize=(across * len(columns), across * sum(heights) + 1.9), facecolor=_DARK)
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(
+        4, len(columns), height_ratios=[*heights, 0.045], left=0.03, right=0.985, wspace=0.03, hspace=0.04,
+        top=1 - 1.05 / figure.get_figheight(), bottom=0.55 / figure.get_figheight(),
+    )  # fmt: skip
+    for c, (name, volume, low, high, colours) in enumerate(columns):
+        for r, plane in enumerate(_PLANES):
+            axes = figure.add_subplot(grid[r, c])
+            drawn = _draw_plane(axes, volume, steps, middle, plane, (low, high, colours))
+            if c == 0:
+                axes.set_ylabel(plane, color=_LIGHT, fontsize=12)
+            if r == 0:
+                axes.set_title(name, color=_LIGHT, fontsize=12, pad=8)
+        _draw_bar(figure, grid[3, c], drawn)
+    figure.suptitle(title or "CT", color=_LIGHT, fontsize=15, y=1 - 0.3 / figure.get_figheight())
+    figure.savefig(path, dpi=100, facecolor=_DARK, format="png")
+
+
+def _upright(signal: Signal, like: Signal | None = None) -> tuple[NDArray[Any], tuple[float, ...]]:
+    """Samples with axes in the order and sense L, P, S, and the spacing of each in mm."""
+    from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+
+    spacing = (like or signal).spacing
+    affine = (like or signal).metadata.get("affine")
+    if affine is None:
+        return signal.values[0], spacing
+    turn = ornt_transform(io_orientation(np.asarray(affine)), axcodes2ornt("LPS"))
+    steps = [0.0, 0.0, 0.0]
+    for axis, (target, _) in enumerate(turn):
+        steps[int(target)] = spacing[axis]
+    return apply_orientation(signal.values[0], turn), tuple(steps)
+
+
+def _middle(volume: NDArray[Any]) -> tuple[int, ...]:
+    """Index of the centre of the body: where half of what is denser than fat and lung lies before it, per axis."""
+    mask = volume > _BODY
+    if not mask.any():
+        return tuple(n // 2 for n in volume.shape)
+    sums = (mask.sum(axis=tuple(j for j in range(3) if j != i)).cumsum() for i in range(3))
+    return tuple(int(np.searchsorted(total, total[-1] / 2)) for total in sums)
+
+
+def _columns(source: NDArray[Any] | None, decoded: NDArray[Any]) -> list[tuple[str, NDArray[Any], float, float, str]]:
+    """What is drawn from left to right: heading, volume, lowest and highest value, colour map."""
+    columns = []
+    for name, (width, level) in _WINDOWS.items():
+        low, high = level - width / 2, level + width / 2
+        pair = {"reconstruction": decoded} if source is None else {"original": source, "reconstruction": decoded}
+        for kind, volume in pair.items():
+            columns.append((f"{kind}\n{name} window, W {width} L {level}", volume, low, high, "gray"))
+    if source is not None:
+        error = np.subtract(decoded, source, dtype=np.float32)
+        rms = float(np.sqrt(np.mean(np.square(error, dtype=np.float64))))
+        limit = max(float(np.percentile(np.abs(error), 99.5)), 1.0)
+        columns.append((f"error, reconstruction − original\nrms {rms:.3g} HU", error, -limit, limit, "RdBu_r"))
+    return columns
+
+
+def _draw_plane(
+    axes: Any,
+    volume: NDArray[Any],
+    steps: tuple[float, ...],
+    middle: tuple[int, ...],
+    plane: str,
+    colours: tuple[float, float, str],
+) -> Any:
+    """One slice in mm, with letters for the patient's sides and a scale bar; returns what a colour bar needs."""
+    normal, across, down = _PLANES[plane]
+    picture = np.take(volume, middle[normal], axis=normal).T  # rows run down or up, columns across
+    wide, tall = volume.shape[across] * steps[across], volume.shape[down] * steps[down]
+    picture = picture[::-1] if down == 2 else picture
+    low, high, name = colours
+    drawn = axes.imshow(
+        picture, cmap=name, vmin=low, vmax=high, extent=(0, wide, tall, 0), aspect="equal", interpolation="nearest"
+    )
+    axes.set(xticks=[], yticks=[], facecolor=_DARK)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    ink = "#202124" if name != "gray" else "#f9d65c"
+    for x, y, text in (
+        (0.015, 0.5, _ENDS[across][0]), (0.985, 0.5, _ENDS[across][1]),
+        (0.5, 0.98, _ENDS[down][0]), (0.5, 0.02, _ENDS[down][1]),
+    ):  # fmt: skip
+        side = {0.015: "left", 0.985: "right"}.get(x, "center")
+        level = {0.98: "top", 0.02: "bottom"}.get(y, "center")
+        axes.text(x, y, text, transform=axes.transAxes, ha=side, va=level, color=ink, fontsize=8, alpha=0.9)
+    length = _round_length(wide)
+    x, y = wide * 0.04, tall * 0.95
+    axes.plot([x, x + length], [y, y], color=ink, linewidth=2, solid_capstyle="butt")
+    axes.text(x, y - tall * 0.02, f"{length:g} mm", color=ink, fontsize=8, va="bottom")
+    return drawn
+
+
+def _draw_bar(figure: Any, place: Any, drawn: Any) -> None:
+    """A colour bar in HU below a column."""
+    box = place.subgridspec(1, 3, width_ratios=[0.08, 0.84, 0.08])
+    axes = figure.add_subplot(box[0, 1])
+    bar = figure.colorbar(drawn, cax=axes, orientation="horizontal")
+    low, high = drawn.get_clim()
+    bar.set_ticks(
+        [low, (low + high) / 2, high],
+        labels=[f"{v:.3g}" if abs(v) < 10 else f"{v:.0f}" for v in (low, (low + high) / 2, high)],
+    )
+    bar.outline.set_visible(False)
+    axes.tick_params(colors=_DIM, labelsize=9, length=0)
+    axes.set_xlabel("HU", color=_DIM, fontsize=9, labelpad=-2)
+
+
+def _round_length(wide: float) -> float:
+    """The largest of 1, 2, 5, 10, ... mm that is at most a third of the picture's width."""
+    ten: float = 10.0 ** np.floor(np.log10(wide / 3))
+    return max(ten * m for m in (1, 2, 5) if ten * m <= wide / 3 * (1 + 1e-9))
