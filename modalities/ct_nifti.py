@@ -232,11 +232,12 @@ def _stored(signal: Signal, header: Any) -> NDArray[Any]:
     rank = max(3, int(header["dim"][0]))
     values = values.reshape(values.shape + (1,) * (rank - 3))
     if values.dtype == disk.newbyteorder("=") and (slope, inter) == (1, 0):
-        return values.astype(disk)
+        same: NDArray[Any] = values.astype(disk)
+        return same
     raw = (values.astype(np.float64) - inter) / slope
-    if disk.kind == "f":
-        return raw.astype(disk)
-    limits = np.iinfo(disk)
-    if disk.itemsize == 8:
-        return np.rint(raw).clip(limits.min, np.nextafter(float(limits.max), 0)).astype(disk)
-    return np.rint(raw).clip(limits.min, limits.max).astype(disk)
+    if disk.kind != "f":
+        limits = np.iinfo(disk)
+        high = limits.max if disk.itemsize < 8 else np.nextafter(float(limits.max), 0)
+        raw = np.rint(raw).clip(limits.min, high)
+    stored: NDArray[Any] = raw.astype(disk)
+    return stored

@@ -13,6 +13,8 @@ _WINDOWS = {"soft tissue": (400, 40), "lung": (1500, -600)}  # name: width, leve
 _PLANES = {"axial": (2, 0, 1), "coronal": (1, 0, 2), "sagittal": (0, 1, 2)}  # name: normal, across, down (of L, P, S)
 _ENDS = {0: ("R", "L"), 1: ("A", "P"), 2: ("S", "I")}
 _DARK, _LIGHT, _DIM = "#101214", "#e8eaed", "#9aa0a6"
+_INK = "#f9d65c"
+_ERROR = ("#b8e3ff", "#2f86dd", "#17191c", "#de4f2b", "#ffd18c")  # below zero, zero, above
 _BODY = -300  # HU; what is denser counts as the patient
 
 
@@ -102,7 +104,7 @@ def _columns(source: NDArray[Any] | None, decoded: NDArray[Any]) -> list[tuple[s
         error = np.subtract(decoded, source, dtype=np.float32)
         rms = float(np.sqrt(np.mean(np.square(error, dtype=np.float64))))
         limit = max(float(np.percentile(np.abs(error), 99.5)), 1.0)
-        columns.append((f"error, reconstruction − original\nrms {rms:.3g} HU", error, -limit, limit, "RdBu_r"))
+        columns.append((f"error, reconstruction − original\nrms {rms:.3g} HU", error, -limit, limit, "error"))
     return columns
 
 
@@ -115,29 +117,40 @@ def _draw_plane(
     colours: tuple[float, float, str],
 ) -> Any:
     """One slice in mm, with letters for the patient's sides and a scale bar; returns what a colour bar needs."""
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.patheffects import Normal, Stroke, withStroke
+
     normal, across, down = _PLANES[plane]
     picture = np.take(volume, middle[normal], axis=normal).T  # rows run down or up, columns across
     wide, tall = volume.shape[across] * steps[across], volume.shape[down] * steps[down]
     picture = picture[::-1] if down == 2 else picture
     low, high, name = colours
+    shades = LinearSegmentedColormap.from_list("error", _ERROR) if name == "error" else name
     drawn = axes.imshow(
-        picture, cmap=name, vmin=low, vmax=high, extent=(0, wide, tall, 0), aspect="equal", interpolation="nearest"
+        picture, cmap=shades, vmin=low, vmax=high, extent=(0, wide, tall, 0), aspect="equal", interpolation="nearest"
     )
     axes.set(xticks=[], yticks=[], facecolor=_DARK)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    ink = "#202124" if name != "gray" else "#f9d65c"
+    halo = [withStroke(linewidth=2, foreground="black")]
     for x, y, text in (
         (0.015, 0.5, _ENDS[across][0]), (0.985, 0.5, _ENDS[across][1]),
         (0.5, 0.98, _ENDS[down][0]), (0.5, 0.02, _ENDS[down][1]),
     ):  # fmt: skip
         side = {0.015: "left", 0.985: "right"}.get(x, "center")
         level = {0.98: "top", 0.02: "bottom"}.get(y, "center")
-        axes.text(x, y, text, transform=axes.transAxes, ha=side, va=level, color=ink, fontsize=8, alpha=0.9)
+        axes.text(x, y, text, transform=axes.transAxes, ha=side, va=level, color=_INK, fontsize=8, path_effects=halo)
     length = _round_length(wide)
     x, y = wide * 0.04, tall * 0.95
-    axes.plot([x, x + length], [y, y], color=ink, linewidth=2, solid_capstyle="butt")
-    axes.text(x, y - tall * 0.02, f"{length:g} mm", color=ink, fontsize=8, va="bottom")
+    axes.plot(
+        [x, x + length],
+        [y, y],
+        color=_INK,
+        linewidth=2,
+        solid_capstyle="butt",
+        path_effects=[Stroke(linewidth=4, foreground="black"), Normal()],
+    )
+    axes.text(x, y - tall * 0.02, f"{length:g} mm", color=_INK, fontsize=8, va="bottom", path_effects=halo)
     return drawn
 
 
@@ -147,13 +160,11 @@ def _draw_bar(figure: Any, place: Any, drawn: Any) -> None:
     axes = figure.add_subplot(box[0, 1])
     bar = figure.colorbar(drawn, cax=axes, orientation="horizontal")
     low, high = drawn.get_clim()
-    bar.set_ticks(
-        [low, (low + high) / 2, high],
-        labels=[f"{v:.3g}" if abs(v) < 10 else f"{v:.0f}" for v in (low, (low + high) / 2, high)],
-    )
+    ticks = [low, (low + high) / 2, high]
+    labels = [f"{v:.2g}" if abs(v) < 10 else f"{v:.0f}" for v in ticks]
+    bar.set_ticks(ticks, labels=[labels[0], f"{labels[1]} HU", labels[2]])
     bar.outline.set_visible(False)
     axes.tick_params(colors=_DIM, labelsize=9, length=0)
-    axes.set_xlabel("HU", color=_DIM, fontsize=9, labelpad=-2)
 
 
 def _round_length(wide: float) -> float:

@@ -2,13 +2,14 @@
 
 import copy
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
-Point = tuple[float, float, float]
+Field = NDArray[Any]  # float32 [X, Y, Z], or with extents of 1 that broadcast
+Point = Sequence[float]
 Tube = tuple[Point, Point, float]
 EXTENT = (360.0, 360.0, 288.0)  # mm
 
@@ -34,7 +35,7 @@ class Canvas:
         self.hu = np.full(shape, -1000, dtype=np.float32)
         self.contrast = float(rng.uniform(0, 110))
         self.rim = self.wall = self.chest = self.room = self.dome = self.heart = self.hu  # set with the trunk
-        self.back = self.z
+        self.back, self.spine = self.z, 0.0
 
     def near(self, centre: Point, radii: Point) -> "Canvas":
         """The same canvas, cut to what an ellipsoid can reach; painting there paints here."""
@@ -50,14 +51,18 @@ class Canvas:
     def texture(self, size: float) -> Field:
         """Smooth noise with features of about ``size`` mm and a standard deviation near 1, ``[X, Y, Z]``."""
         counts = [int(e // size) + 4 for e in EXTENT]
-        field = 3 * self.rng.standard_normal(counts, dtype=np.float32)
+        field: Field = 3 * self.rng.standard_normal(counts, dtype=np.float32)
         for axis, (line, extent) in enumerate(zip(self.grid, EXTENT, strict=True)):
             at = (line + np.float32(extent / 2)) / np.float32(size)
             low = at.astype(np.int64)
             t = at - low
-            weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, 3 * (1 - t) ** 3 - 6 * (1 - t) ** 2 + 4, t**3)
+            u, t2, u2 = 1 - t, t * t, (1 - t) * (1 - t)
+            weights = (u * u2, 3 * t * t2 - 6 * t2 + 4, 3 * u * u2 - 6 * u2 + 4, t * t2)  # cubic B-spline, times 6
             tall = [-1 if i == axis else 1 for i in range(3)]
-            field = sum(np.take(field, low + i, axis) * (w / 6).reshape(tall) for i, w in enumerate(weights))
+            wide = np.zeros((), dtype=np.float32)
+            for i, weight in enumerate(weights):
+                wide = wide + np.take(field, low + i, axis) * (weight / 6).reshape(tall)
+            field = wide
         return field
 
     def ball(self, centre: Point, radii: Point, turn: float = 0.0) -> Field:
@@ -75,7 +80,7 @@ class Canvas:
             mask = mask * within
         self.hu += mask * (value - self.hu)
 
-    def tubes(self, segments: list[Tube]) -> Field:
+    def tubes(self, segments: Sequence[Tube]) -> Field:
         """Share of each sample that lies in tubes ``(from, to, radius)`` in mm."""
         share = np.zeros(self.shape, dtype=np.float32)
         for start, end, radius in segments:
@@ -88,7 +93,9 @@ class Canvas:
             along = [np.float32(q - p) for p, q in zip(start, end, strict=True)]
             offsets = [g - np.float32(p) for g, p in zip(lines, start, strict=True)]
             dot = offsets[0] * along[0] + offsets[1] * along[1] + offsets[2] * along[2]
-            t = np.clip(dot / (along[0] ** 2 + along[1] ** 2 + along[2] ** 2 + np.float32(1e-6)), 0, 1)
+            t = np.clip(
+                dot / (along[0] * along[0] + along[1] * along[1] + along[2] * along[2] + np.float32(1e-6)), 0, 1
+            )
             gaps = [o - t * a for o, a in zip(offsets, along, strict=True)]
             far = np.sqrt(gaps[0] * gaps[0] + gaps[1] * gaps[1] + gaps[2] * gaps[2])
             thin = np.float32(min(1.0, (2 * radius / float(self.edge)) ** 0.5))
@@ -101,7 +108,8 @@ def tree(
     rng: np.random.Generator, start: Point, towards: Point, radius: float, length: float, least: float
 ) -> list[Tube]:
     """Branching tubes ``(from, to, radius)`` that halve their area at each fork, down to a radius of ``least`` mm."""
-    segments, ends = [], [(start, towards, radius, length)]
+    segments: list[Tube] = []
+    ends = [(start, towards, radius, length)]
     while ends:
         at, ahead, r, step = ends.pop()
         size = math.sqrt(sum(c * c for c in ahead))

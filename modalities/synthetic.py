@@ -57,11 +57,12 @@ def _trunk(scan: Canvas) -> None:
     scan.rim = 0.5 * np.sqrt(u2 + v2) + 0.5 * np.sqrt(np.sqrt(u2 * u2 + v2 * v2))
     body = (scan.rim - 1) * np.float32(0.45 * (a + b))
     layer = np.float32(fat) * (0.75 + 0.5 * v2) + 1.5 * scan.rough
-    scan.back = np.float32(b - fat - 62) + 9 * (z / 144) ** 2
-    scan.paraspinal = np.minimum(*(scan.ball((s * 31.0, b - fat - 27, 0), (27, 19, 1e4)) for s in _SIDES))
+    scan.spine = float(b - fat - 59)  # its middle, from the origin to the back
+    scan.back = np.float32(scan.spine - 3) + 9 * (z / 144) ** 2
+    muscles = np.minimum(*(scan.ball((s * 31.0, b - fat - 27, 0), (27, 19, 1e4)) for s in _SIDES))
     apex = 52 * np.clip((z - 35) / 110, 0, 1) ** 2
     scan.wall = body + layer + 15 + apex
-    scan.chest = np.maximum(scan.wall, -scan.paraspinal - 2)
+    scan.chest = np.maximum(scan.wall, -muscles - 2)
     scan.paint(body, 5.0)
     scan.paint(body + 2, -103 + 5 * scan.rough + 3 * scan.fine)
     planes = np.clip(scan.fine - 1.1, 0, 1) * -90
@@ -81,14 +82,14 @@ def _trunk(scan: Canvas) -> None:
 
 def _abdomen(scan: Canvas) -> None:
     """Liver, spleen, stomach, kidneys, bowel, psoas; all below the diaphragm."""
-    rng, back, agent = scan.rng, float(scan.back.mean()), scan.contrast
+    rng, back, agent = scan.rng, scan.spine, scan.contrast
     scan.room = np.maximum(scan.chest + 2, scan.z - scan.dome + 4)
     soft = 5 * scan.rough + 4 * scan.fine
     size = rng.uniform(0.9, 1.1)
     for s in _SIDES:
         scan.paint(scan.ball((s * 36.0, back + 8, -130), (19, 20, 75)), 52 + soft)
     for _ in range(36):
-        at, radii = (rng.uniform(-88, 88), rng.uniform(-62, 8), rng.uniform(-150, -72)), rng.uniform(12, 24, 3)
+        at, radii = (rng.uniform(-88, 88), rng.uniform(-62, 8), rng.uniform(-150, -72)), rng.uniform(12, 24, 3).tolist()
         part = scan.near(at, radii)
         loop = np.maximum(part.ball(at, radii, rng.uniform(0, 3)), part.room)
         part.paint(loop, 38.0)
@@ -110,7 +111,7 @@ def _abdomen(scan: Canvas) -> None:
 def _kidney(scan: Canvas, side: int, size: float) -> None:
     """Cortex that takes up contrast agent, around a sinus of fat."""
     tilt = side * scan.rng.uniform(0.3, 0.6)
-    at = (side * scan.rng.uniform(54, 60), float(scan.back.mean()) + 8, scan.rng.uniform(-100, -80))
+    at = (side * scan.rng.uniform(54, 60), scan.spine + 8, scan.rng.uniform(-100, -80))
     radii = (27 * size, 23 * size, 50 * size)
     part = scan.near(at, radii)
     soft = 5 * part.rough + 4 * part.fine
@@ -137,7 +138,7 @@ def _lungs(scan: Canvas) -> None:
     rng = scan.rng
     narrow = 9 + np.float32(0.0075) * (scan.y + 62) ** 2 * np.clip(1.1 - scan.z / 500, 0.7, 1.2)
     middle = np.minimum(narrow, 38) + 2 * scan.rough
-    spine = scan.ball((0, float(scan.back.mean()) + 5, 0), (30, 28, 1e4))
+    spine = scan.ball((0, scan.spine + 5, 0), (30, 28, 1e4))
     lung = np.maximum(np.maximum(scan.chest + 3, scan.dome - scan.z), middle - np.abs(scan.x))
     lung = np.maximum(lung, np.maximum(-scan.heart - 7, -spine))
     sag = np.clip(scan.y / 80, -1, 1)
@@ -157,7 +158,7 @@ def _lungs(scan: Canvas) -> None:
 
 def _mediastinum(scan: Canvas) -> None:
     """Heart chambers, great vessels, trachea and oesophagus."""
-    back, agent = float(scan.back.mean()), scan.contrast
+    back, agent = scan.spine, scan.contrast
     blood = 42 + agent
     soft = 4 * scan.rough + 3 * scan.fine
     scan.paint(scan.heart, 52 + 0.4 * agent + soft)

@@ -122,9 +122,10 @@ class Codec(nn.Module):
             rounded: give the decoder rounded latents (no gradient passes to the encoder) instead of noisy ones.
             generator: source of the noise.
         """
-        companded = self.quantizer.compand(self.encode(x))
         step = self.quantizer.step
-        noisy = step * to_symbols(companded.detach(), step) if rounded else add_noise(companded, step, generator)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not rounded):
+            companded = self.quantizer.compand(self.encode(x))
+            noisy = step * to_symbols(companded, step) if rounded else add_noise(companded, step, generator)
         return CodecOutput(self.synthesise(noisy, tuple(x.shape[2:])), companded)
 
     def _compute(self, x: torch.Tensor) -> torch.autocast:
