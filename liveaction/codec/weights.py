@@ -1,0 +1,115 @@
+"""The model directory: ``config.json``, ``model.safetensors``, ``encoder.safetensors``.
+
+No pickle anywhere. The digest names weights and recipe's codec and modality tables together; a stream carries it, so
+that other weights are refused before anything is decoded.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from liveaction.codec.model import Codec, build_codec
+from liveaction.errors import FormatError, IntegrityError
+from liveaction.recipe import dump_recipe, parse_recipe
+from liveaction.spec import Recipe
+
+CONFIG, WEIGHTS, ENCODER = "config.json", "model.safetensors", "encoder.safetensors"
+FORMAT = 1
+
+
+def weights_digest(codec: Codec, recipe: Recipe) -> str:
+    """sha256 over the codec and modality tables and every tensor's name, shape and bytes; 64 hex digits."""
+    tables = dump_recipe(recipe)
+    digest = hashlib.sha256(json.dumps([tables["modality"], tables["codec"]], sort_keys=True).encode())
+    for name, tensor in sorted(codec.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_model(codec: Codec, recipe: Recipe, folder: Path) -> str:
+    """Write a model directory; each file appears whole or not at all, ``config.json`` last.
+
+    Returns:
+        The digest.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in codec.state_dict().items()}
+    sensor = {name: tensor for name, tensor in state.items() if name.startswith(("encoder.", "quantizer."))}
+    digest = weights_digest(codec, recipe)
+    save_tensors(state, folder / WEIGHTS)
+    save_tensors(sensor, folder / ENCODER)
+    write_json({"format": FORMAT, "digest": digest, "recipe": dump_recipe(recipe)}, folder / CONFIG)
+    return digest
+
+
+def load_model(folder: str | Path, device: str = "cpu") -> tuple[Codec, Recipe, str]:
+    """Read a model directory.
+
+    Returns:
+        The codec in evaluation mode on ``device``, its recipe, its digest.
+
+    Raises:
+        FormatError: not a model directory, or of a format this version does not know.
+        IntegrityError: the weights are not the ones that ``config.json`` was written with.
+    """
+    folder = Path(folder)
+    config = _read_config(folder / CONFIG)
+    recipe = parse_recipe(config["recipe"], str(folder / CONFIG))
+    codec = build_codec(recipe)
+    try:
+        codec.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise FormatError(f"{folder / WEIGHTS}: expected the weights of recipe {recipe.name!r}, got {line}") from error
+    digest = weights_digest(codec, recipe)
+    if digest != config["digest"]:
+        raise IntegrityError(
+            f"{folder / WEIGHTS}: expected weights {config['digest'][:12]}, got {digest[:12]}; "
+            "the file was changed after it was saved, take the original"
+        )
+    codec.requires_grad_(False)
+    return codec.eval().to(device), recipe, digest
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        line = " ".join(str(error).split())
+        raise FormatError(
+            f"{path.parent}: expected a model directory with a readable {CONFIG}, got {line}; "
+            "liveaction train makes one"
+        ) from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else type(config).__name__
+        raise FormatError(f"{path}: expected model format {FORMAT}, got {found!r}; use the version that wrote it")
+    if not isinstance(config.get("recipe"), dict) or not isinstance(config.get("digest"), str):
+        raise FormatError(f"{path}: expected a recipe and a digest, got keys {sorted(config)}")
+    return config
+
+
+def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Write a safetensors file, atomically."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(tensors, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(data: Any, path: Path) -> None:
+    """Write readable JSON, atomically."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

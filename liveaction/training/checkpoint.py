@@ -1,0 +1,95 @@
+"""Checkpoints: weights and optimiser state as safetensors and JSON, written whole or not at all."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from liveaction.codec.weights import save_tensors, write_json
+from liveaction.errors import FormatError
+
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State after ``step`` finished steps. Data and noise are functions of the step, so nothing else is needed."""
+
+    step: int
+    recipe: dict[str, Any]
+    weights: dict[str, torch.Tensor]
+    optimizer: dict[str, Any]
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
+    """Write ``folder/step_NNNNNNNN`` and drop all but the newest two.
+
+    The directory is filled under another name and renamed, so an interrupted write leaves no checkpoint.
+    """
+    final = folder / f"step_{checkpoint.step:08d}"
+    part = folder / f".{final.name}.{os.getpid()}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    tensors, numbers = _flatten(checkpoint.optimizer["state"])
+    save_tensors({k: v.detach().cpu().contiguous().clone() for k, v in checkpoint.weights.items()}, part / "weights.safetensors")
+    save_tensors(tensors, part / "optimizer.safetensors")
+    state = {
+        "step": checkpoint.step,
+        "recipe": checkpoint.recipe,
+        "param_groups": checkpoint.optimizer["param_groups"],
+        "numbers": numbers,
+    }
+    write_json(state, part / "state.json")
+    shutil.rmtree(final, ignore_errors=True)
+    part.rename(final)
+    for old in list_checkpoints(folder)[:-KEPT]:
+        shutil.rmtree(old)
+    return final
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Whole checkpoints, oldest first."""
+    return sorted(folder.glob("step_*"))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint back.
+
+    Raises:
+        FormatError: a file of it is missing or damaged.
+    """
+    try:
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        weights = load_file(path / "weights.safetensors")
+        tensors = load_file(path / "optimizer.safetensors")
+    except (OSError, ValueError, SafetensorError) as error:
+        line = " ".join(str(error).split())
+        raise FormatError(f"{path}: expected a whole checkpoint, got {line}; delete it and resume again") from error
+    optimizer = {"state": _unflatten(tensors, state["numbers"]), "param_groups": state["param_groups"]}
+    return Checkpoint(state["step"], state["recipe"], weights, optimizer)
+
+
+def _flatten(state: dict[int, dict[str, Any]]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    tensors, numbers = {}, {}
+    for index, entries in state.items():
+        for name, value in entries.items():
+            key = f"{index}/{name}"
+            if isinstance(value, torch.Tensor):
+                tensors[key] = value.detach().cpu().contiguous().clone()
+            else:
+                numbers[key] = value
+    return tensors, numbers
+
+
+def _unflatten(tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**tensors, **numbers}.items():
+        index, name = key.split("/", 1)
+        state.setdefault(int(index), {})[name] = value
+    return state
