@@ -1,0 +1,324 @@
+"""The training loop: warm start, growing crops, encoder frozen at the end, exact resume.
+
+Accelerate runs it on one device or many; a recipe's ``batch`` counts the crops of a whole step, so the same recipe
+takes the same crops on any number of devices.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from liveaction.codec.model import Codec, build_codec
+from liveaction.codec.weights import save_model, write_json
+from liveaction.errors import SpecError, TrainingError
+from liveaction.metrics import psnr
+from liveaction.recipe import dump_recipe
+from liveaction.spec import Recipe, TrainSpec
+from liveaction.training.checkpoint import Checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
+from liveaction.training.data import Crops, prefetch
+from liveaction.training.log import TrainingLog
+from liveaction.training.loss import distortion, rate, symbol_entropy
+from liveaction.training.warm_start import packet_moments, warm_start
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+CHECKPOINTS = "checkpoints"
+_TRAIN, _WARM, _VALIDATION, _NOISE = range(4)  # first numbers of the seeds, so that no two uses share crops
+
+
+@dataclass
+class StepReport:
+    """What a progress line shows: ``psnr`` in dB (peak to peak 2), ``bits`` per latent, ``ratio`` on native bits."""
+
+    step: int
+    loss: float
+    psnr: float
+    bits: float
+    ratio: float
+    learning_rate: float
+    crop: int
+    frozen: bool
+
+
+@dataclass
+class Validation:
+    """Held-out crops, rounded latents: PSNR in dB (peak to peak 2), order-0 bits per latent, ratio on native bits."""
+
+    step: int
+    psnr: float
+    bits: float
+    ratio: float
+
+
+@dataclass
+class TrainingResult:
+    """What a run ends with; ``finished`` is False when it was interrupted."""
+
+    folder: Path
+    digest: str
+    steps: int
+    finished: bool
+    seconds: float
+    validations: list[Validation] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Callbacks of whoever shows progress."""
+
+    stage: Callable[[str], None] = lambda text: None
+    step: Callable[[StepReport], None] = lambda report: None
+    validation: Callable[[Validation], None] = lambda result: None
+
+
+def learning_rate(spec: TrainSpec, step: int) -> float:
+    """Published schedule at ``step`` of ``spec.steps``: rises to the maximum, falls to a thousandth of it."""
+    t = (step + 1) / spec.steps
+    low = spec.learning_rate / 1000
+    return float((spec.learning_rate - low) * (1 - math.cos(math.pi * t) ** (2 * spec.schedule_power)) + low)
+
+
+def crop_extent(spec: TrainSpec, step: int) -> int:
+    """Extent of the crops at ``step``: the listed ones in turn, for equal shares of the steps."""
+    return spec.crop[min(step * len(spec.crop) // max(spec.steps, 1), len(spec.crop) - 1)]
+
+
+def is_frozen(spec: TrainSpec, step: int) -> bool:
+    """Whether ``step`` belongs to the last part, where only the decoder learns, on rounded latents."""
+    return step >= spec.freeze_at * spec.steps
+
+
+class Trainer:
+    """One training run into one folder.
+
+    Args:
+        recipe: what to train.
+        modality: normalises; only its native bits matter here.
+        train, held_out: crops to learn from and to validate on.
+        folder: the run's folder, which ends as a model directory.
+        bits: bits per element of the training signals in their native dtype, for the ratio shown.
+        accelerator: of Accelerate.
+        listener: is told of progress.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        train: Crops,
+        held_out: Crops,
+        folder: Path,
+        bits: float,
+        accelerator: "Accelerator",
+        listener: Listener | None = None,
+    ) -> None:
+        self.recipe, self.spec, self.folder, self.bits = recipe, recipe.training, folder, bits
+        self.train_crops, self.held_out = train, held_out
+        self.accelerator, self.listener = accelerator, listener or Listener()
+        ranks = accelerator.num_processes
+        if self.spec.batch % ranks:
+            raise SpecError(f"[training] batch: expected a multiple of the {ranks} processes, got {self.spec.batch}")
+        torch.manual_seed(self.spec.seed)
+        self.codec: Codec = build_codec(recipe).to(accelerator.device)
+        self.optimizer = _optimizer(self.codec, self.spec)
+        self.elements_per_latent = recipe.hidden / recipe.codec.latent_channels
+        self.validations: list[Validation] = []
+        self.stop_asked = False
+
+    def run(self, resume: bool = False) -> TrainingResult:
+        """Train to the end, or until interrupted; leaves a model directory either way.
+
+        Raises:
+            TrainingError: the loss is not finite, or ``resume`` finds a checkpoint of another recipe.
+        """
+        began = time.monotonic()
+        first = self._resume() if resume else None
+        if first is None:
+            first = 0
+            if self.spec.start == "warm":
+                self._warm_start()
+        log = TrainingLog(self.folder, first, self.accelerator.is_main_process)
+        done = first
+        try:
+            if first == 0:
+                self._validate(0, log)
+            with self._interruptible():
+                for done in self._steps(first, log):
+                    if self.stop_asked:
+                        break
+        finally:
+            log.close()
+        finished = done >= self.spec.steps
+        if not finished:
+            self._checkpoint(done)
+        elif done and (not self.validations or self.validations[-1].step != done):
+            self._validate(done, log)
+        digest = save_model(self.codec, self.recipe, self.folder) if self.accelerator.is_main_process else ""
+        result = TrainingResult(self.folder, digest, done, finished, time.monotonic() - began, self.validations)
+        if self.accelerator.is_main_process:
+            self._summary(result)
+        return result
+
+    def _warm_start(self) -> None:
+        self.listener.stage("warm start: measuring the covariance of the wavelet packets")
+        extent, device = self.spec.crop[0], self.accelerator.device
+        batches = (
+            self.train_crops.batch((_WARM, self.spec.seed, i), 1, extent).to(device)
+            for i in range(self.spec.warm_crops)
+        )
+        warm_start(self.codec, packet_moments(self.codec, batches))
+
+    def _resume(self) -> int | None:
+        found = list_checkpoints(self.folder / CHECKPOINTS)
+        if not found:
+            return None
+        checkpoint = load_checkpoint(found[-1])
+        if checkpoint.recipe != dump_recipe(self.recipe):
+            raise TrainingError(
+                f"{found[-1]}: expected a checkpoint of this very recipe, got one of {checkpoint.recipe['name']!r} "
+                "with other settings; resume with the recipe and --set it was started with, or take a new --out"
+            )
+        self.codec.load_state_dict(checkpoint.weights)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.listener.stage(f"resuming after step {checkpoint.step}")
+        return checkpoint.step
+
+    def _steps(self, first: int, log: TrainingLog) -> Iterator[int]:
+        """Train from step ``first``; yields the number of finished steps."""
+        model, frozen = self._wrap(is_frozen(self.spec, first)), is_frozen(self.spec, first)
+        for step, batch in prefetch(self._batch, iter(range(first, self.spec.steps))):
+            if is_frozen(self.spec, step) and not frozen:
+                model, frozen = self._wrap(True), True
+            report = self._step(model, batch.to(self.accelerator.device), step, frozen)
+            self.listener.step(report)
+            log.write("train", asdict(report))
+            done = step + 1
+            if done % self.spec.validate_every == 0 or done == self.spec.steps:
+                self._validate(done, log)
+            if done % self.spec.checkpoint_every == 0 or done == self.spec.steps:
+                self._checkpoint(done)
+            yield done
+
+    def _wrap(self, frozen: bool) -> torch.nn.Module:
+        """The codec as Accelerate wants it, the encoder's side left out once it is frozen."""
+        self.codec.encoder.requires_grad_(not frozen)
+        self.codec.quantizer.requires_grad_(not frozen)
+        model: torch.nn.Module = self.accelerator.prepare_model(self.codec)
+        return model
+
+    def _batch(self, step: int) -> torch.Tensor:
+        share = self.spec.batch // self.accelerator.num_processes
+        rank = self.accelerator.process_index
+        extent = crop_extent(self.spec, step)
+        crops = [
+            self.train_crops.batch((_TRAIN, self.spec.seed, step, rank * share + i), 1, extent) for i in range(share)
+        ]
+        return torch.cat(crops)
+
+    def _step(self, model: torch.nn.Module, x: torch.Tensor, step: int, frozen: bool) -> StepReport:
+        rate_now = learning_rate(self.spec, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate_now
+        generator = torch.Generator(x.device)
+        generator.manual_seed(hash((_NOISE, self.spec.seed, step, self.accelerator.process_index)) & 0x7FFFFFFF)
+        self.codec.train()
+        out = model(x, rounded=frozen, generator=generator)
+        error = distortion(x, out.reconstruction)
+        bits = rate(out.companded, self.codec.quantizer.step, self.spec.rate)
+        loss = error + self.spec.rate_weight * bits
+        if not bool(torch.isfinite(loss)):
+            last = list_checkpoints(self.folder / CHECKPOINTS)
+            raise TrainingError(
+                f"step {step + 1}: expected a finite loss, got {float(loss)} (log10 MSE {float(error):.3g}, rate "
+                f"{float(bits):.3g} bits per latent, learning rate {rate_now:.3g}); "
+                f"{'the last checkpoint is ' + str(last[-1]) if last else 'no checkpoint was written yet'}; "
+                "start again with a lower training.learning_rate"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(loss)
+        self.optimizer.step()
+        used = max(float(rate(out.companded.detach(), self.codec.quantizer.step, "gaussian")), 1e-6)
+        return StepReport(
+            step + 1, float(loss), -10 * float(error) + 10 * math.log10(4), used,
+            self.bits * self.elements_per_latent / used, rate_now, x.shape[-1], frozen,
+        )  # fmt: skip
+
+    def _validate(self, done: int, log: TrainingLog) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        extent, seed = max(self.spec.crop), self.spec.seed
+        self.codec.eval()
+        with torch.no_grad():
+            x = self.held_out.batch((_VALIDATION, seed), 8, extent).to(self.accelerator.device)
+            symbols = torch.cat([self.codec.quantize(self.codec.encode(crop)) for crop in x.split(1)])
+            decoded = torch.cat([self.codec.decode(s, tuple(x.shape[2:])) for s in symbols.split(1)])
+        bits = max(symbol_entropy(symbols), 1e-6)
+        result = Validation(done, psnr(x, decoded, 2.0), bits, self.bits * self.elements_per_latent / bits)
+        self.validations.append(result)
+        self.listener.validation(result)
+        log.write("validation", asdict(result))
+        log.preview(done, x, decoded)
+
+    def _checkpoint(self, done: int) -> None:
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            checkpoint = Checkpoint(
+                done, dump_recipe(self.recipe), self.codec.state_dict(), self.optimizer.state_dict()
+            )
+            save_checkpoint(checkpoint, self.folder / CHECKPOINTS)
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Let Ctrl-C end the run after the step at hand; a second one ends it at once."""
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self.stop_asked = True
+            self.listener.stage("stopping after this step; press Ctrl-C again to stop at once")
+
+        try:
+            before = signal.signal(signal.SIGINT, ask)
+        except ValueError:  # not the main thread: whoever runs us there keeps the signal
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _summary(self, result: TrainingResult) -> None:
+        from liveaction.training.curves import draw_curves
+
+        summary = {
+            "recipe": self.recipe.name,
+            "digest": result.digest,
+            "steps": result.steps,
+            "finished": result.finished,
+            "seconds": round(result.seconds, 1),
+            "device": str(self.accelerator.device),
+            "processes": self.accelerator.num_processes,
+            "torch": torch.__version__,
+            "validation": [asdict(v) for v in result.validations],
+        }
+        write_json(summary, self.folder / "training.json")
+        draw_curves(self.folder)
+
+
+def _optimizer(codec: Codec, spec: TrainSpec) -> Any:
+    import timm.optim
+
+    try:
+        return timm.optim.create_optimizer_v2(codec, opt=spec.optimizer, lr=spec.learning_rate, weight_decay=0.0)
+    except (ValueError, AssertionError) as error:
+        names = ", ".join(timm.optim.list_optimizers())
+        raise SpecError(
+            f"[training] optimizer: expected an optimiser of timm, got {spec.optimizer!r}; one of {names}"
+        ) from error
