@@ -186,6 +186,8 @@ def write_nifti(signal: Signal, path: Path) -> None:
         header = _header(signal, path)
         version = nibabel.Nifti2Image if signal.metadata.get("header_version") == 2 else nibabel.Nifti1Image
         image = version(_stored(signal, header), np.asarray(signal.metadata["affine"], dtype=np.float64), header)
+        for key in ("scl_slope", "scl_inter"):  # forgotten by the image's constructor
+            image.header[key] = header[key]
         ending = ".nii.gz" if path.name.lower().endswith(".gz") else ".nii"
         temporary = path.with_name(f".{uuid.uuid4().hex}{ending}")
         try:

@@ -32,10 +32,12 @@ class Canvas:
         self.x = self.x + 4 * self.texture(60)
         self.y = self.y + 3 * self.texture(60)
         self.rough, self.fine = self.texture(22), self.texture(8)
-        self.hu = np.full(shape, -1000, dtype=np.float32)
+        self.hu: Field = np.full(shape, -1000, dtype=np.float32)
         self.contrast = float(rng.uniform(0, 110))
-        self.rim = self.wall = self.chest = self.room = self.dome = self.heart = self.hu  # set with the trunk
-        self.back, self.spine = self.z, 0.0
+        self.rim: Field = self.hu  # these surfaces are set with the trunk
+        self.wall = self.chest = self.room = self.dome = self.heart = self.rim
+        self.back: Field = self.z
+        self.spine = 0.0
 
     def near(self, centre: Point, radii: Point) -> "Canvas":
         """The same canvas, cut to what an ellipsoid can reach; painting there paints here."""
@@ -143,4 +145,4 @@ def scanner_noise(shape: tuple[int, int, int], rng: np.random.Generator) -> Fiel
     broad = sharp
     for axis in (0, 1, 0, 1):
         broad = smooth(broad, axis, 1 / 3)
-    return (sharp - np.float32(0.75) * broad) * np.float32(3.7)
+    return (sharp - np.float32(0.9) * broad) * np.float32(3.875)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from liveaction.codec.model import Codec, build_codec
@@ -228,7 +229,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate_now
         generator = torch.Generator(x.device)
-        generator.manual_seed(hash((_NOISE, self.spec.seed, step, self.accelerator.process_index)) & 0x7FFFFFFF)
+        seeds = np.random.SeedSequence([_NOISE, self.spec.seed, step, self.accelerator.process_index])
+        generator.manual_seed(int(seeds.generate_state(1)[0]))
         self.codec.train()
         out = model(x, rounded=frozen, generator=generator)
         error = distortion(x, out.reconstruction)

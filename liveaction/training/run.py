@@ -1,0 +1,100 @@
+"""From ``--data`` to a model directory: the function behind ``liveaction train``."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from liveaction.codec.weights import CONFIG
+from liveaction.errors import SpecError, TrainingError
+from liveaction.registry import build_modality
+from liveaction.spec import Recipe
+from liveaction.training.checkpoint import list_checkpoints
+from liveaction.training.data import Crops, Item, cache_folder, find_items
+from liveaction.training.log import LOG
+from liveaction.training.loop import CHECKPOINTS, Listener, Trainer, TrainingResult
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+@dataclass(frozen=True)
+class Split:
+    """Items to learn from and to validate on; ``shared`` where one item has to serve for both."""
+
+    train: list[Item]
+    held_out: list[Item]
+    shared: bool
+
+
+def split_items(items: list[Item], held_out: list[Item]) -> Split:
+    """Hold out what is named; else every tenth item from the last on, one at least; else, of one item, itself."""
+    if held_out:
+        return Split(items, held_out, False)
+    if len(items) == 1:
+        return Split(items, items, True)
+    chosen = items[:: -1][::10]
+    return Split([item for item in items if item not in chosen], chosen[::-1], False)
+
+
+def train(
+    recipe: Recipe,
+    data: Sequence[str],
+    out: str | Path,
+    held_out: Sequence[str] = (),
+    resume: bool = False,
+    device: str = "auto",
+    listener: Listener | None = None,
+) -> TrainingResult:
+    """Train a codec.
+
+    Args:
+        recipe: what to train; ``recipe.training.steps`` 0 ends after the warm start.
+        data: files, folders, or ``synthetic[:COUNT[:FIRST_SEED]]``.
+        out: folder of the run; ends as a model directory. Must not hold a run unless ``resume``.
+        held_out: as ``data``, never trained on; without it one item in ten is held out.
+        resume: go on from the newest checkpoint in ``out``; start anew where there is none.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        listener: is told of progress.
+
+    Returns:
+        Where the model is, and how it did on what was held out.
+
+    Raises:
+        FormatError: data that cannot be read.
+        TrainingError: ``out`` already holds a run, a loss that is not finite, or a checkpoint of another recipe.
+    """
+    folder, listener = Path(out), listener or Listener()
+    started = (folder / LOG).exists() or (folder / CONFIG).exists() or list_checkpoints(folder / CHECKPOINTS)
+    if started and not resume:
+        raise TrainingError(f"{folder}: expected a folder without a run; add --resume to go on, or take another --out")
+    accelerator = _accelerator(device)
+    modality = build_modality(recipe.modality)
+    split = split_items(find_items(modality, data), find_items(modality, held_out))
+    if split.shared:
+        listener.stage("only one signal: validation uses the same one, so its figures are not held out; add --val")
+    cache = cache_folder()
+
+    def reading(name: str) -> None:
+        listener.stage(f"reading {name}")
+
+    with accelerator.main_process_first():
+        train_crops = Crops(modality, split.train, cache, reading)
+        held_out_crops = Crops(modality, split.held_out, cache, reading)
+    bits = float(np.average([array.dtype.itemsize * 8 for array in train_crops.arrays], weights=train_crops.shares))
+    return Trainer(recipe, train_crops, held_out_crops, folder, bits, accelerator, listener).run(resume)
+
+
+def _accelerator(device: str) -> "Accelerator":
+    import torch
+    from accelerate import Accelerator
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise SpecError(f"--device: expected auto, cpu or cuda, got {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SpecError("--device: expected a CUDA device for 'cuda', got none; take auto or cpu")
+    cpu = device == "cpu" or os.environ.get("ACCELERATE_USE_CPU", "").lower() in {"1", "true", "yes"}
+    return Accelerator(cpu=cpu)
