@@ -52,9 +52,8 @@ def is_nifti(path: Path) -> bool:
 def read_nifti(path: Path) -> tuple[NDArray[Any], str, dict[str, Any]]:
     """Read a volume of three axes; trailing axes of extent one are dropped here and restored by :func:`write_nifti`.
 
-    Integers on disk with slope 1 and an integer intercept stay integers: the on-disk dtype where the values fit,
-    else int16 or int32. Everything else is float32, but float64 on disk stays float64. The sform wins over the qform,
-    as the standard has it. Header extensions are dropped.
+    Integers on disk with slope 1 and an integer intercept stay integers: the on-disk dtype where the values fit, else
+    int16 or int32. All else is float32, but float64 stays. The sform wins over the qform. Extensions are dropped.
 
     Args:
         path: ``.nii`` or ``.nii.gz``, NIfTI-1 or NIfTI-2, either byte order.
@@ -81,14 +80,18 @@ def read_nifti(path: Path) -> tuple[NDArray[Any], str, dict[str, Any]]:
                 header = type(image.header).from_fileobj(file)
             _check_header(path, image)
             array, _ = reader.get_data(image)
-    except FormatError:
-        raise
     except broken as error:
+        if isinstance(error, FormatError):
+            raise
         raise FormatError(
             f"{path}: expected a whole NIfTI file, got {one_line(error)}; copy or convert the source again"
         ) from error
-    array = np.asarray(array).reshape(image.shape[:3])
-    values = _settle(array, header.get_data_dtype().newbyteorder("="), image.dataobj.slope, image.dataobj.inter)
+    values = _settle(
+        np.asarray(array).reshape(image.shape[:3]),
+        header.get_data_dtype().newbyteorder("="),
+        image.dataobj.slope,
+        image.dataobj.inter,
+    )
     metadata = {"source": "nifti", "values_dtype": values.dtype.name, **_geometry(path, header)}
     return values, header.get_data_dtype().name, metadata
 

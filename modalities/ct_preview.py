@@ -32,9 +32,6 @@ def draw_preview(original: Signal | None, reconstruction: Signal, path: Path, ti
     Raises:
         ShapeError: the volumes differ in shape, or are not one channel of three axes.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if reconstruction.values.ndim != 4 or reconstruction.values.shape[0] != 1:
         raise ShapeError(f"preview: expected values [1, X, Y, Z], got {reconstruction.values.shape}")
     if original is not None and original.values.shape != reconstruction.values.shape:
@@ -45,16 +42,7 @@ def draw_preview(original: Signal | None, reconstruction: Signal, path: Path, ti
     source = None if original is None else _upright(original, reconstruction)[0]
     middle = _middle(decoded if source is None else source)
     columns = _columns(source, decoded)
-    extents = [n * step for n, step in zip(decoded.shape, steps, strict=True)]
-    widths, heights = max(extents[0], extents[1]), [max(extents[down], 1e-9) for _, _, down in _PLANES.values()]
-    heights = [float(np.clip(h / widths, 0.35, 1.4)) for h in heights]
-    across = (18.0 if source is not None else 9.0) / len(columns)
-    figure = Figure(figsize=(across * len(columns), across * sum(heights) + 1.9), facecolor=_DARK)
-    FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(
-        4, len(columns), height_ratios=[*heights, 0.045], left=0.03, right=0.985, wspace=0.03, hspace=0.04,
-        top=1 - 1.05 / figure.get_figheight(), bottom=0.55 / figure.get_figheight(),
-    )  # fmt: skip
+    figure, grid = _layout(decoded, steps, len(columns))
     for c, (name, volume, low, high, colours) in enumerate(columns):
         for r, plane in enumerate(_PLANES):
             axes = figure.add_subplot(grid[r, c])
@@ -66,6 +54,24 @@ def draw_preview(original: Signal | None, reconstruction: Signal, path: Path, ti
         _draw_bar(figure, grid[3, c], drawn)
     figure.suptitle(title or "CT", color=_LIGHT, fontsize=15, y=1 - 0.3 / figure.get_figheight())
     figure.savefig(path, dpi=100, facecolor=_DARK, format="png")
+
+
+def _layout(volume: NDArray[Any], steps: tuple[float, ...], columns: int) -> tuple[Any, Any]:
+    """A dark figure, and a grid whose rows are as high as the planes are against the widest."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    extents = [n * step for n, step in zip(volume.shape, steps, strict=True)]
+    widths, heights = max(extents[0], extents[1]), [max(extents[down], 1e-9) for _, _, down in _PLANES.values()]
+    heights = [float(np.clip(h / widths, 0.35, 1.4)) for h in heights]
+    across = (18.0 if columns == 5 else 9.0) / columns
+    figure = Figure(figsize=(across * columns, across * sum(heights) + 1.9), facecolor=_DARK)
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(
+        4, columns, height_ratios=[*heights, 0.045], left=0.03, right=0.985, wspace=0.03, hspace=0.04,
+        top=1 - 1.05 / figure.get_figheight(), bottom=0.55 / figure.get_figheight(),
+    )  # fmt: skip
+    return figure, grid
 
 
 def _upright(signal: Signal, like: Signal | None = None) -> tuple[NDArray[Any], tuple[float, ...]]:
@@ -116,9 +122,8 @@ def _draw_plane(
     plane: str,
     colours: tuple[float, float, str],
 ) -> Any:
-    """One slice in mm, with letters for the patient's sides and a scale bar; returns what a colour bar needs."""
+    """One slice in mm, ``colours`` being lowest and highest value and map; returns what a colour bar needs."""
     from matplotlib.colors import LinearSegmentedColormap
-    from matplotlib.patheffects import Normal, Stroke, withStroke
 
     normal, across, down = _PLANES[plane]
     picture = np.take(volume, middle[normal], axis=normal).T  # rows run down or up, columns across
@@ -129,6 +134,14 @@ def _draw_plane(
     drawn = axes.imshow(
         picture, cmap=shades, vmin=low, vmax=high, extent=(0, wide, tall, 0), aspect="equal", interpolation="nearest"
     )
+    _annotate(axes, across, down, wide, tall)
+    return drawn
+
+
+def _annotate(axes: Any, across: int, down: int, wide: float, tall: float) -> None:
+    """The patient's sides, and a scale bar in mm."""
+    from matplotlib.patheffects import Normal, Stroke, withStroke
+
     axes.set(xticks=[], yticks=[], facecolor=_DARK)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -151,7 +164,6 @@ def _draw_plane(
         path_effects=[Stroke(linewidth=4, foreground="black"), Normal()],
     )
     axes.text(x, y - tall * 0.02, f"{length:g} mm", color=_INK, fontsize=8, va="bottom", path_effects=halo)
-    return drawn
 
 
 def _draw_bar(figure: Any, place: Any, drawn: Any) -> None:

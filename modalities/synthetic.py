@@ -29,7 +29,7 @@ def ct_phantom(seed: int, shape: tuple[int, int, int] = (160, 160, 96)) -> Phant
         shape: samples over a field of view of 360 x 360 x 288 mm, each at least 1.
 
     Returns:
-        HU from -1024 to about 1500, with noise of about 12 HU in the middle of the body.
+        HU from -1024 to about 1000, with noise of about 12 HU in the middle of the body.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     scan = Canvas(shape, rng)
@@ -225,7 +225,7 @@ def _skeleton(scan: Canvas) -> None:
 
 def _bone(scan: Canvas, distance: Field, marrow: Field, shell: float, within: Field | None = None) -> None:
     """A cortical shell of ``shell`` mm around marrow."""
-    scan.paint(distance, 720.0, within)
+    scan.paint(distance, 1100.0, within)
     scan.paint(distance + np.float32(shell), marrow, within)
 
 

@@ -27,7 +27,7 @@ def test_equal_seeds_equal_phantoms() -> None:
 
 def test_the_phantom_is_the_same_on_every_machine() -> None:
     digest = hashlib.sha256(ct_phantom(0, (20, 20, 12)).values.tobytes()).hexdigest()
-    assert digest[:16] == "c614e399240fd1de"
+    assert digest[:16] == "b5e8e4f1bb09944c"
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -62,7 +62,7 @@ def test_scanner_noise_is_correlated_and_has_unit_variance() -> None:
     assert abs(float(noise.std()) - 1) < 0.03
     assert 0.1 < float((noise[:, :, 1:] * noise[:, :, :-1]).mean()) < 0.6
     block = noise.reshape(8, 8, 8, 8, 32).mean(axis=(1, 3))
-    assert float(block.std()) < 0.06  # white noise would keep 0.125
+    assert float(block.std()) < 0.1  # of 0.125 and more without the dip at low frequencies
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 63), (33, 2, 5)])
