@@ -239,15 +239,16 @@ class Trainer:
         if not bool(torch.isfinite(loss)):
             last = list_checkpoints(self.folder / CHECKPOINTS)
             raise TrainingError(
-                f"step {step + 1}: expected a finite loss, got {float(loss)} (log10 MSE {float(error):.3g}, rate "
-                f"{float(bits):.3g} bits per latent, learning rate {rate_now:.3g}); "
+                f"step {step + 1}: expected a finite loss, got {float(loss)} (log10 MSE {float(error):.3g}, rate term "
+                f"{float(bits):.3g}, learning rate {rate_now:.3g}); "
                 f"{'the last checkpoint is ' + str(last[-1]) if last else 'no checkpoint was written yet'}; "
                 "start again with a lower training.learning_rate"
             )
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         self.optimizer.step()
-        used = max(float(rate(out.companded.detach(), self.codec.quantizer.step, "gaussian")), 1e-6)
+        token = float(rate(out.companded.detach(), self.codec.quantizer.step, "gaussian"))
+        used = max(token / self.recipe.codec.latent_channels, 1e-6)
         return StepReport(
             step + 1, float(loss), -10 * float(error) + 10 * math.log10(4), used,
             self.bits * self.elements_per_latent / used, rate_now, x.shape[-1], frozen,

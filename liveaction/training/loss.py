@@ -1,4 +1,4 @@
-"""Loss: log10 MSE(x, x_hat) + lambda * R, with R in bits per latent."""
+"""Loss: log10 MSE(x, x_hat) + lambda * R."""
 
 from typing import Literal
 
@@ -14,14 +14,15 @@ def distortion(x: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tensor:
 
 
 def rate(companded: torch.Tensor, step: float, kind: Literal["gaussian", "channel", "global"]) -> torch.Tensor:
-    """Estimated bits per latent of ``u = companded / step``.
+    """Rate term R of ``u = companded / step``.
 
     Args:
         companded: ``[B, L, *G]`` before noise or rounding.
         step: quantiser step.
-        kind: ``global``: log2 of one standard deviation over all latents (as published); ``channel``: mean over
-            channels of log2 of each one's; ``gaussian``: mean over channels of 1/2 log2(1 + 12 var), the rate of a
-            Gaussian with the quantisation noise in it, never negative.
+        kind: ``global``: log2 of one standard deviation over all latents, as published (bits per latent, up to a
+            constant); ``channel``: mean over channels of log2 of each one's; ``gaussian``: sum over channels of
+            1/2 log2(1 + 12 var), the rate of a Gaussian with the quantisation noise in it, never negative (bits per
+            token).
     """
     u = (companded / step).transpose(0, 1).flatten(1)
     if kind == "global":
@@ -29,7 +30,7 @@ def rate(companded: torch.Tensor, step: float, kind: Literal["gaussian", "channe
     variance = u.var(1, correction=0)
     if kind == "channel":
         return (0.5 * torch.log2(variance + FLOOR)).mean()
-    return (0.5 * torch.log2(1.0 + 12.0 * variance)).mean()
+    return (0.5 * torch.log2(1.0 + 12.0 * variance)).sum()
 
 
 def symbol_entropy(symbols: torch.Tensor) -> float:

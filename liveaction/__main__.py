@@ -1,0 +1,5 @@
+"""``python -m liveaction``."""
+
+from liveaction.cli import main
+
+main()

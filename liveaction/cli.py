@@ -1,0 +1,374 @@
+"""The command ``liveaction``. Verbs stay thin: they parse, call the library and print."""
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from liveaction.errors import LiveactionError, SpecError
+
+app = typer.Typer(
+    name="liveaction",
+    help="Learned codecs of N-D signals: train on your data, compress, decompress.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+RecipeName = Annotated[str, typer.Argument(help="A shipped recipe (`liveaction recipes` lists them) or a YAML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a setting: `table.key=value`. May be repeated.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Device = Annotated[str, typer.Option(help="`auto`, `cpu` or `cuda`.")]
+ModelDir = Annotated[Path, typer.Option("--model", "-m", help="Model directory, as `liveaction train` leaves it.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing output.")]
+
+
+@app.callback()
+def _options(
+    trace: Annotated[bool, typer.Option("--traceback", help="Show the Python traceback of an error.")] = False,
+) -> None:
+    global _show_traceback
+    _show_traceback = trace
+
+
+_show_traceback = False
+
+
+@app.command(epilog="Example: `liveaction recipes`")
+def recipes(as_json: AsJson = False) -> None:
+    """List the shipped recipes."""
+    from liveaction.codec.summary import summarise
+    from liveaction.recipe import load_recipe, recipe_names
+
+    rows = [(summarise(load_recipe(name)), load_recipe(name).description) for name in recipe_names()]
+    if as_json:
+        _print_json([{"name": row.recipe, "description": text} for row, text in rows])
+        return
+    from rich.table import Table
+
+    table = Table("recipe", "reduction", "encoder", "decoder", "description", box=None, pad_edge=False)
+    for row, text in rows:
+        sizes = (_count(row.encoder_parameters), _count(row.decoder_parameters))
+        table.add_row(row.recipe, f"{row.dimension_reduction:g}x", *sizes, text)
+    Console(highlight=False).print(table)
+
+
+@app.command(epilog="Example: `liveaction check ct_f8c8 --shape 512,512,300 --set codec.latent_channels=32`")
+def check(
+    recipe: RecipeName,
+    shape: Annotated[str, typer.Option(help="Extents of a signal, such as `512,512,300`.")] = "",
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Parse a recipe; print sizes, parameters, multiplications per sample, and advice. Allocates nothing."""
+    from dataclasses import asdict
+
+    from liveaction.codec.summary import summarise
+    from liveaction.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    summary = summarise(loaded, _extents(shape))
+    if as_json:
+        _print_json(asdict(summary))
+        return
+    native = 1 if summary.dimension_reduction == 0 else summary.dimension_reduction
+    lines = {
+        "recipe": f"{loaded.name}: {loaded.description}",
+        "signal": f"{_times(summary.shape)} {', '.join(loaded.modality.axes)}; {loaded.modality.channels} channel(s)",
+        "padded": _times(summary.padded),
+        "latents": f"{summary.latent_channels} x {_times(summary.grid)} tokens; hidden width {summary.hidden}",
+        "dimension reduction": f"{native:.4g}",
+        "parameters": f"encoder {summary.encoder_parameters:,}, decoder {summary.decoder_parameters:,}",
+        "MACs per sample": f"wavelets {summary.wavelet_macs:.0f} each way, encoder {summary.encoder_macs:.0f}, "
+        f"decoder {summary.decoder_macs:,.0f}",
+        "advice": "\n".join(summary.advice) or "none",
+    }
+    for name, text in lines.items():
+        for i, line in enumerate(text.splitlines()):
+            typer.echo(f"{name if i == 0 else '':<20} {line}")
+
+
+@app.command(
+    epilog="Examples: `liveaction train ct_light --data scans/ --out runs/ct` · "
+    "`liveaction train ct_smoke --data synthetic --out runs/phantom` · "
+    "`liveaction train ct_klt --data a.nii.gz --data dicom_series/ --out runs/klt --steps 0`"
+)
+def train(
+    recipe: RecipeName,
+    data: Annotated[
+        list[str],
+        typer.Option("--data", help="A file, a folder, or `synthetic[:COUNT[:SEED]]`. May be repeated."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run; becomes the model directory.")],
+    val: Annotated[
+        list[str] | None,
+        typer.Option("--val", help="As --data, only to validate on. Default: one signal in ten of --data."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Short for --set training.steps=N. 0: warm start alone.")] = None,
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")] = False,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Train a codec. Ctrl-C stops after the step at hand and leaves a model and a checkpoint; --resume goes on."""
+    from liveaction.progress import TrainingProgress
+    from liveaction.recipe import load_recipe
+    from liveaction.training.run import train as run_training
+
+    extra = [f"training.steps={steps}"] if steps is not None else []
+    loaded = load_recipe(recipe, [*(overrides or ()), *extra])
+    with TrainingProgress(console, loaded, quiet) as progress:
+        result = run_training(loaded, data, out, val or (), resume, device, progress.listener())
+    if result.digest:
+        word = "done" if result.finished else f"stopped after step {result.steps}; --resume goes on"
+        typer.echo(f"{out}: {word}; weights {result.digest[:12]}, {result.seconds:.0f} s")
+    if not result.finished:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: `liveaction compress scan.nii.gz scan.lva --model runs/ct --quality 5`")
+def compress(
+    source: Annotated[Path, typer.Argument(help="A NIfTI file or a folder with one DICOM series.")],
+    target: Annotated[Path, typer.Argument(help="The .lva file to write.")],
+    model: ModelDir,
+    step: Annotated[float | None, typer.Option(help="Quantiser step; default: the one trained with.")] = None,
+    quality: Annotated[
+        int | None, typer.Option(min=1, max=7, help="1 small .. 7 fine; 4 is the step trained with.")
+    ] = None,
+    device: Device = "auto",
+    force: Force = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compress one signal with a trained model."""
+    from liveaction.codec.stream import QUALITIES, read_header
+    from liveaction.codec.stream import compress as compress_signal
+    from liveaction.codec.weights import load_model
+    from liveaction.progress import stages
+    from liveaction.registry import build_modality
+
+    if step is not None and quality is not None:
+        raise SpecError("--step, --quality: expected one of them, got both")
+    if step is not None and not step > 0:
+        raise SpecError(f"--step: expected a positive number, got {step}")
+    _refuse_existing(target, force)
+    with stages(console, quiet) as stage:
+        stage("loading the model")
+        codec, recipe, digest = load_model(model, _device(device))
+        stage(f"reading {source}")
+        signal = build_modality(recipe.modality).read(source)
+        chosen = codec.quantizer.step * QUALITIES[quality] if quality else step
+        data, timings = compress_signal(signal, codec, recipe, digest, chosen, stage)
+        _write_bytes(data, target)
+    elements = signal.values.size
+    report = {
+        "target": str(target),
+        "bytes": len(data),
+        "ratio": signal.native_bits / (8 * len(data)),
+        "bits_per_element": 8 * len(data) / elements,
+        "step": read_header(data, str(target)).step,
+        "encode_seconds": timings.tensors,
+        "entropy_coding_seconds": timings.coding,
+        "msamples_per_second": elements / 1e6 / (timings.tensors + timings.coding),
+    }
+    if as_json:
+        _print_json(report)
+        return
+    typer.echo(
+        f"{target}: {len(data):,} bytes, {report['ratio']:.1f}:1 of {signal.dtype}, "
+        f"{report['bits_per_element']:.4f} bits per element; encoded in {timings.tensors:.2f} s, "
+        f"entropy coded in {timings.coding:.2f} s ({report['msamples_per_second']:.1f} Msamples/s)"
+    )
+
+
+@app.command(
+    epilog="Example: `liveaction decompress scan.lva back.nii.gz --model runs/ct --against scan.nii.gz "
+    "--picture compare.png`"
+)
+def decompress(
+    source: Annotated[Path, typer.Argument(help="A .lva file.")],
+    target: Annotated[Path, typer.Argument(help="The file to write, such as back.nii.gz.")],
+    model: ModelDir,
+    against: Annotated[Path | None, typer.Option(help="The original, to compare with.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Write a PNG of the result (and of --against).")] = None,
+    device: Device = "auto",
+    force: Force = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a signal back, and say how close it is to its original."""
+    from liveaction.codec.stream import decompress as decompress_stream
+    from liveaction.codec.stream import read_stream
+    from liveaction.codec.weights import load_model
+    from liveaction.progress import stages
+    from liveaction.registry import build_modality
+
+    _refuse_existing(target, force)
+    with stages(console, quiet) as stage:
+        data = read_stream(source)
+        stage("loading the model")
+        codec, recipe, digest = load_model(model, _device(device))
+        signal, timings = decompress_stream(data, codec, digest, str(source), stage)
+        modality = build_modality(recipe.modality)
+        stage(f"writing {target}")
+        modality.write(signal, target)
+        elements = signal.values.size
+        report: dict[str, Any] = {
+            "target": str(target),
+            "decode_seconds": timings.tensors,
+            "entropy_decoding_seconds": timings.coding,
+            "msamples_per_second": elements / 1e6 / (timings.tensors + timings.coding),
+        }
+        original = None
+        if against is not None:
+            stage("comparing")
+            original = modality.read(against)
+            report |= _compare(original, signal, modality)
+        if picture is not None:
+            stage("drawing")
+            rate = f"{8 * len(data) / elements:.4f} bits per element, {signal.native_bits / (8 * len(data)):.1f}:1"
+            quality = f", PSNR {report['psnr_normalised']:.2f} dB" if original is not None else ""
+            modality.preview(original, signal, picture, f"{recipe.name}: {rate}{quality}")
+    if as_json:
+        _print_json(report)
+        return
+    typer.echo(
+        f"{target}: decoded in {timings.coding + timings.tensors:.2f} s ({report['msamples_per_second']:.1f} Msamples/s)"
+    )
+    if original is not None:
+        unit, low, high = signal.unit, *recipe.modality.range
+        typer.echo(
+            f"against {against}: PSNR {report['psnr_normalised']:.2f} dB (range {low:g} to {high:g} {unit}, that is "
+            f"peak to peak 2), root-mean-square error {report['rmse']:.2f} {unit}, largest {report['max_error']:g} "
+            f"{unit}, SSIM {report['ssim']:.4f}"
+        )
+    if picture is not None:
+        typer.echo(f"{picture}: picture")
+
+
+@app.command(epilog="Example: `liveaction info scan.lva`")
+def info(
+    source: Annotated[Path, typer.Argument(help="A .lva file.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what a stream says of itself, without decoding; its checksums are verified."""
+    from liveaction.codec.stream import read_info
+
+    fields = read_info(source)
+    if as_json:
+        _print_json(fields)
+        return
+    fields["modality"] = fields["modality"]["name"]
+    for name, value in fields.items():
+        if name != "metadata":
+            text = f"{value:.4f}" if isinstance(value, float) else str(value)
+            typer.echo(f"{name:<18} {text}")
+    typer.echo(f"{'metadata':<18} {', '.join(fields['metadata'])}")
+
+
+@app.command(epilog="Example: `liveaction doctor`")
+def doctor(as_json: AsJson = False) -> None:
+    """Show versions, devices and modalities, and run a tiny codec on every device."""
+    from liveaction.doctor import examine
+
+    report = examine()
+    if as_json:
+        _print_json(report)
+    else:
+        for name, value in report.items():
+            typer.echo(f"{name:<16} {value}")
+    if any("failed" in str(value) for value in report.values()):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point: one line for a refusal (exit 1), usage errors exit 2."""
+    try:
+        app()
+    except LiveactionError as error:
+        if _show_traceback:
+            traceback.print_exc()
+        else:
+            sys.stderr.write(f"liveaction: {error}\n")
+        raise SystemExit(1) from None
+
+
+def _compare(original: Any, signal: Any, modality: Any) -> dict[str, float]:
+    import numpy as np
+    import torch
+
+    from liveaction.errors import ShapeError
+    from liveaction.metrics import psnr, ssim
+
+    if original.values.shape != signal.values.shape:
+        raise ShapeError(f"--against: expected shape {signal.values.shape}, got {original.values.shape}")
+    x, y = modality.normalise(original.values), modality.normalise(signal.values)
+    error = original.values.astype(np.float64) - signal.values
+    return {
+        "psnr_normalised": psnr(x, y, 2.0),
+        "ssim": ssim(x, y, 2.0),
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "max_error": float(np.abs(error).max()),
+        "clipped_share": float(torch.mean((x.abs() == 1).float())),
+    }
+
+
+def _extents(text: str) -> tuple[int, ...] | None:
+    if not text:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise SpecError(f"--shape: expected extents such as 512,512,300, got {text!r}") from None
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name not in ("auto", "cpu", "cuda"):
+        raise SpecError(f"--device: expected auto, cpu or cuda, got {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SpecError("--device: expected a CUDA device for 'cuda', got none; take auto or cpu")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def _refuse_existing(target: Path, force: bool) -> None:
+    if target.exists() and not force:
+        raise SpecError(f"{target}: expected a new file, got an existing one; add --force to overwrite it")
+    if not target.absolute().parent.is_dir():
+        raise SpecError(f"{target}: expected an existing folder {str(target.parent)!r}; make it first")
+
+
+def _write_bytes(data: bytes, target: Path) -> None:
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _print_json(data: Any) -> None:
+    typer.echo(json.dumps(data, indent=2))
+
+
+def _times(extents: tuple[int, ...]) -> str:
+    return " x ".join(map(str, extents))
+
+
+def _count(parameters: int) -> str:
+    return f"{parameters / 1e6:.3g} M" if parameters >= 1e6 else f"{parameters / 1e3:.3g} k"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""What a recipe amounts to: sizes, parameters, multiplications per sample, advice. Nothing is allocated."""
+
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from liveaction.codec.model import Codec, build_codec
+from liveaction.errors import SpecError
+from liveaction.spec import Recipe
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Figures of one recipe on one shape.
+
+    Attributes:
+        shape: extents S of the signal; ``padded`` after padding; ``grid`` G of the latents.
+        hidden: E; ``latent_channels``: L.
+        dimension_reduction: input elements per latent element, padding included.
+        encoder_parameters, decoder_parameters: learned numbers on either side.
+        encoder_macs, decoder_macs: multiply-accumulates per sample of the padded signal in the learned parts, without
+            the wavelets; ``wavelet_macs`` one way.
+        advice: one line per published heuristic that the recipe breaks.
+    """
+
+    recipe: str
+    shape: tuple[int, ...]
+    padded: tuple[int, ...]
+    grid: tuple[int, ...]
+    hidden: int
+    latent_channels: int
+    dimension_reduction: float
+    encoder_parameters: int
+    decoder_parameters: int
+    encoder_macs: float
+    decoder_macs: float
+    wavelet_macs: float
+    advice: tuple[str, ...]
+
+
+def summarise(recipe: Recipe, shape: tuple[int, ...] | None = None) -> Summary:
+    """Build the codec on the meta device and count.
+
+    Args:
+        shape: extents of a signal; the largest training crop where None.
+
+    Raises:
+        SpecError: ``shape`` has another number of axes, or the recipe cannot be built.
+    """
+    shape = shape or (max(recipe.training.crop),) * recipe.axes
+    if len(shape) != recipe.axes or min(shape) < 1:
+        raise SpecError(f"--shape: expected {recipe.axes} positive extents {recipe.modality.axes}, got {shape}")
+    with torch.device("meta"):
+        codec = build_codec(recipe)
+    factors = codec.packets.factors
+    grid = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
+    padded = tuple(g * f for g, f in zip(grid, factors, strict=True))
+    samples = prod(padded) * codec.channels
+    width, latent = recipe.hidden, recipe.codec.latent_channels
+    sensor = sum(p.numel() for part in (codec.encoder, codec.quantizer) for p in part.parameters())
+    server = sum(p.numel() for p in codec.decoder.parameters())
+    return Summary(
+        recipe=recipe.name,
+        shape=shape,
+        padded=padded,
+        grid=grid,
+        hidden=width,
+        latent_channels=latent,
+        dimension_reduction=prod(shape) * codec.channels / (prod(grid) * latent),
+        encoder_parameters=sensor,
+        decoder_parameters=server,
+        encoder_macs=_macs(codec.encoder, (1, width, *grid)) / samples,
+        decoder_macs=_macs(codec.decoder, (1, latent, *grid)) / samples,
+        wavelet_macs=_wavelet_macs(codec),
+        advice=tuple(_advice(recipe)),
+    )
+
+
+def _macs(module: torch.nn.Module, shape: tuple[int, ...]) -> float:
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        module(torch.empty(shape, device="meta"))
+    return counter.get_total_flops() / 2
+
+
+def _wavelet_macs(codec: Codec) -> float:
+    """Taps of the composite filters per sample, summed over axes and stages."""
+    from liveaction.transforms.wavelet import filter_bank
+
+    packets = codec.packets
+    return float(
+        sum(filter_bank(packets.wavelet, levels, packets.boundary).analysis.shape[1] for _, levels in packets.stages)
+    )
+
+
+def _advice(recipe: Recipe) -> list[str]:
+    """The published heuristics that the recipe breaks, each with what to change."""
+    codec, width = recipe.codec, recipe.hidden
+    lines = []
+    if not 512 <= width <= 1536:
+        way = "fewer" if width > 1536 else "more"
+        lines.append(f"the hidden width C*2^(J*D) is {width}, outside 512 to 1536; try {way} codec.levels")
+    if codec.encoder.kind != "linear" and codec.encoder.depth != 4:
+        lines.append(f"encoder depth is {codec.encoder.depth}; 4 served every published configuration")
+    if codec.decoder.kind == "vit" and codec.decoder.depth != 8:
+        lines.append(f"decoder depth is {codec.decoder.depth}; 8 served every published configuration")
+    if width / codec.latent_channels > 128:
+        lines.append(
+            f"the dimension reduction is {width / codec.latent_channels:g}; more than 128 loses detail that no decoder "
+            "brings back, try more codec.latent_channels"
+        )
+    if recipe.modality.channels > 16 and recipe.axes < 3:
+        lines.append(
+            f"{recipe.modality.channels} channels: where they share a unit and are as many as the samples along an "
+            "axis, make them an axis"
+        )
+    return lines

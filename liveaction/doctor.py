@@ -1,0 +1,46 @@
+"""What this machine has, and whether a codec runs on it."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+import liveaction
+from liveaction.codec.model import build_codec
+from liveaction.recipe import load_recipe, recipe_names
+from liveaction.registry import modality_names
+
+PACKAGES = ("torch", "triton", "einops", "numpy", "PyWavelets", "monai", "nibabel", "pydicom", "timm", "accelerate")
+
+
+def examine() -> dict[str, Any]:
+    """Versions, devices, modalities, and one round trip of a tiny codec per device; a failure says so and why."""
+    report: dict[str, Any] = {"liveaction": liveaction.__version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            report[name] = version(name)
+        except PackageNotFoundError:
+            report[name] = "not installed"
+    report["modalities"] = ", ".join(modality_names())
+    report["recipes"] = ", ".join(recipe_names())
+    report["cpu"] = f"{torch.get_num_threads()} threads; {_try('cpu')}"
+    for index in range(torch.cuda.device_count()):
+        device = f"cuda:{index}"
+        report[device] = f"{torch.cuda.get_device_name(index)}; {_try(device)}"
+    if not torch.cuda.is_available():
+        report["cuda"] = "no device; everything runs on the CPU"
+    return report
+
+
+def _try(device: str) -> str:
+    """Encode and decode a small ramp."""
+    recipe = load_recipe("ct_smoke")
+    codec = build_codec(recipe).to(device).eval()
+    try:
+        with torch.no_grad():
+            x = torch.linspace(-1, 1, 17**3, device=device).reshape(1, 1, 17, 17, 17)
+            y = codec.decode(codec.quantize(codec.encode(x)), (17, 17, 17))
+    except RuntimeError as error:
+        return f"failed: {' '.join(str(error).split())[:200]}"
+    return "codec runs" if bool(torch.isfinite(y).all()) else "failed: the codec gives NaN"
