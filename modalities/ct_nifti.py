@@ -67,11 +67,8 @@ def read_nifti(path: Path) -> tuple[NDArray[Any], str, dict[str, Any]]:
     """
     with quiet():
         from monai.data import NibabelReader
-    from nibabel.filebasedimages import ImageFileError
     from nibabel.openers import ImageOpener
-    from nibabel.spatialimages import HeaderDataError, ImageDataError
 
-    broken = (OSError, EOFError, zlib.error, ValueError, ImageFileError, HeaderDataError, ImageDataError, MemoryError)
     reader = NibabelReader(mmap=False)
     try:
         with quiet():
@@ -80,20 +77,24 @@ def read_nifti(path: Path) -> tuple[NDArray[Any], str, dict[str, Any]]:
                 header = type(image.header).from_fileobj(file)
             _check_header(path, image)
             array, _ = reader.get_data(image)
-    except broken as error:
+    except _read_errors() as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(
             f"{path}: expected a whole NIfTI file, got {one_line(error)}; copy or convert the source again"
         ) from error
-    values = _settle(
-        np.asarray(array).reshape(image.shape[:3]),
-        header.get_data_dtype().newbyteorder("="),
-        image.dataobj.slope,
-        image.dataobj.inter,
-    )
+    proxy, disk = image.dataobj, header.get_data_dtype().newbyteorder("=")
+    values = _settle(np.asarray(array).reshape(image.shape[:3]), disk, proxy.slope, proxy.inter)
     metadata = {"source": "nifti", "values_dtype": values.dtype.name, **_geometry(path, header)}
-    return values, header.get_data_dtype().name, metadata
+    return values, disk.name, metadata
+
+
+def _read_errors() -> tuple[type[Exception], ...]:
+    """What nibabel and what it stands on raise over damaged files."""
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError, ImageDataError
+
+    return OSError, EOFError, zlib.error, ValueError, MemoryError, ImageFileError, HeaderDataError, ImageDataError
 
 
 def _check_header(path: Path, image: Any) -> None:
