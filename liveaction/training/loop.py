@@ -239,8 +239,8 @@ class Trainer:
         if not bool(torch.isfinite(loss)):
             last = list_checkpoints(self.folder / CHECKPOINTS)
             raise TrainingError(
-                f"step {step + 1}: expected a finite loss, got {float(loss)} (log10 MSE {float(error):.3g}, rate term "
-                f"{float(bits):.3g}, learning rate {rate_now:.3g}); "
+                f"step {step + 1}: expected a finite loss, got {loss.item()} (log10 MSE {error.item():.3g}, rate term "
+                f"{bits.item():.3g}, learning rate {rate_now:.3g}); "
                 f"{'the last checkpoint is ' + str(last[-1]) if last else 'no checkpoint was written yet'}; "
                 "start again with a lower training.learning_rate"
             )
@@ -249,10 +249,9 @@ class Trainer:
         self.optimizer.step()
         token = float(rate(out.companded.detach(), self.codec.quantizer.step, "gaussian"))
         used = max(token / self.recipe.codec.latent_channels, 1e-6)
-        return StepReport(
-            step + 1, float(loss), -10 * float(error) + 10 * math.log10(4), used,
-            self.bits * self.elements_per_latent / used, rate_now, x.shape[-1], frozen,
-        )  # fmt: skip
+        quality = 10 * math.log10(4) - 10 * error.item()
+        ratio = self.bits * self.elements_per_latent / used
+        return StepReport(step + 1, loss.item(), quality, used, ratio, rate_now, x.shape[-1], frozen)
 
     def _validate(self, done: int, log: TrainingLog) -> None:
         if not self.accelerator.is_main_process:
