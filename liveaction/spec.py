@@ -110,8 +110,8 @@ class TrainSpec(_Table):
     crop: tuple[int, ...] = Field(default=(48,), min_length=1)
     start: Literal["warm", "random"] = "warm"
     warm_crops: int = Field(default=256, ge=1)
-    rate: Literal["gaussian", "channel", "global"] = "gaussian"
-    rate_weight: float = Field(default=0.03, ge=0, allow_inf_nan=False)
+    rate: Literal["local", "gaussian", "channel", "global"] = "local"
+    rate_weight: float = Field(default=0.01, ge=0, allow_inf_nan=False)
     freeze_at: float = Field(default=0.7, ge=0, le=1)
     optimizer: str = "cmars"
     learning_rate: Positive = 0.002

@@ -112,9 +112,7 @@ class Codec(nn.Module):
         with torch.autocast(companded.device.type, enabled=False):
             return crop(self.packets.inverse(expand(v) if self.spec.compand else v), extents)
 
-    def forward(
-        self, x: torch.Tensor, rounded: bool = False, generator: torch.Generator | None = None
-    ) -> CodecOutput:
+    def forward(self, x: torch.Tensor, rounded: bool = False, generator: torch.Generator | None = None) -> CodecOutput:
         """One pass for training.
 
         Args:

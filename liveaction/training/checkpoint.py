@@ -37,7 +37,9 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     tensors, numbers = _flatten(checkpoint.optimizer["state"])
-    save_tensors({k: v.detach().cpu().contiguous().clone() for k, v in checkpoint.weights.items()}, part / "weights.safetensors")
+    save_tensors(
+        {k: v.detach().cpu().contiguous().clone() for k, v in checkpoint.weights.items()}, part / "weights.safetensors"
+    )
     save_tensors(tensors, part / "optimizer.safetensors")
     state = {
         "step": checkpoint.step,

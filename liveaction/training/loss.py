@@ -13,7 +13,7 @@ def distortion(x: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tensor:
     return torch.log10((x - reconstruction).square().mean() + FLOOR)
 
 
-def rate(companded: torch.Tensor, step: float, kind: Literal["gaussian", "channel", "global"]) -> torch.Tensor:
+def rate(companded: torch.Tensor, step: float, kind: Literal["local", "gaussian", "channel", "global"]) -> torch.Tensor:
     """Rate term R of ``u = companded / step``.
 
     Args:
@@ -22,11 +22,16 @@ def rate(companded: torch.Tensor, step: float, kind: Literal["gaussian", "channe
         kind: ``global``: log2 of one standard deviation over all latents, as published (bits per latent, up to a
             constant); ``channel``: mean over channels of log2 of each one's; ``gaussian``: sum over channels of
             1/2 log2(1 + 12 var), the rate of a Gaussian with the quantisation noise in it, never negative (bits per
-            token).
+            token); ``local`` (our default): the same with each token's own squared deviation for the variance, the
+            rate of a coder that knows the local scale. A signal that is busy in few places has heavy-tailed latents;
+            ``gaussian`` charges those places by their square and blurs them, ``local`` by their logarithm.
     """
     u = (companded / step).transpose(0, 1).flatten(1)
     if kind == "global":
         return 0.5 * torch.log2(u.var(correction=0) + FLOOR)
+    if kind == "local":
+        deviation = u - u.mean(1, keepdim=True)
+        return (0.5 * torch.log2(1.0 + 12.0 * deviation.square())).mean(1).sum()
     variance = u.var(1, correction=0)
     if kind == "channel":
         return (0.5 * torch.log2(variance + FLOOR)).mean()

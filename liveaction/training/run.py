@@ -36,7 +36,7 @@ def split_items(items: list[Item], held_out: list[Item]) -> Split:
         return Split(items, held_out, False)
     if len(items) == 1:
         return Split(items, items, True)
-    chosen = items[:: -1][::10]
+    chosen = items[::-1][::10]
     return Split([item for item in items if item not in chosen], chosen[::-1], False)
 
 

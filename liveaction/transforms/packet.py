@@ -119,9 +119,7 @@ def _level_major(levels: tuple[int, ...], stages: list[tuple[int, int]]) -> np.n
 
 
 @lru_cache(maxsize=256)
-def _tables(
-    wavelet: str, levels: int, boundary: str, n: int, dtype: torch.dtype, device: torch.device
-) -> StageTables:
+def _tables(wavelet: str, levels: int, boundary: str, n: int, dtype: torch.dtype, device: torch.device) -> StageTables:
     """Tables of one stage for an axis of ``n`` samples, on the device, kept for the next call."""
 
     def put(table: banks.Array | None) -> torch.Tensor | None:

@@ -188,7 +188,9 @@ def filter_bank(wavelet: str, levels: int, boundary: str) -> FilterBank:
     if boundary == "symmetric":
         inner_forward, inner_inverse = _interior(analysis, pad, synthesis, synthesis_pad, blocks)
         ends = (*_analysis_ends(forward, inner_forward), *_synthesis_ends(inverse, inner_inverse))
-    shortest = max(analysis.shape[1], factor * synthesis.shape[2], *(2 * end.shape[1] for end in ends if end is not None))
+    shortest = max(
+        analysis.shape[1], factor * synthesis.shape[2], *(2 * end.shape[1] for end in ends if end is not None)
+    )
     return FilterBank(levels, boundary == "periodic", analysis, pad, synthesis, synthesis_pad, *ends, shortest)
 
 

@@ -1,0 +1,94 @@
+"""Crops: seeded, bounded by memory maps, padded where a signal is too small."""
+
+import numpy as np
+import pytest
+import torch
+
+from liveaction.errors import FormatError
+from liveaction.recipe import load_recipe
+from liveaction.registry import build_modality
+from liveaction.signal import Signal
+from liveaction.training.data import Crops, cached_array, find_items, prefetch
+from liveaction.training.run import split_items
+
+
+@pytest.fixture
+def modality():
+    return build_modality(load_recipe("ct_smoke").modality)
+
+
+@pytest.fixture
+def scans(modality, tmp_path):
+    rng = np.random.default_rng(0)
+    for name, shape in (("a", (20, 24, 28)), ("b", (9, 40, 12))):
+        values = rng.integers(-1000, 1000, (1, *shape)).astype(np.int16)
+        affine = np.diag([-1.0, -1.0, 1.0, 1.0]).tolist()
+        modality.write(
+            Signal(values, ("x", "y", "z"), "HU", (1, 1, 1), "int16", {"affine": affine}), tmp_path / f"{name}.nii.gz"
+        )
+    return tmp_path
+
+
+def test_crops_are_a_function_of_their_key(modality, scans, tmp_path):
+    crops = Crops(modality, find_items(modality, [str(scans)]), tmp_path / "cache")
+    first = crops.batch((1, 2, 3), 4, 16)
+    assert first.shape == (4, 1, 16, 16, 16)
+    assert torch.equal(first, crops.batch((1, 2, 3), 4, 16))
+    assert not torch.equal(first, crops.batch((1, 2, 4), 4, 16))
+    assert not torch.equal(first[0], first[1])
+    assert first.abs().max() <= 1
+
+
+def test_a_crop_stands_in_its_volume_and_short_axes_repeat_their_last_sample(modality, scans, tmp_path):
+    items = find_items(modality, [str(scans / "b.nii.gz")])
+    crop = Crops(modality, items, tmp_path / "cache").batch((5,), 1, 16)[0]
+    whole = modality.normalise(items[0].read(modality).values)
+    assert torch.equal(crop[:, 9:], crop[:, 8:9].expand(-1, 7, -1, -1))
+    assert torch.equal(crop[..., 12:], crop[..., 11:12].expand(-1, -1, -1, 4))
+    inner = crop[:, :9, :, :12]
+    assert any(torch.equal(inner, whole[:, :, start : start + 16]) for start in range(25))
+
+
+def test_arrays_are_mapped_and_read_once(modality, scans, tmp_path, monkeypatch):
+    (item,) = find_items(modality, [str(scans / "a.nii.gz")])
+    first = cached_array(item, modality, tmp_path / "cache")
+    assert isinstance(first, np.memmap)
+    monkeypatch.setattr(type(modality), "read", lambda self, path: pytest.fail("read twice"))
+    assert np.array_equal(first, cached_array(item, modality, tmp_path / "cache"))
+    assert not list((tmp_path / "cache").glob("*.part"))
+
+
+def test_a_changed_file_is_read_again(modality, scans, tmp_path):
+    (item,) = find_items(modality, [str(scans / "a.nii.gz")])
+    before = item.key(modality)
+    signal = item.read(modality)
+    changed = Signal(signal.values + 1, signal.axes, signal.unit, signal.spacing, signal.dtype, signal.metadata)
+    modality.write(changed, item.path)
+    assert item.key(modality) != before
+
+
+def test_synthetic_sources(modality):
+    assert [item.seed for item in find_items(modality, ["synthetic:2:7"])] == [7, 8]
+    assert len(find_items(modality, ["synthetic"])) == 6
+    for wrong in ("synthetic:0", "synthetic:x", "synthetic:1:2:3", "synthetic:"):
+        with pytest.raises(FormatError, match="--data: expected synthetic"):
+            find_items(modality, [wrong])
+
+
+def test_one_item_in_ten_is_held_out(modality):
+    items = find_items(modality, ["synthetic:11"])
+    split = split_items(items, [])
+    assert [item.seed for item in split.held_out] == [0, 10]
+    assert not set(split.train) & set(split.held_out)
+    assert split_items(items[:1], []).shared
+    assert split_items(items, items[:1]).train == items
+
+
+def test_prefetch_keeps_the_order_and_passes_errors_on():
+    assert [(s, int(x)) for s, x in prefetch(torch.tensor, iter(range(3, 7)))] == [(n, n) for n in range(3, 7)]
+
+    def broken(step):
+        raise FormatError("gone")
+
+    with pytest.raises(FormatError, match="gone"):
+        list(prefetch(broken, iter([1, 2])))
