@@ -58,7 +58,7 @@ _HOMES = {
     "ssim": "liveaction.metrics",
 }
 
-__all__ = [  # noqa: F822  (loaded lazily)
+__all__ = [
     "Codec",
     "Recipe",
     "Signal",

@@ -81,13 +81,12 @@ def check(
     if as_json:
         _print_json(asdict(summary))
         return
-    native = 1 if summary.dimension_reduction == 0 else summary.dimension_reduction
     lines = {
         "recipe": f"{loaded.name}: {loaded.description}",
         "signal": f"{_times(summary.shape)} {', '.join(loaded.modality.axes)}; {loaded.modality.channels} channel(s)",
         "padded": _times(summary.padded),
         "latents": f"{summary.latent_channels} x {_times(summary.grid)} tokens; hidden width {summary.hidden}",
-        "dimension reduction": f"{native:.4g}",
+        "dimension reduction": f"{summary.dimension_reduction:.4g}",
         "parameters": f"encoder {summary.encoder_parameters:,}, decoder {summary.decoder_parameters:,}",
         "MACs per sample": f"wavelets {summary.wavelet_macs:.0f} each way, encoder {summary.encoder_macs:.0f}, "
         f"decoder {summary.decoder_macs:,.0f}",
@@ -243,7 +242,8 @@ def decompress(
         _print_json(report)
         return
     typer.echo(
-        f"{target}: decoded in {timings.coding + timings.tensors:.2f} s ({report['msamples_per_second']:.1f} Msamples/s)"
+        f"{target}: decoded in {timings.coding + timings.tensors:.2f} s "
+        f"({report['msamples_per_second']:.1f} Msamples/s)"
     )
     if original is not None:
         unit, low, high = signal.unit, *recipe.modality.range

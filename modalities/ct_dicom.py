@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from liveaction.modalities.ct_nifti import describe_affine, one_line, quiet
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
+from liveaction.modalities.ct_nifti import describe_affine, one_line, quiet
 
 _NEEDED = ("SeriesInstanceUID", "Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
 _TAGS = [

@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from liveaction.modalities.phantom import EXTENT, Canvas, Field, Tube, scanner_noise, smooth, tree
 from numpy.typing import NDArray
+
+from liveaction.modalities.phantom import EXTENT, Canvas, Field, Tube, scanner_noise, smooth, tree
 
 _SIDES = (-1, 1)  # right, left
 _LOBES = ((0.9, 0.6, -0.3), (0.7, 0.6, 0.5), (0.1, 1.0, -0.7), (-0.1, 1.0, 0.5), (-1.0, 0.5, 0.5), (-0.8, 0.7, -0.2))

@@ -13,8 +13,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from liveaction.codec.model import Codec
-from liveaction.coding.container import unpack, unpack_header
 from liveaction.coding.container import pack as pack_container
+from liveaction.coding.container import unpack, unpack_header
 from liveaction.coding.entropy import decode_symbols, encode_symbols
 from liveaction.errors import FormatError, IntegrityError, ShapeError
 from liveaction.registry import build_modality

@@ -152,7 +152,8 @@ class Trainer:
             if first == 0:
                 self._validate(0, log)
             with self._interruptible():
-                for done in self._steps(first, log):
+                for finished_steps in self._steps(first, log):
+                    done = finished_steps
                     if self.stop_asked:
                         break
         finally:

@@ -196,7 +196,7 @@ def filter_bank(wavelet: str, levels: int, boundary: str) -> FilterBank:
 
 def _analysis_taps(rows: Array, start: int) -> tuple[Array, int]:
     """Composite filters ``[F, K]`` from the rows of one interior block that begins at sample ``start``."""
-    factor, n = rows.shape
+    factor = rows.shape[0]
     used = np.flatnonzero(np.abs(rows).max(axis=0) > _EQUAL)
     pad = max(start - used[0], used[-1] + 1 - start - factor, 0)
     return rows[:, start - pad : start + factor + pad].copy(), int(pad)

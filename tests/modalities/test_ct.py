@@ -9,9 +9,9 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
-from liveaction.modalities.ct import CT
 
 from liveaction.errors import FormatError, ShapeError, SpecError
+from liveaction.modalities.ct import CT
 from liveaction.recipe import load_recipe
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec

@@ -8,10 +8,10 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from liveaction.modalities.ct import CT
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from liveaction.errors import FormatError, LiveactionWarning
+from liveaction.modalities.ct import CT
 from liveaction.spec import ModalitySpec
 
 SPEC = ModalitySpec(name="ct", axes=("x", "y", "z"), channels=1, unit="HU", range=(-1024, 3071))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from liveaction.errors import ShapeError
 from liveaction.modalities.ct import CT
 from liveaction.modalities.phantom import scanner_noise
 from liveaction.modalities.synthetic import ct_phantom
-
-from liveaction.errors import ShapeError
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 

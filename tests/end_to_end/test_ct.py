@@ -1,0 +1,267 @@
+"""From scans to a model to a stream and back, through the command line; and every refusal on the way."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from liveaction.cli import app
+from liveaction.codec.stream import compress, decompress
+from liveaction.codec.weights import load_model
+from liveaction.coding.container import MAGIC, pack, unpack
+from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError
+from liveaction.metrics import psnr
+from liveaction.recipe import load_recipe
+from liveaction.registry import build_modality
+from liveaction.training.run import train
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """Two models (KLTs of two sizes) and a phantom on disk."""
+    folder = tmp_path_factory.mktemp("work")
+    before = os.environ.get("LIVEACTION_CACHE")
+    os.environ["LIVEACTION_CACHE"] = str(folder / "cache")
+    klt = load_recipe("ct_klt", ["training.warm_crops=64", "training.crop=[32]"])
+    train(klt, ["synthetic:2"], folder / "klt")
+    train(klt.model_copy(update={"name": "other"}), ["synthetic:1:5"], folder / "other")
+    modality = build_modality(klt.modality)
+    modality.write(modality.synthetic(99), folder / "scan.nii.gz")
+    yield folder
+    os.environ.pop("LIVEACTION_CACHE")
+    if before:
+        os.environ["LIVEACTION_CACHE"] = before
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def refused(kind, words, *arguments):
+    result = invoke(*arguments)
+    assert isinstance(result.exception, kind), result.exception or result.output
+    assert words in str(result.exception)
+    assert "\n" not in str(result.exception)
+
+
+def test_a_scan_comes_back_with_its_geometry_and_close(work, tmp_path):
+    stream, back, picture = tmp_path / "a.lva", tmp_path / "back.nii.gz", tmp_path / "p.png"
+    there = invoke("compress", work / "scan.nii.gz", stream, "--model", work / "klt", "--json", "--quiet")
+    assert there.exit_code == 0, there.exception
+    report = json.loads(there.stdout)
+    source = nibabel.load(work / "scan.nii.gz")
+    assert report["bytes"] == stream.stat().st_size
+    assert report["ratio"] == pytest.approx(source.dataobj.size * 2 / stream.stat().st_size)
+    home = invoke("decompress", stream, back, "--model", work / "klt", "--against", work / "scan.nii.gz",
+                  "--picture", picture, "--json", "--quiet")  # fmt: skip
+    assert home.exit_code == 0, home.exception
+    decoded = nibabel.load(back)
+    assert np.array_equal(decoded.affine, source.affine)
+    assert decoded.get_data_dtype() == source.get_data_dtype() and decoded.shape == source.shape
+    report = json.loads(home.stdout)
+    error = np.asarray(decoded.dataobj, dtype=float) - np.asarray(source.dataobj, dtype=float)
+    assert report["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)))
+    assert report["max_error"] == np.abs(error).max()
+    assert report["psnr_normalised"] > 38 and report["ssim"] > 0.9
+    assert picture.read_bytes()[:4] == b"\x89PNG" and picture.stat().st_size > 100_000
+
+
+def test_text_output_says_the_same(work, tmp_path):
+    stream, back = tmp_path / "a.lva", tmp_path / "back.nii"
+    said = invoke("compress", work / "scan.nii.gz", stream, "--model", work / "klt").stdout
+    assert ":1 of int16" in said and "bits per element" in said
+    said = invoke("decompress", stream, back, "--model", work / "klt", "--against", work / "scan.nii.gz").stdout
+    assert "PSNR" in said and "peak to peak 2" in said and "HU" in said
+    said = invoke("info", stream).stdout
+    assert "native_dtype       int16" in said and "ratio" in said
+    fields = json.loads(invoke("info", stream, "--json").stdout)
+    assert fields["shape"] == [1, 160, 160, 96] and fields["recipe"] == "ct_klt"
+
+
+def test_one_model_gives_many_rates(work):
+    codec, recipe, digest = load_model(work / "klt")
+    signal = build_modality(recipe.modality).read(work / "scan.nii.gz")
+    x = torch.from_numpy(signal.values.astype(np.float32))
+    sizes, qualities = [], []
+    for step in (0.8, 0.2, 0.05):
+        data, _ = compress(signal, codec, recipe, digest, step)
+        back, _ = decompress(data, codec, digest)
+        sizes.append(len(data))
+        qualities.append(psnr(x, torch.from_numpy(back.values.astype(np.float32)), 4095))
+    assert sizes == sorted(sizes) and qualities == sorted(qualities)
+    assert sizes[2] > 3 * sizes[0] and qualities[2] > qualities[0] + 4
+    fine = invoke("compress", work / "scan.nii.gz", work / "q7.lva", "-m", work / "klt", "--quality", 7, "--json", "-q")
+    assert json.loads(fine.stdout)["step"] == pytest.approx(0.2 * 0.125)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 9), (8, 8, 8), (17, 33, 5)])
+@pytest.mark.parametrize("kind", ["constant", "noise"])
+def test_tiny_odd_and_constant_volumes(work, tmp_path, shape, kind):
+    codec, recipe, digest = load_model(work / "klt")
+    modality = build_modality(recipe.modality)
+    rng = np.random.default_rng(0)
+    values = np.full(shape, -321, np.int16) if kind == "constant" else rng.integers(-50, 50, shape).astype(np.int16)
+    nibabel.Nifti1Image(values, np.diag([2.0, 2, 3, 1])).to_filename(tmp_path / "v.nii")
+    signal = modality.read(tmp_path / "v.nii")
+    data, _ = compress(signal, codec, recipe, digest)
+    back, _ = decompress(data, codec, digest)
+    assert back.values.shape == signal.values.shape and back.values.dtype == signal.values.dtype
+    assert np.abs(back.values.astype(int) - signal.values).max() < (60 if kind == "constant" else 200)
+    modality.write(back, tmp_path / "w.nii")
+    assert np.array_equal(nibabel.load(tmp_path / "w.nii").affine, np.diag([2.0, 2, 3, 1]))
+
+
+def test_a_ct_with_nan_an_unreadable_file_and_an_empty_folder_are_refused(work, tmp_path):
+    values = np.zeros((9, 9, 9), np.float32)
+    values[1, 2, 3] = np.nan
+    nibabel.Nifti1Image(values, np.eye(4)).to_filename(tmp_path / "nan.nii.gz")
+    (tmp_path / "text.nii").write_text("hello")
+    (tmp_path / "empty").mkdir()
+    model = ("--model", work / "klt")
+    refused(FormatError, "1 NaN or infinite", "compress", tmp_path / "nan.nii.gz", tmp_path / "a.lva", *model)
+    refused(FormatError, "text.nii", "compress", tmp_path / "text.nii", tmp_path / "a.lva", *model)
+    refused(FormatError, "empty", "train", "ct_klt", "--data", tmp_path / "empty", "--out", tmp_path / "run")
+    assert not (tmp_path / "a.lva").exists() and not list(tmp_path.glob("*.part"))
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_other_weights_are_refused(work, tmp_path):
+    invoke("compress", work / "scan.nii.gz", tmp_path / "a.lva", "--model", work / "klt")
+    command = ("decompress", tmp_path / "a.lva", tmp_path / "b.nii.gz", "--model", work / "other")
+    refused(IntegrityError, "pass the model directory that compressed it", *command)
+    assert not (tmp_path / "b.nii.gz").exists()
+
+
+def test_damaged_and_truncated_streams_are_refused(work, tmp_path):
+    codec, recipe, digest = load_model(work / "klt")
+    signal = build_modality(recipe.modality).read(work / "scan.nii.gz")
+    data, _ = compress(signal, codec, recipe, digest, 1.6)
+    rng = np.random.default_rng(0)
+    for cut in [0, 7, 8, 29, 30, 500, len(data) // 2, len(data) - 1, *rng.integers(0, len(data), 20)]:
+        with pytest.raises(FormatError):
+            decompress(data[:cut], codec, digest)
+    for position in [*range(40), *rng.integers(0, len(data), 40)]:
+        broken = bytearray(data)
+        broken[position] ^= 1 << int(rng.integers(0, 8))
+        with pytest.raises(FormatError):
+            decompress(bytes(broken), codec, digest)
+    with pytest.raises(FormatError, match="something was appended"):
+        decompress(data + b"x", codec, digest)
+    (tmp_path / "cut.lva").write_bytes(data[:-5])
+    command = ("decompress", tmp_path / "cut.lva", tmp_path / "b.nii.gz", "--model", work / "klt")
+    refused(FormatError, "the file is cut short", *command)
+    refused(FormatError, "the file is cut short", "info", tmp_path / "cut.lva")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("shape", [1, 2**40, 2**20, 8], "expected latents"),
+        ("shape", [1, 160, 160], "expected shape"),
+        ("dtype", "object", "expected a dtype"),
+        ("step", -1.0, "header key 'step'"),
+        ("latent_shape", [128, 20, 20, 13], "expected latents"),
+        ("surprise", 1, "header key 'surprise'"),
+    ],
+)
+def test_a_header_that_does_not_hold_together_is_refused_before_memory_is_taken(work, key, value, words):
+    codec, recipe, digest = load_model(work / "klt")
+    signal = build_modality(recipe.modality).read(work / "scan.nii.gz")
+    header, payload = unpack(compress(signal, codec, recipe, digest, 1.6)[0], "stream")
+    with pytest.raises(FormatError, match=words):
+        decompress(pack(header | {key: value}, payload), codec, digest)
+
+
+def test_a_declared_size_far_beyond_the_payload_is_refused(work):
+    codec, recipe, digest = load_model(work / "klt")
+    signal = build_modality(recipe.modality).read(work / "scan.nii.gz")
+    header, payload = unpack(compress(signal, codec, recipe, digest, 1.6)[0], "stream")
+    huge = {"shape": [1, 2**20, 2**20, 2**20], "latent_shape": [128, 2**17, 2**17, 2**17]}
+    with pytest.raises(FormatError, match="got another number"):
+        decompress(pack(header | huge, payload), codec, digest)
+
+
+def test_a_later_version_and_a_text_transfer_are_told_apart(work):
+    codec, _, digest = load_model(work / "klt")
+    later = struct.pack("<8sHIIQI", MAGIC, 1, 2, zlib.crc32(b"{}"), 0, 0) + b"{}"
+    with pytest.raises(FormatError, match="expected stream version 0, got 1"):
+        decompress(later, codec, digest)
+    with pytest.raises(FormatError, match="transfer as text"):
+        decompress(later.replace(b"\r\n", b"\n"), codec, digest)
+
+
+def test_a_model_directory_is_checked(work, tmp_path):
+    refused(FormatError, "expected a model directory", "compress", work / "scan.nii.gz", tmp_path / "a.lva",
+            "--model", tmp_path)  # fmt: skip
+    shutil.copytree(work / "klt", tmp_path / "copy")
+    weights = tmp_path / "copy" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(IntegrityError, match="the file was changed"):
+        load_model(tmp_path / "copy")
+    weights.write_bytes(content[:100])
+    with pytest.raises(FormatError, match="expected the weights of recipe"):
+        load_model(tmp_path / "copy")
+    config = json.loads((tmp_path / "copy" / "config.json").read_text())
+    (tmp_path / "copy" / "config.json").write_text(json.dumps(config | {"format": 9}))
+    with pytest.raises(FormatError, match="expected model format 1, got 9"):
+        load_model(tmp_path / "copy")
+
+
+def test_outputs_are_not_overwritten_unasked(work, tmp_path):
+    (tmp_path / "a.lva").write_text("mine")
+    command = ("compress", work / "scan.nii.gz", tmp_path / "a.lva", "--model", work / "klt")
+    refused(SpecError, "add --force", *command)
+    assert (tmp_path / "a.lva").read_text() == "mine"
+    assert invoke(*command, "--force").exit_code == 0
+    refused(SpecError, "expected an existing folder", *command[:2], tmp_path / "no" / "a.lva", *command[3:])
+    refused(SpecError, "expected one of them, got both", *command, "--force", "--step", 1, "--quality", 3)
+    refused(SpecError, "--step: expected a positive", *command, "--force", "--step", 0)
+    refused(SpecError, "--device: expected auto, cpu or cuda", *command, "--force", "--device", "tpu")
+
+
+def test_an_error_is_one_line_and_exit_1_a_usage_error_exit_2():
+    done = subprocess.run([sys.executable, "-m", "liveaction", "check", "ct_f8c9"], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("liveaction: recipe: expected a shipped recipe") and "ct_f8c8" in done.stderr
+    done = subprocess.run([sys.executable, "-m", "liveaction", "compress"], capture_output=True, text=True)
+    assert done.returncode == 2
+    done = subprocess.run(
+        [sys.executable, "-m", "liveaction", "--traceback", "check", "ct_f8c9"], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "Traceback" in done.stderr
+
+
+def test_recipes_check_and_doctor():
+    names = [row["name"] for row in json.loads(invoke("recipes", "--json").stdout)]
+    assert {"ct_f8c8", "ct_f8c64", "ct_light", "ct_smoke", "ct_klt", "paper_ct_f8c8"} <= set(names)
+    assert "as published" in invoke("recipes").stdout
+    said = invoke("check", "ct_f8c8", "--shape", "512,512,300").stdout
+    assert "8 x 64 x 64 x 38 tokens" in said and "206,856" in said
+    refused(SpecError, "expected extents such as", "check", "ct_f8c8", "--shape", "a,b")
+    refused(SpecError, "expected 3 positive extents", "check", "ct_f8c8", "--shape", "8,8")
+    refused(LiveactionError, "expected a known key", "check", "ct_f8c8", "--set", "codec.level=3")
+    said = invoke("doctor")
+    assert said.exit_code == 0 and "codec runs" in said.stdout
+
+
+@pytest.mark.slow
+def test_real_ct_both_ways(data_dir, work, tmp_path):
+    """A NIfTI scan and a DICOM series of scanners that the phantoms know nothing of."""
+    for name, bound in (("totalsegmentator_example_abdomen_3mm.nii.gz", 33), ("lung_dx_A0001_dicom", 35)):
+        stream, back = tmp_path / "a.lva", tmp_path / "b.nii.gz"
+        source = data_dir / "ct" / name
+        assert invoke("compress", source, stream, "-m", work / "klt", "--quality", 6, "-f").exit_code == 0
+        home = invoke("decompress", stream, back, "-m", work / "klt", "--against", source, "-f", "--json", "-q")
+        assert home.exit_code == 0, home.exception
+        assert json.loads(home.stdout)["psnr_normalised"] > bound

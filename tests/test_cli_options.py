@@ -1,0 +1,36 @@
+"""The options of every verb, frozen: a new one is a decision, not an accident."""
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from liveaction.cli import app
+
+OPTIONS = {
+    "recipes": {"--json"},
+    "check": {"--shape", "--set", "--json"},
+    "train": {"--data", "--out", "--val", "--steps", "--set", "--resume", "--device", "--quiet"},
+    "compress": {"--model", "--step", "--quality", "--device", "--force", "--quiet", "--json"},
+    "decompress": {"--model", "--against", "--picture", "--device", "--force", "--quiet", "--json"},
+    "info": {"--json"},
+    "doctor": {"--json"},
+}
+COMMANDS = typer.main.get_command(app).commands
+
+
+def test_the_verbs():
+    assert set(COMMANDS) == set(OPTIONS)
+
+
+@pytest.mark.parametrize("verb", OPTIONS)
+def test_the_options_of_a_verb(verb):
+    options = {
+        max(p.opts, key=len) for p in COMMANDS[verb].params if p.param_type_name == "option" and p.name != "help"
+    }
+    assert options == OPTIONS[verb]
+
+
+@pytest.mark.parametrize("verb", OPTIONS)
+def test_help_shows_an_example(verb):
+    said = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"})
+    assert said.exit_code == 0 and f"liveaction {verb}" in said.stdout and "Example" in said.stdout
