@@ -151,7 +151,7 @@ RULES = [
     (["codec.decoder.kind=x"], " [codec.decoder] kind: input should be 'vit', 'light' or 'linear', got 'x'"),
     (["codec.quantizer.kind=x"], " [codec.quantizer] kind: input should be 'uniform' or 'laplace', got 'x'"),
     (["training.start=cold"], " [training] start: input should be 'warm' or 'random', got 'cold'"),
-    (["training.rate=x"], " [training] rate: input should be 'gaussian', 'channel' or 'global', got 'x'"),
+    (["training.rate=x"], " [training] rate: input should be 'local', 'gaussian', 'channel' or 'global', got 'x'"),
     # limits
     (["modality.axes=[]"], " [modality] axes: tuple should have at least 1 item after validation"),
     (["modality.channels=0"], " [modality] channels: input should be greater than or equal to 1, got 0"),
