@@ -45,7 +45,7 @@ def monarch(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor, bias: torch.Ten
     y = (w2 @ h.transpose(1, 2)).flatten(1, 2)
     if bias is not None:
         y = y + bias[:, None].to(y.dtype)
-    return y.unflatten(2, x.shape[2:])
+    return y.reshape(*y.shape[:2], *x.shape[2:])
 
 
 def monarch_to_dense(w1: torch.Tensor, w2: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ def mean_squared_error(x: torch.Tensor, y: torch.Tensor) -> float:
             f"metrics: expected two tensors of equal shape with entries, got {tuple(x.shape)}, {tuple(y.shape)}"
         )
     total = sum(
-        float((a.double() - b.double()).square().sum())
+        ((a.double() - b.double()).square().sum()).item()
         for a, b in zip(x.reshape(-1).split(1 << 22), y.reshape(-1).split(1 << 22), strict=True)
     )
     return total / x.numel()

@@ -80,7 +80,8 @@ class Codec(nn.Module):
             if torch.is_grad_enabled() or self.spec.encoder.kind == "paper":
                 return self._wide(self.encoder(v))
             tokens = v.flatten(2).split(TOKENS_AT_ONCE, dim=2)
-            return torch.cat([self._wide(self.encoder(t)) for t in tokens], 2).unflatten(2, v.shape[2:])
+            y = torch.cat([self._wide(self.encoder(t)) for t in tokens], 2)
+            return y.reshape(*y.shape[:2], *v.shape[2:])
 
     def quantize(self, y: torch.Tensor, step: float | None = None) -> torch.Tensor:
         """Latents to symbols: int32 ``[B, L, *G]``, rounded half to even; ``step`` defaults to the recipe's."""

@@ -42,7 +42,7 @@ def decode_symbols(data: bytes, shape: tuple[int, ...], where: str) -> NDArray[n
         raise FormatError(f"{where}: expected symbols of 1, 2 or 4 bytes, got {width}")
     count, position = int(np.prod(shape[1:])), 1
     decompressor = zstandard.ZstdDecompressor()
-    channels = []
+    channels: list[NDArray[np.signedinteger]] = []
     for _ in range(shape[0]):
         if len(data) < position + 4:
             raise FormatError(f"{where}: expected {shape[0]} channels of symbols, got {len(channels)}")

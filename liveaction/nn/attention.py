@@ -37,4 +37,4 @@ class LinearAttention(nn.Module):
         tokens = x.flatten(2)
         q, k, v = self.qkv(tokens).unflatten(1, (3, -1, self.head_dim)).unbind(1)
         mixed = linear_attention(q, k, v).flatten(1, 2)
-        return self.norm(self.project(mixed.to(tokens.dtype))).unflatten(2, x.shape[2:])
+        return self.norm(self.project(mixed.to(tokens.dtype))).reshape(x.shape)

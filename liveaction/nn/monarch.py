@@ -54,4 +54,4 @@ class Dense(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Project every token."""
         y = self.weight @ x.flatten(2)
-        return (y + self.bias[:, None].to(y.dtype)).unflatten(2, x.shape[2:])
+        return (y + self.bias[:, None].to(y.dtype)).reshape(*y.shape[:2], *x.shape[2:])

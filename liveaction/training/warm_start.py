@@ -78,4 +78,5 @@ def warm_start(codec: Codec, moments: Moments) -> torch.Tensor:
             last = codec.decoder.network[-1]
             assert isinstance(last, Monarch)
             last.w2.zero_()
-    return values.flip(0).clamp(min=0)
+    eigenvalues: torch.Tensor = values.flip(0).clamp(min=0)
+    return eigenvalues

@@ -152,7 +152,8 @@ def packet_inverse(wavelet: str, levels: int, n: int, boundary: str) -> Array:
             f"[codec] wavelet: expected an invertible transform, got {wavelet!r} with {levels} levels on {n} samples "
             f"({boundary}); take fewer levels or another wavelet"
         )
-    return np.linalg.inv(matrix)
+    inverse: Array = np.linalg.inv(matrix)
+    return inverse
 
 
 def split_levels(wavelet: str, levels: int) -> list[int]:
@@ -184,14 +185,19 @@ def filter_bank(wavelet: str, levels: int, boundary: str) -> FilterBank:
             f"[codec] wavelet: expected perfect reconstruction by filters, got {wavelet!r}, which only comes close; "
             "take another wavelet"
         )
-    ends: tuple[Array | None, ...] = (None,) * 4
+    head = tail = synthesis_head = synthesis_tail = None
     if boundary == "symmetric":
         inner_forward, inner_inverse = _interior(analysis, pad, synthesis, synthesis_pad, blocks)
-        ends = (*_analysis_ends(forward, inner_forward), *_synthesis_ends(inverse, inner_inverse))
+        head, tail = _analysis_ends(forward, inner_forward)
+        synthesis_head, synthesis_tail = _synthesis_ends(inverse, inner_inverse)
+    ends = (head, tail, synthesis_head, synthesis_tail)
     shortest = max(
         analysis.shape[1], factor * synthesis.shape[2], *(2 * end.shape[1] for end in ends if end is not None)
     )
-    return FilterBank(levels, boundary == "periodic", analysis, pad, synthesis, synthesis_pad, *ends, shortest)
+    return FilterBank(
+        levels, boundary == "periodic", analysis, pad, synthesis, synthesis_pad, head, tail, synthesis_head,
+        synthesis_tail, shortest,
+    )  # fmt: skip
 
 
 def _analysis_taps(rows: Array, start: int) -> tuple[Array, int]:
