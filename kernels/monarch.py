@@ -42,7 +42,7 @@ def monarch(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor, bias: torch.Ten
         )
     tokens = x.flatten(2)
     h = w1 @ tokens.unflatten(1, (g1, g2))
-    y = (w2 @ h.transpose(1, 2)).flatten(1, 2)
+    y: torch.Tensor = (w2 @ h.transpose(1, 2)).flatten(1, 2)
     if bias is not None:
         y = y + bias[:, None].to(y.dtype)
     return y.reshape(*y.shape[:2], *x.shape[2:])

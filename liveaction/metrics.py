@@ -18,10 +18,9 @@ def mean_squared_error(x: torch.Tensor, y: torch.Tensor) -> float:
         raise ShapeError(
             f"metrics: expected two tensors of equal shape with entries, got {tuple(x.shape)}, {tuple(y.shape)}"
         )
-    total = sum(
-        ((a.double() - b.double()).square().sum()).item()
-        for a, b in zip(x.reshape(-1).split(1 << 22), y.reshape(-1).split(1 << 22), strict=True)
-    )
+    total = 0.0
+    for a, b in zip(x.reshape(-1).split(1 << 22), y.reshape(-1).split(1 << 22), strict=True):
+        total += float((a.double() - b.double()).square().sum())
     return total / x.numel()
 
 

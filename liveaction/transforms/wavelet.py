@@ -152,8 +152,7 @@ def packet_inverse(wavelet: str, levels: int, n: int, boundary: str) -> Array:
             f"[codec] wavelet: expected an invertible transform, got {wavelet!r} with {levels} levels on {n} samples "
             f"({boundary}); take fewer levels or another wavelet"
         )
-    inverse: Array = np.linalg.inv(matrix)
-    return inverse
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
 
 
 def split_levels(wavelet: str, levels: int) -> list[int]:
