@@ -32,7 +32,7 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """
     where, text = _text(str(source))
     try:
-        data = yaml.safe_load(text)
+        data = yaml.load(text, Loader=_Loader)  # a SafeLoader
     except yaml.YAMLError as error:
         raise SpecError(f"{where}: expected YAML, got {_one_line(error)}") from error
     if not isinstance(data, dict):
@@ -53,6 +53,19 @@ def parse_recipe(data: dict[str, Any], where: str) -> Recipe:
 def dump_recipe(recipe: Recipe) -> dict[str, Any]:
     """Plain JSON data that :func:`parse_recipe` reads back to an equal recipe."""
     return recipe.model_dump(mode="json")
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain data only, and no key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} twice in one table", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
 
 
 def _text(source: str) -> tuple[str, str]:

@@ -9,7 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Levels = Annotated[int, Field(ge=0, le=12)]
+Levels = Annotated[int, Field(ge=0, le=12, strict=True)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -24,7 +25,7 @@ class ModalitySpec(_Table):
     axes: tuple[str, ...] = Field(min_length=1)
     channels: int = Field(default=1, ge=1)
     unit: str = ""
-    range: tuple[float, float]
+    range: tuple[Finite, Finite]
 
     @field_validator("range")
     @classmethod
@@ -94,7 +95,7 @@ class CodecSpec(_Table):
         if isinstance(self.levels, int):
             return (self.levels,) * axes
         if len(self.levels) != axes:
-            raise ValueError(f"levels: expected one number or one per axis ({axes}), got {list(self.levels)}")
+            raise ValueError(f"codec.levels: expected one number or one per axis ({axes}), got {list(self.levels)}")
         return self.levels
 
     def bands(self, axes: int) -> int:

@@ -74,7 +74,7 @@ def test_levels_differ_per_axis() -> None:
     codec = CodecSpec(latent_channels=4, levels=(3, 3, 0))
     assert codec.levels_per_axis(3) == (3, 3, 0)
     assert codec.bands(3) == 64
-    with pytest.raises(ValueError, match=r"^levels: expected one number or one per axis \(2\), got \[3, 3, 0\]$"):
+    with pytest.raises(ValueError, match=r"^codec.levels: expected one number or one per axis \(2\), got \[3, 3, 0\]$"):
         codec.levels_per_axis(2)
 
 
@@ -157,6 +157,8 @@ RULES = [
     (["modality.channels=0"], " [modality] channels: input should be greater than or equal to 1, got 0"),
     (["modality.range=[3, 1]"], " [modality] range: expected [low, high] with low < high, got [3.0, 1.0]"),
     (["modality.range=[1, 1]"], " [modality] range: expected [low, high] with low < high, got [1.0, 1.0]"),
+    (["modality.range=[-.inf, 1]"], " [modality.range] 0: input should be a finite number, got -inf"),
+    (["codec.levels=true"], " [codec] levels: input should be a valid integer, got True"),
     (["codec.levels=-1"], " [codec] levels: input should be greater than or equal to 0, got -1"),
     (["codec.levels=13"], " [codec] levels: input should be less than or equal to 12, got 13"),
     (["codec.latent_channels=0"], " [codec] latent_channels: input should be greater than or equal to 1, got 0"),
@@ -174,7 +176,7 @@ RULES = [
     (["training.freeze_at=1.5"], " [training] freeze_at: input should be less than or equal to 1, got 1.5"),
     (["training.learning_rate=.inf"], " [training] learning_rate: input should be a finite number, got inf"),
     # what must fit together
-    (["codec.levels=[1, 2]"], ": levels: expected one number or one per axis (3), got [1, 2]"),
+    (["codec.levels=[1, 2]"], ": codec.levels: expected one number or one per axis (3), got [1, 2]"),
     (["codec.latent_channels=65"], ": codec.latent_channels: expected at most the hidden width 64, got 65"),
     (["training.crop=[48, 50]"], ": training.crop: expected multiples of 2**levels [2, 2, 2], got 50"),
     (["training.crop=[0]"], ": training.crop: expected multiples of 2**levels [2, 2, 2], got 0"),
@@ -279,3 +281,18 @@ def test_plain_data_that_is_no_table() -> None:
         SpecError, match=r"^here: input should be a valid dictionary or instance of Recipe, got 'text'$"
     ):
         parse_recipe("text", "here")  # type: ignore[arg-type]
+
+
+def test_a_key_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text(TEXT_TWICE)
+    with pytest.raises(SpecError, match="the key 'steps' twice in one table"):
+        load_recipe(path)
+
+
+TEXT_TWICE = """
+name: twice
+modality: {name: ct, axes: [x], range: [0, 1]}
+codec: {latent_channels: 2}
+training: {steps: 1, steps: 2}
+"""

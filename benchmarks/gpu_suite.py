@@ -1,0 +1,154 @@
+"""Check the codec on a GPU, then measure it: stages in order of value, each saves its JSON before the next begins.
+
+    python benchmarks/gpu_suite.py                       # all stages on the first CUDA device
+    python benchmarks/gpu_suite.py --device cpu --extent 48 --out runs/suite   # the same script, to try it anywhere
+
+Needs no files: phantoms and random volumes. A stage whose check fails stops the run; nothing is measured after it.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from record import RESULTS, circumstances
+
+from liveaction import build_codec, build_modality, load_recipe
+from liveaction.training.loss import distortion, rate
+
+RECIPES = ("ct_klt", "ct_light", "ct_f8c8", "ct_f8c64", "paper_ct_f8c8")
+
+
+def measure(function: Callable[[], Any], device: torch.device, rounds: int = 10) -> dict[str, float]:
+    """Milliseconds: median, 20th and 80th percentile, synchronised, after three warm-up calls; peak memory in MB."""
+    cuda = device.type == "cuda"
+    for _ in range(3):
+        function()
+    if cuda:
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        function()
+        if cuda:
+            torch.cuda.synchronize()
+        times.append((time.perf_counter() - began) * 1e3)
+    low, median, high = torch.tensor(times).quantile(torch.tensor([0.2, 0.5, 0.8])).tolist()
+    peak = torch.cuda.max_memory_allocated() / 2**20 if cuda else 0.0
+    return {"median_ms": median, "p20_ms": low, "p80_ms": high, "peak_mb": peak}
+
+
+def correctness(device: torch.device, extent: int) -> dict[str, Any]:
+    """Every shipped recipe on the device against the CPU in float64: packets, latents, symbols, reconstruction."""
+    x = _phantom(min(extent, 64))
+    rows = {}
+    for name in RECIPES:
+        torch.manual_seed(0)
+        codec = build_codec(load_recipe(name)).eval()
+        with torch.no_grad():
+            truth = codec.double().encode(x.double())
+            back = codec.packets.inverse(codec.packets(x.double()))
+            cpu = codec.float()
+            plain = (cpu.encode(x) - truth).abs().max().item()
+            symbols = cpu.quantize(cpu.encode(x))
+            image = cpu.decode(symbols, tuple(x.shape[2:]))
+            there = codec.to(device)
+            latent = there.encode(x.to(device)).cpu()
+            packets = there.packets(x.to(device))
+            round_trip = (there.packets.inverse(packets).cpu() - x).abs().max().item()
+            decoded = there.decode(symbols.to(device), tuple(x.shape[2:])).cpu()
+        error = (latent - truth).abs().max().item()
+        scale = truth.abs().max().item()
+        rows[name] = {
+            "latent_error": error / scale,
+            "cpu_float32_error": plain / scale,
+            "packets_round_trip": round_trip,
+            "decode_difference": (decoded - image).abs().max().item(),
+            "symbols_that_differ": (there.quantize(latent.to(device)).cpu() != symbols).float().mean().item(),
+        }
+        assert (back - x.double()).abs().max() < 1e-10, name
+        assert round_trip < 1e-4, (name, round_trip)
+        assert error <= 3 * plain + 1e-2 * scale, (name, error, plain)
+        assert rows[name]["decode_difference"] < 2e-2, rows[name]
+    return rows
+
+
+def coding_speed(device: torch.device, extent: int) -> dict[str, Any]:
+    """Packets, encode and decode of one volume, float32 and bfloat16, without transfers or entropy coding."""
+    rows = {}
+    x = torch.rand(1, 1, extent, extent, extent, device=device) * 2 - 1
+    for name in RECIPES:
+        for dtype in ("float32", "bfloat16"):
+            codec = build_codec(load_recipe(name, [f"codec.compute_dtype={dtype}"])).eval().to(device)
+            with torch.no_grad():
+                symbols = codec.quantize(codec.encode(x))
+                row: dict[str, Any] = {"encode": measure(lambda codec=codec: codec.encode(x), device)}
+                row["analyse"] = measure(lambda codec=codec: codec.analyse(x), device)
+                row["decode"] = measure(lambda codec=codec, s=symbols: codec.decode(s, tuple(x.shape[2:])), device)
+            for part in row.values():
+                part["mvoxel_s"] = x.numel() / 1e3 / part["median_ms"]
+            rows[f"{name} {dtype}"] = row
+            print(name, dtype, {k: round(v["mvoxel_s"], 1) for k, v in row.items()}, flush=True)
+    return rows
+
+
+def training_speed(device: torch.device, extent: int) -> dict[str, Any]:
+    """One optimisation step of the shipped recipes at their largest crop that ``extent`` allows."""
+    import timm.optim
+
+    rows = {}
+    for name in ("ct_light", "ct_f8c8", "paper_ct_f8c8"):
+        recipe = load_recipe(name)
+        spec = recipe.training
+        crop = max((c for c in spec.crop if c <= extent), default=min(spec.crop))
+        for dtype in ("float32", "bfloat16"):
+            codec = build_codec(load_recipe(name, [f"codec.compute_dtype={dtype}"])).to(device)
+            optimizer = timm.optim.create_optimizer_v2(codec, opt=spec.optimizer, lr=1e-5, weight_decay=0.0)
+            x = torch.rand(spec.batch, 1, crop, crop, crop, device=device) * 2 - 1
+
+            def step(codec: Any = codec, optimizer: Any = optimizer, x: torch.Tensor = x, spec: Any = spec) -> None:
+                out = codec(x)
+                error = distortion(x, out.reconstruction)
+                loss = error + spec.rate_weight * rate(out.companded, codec.quantizer.step, spec.rate)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+
+            rows[f"{name} {dtype}"] = {"crop": crop, "batch": spec.batch} | measure(step, device, 5)
+            print(name, dtype, rows[f"{name} {dtype}"], flush=True)
+    return rows
+
+
+def _phantom(extent: int) -> torch.Tensor:
+    modality = build_modality(load_recipe("ct_f8c8").modality)
+    x = modality.normalise(modality.synthetic(0).values)[None]
+    return x[:, :, 32 : 32 + extent, 32 : 32 + extent, 16 : 16 + extent].clone()
+
+
+def main() -> None:
+    """Run the stages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--extent", type=int, nargs="+", default=[256, 512])
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    options.out.mkdir(parents=True, exist_ok=True)
+    stages: list[tuple[str, Callable[[], Any]]] = [("correctness", lambda: correctness(device, options.extent[0]))]
+    for n in options.extent:
+        stages.append((f"coding_{n}", lambda n=n: coding_speed(device, n)))
+    stages.append(("training", lambda: training_speed(device, options.extent[0])))
+    for name, stage in stages:
+        began = time.perf_counter()
+        data = {"circumstances": circumstances(), "stage": name, "rows": stage()}
+        path = options.out / f"gpu_{name}.json"
+        path.write_text(json.dumps(data, indent=2) + "\n")
+        print(f"{path}: {time.perf_counter() - began:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
