@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from liveaction.errors import LiveactionError, SpecError
+from liveaction.files import atomic_path
 
 app = typer.Typer(
     name="liveaction",
@@ -152,7 +153,7 @@ def compress(
     """Compress one signal with a trained model."""
     from liveaction.codec.stream import QUALITIES, read_header
     from liveaction.codec.stream import compress as compress_signal
-    from liveaction.codec.weights import load_model
+    from liveaction.codec.weights import choose_device, load_model
     from liveaction.progress import stages
     from liveaction.registry import build_modality
 
@@ -163,12 +164,13 @@ def compress(
     _refuse_existing(target, force)
     with stages(console, quiet) as stage:
         stage("loading the model")
-        codec, recipe, digest = load_model(model, _device(device))
+        codec, recipe, digest = load_model(model, choose_device(device))
         stage(f"reading {source}")
         signal = build_modality(recipe.modality).read(source)
         chosen = codec.quantizer.step * QUALITIES[quality] if quality else step
         data, timings = compress_signal(signal, codec, recipe, digest, chosen, stage)
-        _write_bytes(data, target)
+        with atomic_path(target) as part:
+            part.write_bytes(data)
     elements = signal.values.size
     report = {
         "target": str(target),
@@ -208,7 +210,7 @@ def decompress(
     """Bring a signal back, and say how close it is to its original."""
     from liveaction.codec.stream import decompress as decompress_stream
     from liveaction.codec.stream import read_stream
-    from liveaction.codec.weights import load_model
+    from liveaction.codec.weights import choose_device, load_model
     from liveaction.progress import stages
     from liveaction.registry import build_modality
 
@@ -216,7 +218,7 @@ def decompress(
     with stages(console, quiet) as stage:
         data = read_stream(source)
         stage("loading the model")
-        codec, recipe, digest = load_model(model, _device(device))
+        codec, recipe, digest = load_model(model, choose_device(device))
         signal, timings = decompress_stream(data, codec, digest, str(source), stage)
         modality = build_modality(recipe.modality)
         stage(f"writing {target}")
@@ -332,30 +334,11 @@ def _extents(text: str) -> tuple[int, ...] | None:
         raise SpecError(f"--shape: expected extents such as 512,512,300, got {text!r}") from None
 
 
-def _device(name: str) -> str:
-    import torch
-
-    if name not in ("auto", "cpu", "cuda"):
-        raise SpecError(f"--device: expected auto, cpu or cuda, got {name!r}")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SpecError("--device: expected a CUDA device for 'cuda', got none; take auto or cpu")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-
-
 def _refuse_existing(target: Path, force: bool) -> None:
     if target.exists() and not force:
         raise SpecError(f"{target}: expected a new file, got an existing one; add --force to overwrite it")
     if not target.absolute().parent.is_dir():
         raise SpecError(f"{target}: expected an existing folder {str(target.parent)!r}; make it first")
-
-
-def _write_bytes(data: bytes, target: Path) -> None:
-    part = target.with_name(f".{target.name}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _print_json(data: Any) -> None:

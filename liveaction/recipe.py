@@ -32,7 +32,7 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """
     where, text = _text(str(source))
     try:
-        data = yaml.load(text, Loader=_Loader)  # a SafeLoader
+        data = _Loader(text).get_single_data()
     except yaml.YAMLError as error:
         raise SpecError(f"{where}: expected YAML, got {_one_line(error)}") from error
     if not isinstance(data, dict):
@@ -59,7 +59,8 @@ class _Loader(yaml.SafeLoader):
     """Plain data only, and no key twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        """A table; refuses a key that stands twice."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(

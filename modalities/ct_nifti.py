@@ -3,7 +3,6 @@
 import base64
 import binascii
 import logging
-import uuid
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, ShapeError
+from liveaction.files import atomic_path
 from liveaction.signal import Signal
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -192,13 +192,8 @@ def write_nifti(signal: Signal, path: Path) -> None:
         image = version(_stored(signal, header), np.asarray(signal.metadata["affine"], dtype=np.float64), header)
         for key in ("scl_slope", "scl_inter"):  # forgotten by the image's constructor
             image.header[key] = header[key]
-        ending = ".nii.gz" if path.name.lower().endswith(".gz") else ".nii"
-        temporary = path.with_name(f".{uuid.uuid4().hex}{ending}")
-        try:
-            nibabel.save(image, temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_path(path) as part:
+            nibabel.save(image, part)
 
 
 def _header(signal: Signal, path: Path) -> Any:

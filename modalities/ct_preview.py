@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import ShapeError
+from liveaction.files import atomic_path
 from liveaction.signal import Signal
 
 _WINDOWS = {"soft tissue": (400, 40), "lung": (1500, -600)}  # name: width, level in HU
@@ -53,7 +54,8 @@ def draw_preview(original: Signal | None, reconstruction: Signal, path: Path, ti
                 axes.set_title(name, color=_LIGHT, fontsize=12, pad=8)
         _draw_bar(figure, grid[3, c], drawn)
     figure.suptitle(title or "CT", color=_LIGHT, fontsize=15, y=1 - 0.3 / figure.get_figheight())
-    figure.savefig(path, dpi=100, facecolor=_DARK, format="png")
+    with atomic_path(path) as part:
+        figure.savefig(part, dpi=100, facecolor=_DARK, format="png")
 
 
 def _layout(volume: NDArray[Any], steps: tuple[float, ...], columns: int) -> tuple[Any, Any]:

@@ -23,19 +23,20 @@ EVERYTHING = {"*"}
 # liveaction written with a leading dot, a dot alone being the package itself. The first pattern that matches decides; a
 # module that none matches fails.
 _MIDDLE = {".kernels", ".errors", ".spec", "torch", "einops", "numpy"}
-_CODEC = {".transforms", ".nn", ".coding", ".signal", ".spec", ".recipe", ".registry", ".errors"}
+_CODEC = {".files", ".transforms", ".nn", ".coding", ".signal", ".spec", ".recipe", ".registry", ".errors"}
 _CODEC_THIRD = {"torch", "einops", "numpy", "pydantic", "safetensors"}
 ALLOWED: dict[str, set[str]] = {
     "liveaction": {".codec", ".metrics", ".recipe", ".registry", ".signal", ".spec"},
     "liveaction.__main__": {".cli"},
     "liveaction.errors": set(),
+    "liveaction.files": set(),
     "liveaction.spec": {".errors", "pydantic"},
     "liveaction.recipe": {".errors", ".spec", "pydantic", "yaml"},
     "liveaction.registry": {".errors", ".spec"},
     "liveaction.signal": {".errors", "numpy"},
     "liveaction.configs*": set(),
     "liveaction.kernels*": {".kernels", ".errors", "torch", "einops"},
-    "liveaction.modalities*": {".modalities", ".spec", ".signal", ".errors", "numpy", "torch"},
+    "liveaction.modalities*": {".modalities", ".spec", ".signal", ".errors", ".files", "numpy", "torch"},
     "liveaction.coding.container": {".coding.entropy", ".errors", "numpy"},
     "liveaction.coding.entropy": {".coding.container", ".errors", "numpy"},
     "liveaction.coding": {".coding", ".errors"},

@@ -6,7 +6,6 @@ that other weights are refused before anything is decoded.
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from liveaction.codec.model import Codec, build_codec
-from liveaction.errors import FormatError, IntegrityError
+from liveaction.errors import FormatError, IntegrityError, SpecError
+from liveaction.files import atomic_path
 from liveaction.recipe import dump_recipe, parse_recipe
 from liveaction.spec import Recipe
 
@@ -78,6 +78,19 @@ def load_model(folder: str | Path, device: str = "cpu") -> tuple[Codec, Recipe, 
     return codec.eval().to(device), recipe, digest
 
 
+def choose_device(name: str) -> str:
+    """The torch device that ``auto``, ``cpu`` or ``cuda`` stands for on this machine.
+
+    Raises:
+        SpecError: another name, or ``cuda`` without a CUDA device.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise SpecError(f"--device: expected auto, cpu or cuda, got {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SpecError("--device: expected a CUDA device for 'cuda', got none; take auto or cpu")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -97,19 +110,11 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
     """Write a safetensors file, atomically."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with atomic_path(path) as part:
         save_file(tensors, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_json(data: Any, path: Path) -> None:
     """Write readable JSON, atomically."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with atomic_path(path) as part:
         part.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

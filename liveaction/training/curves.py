@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from liveaction.files import atomic_path
 from liveaction.training.log import read_log
 
 CURVES = "curves.png"
@@ -32,7 +33,6 @@ def draw_curves(folder: Path) -> Path:
             axes.axvspan(frozen[0], frozen[-1], color="0.92", zorder=0)
         axes.set(xlabel="step (grey: encoder frozen)", title=label)
     path = folder / CURVES
-    part = folder / f".{CURVES}.part"
-    figure.savefig(part, dpi=110, format="png")
-    part.replace(path)
+    with atomic_path(path) as part:
+        figure.savefig(part, dpi=110)
     return path

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
+from liveaction.files import atomic_path
 from liveaction.signal import Signal
 
 if TYPE_CHECKING:
@@ -81,13 +82,8 @@ def cached_array(item: Item, modality: "Modality", folder: Path) -> NDArray[Any]
     path = folder / f"{item.key(modality)}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            with part.open("wb") as file:
-                np.save(file, item.read(modality).values)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with atomic_path(path) as part, part.open("wb") as file:
+            np.save(file, item.read(modality).values)
     array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from liveaction.files import atomic_path
+
 LOG = "log.jsonl"
 
 
@@ -27,9 +29,8 @@ class TrainingLog:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / LOG
         kept = [line for line in read_log(folder) if line["step"] <= first] if first else []
-        part = path.with_suffix(".part")
-        part.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        part.replace(path)
+        with atomic_path(path) as part:
+            part.write_text("".join(json.dumps(line) + "\n" for line in kept))
         self.file = path.open("a", encoding="utf-8")
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1 if first else None)
 

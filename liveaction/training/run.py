@@ -1,6 +1,5 @@
 """From ``--data`` to a model directory: the function behind ``liveaction train``."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from liveaction.codec.weights import CONFIG
-from liveaction.errors import SpecError, TrainingError
+from liveaction.codec.weights import CONFIG, choose_device
+from liveaction.errors import TrainingError
 from liveaction.registry import build_modality
 from liveaction.spec import Recipe
 from liveaction.training.checkpoint import list_checkpoints
@@ -89,12 +88,6 @@ def train(
 
 
 def _accelerator(device: str) -> "Accelerator":
-    import torch
     from accelerate import Accelerator
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise SpecError(f"--device: expected auto, cpu or cuda, got {device!r}")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise SpecError("--device: expected a CUDA device for 'cuda', got none; take auto or cpu")
-    cpu = device == "cpu" or os.environ.get("ACCELERATE_USE_CPU", "").lower() in {"1", "true", "yes"}
-    return Accelerator(cpu=cpu)
+    return Accelerator(cpu=choose_device(device) == "cpu")

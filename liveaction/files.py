@@ -1,0 +1,20 @@
+"""Files that appear whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A path in the same folder to write to; it takes ``path``'s place when the block ends well, else it is removed.
+
+    The temporary name keeps the suffixes of ``path``, since writers choose a format by them.
+    """
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
