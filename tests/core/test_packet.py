@@ -1,0 +1,171 @@
+"""WaveletPacket: perfect reconstruction, agreement with PyWavelets and pytorch-wavelets, boundaries, gradients."""
+
+import itertools
+
+import numpy as np
+import pytest
+import pywt
+import torch
+
+from liveaction.errors import ShapeError, SpecError
+from liveaction.transforms.packet import WaveletPacket
+from liveaction.transforms.wavelet import BOUNDARIES, filter_bank, packet_matrix, support
+from liveaction.transforms.window import crop, pad_to_multiple
+
+CASES = [
+    ((1,), (2,)),
+    ((3,), (8,)),
+    ((3,), (104,)),
+    ((3,), (112,)),
+    ((3,), (1000,)),
+    ((7,), (1280,)),
+    ((9,), (512,)),
+    ((9,), (5120,)),
+    ((3, 3), (8, 136)),
+    ((4, 4), (16, 272)),
+    ((3, 3, 3), (8, 24, 120)),
+    ((2, 0, 3), (12, 7, 128)),
+    ((1, 1, 1, 1), (2, 4, 6, 8)),
+    ((2, 2, 2, 2), (8, 4, 16, 4)),
+]
+
+
+def draw(*shape, dtype=torch.float64):
+    return torch.from_numpy(np.random.default_rng(0).standard_normal(shape)).to(dtype)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize(("levels", "extents"), CASES, ids=str)
+def test_perfect_reconstruction(levels, extents, boundary):
+    packets = WaveletPacket("bior4.4", levels, boundary)
+    x = draw(2, 3, *extents)
+    y = packets(x)
+    grid = tuple(n // 2**j for n, j in zip(extents, levels, strict=True))
+    assert y.shape == (2, 3 * packets.bands, *grid)
+    assert (packets.inverse(y) - x).abs().max() <= 1e-12 * x.abs().max()
+    x = x.float()
+    assert (packets.inverse(packets(x)) - x).abs().max() <= 1e-5 * x.abs().max()
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("extents", [(1, 1, 1), (1, 7, 63), (9, 17, 5), (65, 3, 1)], ids=str)
+def test_odd_and_tiny_extents_after_padding(extents, boundary):
+    packets = WaveletPacket("bior4.4", (3, 3, 3), boundary)
+    x = draw(1, 1, *extents)
+    back = crop(packets.inverse(packets(pad_to_multiple(x, packets.factors))), extents)
+    assert (back - x).abs().max() <= 1e-12 * x.abs().max()
+
+
+@pytest.mark.parametrize(
+    "wavelet", ["haar", "db4", "sym5", "coif2", "bior1.3", "bior2.2", "bior3.5", "rbio2.4", "dmey"]
+)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_other_wavelets(wavelet, boundary):
+    if boundary == "symmetric" and wavelet in {"db4", "sym5", "coif2"}:
+        with pytest.raises(SpecError, match=f"expected periodic for '{wavelet}', whose filters are not symmetric"):
+            WaveletPacket(wavelet, (2,), boundary)
+        return
+    packets = WaveletPacket(wavelet, (2,), boundary)
+    for n in (4, 20, filter_bank(wavelet, 2, boundary).shortest + 4):
+        x = draw(1, 1, n - n % 4 if n > 4 else 4)
+        assert (packets.inverse(packets(x)) - x).abs().max() <= 1e-10 * x.abs().max()
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(SpecError, match="expected a discrete wavelet of PyWavelets, got 'bior4'"):
+        WaveletPacket("bior4", (1,))(draw(1, 1, 4))
+    with pytest.raises(SpecError, match="expected one of symmetric, periodic, got 'zero'"):
+        WaveletPacket("bior4.4", (1,), "zero")
+
+
+@pytest.mark.parametrize(
+    ("extents", "levels"), [((256,), 3), ((8,), 3), ((64, 48), 2), ((160, 144), 3), ((32, 16, 64), 2)], ids=str
+)
+def test_pywavelets_gives_the_same_packets_in_level_major_order(extents, levels):
+    axes = len(extents)
+    x = draw(*extents)
+
+    def packets(signal, left):
+        if left == 0:
+            return [signal]
+        bands = pywt.dwtn(signal, "bior4.4", "periodization")
+        keys = ["".join(reversed(bits)) for bits in itertools.product("ad", repeat=axes)]
+        return [packet for key in keys for packet in packets(bands[key], left - 1)]
+
+    expected = np.stack(packets(x.numpy(), levels))
+    ours = WaveletPacket("bior4.4", (levels,) * axes, "periodic")(x[None, None])[0].numpy()
+    assert np.abs(ours - expected).max() <= 1e-12 * np.abs(expected).max()
+
+
+def test_pytorch_wavelets_gives_the_same_bands():
+    from pytorch_wavelets import DWTForward
+
+    x = draw(1, 1, 64, 48, dtype=torch.float32)
+    low, (high,) = DWTForward(J=1, wave="bior4.4", mode="periodization")(x)
+    ours = WaveletPacket("bior4.4", (1, 1), "periodic")(x)
+    assert (ours[:, :1] - low).abs().max() < 1e-5
+    theirs = {tuple(b.flatten()[:3].tolist()): b for b in high[0, 0]}
+    for band in ours[0, 1:]:
+        assert min((band - other).abs().max().item() for other in theirs.values()) < 1e-5
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("n", [16, 64], ids=["matrix", "bank"])
+def test_gradients(boundary, n):
+    packets = WaveletPacket("bior2.2", (2,), boundary)
+    assert (n >= filter_bank("bior2.2", 2, boundary).shortest) == (n == 64)
+    x = draw(1, 1, n).requires_grad_()
+    assert torch.autograd.gradcheck(packets, x)
+    assert torch.autograd.gradcheck(packets.inverse, packets(x).detach().requires_grad_())
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("wavelet", ["bior4.4", "haar", "bior3.5"])
+def test_the_bank_is_the_exact_matrix(wavelet, boundary):
+    for levels in (1, 3):
+        bank = filter_bank(wavelet, levels, boundary)
+        for blocks in (0, 1, 5):
+            factor = 2**levels
+            n = factor * (-(-bank.shortest // factor) + blocks) or factor
+            x = draw(1, 1, n)
+            exact = packet_matrix(wavelet, levels, n, boundary) @ x[0, 0].numpy()
+            assert np.abs(WaveletPacket(wavelet, (levels,), boundary)(x)[0].numpy().reshape(-1) - exact).max() < 1e-12
+
+
+def test_symmetric_axes_do_not_wrap_and_periodic_ones_do():
+    x = torch.zeros(1, 1, 512, dtype=torch.float64)
+    x[..., 0] = 1
+    symmetric = WaveletPacket("bior4.4", (3,), "symmetric")(x)
+    periodic = WaveletPacket("bior4.4", (3,), "periodic")(x)
+    assert symmetric[..., -8:].abs().max() == 0
+    assert periodic[..., -8:].abs().max() > 0.01
+
+
+def test_a_constant_has_one_packet():
+    y = WaveletPacket("bior4.4", (3, 3))(torch.ones(1, 1, 120, 16, dtype=torch.float64))
+    assert (y[:, 0] - 8.0).abs().max() < 1e-9
+    assert y[:, 1:].abs().max() < 1e-9
+
+
+def test_a_crop_with_halo_has_the_packets_of_the_whole():
+    packets = WaveletPacket("bior4.4", (3,))
+    halo = support("bior4.4", 3)
+    x = draw(1, 1, 640)
+    inside = packets(x[..., 320 - halo : 400 + halo])[..., halo // 8 : -(halo // 8)]
+    assert (inside - packets(x)[..., 40:50]).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "words"),
+    [
+        ((1, 1, 8), torch.float32, "expected .* with 2 axes"),
+        ((1, 1, 8, 9), torch.float32, "positive multiples of .8, 8."),
+        ((1, 1, 8, 0), torch.float32, "positive multiples"),
+        ((1, 1, 8, 8), torch.float16, "expected float32 or float64"),
+    ],
+)
+def test_wrong_tensors_are_refused(shape, dtype, words):
+    with pytest.raises(ShapeError, match=words):
+        WaveletPacket("bior4.4", (3, 3))(torch.zeros(shape, dtype=dtype))
+    with pytest.raises(ShapeError, match="expected a multiple of 64 channels"):
+        WaveletPacket("bior4.4", (3, 3)).inverse(torch.zeros(1, 63, 2, 2))
