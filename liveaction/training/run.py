@@ -1,13 +1,14 @@
 """From ``--data`` to a model directory: the function behind ``liveaction train``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from liveaction.codec.weights import CONFIG, choose_device
+from liveaction.codec.stream import compress, decompress
+from liveaction.codec.weights import CONFIG, choose_device, load_model
 from liveaction.errors import TrainingError
 from liveaction.registry import build_modality
 from liveaction.spec import Recipe
@@ -18,6 +19,11 @@ from liveaction.training.loop import CHECKPOINTS, Listener, Trainer, TrainingRes
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+    from liveaction.modalities.base import Modality
+
+PREVIEW = 160
+"""Samples per axis that the preview of a run shows at most."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,26 @@ def train(
         train_crops = Crops(modality, split.train, cache, reading)
         held_out_crops = Crops(modality, split.held_out, cache, reading)
     bits = float(np.average([array.dtype.itemsize * 8 for array in train_crops.arrays], weights=train_crops.shares))
-    return Trainer(recipe, train_crops, held_out_crops, folder, bits, accelerator, listener).run(resume)
+    result = Trainer(recipe, train_crops, held_out_crops, folder, bits, accelerator, listener).run(resume)
+    if accelerator.is_main_process:
+        listener.stage("drawing a preview of a held-out signal")
+        draw_preview(folder, split.held_out[0], modality, str(accelerator.device))
+    return result
+
+
+def draw_preview(folder: Path, item: Item, modality: "Modality", device: str) -> Path:
+    """Code the middle of a signal with the model in ``folder``, there and back, and draw it to ``preview.png``."""
+    signal = item.read(modality)
+    starts = [max(n - PREVIEW, 0) // 2 for n in signal.shape]
+    middle = (slice(None), *(slice(start, start + PREVIEW) for start in starts))
+    signal = replace(signal, values=signal.values[middle])
+    codec, recipe, digest = load_model(folder, device)
+    data, _ = compress(signal, codec, recipe, digest)
+    back, _ = decompress(data, codec, digest)
+    path = folder / "preview.png"
+    ratio = signal.native_bits / (8 * len(data))
+    modality.preview(signal, back, path, f"{recipe.name}, middle of {item.name}: {ratio:.0f}:1")
+    return path
 
 
 def _accelerator(device: str) -> "Accelerator":

@@ -64,7 +64,15 @@ def test_crops_grow_and_the_encoder_freezes():
 def test_training_leaves_a_model_directory_and_the_loss_falls(tmp_path):
     result = train(recipe("training.steps=40", "training.start=random"), ["synthetic:2"], tmp_path / "run")
     folder = result.folder
-    for name in ("config.json", "model.safetensors", "encoder.safetensors", "training.json", "curves.png", "log.jsonl"):
+    for name in (
+        "config.json",
+        "model.safetensors",
+        "encoder.safetensors",
+        "training.json",
+        "curves.png",
+        "preview.png",
+        "log.jsonl",
+    ):
         assert (folder / name).stat().st_size > 100, name
     assert list((folder / "tensorboard").iterdir())
     codec, loaded, digest = load_model(folder)
