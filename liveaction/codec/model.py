@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from liveaction.coding.quantize import add_noise, build_quantizer, to_symbols
-from liveaction.errors import ShapeError
+from liveaction.errors import ShapeError, SpecError
 from liveaction.nn.decoder import Decoder
 from liveaction.nn.encoder import Encoder
 from liveaction.spec import CodecSpec, Recipe
@@ -22,6 +22,8 @@ from liveaction.transforms.window import crop, pad_to_multiple
 
 TOKENS_AT_ONCE = 4096
 """A pointwise encoder runs over so many tokens at a time when no gradient is wanted: its activations stay in cache."""
+
+LARGEST_SYMBOL = 2**24
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,20 @@ class Codec(nn.Module):
             return y.reshape(*y.shape[:2], *v.shape[2:])
 
     def quantize(self, y: torch.Tensor, step: float | None = None) -> torch.Tensor:
-        """Latents to symbols: int32 ``[B, L, *G]``, rounded half to even; ``step`` defaults to the recipe's."""
-        return to_symbols(self.quantizer.compand(y), step or self.quantizer.step).to(torch.int32)
+        """Latents to symbols: int32 ``[B, L, *G]``, rounded half to even; ``step`` defaults to the recipe's.
+
+        Raises:
+            SpecError: the step is so small that symbols leave the integers which float32 holds exactly.
+        """
+        step = step or self.quantizer.step
+        symbols = to_symbols(self.quantizer.compand(y), step)
+        largest = symbols.abs().max().item() if symbols.numel() else 0.0
+        if not largest < LARGEST_SYMBOL:
+            raise SpecError(
+                f"quantiser: expected symbols below 2**24, got {largest:.3g} with step {step:.3g}; take a step of at "
+                f"least {step * largest / LARGEST_SYMBOL * 2:.1g}"
+            )
+        return symbols.to(torch.int32)
 
     def decode(self, symbols: torch.Tensor, extents: tuple[int, ...], step: float | None = None) -> torch.Tensor:
         """Symbols to signal: ``[B, L, *G] -> [B, C, *extents]``.

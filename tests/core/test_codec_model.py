@@ -138,3 +138,13 @@ def test_another_step_is_used_both_ways():
     assert (coarse * 2.0 - y).abs().max() <= 1.0 and (fine * 0.5 - y).abs().max() <= 0.25
     with torch.no_grad():
         assert torch.allclose(codec.decode(coarse, (8, 8), 2.0), codec.synthesise(coarse * 2.0, (8, 8)))
+
+
+def test_a_step_too_small_for_exact_symbols_is_refused():
+    codec = small(1, 2)
+    y = torch.full((1, 4, 2, 2), 8.0)
+    assert codec.quantize(y, 1e-6).unique().tolist() == [8_000_000]
+    with pytest.raises(SpecError, match=r"expected symbols below 2\*\*24, got .* take a step of at least 1e-06"):
+        codec.quantize(y, 1e-9)
+    with pytest.raises(SpecError, match="expected symbols below"):
+        codec.quantize(y * float("nan"))
