@@ -21,6 +21,14 @@ class ChannelNorm(nn.Module):
         return x * scale.to(x.dtype) * self.gain.view(-1, *(1,) * (x.ndim - 2)).to(x.dtype)
 
 
-def group_norm(channels: int, eps: float) -> nn.GroupNorm:
+class GroupNorm(nn.GroupNorm):
+    """torch's, but one value per group is taken too: one token of a narrow codec gives the bias."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[B, C, *S] -> [B, C, *S]``."""
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
+def group_norm(channels: int, eps: float) -> GroupNorm:
     """GroupNorm of 8 groups, fewer where 8 does not divide ``channels``."""
-    return nn.GroupNorm(gcd(8, channels), channels, eps=eps)
+    return GroupNorm(gcd(8, channels), channels, eps=eps)

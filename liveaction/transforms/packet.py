@@ -123,7 +123,8 @@ def _tables(wavelet: str, levels: int, boundary: str, n: int, dtype: torch.dtype
     """Tables of one stage for an axis of ``n`` samples, on the device, kept for the next call."""
 
     def put(table: banks.Array | None) -> torch.Tensor | None:
-        return None if table is None else torch.tensor(table, dtype=dtype, device=device)
+        with torch.inference_mode(False):  # kept for later training steps too, which refuse inference tensors
+            return None if table is None else torch.tensor(table, dtype=dtype, device=device)
 
     bank = banks.filter_bank(wavelet, levels, boundary)
     if n < bank.shortest:

@@ -279,11 +279,6 @@ def test_only_float32_and_float64_are_taken_both_ways(dtype):
             way(torch.zeros(1, 2, 4, dtype=dtype))
 
 
-@pytest.mark.xfail(
-    raises=RuntimeError,
-    reason="the tables are kept in a cache; those first made under inference_mode stay inference tensors, which "
-    "autograd refuses to save in a later training step",
-)
 @pytest.mark.parametrize("n", [12, 2012], ids=["matrix", "bank"])
 def test_gradients_after_the_same_extent_was_seen_in_inference_mode(n):
     packets = WaveletPacket("bior5.5", (2,))
