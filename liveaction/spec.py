@@ -35,55 +35,85 @@ class ModalitySpec(_Table):
         return value
 
 
+def _check_kernel(kind: str, size: int) -> None:
+    if size != 1 and kind != "paper":
+        raise ValueError(f"expected kernel_size 1 for kind {kind}, got {size}; only paper blocks take 3")
+
+
 class EncoderSpec(_Table):
     """Sensor side: ``depth`` residual blocks, then a projection E -> L.
 
     ``pointwise`` looks at one token only; ``paper`` normalises and pools over the whole input; ``linear`` has no
     blocks. ``projection`` is ``dense`` (with a bias; takes the warm start) or ``monarch`` (no bias, as published).
+    ``kernel_size`` 3 makes the Monarch factors of the ``paper`` blocks convolutions.
     """
 
     kind: Literal["pointwise", "paper", "linear"] = "pointwise"
     depth: int = Field(default=4, ge=0, le=64)
     projection: Literal["dense", "monarch"] = "dense"
+    kernel_size: Literal[1, 3] = 1
+
+    @model_validator(mode="after")
+    def _kernel_belongs_to_paper_blocks(self) -> Self:
+        _check_kernel(self.kind, self.kernel_size)
+        return self
 
 
 class DecoderSpec(_Table):
-    """Server side: ``vit`` (linear attention and MBConv), ``light`` (Monarch blocks), or ``linear`` (no network).
+    """Server side: ``vit`` (linear attention and MBConv), ``light`` and ``paper`` (Monarch blocks), or ``linear``.
 
-    ``head_dim`` is the width of an attention head; null means one head as wide as the hidden vector.
-    ``linear_path`` adds a dense map L -> E around the network. ``final_activation`` puts a GELU after the last norm
-    of the MBConv, as published.
+    ``linear`` has no network. ``head_dim`` is the width of an attention head; null means one head as wide as the
+    hidden vector. ``linear_path`` adds a dense map L -> E around the network. ``final_activation`` puts a GELU after
+    the last norm of the MBConv, as published. ``kernel_size`` is that of ``paper`` blocks.
     """
 
-    kind: Literal["vit", "light", "linear"] = "vit"
+    kind: Literal["vit", "light", "paper", "linear"] = "vit"
     depth: int = Field(default=8, ge=0, le=64)
     head_dim: int | None = Field(default=32, ge=1)
     expansion: int = Field(default=6, ge=1, le=16)
     linear_path: bool = True
     final_activation: bool = False
     norm_eps: Positive = 1e-5
+    kernel_size: Literal[1, 3] = 1
 
     @model_validator(mode="after")
     def _something(self) -> Self:
+        _check_kernel(self.kind, self.kernel_size)
         if self.kind == "linear" and not self.linear_path:
             raise ValueError("a linear decoder is its linear path; set linear_path to true")
         return self
 
 
 class QuantizerSpec(_Table):
-    """``uniform``: one step for every latent. ``laplace``: companded to [-127, 127] with a learnt scale per channel."""
+    """``uniform``: one step for every latent. ``laplace``: companded to [-127, 127] with a learnt scale per channel.
 
-    kind: Literal["uniform", "laplace"] = "uniform"
+    ``gaussian`` (WaLLoC): companded by the normal distribution function to symbols of ``bits`` bits.
+    """
+
+    kind: Literal["uniform", "laplace", "gaussian"] = "uniform"
     step: Positive = 0.4
+    bits: int = Field(default=8, ge=2, le=8)
+
+    @model_validator(mode="after")
+    def _bits_belong_to_gaussian(self) -> Self:
+        if self.bits != 8 and self.kind != "gaussian":
+            raise ValueError(f"expected bits 8 for kind {self.kind}, got {self.bits}; only gaussian takes others")
+        return self
 
 
 class CodecSpec(_Table):
-    """The codec between tensors; knows nothing of files or units."""
+    """The codec between tensors; knows nothing of files or units.
+
+    ``boundary`` folded and ``packet_order`` paper are what the published codecs compute: a periodic axis whose tail is
+    folded back once, which is not invertible where an axis is shorter than the filter at some level, and on three axes
+    a permutation of the channels after each level.
+    """
 
     latent_channels: int = Field(ge=1)
     wavelet: str = "bior4.4"
     levels: Levels | tuple[Levels, ...] = 3
-    boundary: Literal["symmetric", "periodic"] = "symmetric"
+    boundary: Literal["symmetric", "periodic", "folded"] = "symmetric"
+    packet_order: Literal["level", "paper"] = "level"
     compand: bool = False
     encoder: EncoderSpec = EncoderSpec()
     decoder: DecoderSpec = DecoderSpec()
@@ -144,6 +174,10 @@ class Recipe(_Table):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         levels = self.codec.levels_per_axis(self.axes)
+        if self.codec.packet_order == "paper" and len(set(levels)) > 1:
+            raise ValueError(f"codec.packet_order: paper needs one number of levels for all axes, got {list(levels)}")
+        if 3 in (self.codec.encoder.kernel_size, self.codec.decoder.kernel_size) and self.axes > 3:
+            raise ValueError(f"kernel_size: expected 1 on {self.axes} axes, got 3; convolutions have at most 3 axes")
         if self.codec.latent_channels > self.hidden:
             raise ValueError(
                 f"codec.latent_channels: expected at most the hidden width {self.hidden}, got "

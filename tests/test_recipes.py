@@ -144,7 +144,7 @@ RULES = [
     (["codec.latent_channels=null"], " [codec] latent_channels: input should be a valid integer, got None"),
     # names and choices
     (["name=a/b"], " name: string should match pattern '^[A-Za-z0-9_.-]+$', got 'a/b'"),
-    (["codec.boundary=zero"], " [codec] boundary: input should be 'symmetric' or 'periodic', got 'zero'"),
+    (["codec.boundary=zero"], " [codec] boundary: input should be 'symmetric', 'periodic' or 'folded', got 'zero'"),
     (["codec.compute_dtype=float16"], " [codec] compute_dtype: input should be 'float32' or 'bfloat16', got 'float16'"),
     (["codec.encoder.kind=x"], " [codec.encoder] kind: input should be 'pointwise', 'paper' or 'linear', got 'x'"),
     (["codec.encoder.projection=x"], " [codec.encoder] projection: input should be 'dense' or 'monarch', got 'x'"),

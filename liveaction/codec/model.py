@@ -50,8 +50,8 @@ class Codec(nn.Module):
         super().__init__()
         self.spec, self.channels, self.axes = spec, channels, axes
         width = channels * spec.bands(axes)
-        self.packets = WaveletPacket(spec.wavelet, spec.levels_per_axis(axes), spec.boundary)
-        self.encoder = Encoder(spec.encoder, width, spec.latent_channels)
+        self.packets = WaveletPacket(spec.wavelet, spec.levels_per_axis(axes), spec.boundary, spec.packet_order)
+        self.encoder = Encoder(spec.encoder, axes, width, spec.latent_channels)
         self.quantizer = build_quantizer(spec.quantizer, spec.latent_channels)
         self.decoder = Decoder(spec.decoder, axes, width, spec.latent_channels)
         self.compute_dtype = getattr(torch, spec.compute_dtype)
@@ -123,7 +123,7 @@ class Codec(nn.Module):
     def synthesise(self, companded: torch.Tensor, extents: tuple[int, ...]) -> torch.Tensor:
         """Dequantised (or noisy) companded latents to signal; the differentiable half of :meth:`decode`."""
         with self._compute(companded):
-            v = self._wide(self.decoder(companded))
+            v = self._wide(self.decoder(self.quantizer.expand(companded)))
         with torch.autocast(companded.device.type, enabled=False):
             return crop(self.packets.inverse(expand(v) if self.spec.compand else v), extents)
 

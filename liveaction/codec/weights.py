@@ -23,9 +23,12 @@ CONFIG, WEIGHTS, ENCODER = "config.json", "model.safetensors", "encoder.safetens
 FORMAT = 1
 
 
-def weights_digest(codec: Codec, recipe: Recipe) -> str:
-    """sha256 over the codec and modality tables and every tensor's name, shape and bytes; 64 hex digits."""
-    tables = dump_recipe(recipe)
+def weights_digest(codec: Codec, tables: dict[str, Any]) -> str:
+    """sha256 over the recipe's codec and modality tables as stored and every tensor's name, shape and bytes.
+
+    The tables are plain data: of a model on disk those that its ``config.json`` holds, not what this version would
+    write, which may know more settings. 64 hex digits.
+    """
     digest = hashlib.sha256(json.dumps([tables["modality"], tables["codec"]], sort_keys=True).encode())
     for name, tensor in sorted(codec.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -42,10 +45,11 @@ def save_model(codec: Codec, recipe: Recipe, folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in codec.state_dict().items()}
     sensor = {name: tensor for name, tensor in state.items() if name.startswith(("encoder.", "quantizer."))}
-    digest = weights_digest(codec, recipe)
+    tables = dump_recipe(recipe)
+    digest = weights_digest(codec, tables)
     save_tensors(state, folder / WEIGHTS)
     save_tensors(sensor, folder / ENCODER)
-    write_json({"format": FORMAT, "digest": digest, "recipe": dump_recipe(recipe)}, folder / CONFIG)
+    write_json({"format": FORMAT, "digest": digest, "recipe": tables}, folder / CONFIG)
     return digest
 
 
@@ -68,7 +72,7 @@ def load_model(folder: str | Path, device: str = "cpu") -> tuple[Codec, Recipe, 
     except (OSError, SafetensorError, RuntimeError) as error:
         line = " ".join(str(error).split())[:200]
         raise FormatError(f"{folder / WEIGHTS}: expected the weights of recipe {recipe.name!r}, got {line}") from error
-    digest = weights_digest(codec, recipe)
+    digest = weights_digest(codec, config["recipe"])
     if digest != config["digest"]:
         raise IntegrityError(
             f"{folder / WEIGHTS}: expected weights {config['digest'][:12]}, got {digest[:12]}; "

@@ -6,7 +6,7 @@ from einops import rearrange
 from torch import nn
 
 from liveaction.nn.attention import LinearAttention
-from liveaction.nn.monarch import Monarch
+from liveaction.nn.monarch import Monarch, MonarchConv
 from liveaction.nn.norm import ChannelNorm, group_norm
 
 
@@ -55,13 +55,16 @@ class SqueezeExcite(nn.Module):
 
 
 class PaperBlock(nn.Module):
-    """The published block: Monarch, GroupNorm, GELU, Monarch, GroupNorm, squeeze-excite, plus the skip."""
+    """The published block: Monarch, GroupNorm, GELU, Monarch, GroupNorm, squeeze-excite, plus the skip.
 
-    def __init__(self, width: int) -> None:
+    With ``kernel_size`` 3 the Monarch factors are convolutions on ``axes`` axes.
+    """
+
+    def __init__(self, width: int, axes: int = 1, kernel_size: int = 1) -> None:
         super().__init__()
-        self.first = Monarch(width, width)
+        self.first = _projection(width, axes, kernel_size)
         self.norm1 = group_norm(width, 1e-7)
-        self.second = Monarch(width, width)
+        self.second = _projection(width, axes, kernel_size)
         self.norm2 = group_norm(width, 1e-7)
         self.gate = SqueezeExcite(width)
 
@@ -69,6 +72,10 @@ class PaperBlock(nn.Module):
         """Norms and gates see the whole input."""
         h = F.gelu(self.norm1(self.first(x)), approximate="tanh")
         return x + self.gate(self.norm2(self.second(h)))
+
+
+def _projection(width: int, axes: int, kernel_size: int) -> nn.Module:
+    return Monarch(width, width) if kernel_size == 1 else MonarchConv(width, width, kernel_size, axes)
 
 
 class Depthwise(nn.Module):

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from liveaction.nn.blocks import LightBlock, ViTBlock
+from liveaction.nn.blocks import LightBlock, PaperBlock, ViTBlock
 from liveaction.nn.monarch import Dense, Monarch
 from liveaction.spec import DecoderSpec
 
@@ -39,4 +39,6 @@ class Decoder(nn.Module):
 def _block(spec: DecoderSpec, axes: int, width: int) -> nn.Module:
     if spec.kind == "light":
         return LightBlock(width, axes)
+    if spec.kind == "paper":
+        return PaperBlock(width, axes, spec.kernel_size)
     return ViTBlock(width, axes, spec.head_dim, spec.expansion, spec.final_activation, spec.norm_eps)

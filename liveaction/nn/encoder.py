@@ -14,10 +14,12 @@ class Encoder(nn.Module):
     With every layer scale at 0 the pointwise encoder is its projection alone, hence linear; the warm start uses that.
     """
 
-    def __init__(self, spec: EncoderSpec, width: int, latent: int) -> None:
+    def __init__(self, spec: EncoderSpec, axes: int, width: int, latent: int) -> None:
         super().__init__()
-        block = {"pointwise": PointwiseBlock, "paper": PaperBlock}.get(spec.kind)
-        self.blocks = nn.Sequential(*(block(width) for _ in range(spec.depth))) if block else nn.Sequential()
+        self.blocks = nn.Sequential()
+        for _ in range(spec.depth if spec.kind != "linear" else 0):
+            pointwise = spec.kind == "pointwise"
+            self.blocks.append(PointwiseBlock(width) if pointwise else PaperBlock(width, axes, spec.kernel_size))
         self.down = Dense(width, latent) if spec.projection == "dense" else Monarch(width, latent)
 
     def forward(self, v: torch.Tensor) -> torch.Tensor:

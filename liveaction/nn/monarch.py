@@ -1,8 +1,9 @@
-"""Projections of a token's channels: Monarch and dense."""
+"""Projections of a token's channels: Monarch (of a token or of its neighbourhood) and dense."""
 
 from math import sqrt
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from liveaction.kernels.monarch import choose_groups, monarch, monarch_to_dense
@@ -36,6 +37,39 @@ class Monarch(nn.Module):
     def dense(self) -> torch.Tensor:
         """The same projection as a matrix ``[C_out, C_in]``."""
         return monarch_to_dense(self.w1, self.w2)
+
+
+class MonarchConv(nn.Module):
+    """A Monarch projection whose two factors are convolutions, zeros outside: ``[B, C_in, *S] -> [B, C_out, *S]``.
+
+    Args:
+        c_in, c_out: as for :class:`Monarch`.
+        kernel_size: odd taps per axis.
+        axes: D, at most 3.
+
+    ``w1`` is ``[g1, g2, g2, *taps]`` and ``w2`` ``[g2, q, g1, *taps]``; with one tap per axis this is Monarch.
+    """
+
+    def __init__(self, c_in: int, c_out: int, kernel_size: int, axes: int) -> None:
+        super().__init__()
+        self.c_in, self.c_out, self.axes = c_in, c_out, axes
+        g1, g2 = choose_groups(c_in, c_out)
+        taps = (kernel_size,) * axes
+        first, second = 1 / sqrt(g2 * kernel_size**axes), 1 / sqrt(g1 * kernel_size**axes)
+        self.w1 = nn.Parameter(torch.empty(g1, g2, g2, *taps).uniform_(-first, first))
+        self.w2 = nn.Parameter(torch.empty(g2, c_out // g2, g1, *taps).uniform_(-second, second))
+
+    def extra_repr(self) -> str:
+        """What ``print(model)`` shows."""
+        return f"{self.c_in}, {self.c_out}, groups={tuple(self.w1.shape[:2])}, taps={tuple(self.w1.shape[3:])}"
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Project every token from itself and its neighbours."""
+        g1, g2 = self.w1.shape[:2]
+        convolve = (F.conv1d, F.conv2d, F.conv3d)[self.axes - 1]
+        h = convolve(x, self.w1.flatten(0, 1), padding="same", groups=g1)
+        h = h.unflatten(1, (g1, g2)).transpose(1, 2).flatten(1, 2)
+        return convolve(h, self.w2.flatten(0, 1), padding="same", groups=g2)
 
 
 class Dense(nn.Module):

@@ -21,7 +21,7 @@ from liveaction.codec.model import Codec, build_codec
 from liveaction.codec.weights import save_model, write_json
 from liveaction.errors import SpecError, TrainingError
 from liveaction.metrics import psnr
-from liveaction.recipe import dump_recipe
+from liveaction.recipe import dump_recipe, parse_recipe
 from liveaction.spec import Recipe, TrainSpec
 from liveaction.training.checkpoint import Checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from liveaction.training.data import Crops, prefetch
@@ -183,7 +183,7 @@ class Trainer:
         if not found:
             return None
         checkpoint = load_checkpoint(found[-1])
-        if checkpoint.recipe != dump_recipe(self.recipe):
+        if parse_recipe(checkpoint.recipe, str(found[-1])) != self.recipe:
             raise TrainingError(
                 f"{found[-1]}: expected a checkpoint of this very recipe, got one of {checkpoint.recipe['name']!r} "
                 "with other settings; resume with the recipe and --set it was started with, or take a new --out"

@@ -25,32 +25,39 @@ class WaveletPacket(nn.Module):
         wavelet: a discrete wavelet of PyWavelets, orthogonal or biorthogonal.
         levels: J per axis; 0 leaves an axis alone. Its length is D.
         boundary: ``symmetric`` (for symmetric filters) or ``periodic``; both invert every extent that is a multiple
-            of 2**J.
+            of 2**J. ``folded`` is the published rule, which inverts only axes of at least as many samples as the
+            filter has taps at every level.
+        order: ``level``, or ``paper``: on three axes the published code permutes the channels after each level.
 
     Raises:
-        SpecError: unknown wavelet or boundary, or a wavelet without a symmetric rule.
+        SpecError: unknown wavelet or boundary, a wavelet without a symmetric rule, or an order that does not apply.
     """
 
-    order: torch.Tensor
-    inverse_order: torch.Tensor
-
-    def __init__(self, wavelet: str, levels: tuple[int, ...], boundary: str = "symmetric") -> None:
+    def __init__(
+        self, wavelet: str, levels: tuple[int, ...], boundary: str = "symmetric", order: str = "level"
+    ) -> None:
         super().__init__()
         if boundary not in banks.BOUNDARIES:
             raise SpecError(f"[codec] boundary: expected one of {', '.join(banks.BOUNDARIES)}, got {boundary!r}")
         if boundary == "symmetric":
             banks.reflection(wavelet)
-        self.wavelet, self.levels, self.boundary = wavelet, tuple(levels), boundary
+        if order not in ("level", "paper") or (order == "paper" and len(set(levels)) > 1):
+            raise SpecError(
+                f"[codec] packet_order: expected level, or paper with equal levels, got {order!r} with {levels}"
+            )
+        self.wavelet, self.levels, self.boundary, self.order = wavelet, tuple(levels), boundary, order
+        self.rule = "folded3" if boundary == "folded" and len(self.levels) == 3 else boundary
         self.factors = tuple(2**level for level in levels)
         self.bands = prod(self.factors)
         # (axis, levels) in the order of application
-        self.stages = [(a, stage) for a, level in enumerate(levels) for stage in banks.split_levels(wavelet, level)]
-        self.register_buffer("order", torch.from_numpy(_level_major(self.levels, self.stages)), persistent=False)
-        self.register_buffer("inverse_order", torch.argsort(self.order), persistent=False)
+        self.stages = tuple(
+            (a, stage) for a, level in enumerate(levels) for stage in banks.split_levels(wavelet, level)
+        )
 
     def extra_repr(self) -> str:
         """What ``print(model)`` shows."""
-        return f"{self.wavelet!r}, levels={self.levels}, boundary={self.boundary!r}"
+        order = "" if self.order == "level" else f", order={self.order!r}"
+        return f"{self.wavelet!r}, levels={self.levels}, boundary={self.boundary!r}{order}"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Analysis.
@@ -69,10 +76,10 @@ class WaveletPacket(nn.Module):
         extents = list(x.shape[2:])
         for axis, levels in self.stages:
             before, inner = prod(extents[:axis]), prod(extents[axis + 1 :])
-            tables = _tables(self.wavelet, levels, self.boundary, extents[axis], x.dtype, x.device)
+            tables = _tables(self.wavelet, levels, self.rule, extents[axis], x.dtype, x.device)
             x = wavelet_packet_analysis(x.reshape(-1, before, extents[axis], inner), tables)
             extents[axis] //= tables.factor
-        return x.reshape(batch, channels, self.bands, *extents)[:, :, self.order].flatten(1, 2)
+        return x.reshape(batch, channels * self.bands, *extents)[:, self._orders(channels, x.device)[0]]
 
     def inverse(self, y: torch.Tensor) -> torch.Tensor:
         """Synthesis, the exact inverse of :meth:`forward`: ``[B, C*P, *G] -> [B, C, *S]``."""
@@ -81,14 +88,17 @@ class WaveletPacket(nn.Module):
             raise ShapeError(f"wavelet packets: expected a multiple of {self.bands} channels, got {tuple(y.shape)}")
         batch, channels = y.shape[0], y.shape[1] // self.bands
         extents = list(y.shape[2:])
-        y = y.reshape(batch, channels, self.bands, *extents)[:, :, self.inverse_order]
+        y = y[:, self._orders(channels, y.device)[1]]
         for axis, levels in reversed(self.stages):
             factor = 2**levels
-            tables = _tables(self.wavelet, levels, self.boundary, extents[axis] * factor, y.dtype, y.device)
+            tables = _tables(self.wavelet, levels, self.rule, extents[axis] * factor, y.dtype, y.device)
             before, inner = prod(extents[:axis]), prod(extents[axis + 1 :])
             y = wavelet_packet_synthesis(y.reshape(-1, factor, before, extents[axis], inner), tables)
             extents[axis] *= factor
         return y.reshape(batch, channels, *extents)
+
+    def _orders(self, channels: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        return _channel_orders(channels, self.levels, self.stages, self.order, device)
 
     def _check(self, x: torch.Tensor, factors: tuple[int, ...]) -> None:
         if x.ndim != len(self.levels) + 2:
@@ -102,7 +112,33 @@ class WaveletPacket(nn.Module):
             )
 
 
-def _level_major(levels: tuple[int, ...], stages: list[tuple[int, int]]) -> np.ndarray:
+@lru_cache(maxsize=64)
+def _channel_orders(
+    channels: int, levels: tuple[int, ...], stages: tuple[tuple[int, int], ...], order: str, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where in the order of application each of the C*P channels stands, and back; on the device, kept."""
+    index = (np.arange(channels)[:, None] * 2 ** sum(levels) + _level_major(levels, stages)).reshape(-1)
+    if order == "paper" and len(levels) == 3:
+        index = index[_paper_order(channels, levels[0])]
+    with torch.inference_mode(False):
+        return torch.tensor(index, device=device), torch.tensor(np.argsort(index), device=device)
+
+
+def _paper_order(channels: int, levels: int) -> np.ndarray:
+    """The published order of 3-D packets: for each channel ``[C*8**J]``, its place in level-major order.
+
+    After each level on C channels the low-pass octant is taken to be the first C channels and the other seven the
+    rest, although octants are interleaved: out[8c] = y[c], out[8c + 1 + k] = y[C + 7c + k].
+    """
+    order = np.arange(channels)
+    for _ in range(levels):
+        split = (order[:, None] * 8 + np.arange(8)).reshape(-1)
+        low, high = split[: len(order), None], split[len(order) :].reshape(-1, 7)
+        order = np.concatenate([low, high], axis=1).reshape(-1)
+    return order
+
+
+def _level_major(levels: tuple[int, ...], stages: tuple[tuple[int, int], ...]) -> np.ndarray:
     """For each band in level-major order, its position in the order of application."""
     applied: list[tuple[int, int]] = []
     for axis, count in stages:

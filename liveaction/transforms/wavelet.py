@@ -13,9 +13,14 @@ short for that take the exact matrix itself.
 Conventions are PyWavelets' ``periodization`` mode: y_b[k] = sum_s h_b[s] x[2k + L/2 - s]. The ``symmetric`` rule
 extends every level by reflection, about the end sample for filters of odd length (as JPEG 2000 does) and about the
 edge behind it for filters of even length.
+
+``folded`` is what WaLLoC and LiVeAction compute (as pytorch_wavelets and tft do): convolve over zeros, then fold the
+tail back once. It equals ``periodic`` wherever an axis has at least as many samples as the filter has taps; below that
+it is neither periodic nor invertible, and is kept only to compute exactly what published weights were trained with.
+``folded3`` is its form on three axes, which differs for axes of two samples.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -25,7 +30,8 @@ from numpy.typing import NDArray
 from liveaction.errors import SpecError
 
 Array = NDArray[np.float64]
-BOUNDARIES = ("symmetric", "periodic")
+BOUNDARIES = ("symmetric", "periodic", "folded")
+FOLDED = ("folded", "folded3")
 _EQUAL = 1e-11
 _EXACT = 1e-7
 _LONGEST_BANK = 512
@@ -117,11 +123,42 @@ def _fold(index: NDArray[np.int64], n: int, wavelet: str, boundary: str) -> NDAr
 
 def _level_matrix(wavelet: str, n: int, boundary: str) -> Array:
     """One level on n (even) samples: ``[n, n]``, rows band-major."""
+    if boundary in FOLDED:
+        return _folded_analysis(wavelet, n, boundary)
     matrix = np.zeros((2, n // 2, n))
     for band, taps in enumerate(level_filters(wavelet)):
         length = len(taps)
         k, s = np.meshgrid(np.arange(n // 2), np.arange(length), indexing="ij")
         np.add.at(matrix[band], (k, _fold(2 * k + length // 2 - s, n, wavelet, boundary)), taps[s])
+    return matrix.reshape(n, n)
+
+
+def _folded_analysis(wavelet: str, n: int, boundary: str) -> Array:
+    """One level on n (even) samples by one fold: ``[n, n]``, rows band-major."""
+    filters = level_filters(wavelet)
+    half = len(filters[0]) // 2
+    # the published code turns the axis by half a filter, except on very short axes, where its slices run empty
+    turn = half if boundary == "folded3" or 2 * n > half else 0
+    matrix = np.zeros((2, n // 2, n))
+    for band, taps in enumerate(filters):
+        for k in range(n // 2 + min(half, n // 2)):
+            for s, tap in enumerate(taps):
+                if 0 <= 2 * k - s < n:
+                    matrix[band, k % (n // 2), (2 * k - s + turn) % n] += tap
+    return matrix.reshape(n, n)
+
+
+def _folded_synthesis(wavelet: str, n: int) -> Array:
+    """What the published code takes for the inverse of :func:`_folded_analysis`: ``[n, n]``, columns band-major."""
+    bank = pywt.Wavelet(wavelet)
+    length = len(bank.rec_lo)
+    turn = length // 2 - 1 if 2 * n > length // 2 - 1 else 0
+    matrix = np.zeros((n, 2, n // 2))
+    for band, taps in enumerate((bank.rec_lo, bank.rec_hi)):
+        for k in range(n // 2):
+            for t, tap in enumerate(taps):
+                if 2 * k + t < n + min(length - 2, n):
+                    matrix[((2 * k + t) % n - turn) % n, band, k] += tap
     return matrix.reshape(n, n)
 
 
@@ -141,11 +178,17 @@ def packet_matrix(wavelet: str, levels: int, n: int, boundary: str) -> Array:
 
 @lru_cache(maxsize=32)
 def packet_inverse(wavelet: str, levels: int, n: int, boundary: str) -> Array:
-    """Inverse ``[n, n]`` of :func:`packet_matrix`; columns (band, block).
+    """Inverse ``[n, n]`` of :func:`packet_matrix`; columns (band, block). Of a folded axis, what is published for it.
 
     Raises:
         SpecError: the transform loses information at this length.
     """
+    if boundary in FOLDED:
+        samples = np.eye(n).reshape(2**levels, n >> levels, n)
+        for _ in range(levels):
+            length = 2 * samples.shape[1]
+            samples = _folded_synthesis(wavelet, length) @ samples.reshape(-1, length, n)
+        return samples.reshape(n, n)
     matrix = packet_matrix(wavelet, levels, n, boundary)
     if np.linalg.cond(matrix) > 1e8:
         raise SpecError(
@@ -170,6 +213,9 @@ def filter_bank(wavelet: str, levels: int, boundary: str) -> FilterBank:
     Raises:
         SpecError: unknown wavelet, no symmetric rule for it, or a filter bank without perfect reconstruction.
     """
+    if boundary in FOLDED:
+        bank = filter_bank(wavelet, levels, "periodic")
+        return replace(bank, shortest=max(bank.shortest, len(level_filters(wavelet)[0]) << (levels - 1)))
     factor = 2**levels
     reach = (len(level_filters(wavelet)[0]) - 1) * (factor - 1) + factor
     blocks = 8 * -(-reach // factor) + 8

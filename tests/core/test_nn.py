@@ -189,7 +189,7 @@ def test_the_published_activation_after_the_last_norm(final):
 @pytest.mark.parametrize("kind", ["pointwise", "paper", "linear"])
 @pytest.mark.parametrize("projection", ["dense", "monarch"])
 def test_encoders(kind, projection):
-    encoder = Encoder(EncoderSpec(kind=kind, depth=3, projection=projection), 16, 4)
+    encoder = Encoder(EncoderSpec(kind=kind, depth=3, projection=projection), 1, 16, 4)
     assert len(encoder.blocks) == (0 if kind == "linear" else 3)
     assert isinstance(encoder.down, Dense if projection == "dense" else Monarch)
     assert projection == "dense" or encoder.down.bias is None
@@ -198,7 +198,7 @@ def test_encoders(kind, projection):
 
 
 def test_an_encoder_with_layer_scales_at_0_is_its_projection():
-    encoder = Encoder(EncoderSpec(depth=2), 16, 4)
+    encoder = Encoder(EncoderSpec(depth=2), 1, 16, 4)
     v = torch.randn(2, 16, 5)
     assert not torch.allclose(encoder(v), encoder.down(v))
     for block in encoder.blocks:

@@ -9,7 +9,6 @@ from liveaction.errors import SpecError
 from liveaction.transforms import wavelet as banks
 from liveaction.transforms.packet import WaveletPacket
 from liveaction.transforms.wavelet import (
-    BOUNDARIES,
     filter_bank,
     level_filters,
     packet_inverse,
@@ -18,6 +17,8 @@ from liveaction.transforms.wavelet import (
     split_levels,
     support,
 )
+
+INVERTIBLE = ("symmetric", "periodic")
 
 
 def test_filters_are_those_of_pywavelets():
@@ -66,7 +67,7 @@ def test_one_symmetric_level_reads_a_reflected_axis(name, kind):
     assert np.abs(packet_matrix(name, 1, n, "symmetric") @ x - expected).max() < 1e-12
 
 
-@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("boundary", INVERTIBLE)
 @pytest.mark.parametrize("name", ["haar", "bior4.4", "bior3.5", "rbio2.4"])
 @pytest.mark.parametrize(("levels", "n"), [(1, 2), (1, 6), (2, 4), (3, 8), (3, 24), (5, 32)])
 def test_the_inverse_undoes_the_matrix(name, levels, n, boundary):
@@ -104,7 +105,7 @@ def test_long_filters_take_smaller_stages():
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3, 4])
-@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("boundary", INVERTIBLE)
 def test_tables_have_the_shapes_of_their_docstring(levels, boundary):
     bank = filter_bank("bior4.4", levels, boundary)
     factor = 2**levels
@@ -117,7 +118,7 @@ def test_tables_have_the_shapes_of_their_docstring(levels, boundary):
     assert bank.analysis.shape[1] <= bank.shortest
 
 
-@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("boundary", INVERTIBLE)
 @pytest.mark.parametrize("name", ["haar", "bior1.3", "bior2.2", "bior4.4", "rbio3.3"])
 @pytest.mark.parametrize("levels", [1, 2, 4])
 def test_matrix_below_and_bank_from_the_shortest_axis_agree_with_the_exact_inverse(name, levels, boundary):
