@@ -46,6 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.codec*": {".codec", *_CODEC, *_CODEC_THIRD},
     "liveaction.metrics": {".errors", "torch", "numpy"},
     "liveaction.training*": {".training", ".codec", ".metrics", ".kernels", *_CODEC, *_CODEC_THIRD},
+    "liveaction.published*": {".published", ".codec", *_CODEC, *_CODEC_THIRD, ".kernels", ".metrics"},
     "liveaction.testing": {".kernels", ".codec", ".metrics", *_CODEC, *_CODEC_THIRD, "pytest"},
     "liveaction.profiling": {".kernels", ".codec", ".metrics", ".testing", *_CODEC, *_CODEC_THIRD},
     "liveaction.doctor": {".", ".codec", ".recipe", ".registry", "torch"},

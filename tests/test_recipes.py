@@ -134,7 +134,7 @@ RULES = [
     (["codec.levls=3"], " [codec] levls: expected a known key, got 'levls'; did you mean levels?"),
     (["codec.encoder.kindd=1"], " [codec.encoder] kindd: expected a known key, got 'kindd'; did you mean kind?"),
     (["trainin.steps=3"], " trainin: expected a known key, got 'trainin'; did you mean training?"),
-    (["codec.quantizer.q=1"], " [codec.quantizer] q: expected a known key, got 'q'; did you mean kind, step?"),
+    (["codec.quantizer.q=1"], " [codec.quantizer] q: expected a known key, got 'q'; did you mean bits, kind, step?"),
     # wrong types
     (["codec=3"], " codec: input should be a valid dictionary or instance of CodecSpec, got 3"),
     (["codec.levels=x"], " [codec] levels: input should be a valid integer"),
@@ -148,8 +148,8 @@ RULES = [
     (["codec.compute_dtype=float16"], " [codec] compute_dtype: input should be 'float32' or 'bfloat16', got 'float16'"),
     (["codec.encoder.kind=x"], " [codec.encoder] kind: input should be 'pointwise', 'paper' or 'linear', got 'x'"),
     (["codec.encoder.projection=x"], " [codec.encoder] projection: input should be 'dense' or 'monarch', got 'x'"),
-    (["codec.decoder.kind=x"], " [codec.decoder] kind: input should be 'vit', 'light' or 'linear', got 'x'"),
-    (["codec.quantizer.kind=x"], " [codec.quantizer] kind: input should be 'uniform' or 'laplace', got 'x'"),
+    (["codec.decoder.kind=x"], " [codec.decoder] kind: input should be 'vit', 'light', 'paper' or 'linear', got 'x'"),
+    (["codec.quantizer.kind=x"], " [codec.quantizer] kind: input should be 'uniform', 'laplace' or 'gaussian', got 'x'"),
     (["training.start=cold"], " [training] start: input should be 'warm' or 'random', got 'cold'"),
     (["training.rate=x"], " [training] rate: input should be 'local', 'gaussian', 'channel' or 'global', got 'x'"),
     # limits

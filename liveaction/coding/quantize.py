@@ -64,11 +64,13 @@ class GaussianQuantizer(nn.Module):
 
     def compand(self, y: torch.Tensor) -> torch.Tensor:
         """``[B, L, *G]`` to (-M, M)."""
-        return self.largest * torch.erf(y / (self.scale * sqrt(2)))
+        u: torch.Tensor = self.largest * torch.erf(y / (self.scale * sqrt(2)))
+        return u
 
     def expand(self, u: torch.Tensor) -> torch.Tensor:
         """``[B, L, *G]`` back to latents, at most 3.72 s in size."""
-        return self.scale * torch.special.ndtri((u / (2 * self.largest) + 0.5).clamp(1e-4, 1 - 1e-4))
+        y: torch.Tensor = self.scale * torch.special.ndtri((u / (2 * self.largest) + 0.5).clamp(1e-4, 1 - 1e-4))
+        return y
 
 
 Quantizer = UniformQuantizer | LaplaceQuantizer | GaussianQuantizer
