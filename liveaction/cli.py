@@ -23,7 +23,9 @@ app = typer.Typer(
 )
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
-RecipeName = Annotated[str, typer.Argument(help="A shipped recipe (`liveaction recipes` lists them) or a YAML file.")]
+RecipeName = Annotated[
+    str, typer.Argument(help="A shipped recipe (`liveaction recipes` lists them), a YAML file, or a model directory.")
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Change a setting: `table.key=value`. May be repeated.")
 ]
@@ -93,9 +95,7 @@ def check(
         f"decoder {summary.decoder_macs:,.0f}",
         "advice": "\n".join(summary.advice) or "none",
     }
-    for name, text in lines.items():
-        for i, line in enumerate(text.splitlines()):
-            typer.echo(f"{name if i == 0 else '':<20} {line}")
+    _print_lines(lines)
 
 
 @app.command(
@@ -116,6 +116,12 @@ def train(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Short for --set training.steps=N. 0: warm start alone.")] = None,
     overrides: Overrides = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--start-from", help="A model directory: begin with its weights. Its encoder's recipe must agree."
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")] = False,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -128,7 +134,7 @@ def train(
     extra = [f"training.steps={steps}"] if steps is not None else []
     loaded = load_recipe(recipe, [*(overrides or ()), *extra])
     with TrainingProgress(console, loaded, quiet) as progress:
-        result = run_training(loaded, data, out, val or (), resume, device, progress.listener())
+        result = run_training(loaded, data, out, val or (), resume, device, progress.listener(), start_from)
     if result.digest:
         word = "done" if result.finished else f"stopped after step {result.steps}; --resume goes on"
         typer.echo(f"{out}: {word}; weights {result.digest[:12]}, {result.seconds:.0f} s")
@@ -278,6 +284,48 @@ def info(
     typer.echo(f"{'metadata':<18} {', '.join(fields['metadata'])}")
 
 
+_Checkpoint = Annotated[Path, typer.Argument(help="A `.pth` file.")]
+_OutDir = Annotated[Path, typer.Argument(help="The model directory to make.")]
+_ModalityName = Annotated[
+    str, typer.Option(help="A shipped recipe's modality, such as `ct`, or a YAML recipe to take it from.")
+]
+
+
+@app.command(epilog="Example: `liveaction import-livecodec lsdir_f8c8.pth runs/published --modality ct`")
+def import_livecodec(
+    checkpoint: _Checkpoint, out: _OutDir, modality: _ModalityName = "", force: Force = False, quiet: Quiet = False
+) -> None:
+    """Make a model directory of a published LiVeAction checkpoint. Nothing in the file is run."""
+    from liveaction.progress import stages
+    from liveaction.published.importer import import_livecodec as run_import
+
+    _refuse_full(out, force)
+    with stages(console, quiet) as stage:
+        done = run_import(checkpoint, out, modality, stage)
+    _print_import(done, out)
+
+
+@app.command(epilog="Example: `liveaction import-walloc RGB_16x.pth runs/published --modality rgb`")
+def import_walloc(
+    checkpoint: _Checkpoint,
+    out: _OutDir,
+    config: Annotated[
+        Path | None, typer.Option(help="The published JSON file. Default: beside the checkpoint, ending in .json.")
+    ] = None,
+    modality: _ModalityName = "",
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a model directory of a published WaLLoC checkpoint with a linear encoder. Nothing in the file is run."""
+    from liveaction.progress import stages
+    from liveaction.published.importer import import_walloc as run_import
+
+    _refuse_full(out, force)
+    with stages(console, quiet) as stage:
+        done = run_import(checkpoint, config or checkpoint.with_suffix(".json"), out, modality, stage)
+    _print_import(done, out)
+
+
 @app.command(epilog="Example: `liveaction doctor`")
 def doctor(as_json: AsJson = False) -> None:
     """Show versions, devices and modalities, and run a tiny codec on every device."""
@@ -341,6 +389,40 @@ def _refuse_existing(target: Path, force: bool) -> None:
         raise SpecError(f"{target}: expected an existing folder {str(target.parent)!r}; make it first")
 
 
+def _refuse_full(out: Path, force: bool) -> None:
+    if out.is_dir() and any(out.iterdir()) and not force:
+        raise SpecError(
+            f"{out}: expected a new or an empty folder, got one with files; add --force to overwrite a model"
+        )
+    if out.exists() and not out.is_dir():
+        raise SpecError(f"{out}: expected a new or an empty folder, got a file")
+
+
+def _print_import(done: Any, out: Path) -> None:
+    from liveaction.codec.summary import summarise
+
+    summary, recipe = summarise(done.recipe), done.recipe
+    lines = {
+        "model": f"{out}, weights {done.digest[:12]}",
+        "signal": f"{recipe.modality.name}: {', '.join(recipe.modality.axes)}; {recipe.modality.channels} channel(s)",
+        "latents": f"{summary.latent_channels} per token of hidden width {summary.hidden}; dimension reduction "
+        f"{summary.hidden / summary.latent_channels:.4g}",
+        "encoder": f"{recipe.codec.encoder.kind}, depth {recipe.codec.encoder.depth}, "
+        f"{summary.encoder_parameters:,} parameters",
+        "decoder": f"{recipe.codec.decoder.kind}, depth {recipe.codec.decoder.depth}, "
+        f"{summary.decoder_parameters:,} parameters",
+        "not as published": "\n".join(done.remarks) or "nothing",
+        "check": done.check,
+    }
+    _print_lines(lines)
+
+
+def _print_lines(lines: dict[str, str]) -> None:
+    for name, text in lines.items():
+        for i, line in enumerate(text.splitlines()):
+            typer.echo(f"{name if i == 0 else '':<20} {line}")
+
+
 def _print_json(data: Any) -> None:
     typer.echo(json.dumps(data, indent=2))
 
@@ -350,6 +432,8 @@ def _times(extents: tuple[int, ...]) -> str:
 
 
 def _count(parameters: int) -> str:
+    if parameters >= 1e9:
+        return f"{parameters / 1e9:.3g} G"
     return f"{parameters / 1e6:.3g} M" if parameters >= 1e6 else f"{parameters / 1e3:.3g} k"
 
 

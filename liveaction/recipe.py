@@ -23,7 +23,7 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe.
 
     Args:
-        source: name of a shipped recipe, or path of a YAML file (anything with a suffix or a slash).
+        source: name of a shipped recipe, path of a YAML file (anything with a suffix or a slash), or a model directory.
         overrides: ``"codec.levels=3"`` texts; the value is read as YAML.
 
     Raises:
@@ -37,6 +37,10 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         raise SpecError(f"{where}: expected YAML, got {_one_line(error)}") from error
     if not isinstance(data, dict):
         raise SpecError(f"{where}: expected tables modality, codec and training, got {type(data).__name__}")
+    if Path(source).is_dir():
+        data = data.get("recipe")
+        if not isinstance(data, dict):
+            raise SpecError(f"{where}: expected the configuration of a model with its recipe, got none")
     for override in overrides:
         _override(data, override)
     return parse_recipe(data, where)
@@ -71,6 +75,10 @@ class _Loader(yaml.SafeLoader):
 
 def _text(source: str) -> tuple[str, str]:
     path = Path(source)
+    if path.is_dir():
+        # JSON is YAML
+        path = path / "config.json"
+        source = str(path)
     if path.suffix in {".yaml", ".yml"} or "/" in source or path.is_file():
         try:
             return source, path.read_text(encoding="utf-8")

@@ -63,6 +63,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "matplotlib": ("liveaction.modalities.*_preview", "liveaction.training.curves"),
     "mpl_toolkits": ("liveaction.modalities.*_preview",),
     "pywt": ("liveaction.transforms.wavelet",),
+    "livecodec": ("liveaction.published.parity",),
+    "walloc": ("liveaction.published.parity",),
     "zstandard": ("liveaction.coding.*",),
     "accelerate": ("liveaction.training*",),
     "timm": ("liveaction.training*",),
@@ -74,7 +76,8 @@ DOORS: dict[str, tuple[str, ...]] = {
 TYPES_ONLY = {"liveaction.modalities.base": ("liveaction.registry", "liveaction.codec*", "liveaction.training*")}
 
 # Slow to import, or noisy: imported inside the function that needs them, so that nobody pays who does not.
-HEAVY = ("accelerate", "matplotlib", "monai", "mpl_toolkits", "nibabel", "pydicom", "tensorboard", "timm")
+_HEAVY = "accelerate livecodec matplotlib monai mpl_toolkits nibabel pydicom tensorboard timm walloc"
+HEAVY = tuple(_HEAVY.split())
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ from liveaction.cli import app
 OPTIONS = {
     "recipes": {"--json"},
     "check": {"--shape", "--set", "--json"},
-    "train": {"--data", "--out", "--val", "--steps", "--set", "--resume", "--device", "--quiet"},
+    "train": {"--data", "--out", "--val", "--steps", "--set", "--start-from", "--resume", "--device", "--quiet"},
     "compress": {"--model", "--step", "--quality", "--device", "--force", "--quiet", "--json"},
     "decompress": {"--model", "--against", "--picture", "--device", "--force", "--quiet", "--json"},
     "info": {"--json"},
     "doctor": {"--json"},
+    "import-livecodec": {"--modality", "--force", "--quiet"},
+    "import-walloc": {"--config", "--modality", "--force", "--quiet"},
 }
 COMMANDS = typer.main.get_command(app).commands
 

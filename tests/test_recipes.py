@@ -149,7 +149,10 @@ RULES = [
     (["codec.encoder.kind=x"], " [codec.encoder] kind: input should be 'pointwise', 'paper' or 'linear', got 'x'"),
     (["codec.encoder.projection=x"], " [codec.encoder] projection: input should be 'dense' or 'monarch', got 'x'"),
     (["codec.decoder.kind=x"], " [codec.decoder] kind: input should be 'vit', 'light', 'paper' or 'linear', got 'x'"),
-    (["codec.quantizer.kind=x"], " [codec.quantizer] kind: input should be 'uniform', 'laplace' or 'gaussian', got 'x'"),
+    (
+        ["codec.quantizer.kind=x"],
+        " [codec.quantizer] kind: input should be 'uniform', 'laplace' or 'gaussian', got 'x'",
+    ),
     (["training.start=cold"], " [training] start: input should be 'warm' or 'random', got 'cold'"),
     (["training.rate=x"], " [training] rate: input should be 'local', 'gaussian', 'channel' or 'global', got 'x'"),
     # limits

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from liveaction.codec.model import Codec, build_codec
 from liveaction.errors import SpecError
 from liveaction.spec import Recipe
+from liveaction.transforms.wavelet import filter_bank, level_filters
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def summarise(recipe: Recipe, shape: tuple[int, ...] | None = None) -> Summary:
         encoder_macs=_macs(codec.encoder, (1, width, *grid)) / samples,
         decoder_macs=_macs(codec.decoder, (1, latent, *grid)) / samples,
         wavelet_macs=_wavelet_macs(codec),
-        advice=tuple(_advice(recipe)),
+        advice=tuple(_advice(recipe, padded)),
     )
 
 
@@ -87,16 +88,14 @@ def _macs(module: torch.nn.Module, shape: tuple[int, ...]) -> float:
 
 def _wavelet_macs(codec: Codec) -> float:
     """Taps of the composite filters per sample, summed over axes and stages."""
-    from liveaction.transforms.wavelet import filter_bank
-
     packets = codec.packets
     return float(
         sum(filter_bank(packets.wavelet, levels, packets.boundary).analysis.shape[1] for _, levels in packets.stages)
     )
 
 
-def _advice(recipe: Recipe) -> list[str]:
-    """The published heuristics that the recipe breaks, each with what to change."""
+def _advice(recipe: Recipe, padded: tuple[int, ...]) -> list[str]:
+    """The published heuristics that the recipe breaks on a signal of these extents, each with what to change."""
     codec, width = recipe.codec, recipe.hidden
     lines = []
     if not 512 <= width <= 1536:
@@ -115,5 +114,12 @@ def _advice(recipe: Recipe) -> list[str]:
         lines.append(
             f"{recipe.modality.channels} channels: where they share a unit and are as many as the samples along an "
             "axis, make them an axis"
+        )
+    taps = len(level_filters(codec.wavelet)[0])
+    needed = [taps * 2 ** (level - 1) if level else 1 for level in codec.levels_per_axis(recipe.axes)]
+    if codec.boundary == "folded" and any(n < least for n, least in zip(padded, needed, strict=True)):
+        lines.append(
+            f"the folded boundary does not invert axes shorter than {', '.join(map(str, needed))} samples, got "
+            f"{', '.join(map(str, padded))}; outside published weights take codec.boundary symmetric"
         )
     return lines

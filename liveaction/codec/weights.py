@@ -115,7 +115,10 @@ def _read_config(path: Path) -> dict[str, Any]:
 def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
     """Write a safetensors file, atomically."""
     with atomic_path(path) as part:
+        part.touch()
+        mode = part.stat().st_mode
         save_file(tensors, part)
+        part.chmod(mode)  # safetensors lets only the owner read
 
 
 def write_json(data: Any, path: Path) -> None:

@@ -14,6 +14,7 @@ import sys
 import zipfile
 from argparse import Namespace
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +29,7 @@ from liveaction.errors import FormatError
 
 SECONDS = 600  # for the other process: wall clock, and processor time
 GROUND = 2**33  # bytes of memory for torch itself, and for small checkpoints
+LONGEST = 2**20  # values in a configuration; a list may hold another one many times, at no cost until it is written
 TENSORS, CONFIG = "tensors.safetensors", "config.json"
 STATE_KEYS = ("state_dict", "model_state_dict")
 WRAPPERS = ("module.", "_orig_mod.")  # put before every name by DistributedDataParallel and by torch.compile
@@ -83,9 +85,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def _check_file(path: Path) -> None:
     """Refuse what is not a zip archive, with a word on what it is instead."""
     rule = f"{path}: expected a checkpoint written by torch 1.6 or newer"
-    if not path.is_file():
-        raise FormatError(f"{rule}, got {'a directory' if path.is_dir() else 'no file'}; check the path")
     try:
+        if not path.is_file():
+            raise FormatError(f"{rule}, got {'a directory' if path.is_dir() else 'no file'}; check the path")
         with path.open("rb") as file:
             start = file.read(4)
         if zipfile.is_zipfile(path):
@@ -230,14 +232,18 @@ def _plain_config(config: Any) -> tuple[dict[str, Any], list[str]]:
     if type(config) not in (dict, OrderedDict, *HARMLESS):
         raise FormatError(f"expected a namespace or a dict under 'config', got {_quote(type(config).__name__)}")
     entries = config if isinstance(config, dict) else vars(config)
-    plain = {name: value for name, value in entries.items() if type(name) is str and _is_plain(value)}
+    left = iter(range(LONGEST))
+    plain = {name: value for name, value in entries.items() if type(name) is str and _is_plain(value, left)}
     dropped = [name for name in entries if type(name) is not str or name not in plain]
     return plain, [name if type(name) is str else _quote(name) for name in dropped]
 
 
-def _is_plain(value: Any, depth: int = 8) -> bool:
+def _is_plain(value: Any, left: Iterator[int], depth: int = 8) -> bool:
+    """Whether JSON can hold ``value``, each value in it taking one from ``left``."""
+    if next(left, None) is None:
+        return False
     if type(value) in (list, tuple):
-        return depth > 0 and all(_is_plain(item, depth - 1) for item in value)
+        return depth > 0 and all(_is_plain(item, left, depth - 1) for item in value)
     return value is None or type(value) in (bool, int, float, str)
 
 

@@ -27,6 +27,7 @@ from liveaction.training.checkpoint import Checkpoint, list_checkpoints, load_ch
 from liveaction.training.data import Crops, prefetch
 from liveaction.training.log import TrainingLog
 from liveaction.training.loss import distortion, rate, symbol_entropy
+from liveaction.training.start_from import take_weights
 from liveaction.training.warm_start import packet_moments, warm_start
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Trainer:
         bits: bits per element of the training signals in their native dtype, for the ratio shown.
         accelerator: of Accelerate.
         listener: is told of progress.
+        start_from: a model directory whose weights are taken instead of the recipe's start.
     """
 
     def __init__(
@@ -120,7 +122,9 @@ class Trainer:
         bits: float,
         accelerator: "Accelerator",
         listener: Listener | None = None,
+        start_from: Path | None = None,
     ) -> None:
+        self.start_from = start_from
         self.recipe, self.spec, self.folder, self.bits = recipe, recipe.training, folder, bits
         self.train_crops, self.held_out = train, held_out
         self.accelerator, self.listener = accelerator, listener or Listener()
@@ -144,7 +148,9 @@ class Trainer:
         first = self._resume() if resume else None
         if first is None:
             first = 0
-            if self.spec.start == "warm":
+            if self.start_from is not None:
+                take_weights(self.codec, self.recipe, self.start_from)
+            elif self.spec.start == "warm":
                 self._warm_start()
         log = TrainingLog(self.folder, first, self.accelerator.is_main_process)
         done = first

@@ -53,6 +53,7 @@ def train(
     resume: bool = False,
     device: str = "auto",
     listener: Listener | None = None,
+    start_from: str | Path | None = None,
 ) -> TrainingResult:
     """Train a codec.
 
@@ -64,6 +65,8 @@ def train(
         resume: go on from the newest checkpoint in ``out``; start anew where there is none.
         device: ``auto``, ``cpu`` or ``cuda``.
         listener: is told of progress.
+        start_from: a model directory whose weights are taken instead of the recipe's start; see
+            :func:`liveaction.training.start_from.take_weights`.
 
     Returns:
         Where the model is, and how it did on what was held out.
@@ -90,7 +93,8 @@ def train(
         train_crops = Crops(modality, split.train, cache, reading)
         held_out_crops = Crops(modality, split.held_out, cache, reading)
     bits = float(np.average([array.dtype.itemsize * 8 for array in train_crops.arrays], weights=train_crops.shares))
-    result = Trainer(recipe, train_crops, held_out_crops, folder, bits, accelerator, listener).run(resume)
+    given = None if start_from is None else Path(start_from)
+    result = Trainer(recipe, train_crops, held_out_crops, folder, bits, accelerator, listener, given).run(resume)
     if accelerator.is_main_process:
         listener.stage("drawing a preview of a held-out signal")
         draw_preview(folder, split.held_out[0], modality, str(accelerator.device))

@@ -197,3 +197,40 @@ def test_ctrl_c_on_the_command_line_leaves_a_usable_checkpoint(tmp_path):
     assert load_model(tmp_path / "run")[2][:12] in out
     (checkpoint,) = list_checkpoints(tmp_path / "run" / "checkpoints")[-1:]
     assert load_checkpoint(checkpoint).step >= 11
+
+
+def test_a_run_begins_with_the_weights_of_another_model(tmp_path):
+    first = train(recipe("training.steps=4"), ["synthetic:1"], tmp_path / "a", device="cpu")
+    more = recipe("training.steps=0", "training.seed=7")
+    second = train(more, ["synthetic:1"], tmp_path / "b", device="cpu", start_from=tmp_path / "a")
+    assert second.digest == first.digest
+
+
+def test_a_new_decoder_begins_as_the_linear_path_of_the_other_model(tmp_path):
+    klt = recipe("training.steps=0", "codec.decoder.kind=linear")
+    first = train(klt, ["synthetic:1"], tmp_path / "a", device="cpu")
+    tuned = recipe("training.steps=4", "training.freeze_at=0", "training.start=random")
+    second = train(tuned, ["synthetic:1"], tmp_path / "b", device="cpu", start_from=tmp_path / "a")
+    assert second.validations[0].psnr == pytest.approx(first.validations[0].psnr, abs=1e-4)
+    before, after = (load_file(tmp_path / name / "model.safetensors") for name in "ab")
+    assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("encoder."))
+    assert any(not torch.equal(before[name], after[name]) for name in before if name.startswith("decoder."))
+
+
+def test_a_model_of_other_latents_is_refused(tmp_path):
+    train(recipe("training.steps=0"), ["synthetic:1"], tmp_path / "a", device="cpu")
+    for change, words in (("codec.latent_channels=5", "codec.latent_channels 5"), ("modality.range=[0, 9]", "range")):
+        with pytest.raises(SpecError, match=words):
+            train(recipe(change), ["synthetic:1"], tmp_path / "b", device="cpu", start_from=tmp_path / "a")
+
+
+def test_a_model_directory_is_a_recipe(tmp_path):
+    original = recipe("training.steps=0")
+    train(original, ["synthetic:1"], tmp_path / "a", device="cpu")
+    assert load_recipe(tmp_path / "a") == original
+    assert load_recipe(tmp_path / "a", ["training.steps=3"]).training.steps == 3
+    (tmp_path / "a" / "config.json").write_text("{}")
+    with pytest.raises(SpecError, match="expected the configuration of a model"):
+        load_recipe(tmp_path / "a")
+    with pytest.raises(SpecError, match="readable recipe file"):
+        load_recipe(tmp_path)

@@ -1,0 +1,54 @@
+"""Begin with the weights of another model instead of the recipe's own start."""
+
+from pathlib import Path
+
+import torch
+
+from liveaction.codec.model import Codec
+from liveaction.codec.weights import load_model
+from liveaction.errors import SpecError
+from liveaction.nn.monarch import Monarch
+from liveaction.spec import Recipe
+
+
+def take_weights(codec: Codec, recipe: Recipe, folder: Path) -> None:
+    """Give ``codec`` the weights of the model in ``folder``, in place.
+
+    Where both decoders have the same settings, all of them. Otherwise the encoder's, the quantiser's, and those of the
+    linear path back where both have one; a network beside that path then adds nothing at step 0.
+
+    Raises:
+        FormatError, IntegrityError: not a whole model directory.
+        SpecError: the two differ in more than the decoder.
+    """
+    given, other, _ = load_model(folder)
+    _check_agreement(recipe, other, folder)
+    state = given.state_dict()
+    if recipe.codec.decoder != other.codec.decoder:
+        linear = codec.decoder.linear is not None
+        parts = ("encoder.", "quantizer.", "decoder.linear.") if linear else ("encoder.", "quantizer.")
+        state = {name: tensor for name, tensor in state.items() if name.startswith(parts)}
+        if linear and given.decoder.linear is not None and codec.decoder.network is not None:
+            last = codec.decoder.network[-1]
+            assert isinstance(last, Monarch)
+            with torch.no_grad():
+                last.w2.zero_()
+    codec.load_state_dict(codec.state_dict() | state)
+
+
+def _check_agreement(recipe: Recipe, other: Recipe, folder: Path) -> None:
+    """Refuse a model whose latents would mean something else."""
+    ours, theirs = _settings(recipe), _settings(other)
+    for name, value in ours.items():
+        if theirs[name] != value:
+            raise SpecError(
+                f"--start-from {folder}: expected {name} {value!r} as in the recipe, got {theirs[name]!r}; "
+                "only codec.decoder and codec.compute_dtype may differ"
+            )
+
+
+def _settings(recipe: Recipe) -> dict[str, object]:
+    """What both must have in common, by the keys of a recipe."""
+    codec = recipe.codec.model_dump(mode="json", exclude={"decoder", "compute_dtype"})
+    modality = recipe.modality.model_dump(mode="json", include={"axes", "channels", "range"})
+    return {f"modality.{k}": v for k, v in modality.items()} | {f"codec.{k}": v for k, v in codec.items()}
