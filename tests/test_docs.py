@@ -5,9 +5,11 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 
 from liveaction.cli import app
+from liveaction.codec.model import build_codec
 from liveaction.codec.summary import summarise
 from liveaction.recipe import load_recipe, recipe_names
 
@@ -45,11 +47,7 @@ def test_the_figures_of_published_configurations(name, cells):
     assert summary.encoder_macs == pytest.approx(their_macs[0], abs=their_macs[1])
     assert summary.decoder_macs == pytest.approx(their_decoder[0], abs=their_decoder[1])
     folded = recipe.codec.encoder.depth * (recipe.hidden + recipe.hidden // 4)
-    from torch import device
-
-    from liveaction.codec.model import build_codec
-
-    with device("meta"):
+    with torch.device("meta"):
         codec = build_codec(recipe)
     outside = sum(p.numel() for part in (codec.encoder.down, codec.quantizer) for p in part.parameters())
     assert summary.encoder_parameters + folded - outside == pytest.approx(their_encoder[0], abs=their_encoder[1])
@@ -59,9 +57,10 @@ def test_the_figures_of_published_configurations(name, cells):
 @pytest.mark.parametrize("name", TEXTS)
 def test_commands_parse(name):
     commands = typer.main.get_command(app).commands
-    found = re.findall(r"(?:^|`)(liveaction [a-z](?:[^`#\n]|\\\n)*)", TEXTS[name], re.MULTILINE)
+    text = TEXTS[name].replace("\\\n", " ")
+    found = re.findall(r"(?:^|`)(liveaction [a-z][^`#\n]*)", text, re.MULTILINE)
     assert found
     for line in found:
-        _, verb, *words = shlex.split(line.replace("\\\n", " "))
+        _, verb, *words = shlex.split(line)
         known = {option for parameter in commands[verb].params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, line
