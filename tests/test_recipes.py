@@ -29,6 +29,9 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
+NOT_YET = {"array_audio", "hyperspectral", "music", "rgb", "video"}
+
+
 @pytest.mark.parametrize("name", recipe_names())
 class TestShipped:
     """What holds for every recipe in configs/."""
