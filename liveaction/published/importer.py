@@ -140,7 +140,7 @@ def _choose(tables: list[ModalitySpec], translation: Translation, modality: str)
         return fitting[0]
     if fitting:
         names = ", ".join(table.name for table in fitting)
-        raise SpecError(f"--modality: expected one of {names}, which all have {shape}, got {modality or 'none'!r}")
+        raise SpecError(f"--modality: expected one of {names}, which all have {shape}, got {modality or 'no name'}")
     known = ", ".join(f"{table.name} ({len(table.axes)} axes, {table.channels} channels)" for table in tables)
     raise SpecError(
         f"--modality: expected a modality with {shape} as the checkpoint has, got {known}; "

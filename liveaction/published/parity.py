@@ -1,5 +1,6 @@
 """Our codec beside the published one on the same signal; for this, and this alone, the published packages are run."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,7 +59,9 @@ def compare(package: str, checkpoint: Checkpoint, translation: Translation, code
     Raises:
         ImportError: the package is not installed.
     """
-    theirs: _Published = (_Livecodec if package == "livecodec" else _Walloc)(checkpoint, translation)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the published packages make theirs of, others have deprecated since
+        theirs: _Published = (_Livecodec if package == "livecodec" else _Walloc)(checkpoint, translation)
     with torch.inference_mode():
         with _one_thread():
             y, u = theirs.latents(x)
