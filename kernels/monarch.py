@@ -8,9 +8,13 @@ For C_in = g1*g2 and q = C_out/g2, with the channels seen as x[a, j]:
 Source: Dao et al., "Monarch: Expressive Structured Matrices", 2022; grouped as in LiVeAction (arXiv 2605.06628).
 """
 
+from typing import Any
+
 import torch
 
 from liveaction.errors import ShapeError
+from liveaction.kernels.dispatch import choose, working_dtype
+from liveaction.kernels.layout import empty_tokens_last
 
 
 def choose_groups(c_in: int, c_out: int) -> tuple[int, int]:
@@ -23,13 +27,14 @@ def monarch(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor, bias: torch.Ten
     """Project the channels of every token.
 
     Args:
-        x: ``[B, C_in, *S]``.
+        x: ``[B, C_in, *S]``, any strides.
         w1: ``[g1, g2, g2]`` indexed (a, i, j), g1*g2 = C_in.
         w2: ``[g2, q, g1]`` indexed (i, o, a), g2*q = C_out.
         bias: ``[C_out]`` or None.
 
     Returns:
-        ``[B, C_out, *S]``. Two batched products on channels-first tokens; the riffle is a stride.
+        ``[B, C_out, *S]`` in the dtype of ``x``, or autocast's. The Triton kernel returns it with channels innermost in
+        memory.
 
     Raises:
         ShapeError: the factors do not fit each other or ``x``.
@@ -40,11 +45,30 @@ def monarch(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor, bias: torch.Ten
             f"monarch: expected x [B, g1*g2, *S], w1 [g1, g2, g2], w2 [g2, q, g1], got {tuple(x.shape)}, "
             f"{tuple(w1.shape)}, {tuple(w2.shape)}"
         )
-    tokens = x.flatten(2)
-    h = w1 @ tokens.unflatten(1, (g1, g2))
+    dtype = working_dtype(x)
+    x, w1, w2 = x.to(dtype), w1.to(dtype), w2.to(dtype)
+    provider = choose("monarch", x, _refused(x, w1, w2))
+    if provider == "reference":
+        y = monarch_reference(x, w1, w2)
+    elif provider == "composed":
+        y = monarch_composed(x, w1, w2)
+    else:
+        y = torch.ops.liveaction.monarch(x, w1, w2)
+    return y if bias is None else y + bias.to(dtype).view(-1, *(1,) * (x.ndim - 2))
+
+
+def monarch_reference(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor) -> torch.Tensor:
+    """The two sums as they are written above."""
+    tokens = x.flatten(2).unflatten(1, w1.shape[:2])
+    h = torch.einsum("aij,bajt->bait", w1, tokens)
+    y = torch.einsum("ioa,bait->biot", w2, h)
+    return y.flatten(1, 2).reshape(x.shape[0], -1, *x.shape[2:])
+
+
+def monarch_composed(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor) -> torch.Tensor:
+    """Two batched products on channels-first tokens; the riffle is a stride."""
+    h = w1 @ x.flatten(2).unflatten(1, w1.shape[:2])
     y: torch.Tensor = (w2 @ h.transpose(1, 2)).flatten(1, 2)
-    if bias is not None:
-        y = y + bias[:, None].to(y.dtype)
     return y.reshape(*y.shape[:2], *x.shape[2:])
 
 
@@ -55,3 +79,50 @@ def monarch_to_dense(w1: torch.Tensor, w2: torch.Tensor) -> torch.Tensor:
     """
     product = torch.einsum("ioa,aij->ioaj", w2, w1)
     return product.flatten(2).flatten(0, 1)
+
+
+def _refused(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor) -> str:
+    """Why the Triton kernel cannot take these; empty where it can."""
+    if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        return f"it takes float32, bfloat16 or float16, not {x.dtype}"
+    return ""
+
+
+@torch.library.custom_op("liveaction::monarch", mutates_args=())
+def _forward(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor) -> torch.Tensor:
+    from liveaction.kernels import monarch_triton
+
+    return monarch_triton.forward(x, w1, w2)
+
+
+@_forward.register_fake
+def _(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor) -> torch.Tensor:
+    return empty_tokens_last(x, w2.shape[0] * w2.shape[1])
+
+
+@torch.library.custom_op("liveaction::monarch_backward", mutates_args=())
+def _backward(
+    dy: torch.Tensor, x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    from liveaction.kernels import monarch_triton
+
+    return monarch_triton.backward(dy, x, w1, w2)
+
+
+@_backward.register_fake
+def _(
+    dy: torch.Tensor, x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return empty_tokens_last(x, x.shape[1]), torch.empty_like(w1), torch.empty_like(w2)
+
+
+def _save(ctx: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _gradient(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    gradients: tuple[torch.Tensor, ...] = torch.ops.liveaction.monarch_backward(dy, *ctx.saved_tensors)
+    return gradients
+
+
+_forward.register_autograd(_gradient, setup_context=_save)

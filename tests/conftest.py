@@ -23,6 +23,9 @@ import numpy as np
 import pytest
 import torch
 
+# Before anything imports triton: its interpreter runs the kernels where there is no GPU.
+os.environ.setdefault("TRITON_INTERPRET", "0" if torch.cuda.is_available() else "1")
+
 import liveaction
 
 ROOT = Path(__file__).resolve().parents[1]
