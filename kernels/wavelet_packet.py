@@ -1,16 +1,18 @@
-"""Wavelet packets along one axis, from tables: analysis and synthesis.
+"""N-D wavelet packets from tables: analysis and synthesis.
 
-A stage is J levels of one axis, F = 2**J. An axis of N samples is P = N/F blocks. Tensors are
-``[outer, before, N, inner]`` before and ``[outer, F, before, P, inner]`` after analysis; synthesis goes back. The
-tables (:class:`StageTables`) hold filters and boundary rows; which wavelet and which boundary rule they stand for is
-not known here.
+A stage is J levels of one axis, F = 2**J, taken at once by composite filters at stride F; an axis of N samples becomes
+P = N/F blocks of F bands. A plan is the stages of all axes and the order that the channels end in. Which wavelet and
+which boundary rule the tables stand for is not known here.
 """
 
 from dataclasses import dataclass
+from math import prod
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+
+from liveaction.kernels.dispatch import choose
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,141 @@ class StageTables:
     inverse: torch.Tensor | None = None
 
 
-def wavelet_packet_analysis(x: torch.Tensor, tables: StageTables) -> torch.Tensor:
+@dataclass(frozen=True)
+class PacketPlan:
+    """A whole transform of C channels to C*P.
+
+    Attributes:
+        stages: (axis, tables) in the order of application. After them the channels count (channel, band of the first
+            stage, band of the second, ...), the last fastest.
+        order: int64 ``[C*P]``: channel k of the result is channel ``order[k]`` of those.
+        back: the inverse permutation.
+    """
+
+    stages: tuple[tuple[int, StageTables], ...]
+    order: torch.Tensor
+    back: torch.Tensor
+
+
+def wavelet_packet_analysis(x: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
+    """``[B, C, *S]`` to packets ``[B, C*P, *G]``, any strides, float32 or float64; the dtype stays.
+
+    Extents are multiples of the stages' factors and those that the tables were made for, which
+    :class:`liveaction.transforms.packet.WaveletPacket` sees to.
+    """
+    provider = choose("wavelet_packet_analysis", x, _refused(x))
+    if provider == "triton":
+        from liveaction.kernels import wavelet_packet_ops
+
+        return wavelet_packet_ops.analysis(x, plan)
+    if provider == "reference":
+        return wavelet_packet_analysis_reference(x, plan)
+    return wavelet_packet_analysis_composed(x, plan)
+
+
+def wavelet_packet_synthesis(y: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
+    """Inverse of :func:`wavelet_packet_analysis`: ``[B, C*P, *G] -> [B, C, *S]``."""
+    provider = choose("wavelet_packet_synthesis", y, _refused(y))
+    if provider == "triton":
+        from liveaction.kernels import wavelet_packet_ops
+
+        return wavelet_packet_ops.synthesis(y, plan)
+    if provider == "reference":
+        return wavelet_packet_synthesis_reference(y, plan)
+    return wavelet_packet_synthesis_composed(y, plan)
+
+
+def _refused(x: torch.Tensor) -> str:
+    """Why the Triton kernels cannot take ``x``; empty where they can."""
+    return "" if x.dtype == torch.float32 else f"they take float32, not {x.dtype}"
+
+
+def wavelet_packet_analysis_reference(x: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
+    """Every stage as the dense matrix ``[N, N]`` of its axis."""
+    for axis, tables in plan.stages:
+        y = torch.einsum("mn,bc...n->bc...m", analysis_matrix(tables, x.shape[axis + 2]), x.movedim(axis + 2, -1))
+        x = y.unflatten(-1, (tables.factor, -1)).movedim(-2, 2).flatten(1, 2).movedim(-1, axis + 2)
+    return x[:, plan.order]
+
+
+def wavelet_packet_synthesis_reference(y: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
+    """The inverse of every stage as a dense matrix, last stage first."""
+    y = y[:, plan.back]
+    for axis, tables in reversed(plan.stages):
+        bands = y.unflatten(1, (-1, tables.factor)).movedim((2, axis + 3), (-2, -1)).flatten(-2)
+        matrix = synthesis_matrix(tables, bands.shape[-1])
+        y = torch.einsum("nm,bc...m->bc...n", matrix, bands).movedim(-1, axis + 2)
+    return y
+
+
+def analysis_matrix(tables: StageTables, n: int) -> torch.Tensor:
+    """One stage on an axis of ``n`` samples as a matrix ``[n, n]``, rows (band, block)."""
+    if tables.matrix is not None:
+        return tables.matrix
+    assert tables.analysis is not None
+    factor, width = tables.analysis.shape
+    blocks = n // factor
+    matrix = tables.analysis.new_zeros(factor, blocks, n)
+    for p in range(blocks):
+        for t in range(width):
+            sample = factor * p - (width - factor) // 2 + t
+            if tables.periodic or 0 <= sample < n:
+                matrix[:, p, sample % n] += tables.analysis[:, t]
+    for rows, first in ((tables.head, 0), (tables.tail, blocks)):
+        if rows is not None:
+            count, m = rows.shape[0] // factor, rows.shape[1]
+            start, left = (0, 0) if first == 0 else (blocks - count, n - m)
+            matrix[:, start : start + count] = 0
+            matrix[:, start : start + count, left : left + m] = rows.unflatten(0, (factor, count))
+    return matrix.flatten(0, 1)
+
+
+def synthesis_matrix(tables: StageTables, n: int) -> torch.Tensor:
+    """The inverse of one stage as a matrix ``[n, n]``, columns (band, block)."""
+    if tables.inverse is not None:
+        return tables.inverse
+    assert tables.synthesis is not None
+    factor, _, width = tables.synthesis.shape
+    blocks = n // factor
+    matrix = tables.synthesis.new_zeros(blocks, factor, factor, blocks)
+    for p in range(blocks):
+        for q in range(width):
+            block = p - width // 2 + q
+            if tables.periodic or 0 <= block < blocks:
+                matrix[p, :, :, block % blocks] += tables.synthesis[:, :, q]
+    for rows, first in ((tables.synthesis_head, True), (tables.synthesis_tail, False)):
+        if rows is not None:
+            count, m = rows.shape[0] // factor, rows.shape[1] // factor
+            start, left = (0, 0) if first else (blocks - count, blocks - m)
+            matrix[start : start + count] = 0
+            matrix[start : start + count, :, :, left : left + m] = rows.unflatten(0, (count, factor)).unflatten(
+                2, (factor, m)
+            )
+    return matrix.flatten(2, 3).flatten(0, 1)
+
+
+def wavelet_packet_analysis_composed(x: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
+    """One strided convolution per stage, then the order of the channels."""
+    batch, extents = x.shape[0], list(x.shape[2:])
+    for axis, tables in plan.stages:
+        before, inner = prod(extents[:axis]), prod(extents[axis + 1 :])
+        x = _analyse_stage(x.reshape(-1, before, extents[axis], inner), tables)
+        extents[axis] //= tables.factor
+    return x.reshape(batch, -1, *extents)[:, plan.order]
+
+
+def wavelet_packet_synthesis_composed(y: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
+    """The stages back, last first."""
+    batch, extents = y.shape[0], list(y.shape[2:])
+    y = y[:, plan.back]
+    for axis, tables in reversed(plan.stages):
+        before, inner = prod(extents[:axis]), prod(extents[axis + 1 :])
+        y = _synthesise_stage(y.reshape(-1, tables.factor, before, extents[axis], inner), tables)
+        extents[axis] *= tables.factor
+    return y.reshape(batch, -1, *extents)
+
+
+def _analyse_stage(x: torch.Tensor, tables: StageTables) -> torch.Tensor:
     """Analyse one axis: ``[outer, before, N, inner] -> [outer, F, before, N/F, inner]``, one strided convolution.
 
     The bands move in front of the axes before this one, next to the channels, without a copy of their own.
@@ -64,8 +200,8 @@ def wavelet_packet_analysis(x: torch.Tensor, tables: StageTables) -> torch.Tenso
     return y
 
 
-def wavelet_packet_synthesis(y: torch.Tensor, tables: StageTables) -> torch.Tensor:
-    """Inverse of :func:`wavelet_packet_analysis`: ``[outer, F, before, P, inner] -> [outer, before, P*F, inner]``."""
+def _synthesise_stage(y: torch.Tensor, tables: StageTables) -> torch.Tensor:
+    """Inverse of :func:`_analyse_stage`: ``[outer, F, before, P, inner] -> [outer, before, P*F, inner]``."""
     if tables.inverse is not None:
         return _rows(tables.inverse, rearrange(y, "o f b p i -> o b (f p) i"))
     assert tables.synthesis is not None

@@ -11,7 +11,12 @@ import torch
 from torch import nn
 
 from liveaction.errors import ShapeError, SpecError
-from liveaction.kernels.wavelet_packet import StageTables, wavelet_packet_analysis, wavelet_packet_synthesis
+from liveaction.kernels.wavelet_packet import (
+    PacketPlan,
+    StageTables,
+    wavelet_packet_analysis,
+    wavelet_packet_synthesis,
+)
 from liveaction.transforms import wavelet as banks
 
 
@@ -72,33 +77,18 @@ class WaveletPacket(nn.Module):
             ShapeError: wrong number of axes, wrong extents, wrong dtype.
         """
         self._check(x, self.factors)
-        batch, channels = x.shape[:2]
-        extents = list(x.shape[2:])
-        for axis, levels in self.stages:
-            before, inner = prod(extents[:axis]), prod(extents[axis + 1 :])
-            tables = _tables(self.wavelet, levels, self.rule, extents[axis], x.dtype, x.device)
-            x = wavelet_packet_analysis(x.reshape(-1, before, extents[axis], inner), tables)
-            extents[axis] //= tables.factor
-        return x.reshape(batch, channels * self.bands, *extents)[:, self._orders(channels, x.device)[0]]
+        return wavelet_packet_analysis(x, self._plan(x.shape[1], tuple(x.shape[2:]), x))
 
     def inverse(self, y: torch.Tensor) -> torch.Tensor:
         """Synthesis, the exact inverse of :meth:`forward`: ``[B, C*P, *G] -> [B, C, *S]``."""
         self._check(y, (1,) * len(self.levels))
         if y.shape[1] % self.bands:
             raise ShapeError(f"wavelet packets: expected a multiple of {self.bands} channels, got {tuple(y.shape)}")
-        batch, channels = y.shape[0], y.shape[1] // self.bands
-        extents = list(y.shape[2:])
-        y = y[:, self._orders(channels, y.device)[1]]
-        for axis, levels in reversed(self.stages):
-            factor = 2**levels
-            tables = _tables(self.wavelet, levels, self.rule, extents[axis] * factor, y.dtype, y.device)
-            before, inner = prod(extents[:axis]), prod(extents[axis + 1 :])
-            y = wavelet_packet_synthesis(y.reshape(-1, factor, before, extents[axis], inner), tables)
-            extents[axis] *= factor
-        return y.reshape(batch, channels, *extents)
+        extents = tuple(n * f for n, f in zip(y.shape[2:], self.factors, strict=True))
+        return wavelet_packet_synthesis(y, self._plan(y.shape[1] // self.bands, extents, y))
 
-    def _orders(self, channels: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        return _channel_orders(channels, self.levels, self.stages, self.order, device)
+    def _plan(self, channels: int, extents: tuple[int, ...], like: torch.Tensor) -> PacketPlan:
+        return packet_plan(self.wavelet, self.stages, self.rule, self.order, channels, extents, like.dtype, like.device)
 
     def _check(self, x: torch.Tensor, factors: tuple[int, ...]) -> None:
         if x.ndim != len(self.levels) + 2:
@@ -110,6 +100,33 @@ class WaveletPacket(nn.Module):
                 f"wavelet packets: expected extents that are positive multiples of {factors}, got "
                 f"{tuple(x.shape[2:])}; pad with liveaction.transforms.window.pad_to_multiple"
             )
+
+
+@lru_cache(maxsize=64)
+def packet_plan(
+    wavelet: str,
+    stages: tuple[tuple[int, int], ...],
+    boundary: str,
+    order: str,
+    channels: int,
+    extents: tuple[int, ...],
+    dtype: torch.dtype,
+    device: torch.device,
+) -> PacketPlan:
+    """The tables of a whole transform on the device, kept for the next call.
+
+    Args:
+        stages: (axis, levels) in the order of application.
+        boundary: ``symmetric``, ``periodic``, ``folded`` or, for the latter on three axes, ``folded3``.
+        order: ``level`` or ``paper``.
+        channels: C; ``extents`` S.
+    """
+    left, tables = list(extents), []
+    for axis, levels in stages:
+        tables.append((axis, _tables(wavelet, levels, boundary, left[axis], dtype, device)))
+        left[axis] //= 2**levels
+    per_axis = tuple(sum(levels for a, levels in stages if a == axis) for axis in range(len(extents)))
+    return PacketPlan(tuple(tables), *_channel_orders(channels, per_axis, stages, order, device))
 
 
 @lru_cache(maxsize=64)
