@@ -1,8 +1,9 @@
 """Which implementation of an operation runs.
 
-Every operation has up to three: ``reference``, the obvious one, exact in float64; ``composed``, fast plain PyTorch,
-for any device; ``triton``, for CUDA devices of compute capability 8.0 or more. Without a wish, CUDA tensors take
-``triton`` and all others ``composed``. ``LIVEACTION_KERNELS`` names one for a whole process, :func:`use` for a block.
+Every operation has some of these: ``reference``, the obvious one, exact in float64; ``composed``, fast plain PyTorch,
+for any device; ``numba``, for CPUs where no gradient is wanted; ``triton``, for CUDA devices of compute capability 8.0
+or more. Without a wish, CUDA tensors take ``triton``, CPU tensors ``numba`` where there is one, and all others
+``composed``. ``LIVEACTION_KERNELS`` names one for a whole process, :func:`use` for a block.
 """
 
 import os
@@ -16,7 +17,7 @@ import torch
 
 from liveaction.errors import LiveactionWarning, MissingDependencyError, SpecError
 
-PROVIDERS = ("reference", "composed", "triton")
+PROVIDERS = ("reference", "composed", "numba", "triton")
 VARIABLE = "LIVEACTION_KERNELS"
 
 
@@ -44,24 +45,28 @@ def use(provider: str) -> Iterator[None]:
         _wish = before
 
 
-def choose(op: str, x: torch.Tensor, refused: str = "") -> str:
+def choose(op: str, x: torch.Tensor, refused: str = "", numba_refused: str = "it has none") -> str:
     """The implementation that ``op`` takes for ``x``.
 
     Args:
         op: the operation's name, for messages.
         x: its first tensor; decides by its device.
         refused: why the Triton kernel cannot take these arguments; empty where it can.
+        numba_refused: the same for the Numba kernel.
 
     Returns:
         One of :data:`PROVIDERS`. A kernel that cannot run on a CUDA tensor says so once, and ``composed`` runs.
 
     Raises:
-        MissingDependencyError: ``triton`` was asked for by name and cannot run.
+        MissingDependencyError: a kernel was asked for by name and cannot run.
     """
     if _wish in ("reference", "composed"):
         return _wish
-    if not _wish and not x.is_cuda:
-        return "composed"
+    if _wish == "numba" or (not _wish and not x.is_cuda):
+        reason = numba_refused or numba_missing(x)
+        if _wish and reason:
+            raise MissingDependencyError(f"{op}: expected Numba, as {VARIABLE} asks, got none: {reason}")
+        return "composed" if reason else "numba"
     reason = refused or triton_missing(x.device)
     if not reason:
         return "triton"
@@ -80,6 +85,15 @@ def triton_missing(device: torch.device) -> str:
     if device.type != "cuda":
         return f"Triton kernels need a CUDA device, this tensor is on {device.type}"
     return _capability_missing(device.index or 0)
+
+
+def numba_missing(x: torch.Tensor) -> str:
+    """Why Numba kernels cannot take ``x``; empty where they can."""
+    if x.device.type != "cpu" or type(x) is not torch.Tensor or torch.compiler.is_compiling():
+        return "Numba kernels take plain CPU tensors"
+    if torch.is_grad_enabled() and x.requires_grad:
+        return "Numba kernels give no gradient"
+    return ""
 
 
 def interpreting() -> bool:

@@ -8,11 +8,16 @@ which boundary rule the tables stand for is not known here.
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from numpy.typing import NDArray
 
 from liveaction.kernels.dispatch import choose
+
+LONGEST = 64
+"""Entries that a row of the Numba kernels may have."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,32 @@ class StageTables:
 
 
 @dataclass(frozen=True)
+class PairTable:
+    """Levels of one axis as sparse rows, two outputs at a time that read the same entries; NumPy arrays.
+
+    Of N samples, level 1 has N/2 pairs, level 2, which repeats for both bands, N/4, and so on, one after the other.
+    Pair k of an analysis gives low and high pass k; of a synthesis, samples 2k and 2k + 1.
+
+    Attributes:
+        index: int64 ``[pairs, W]``, W a multiple of 5; what is read. A synthesis counts low passes, then high passes.
+        first, second: float32 ``[pairs, W]``, what it is multiplied with.
+    """
+
+    index: NDArray[np.int64]
+    first: NDArray[np.float32]
+    second: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class AxisCascade:
+    """All levels of one axis, forth and back."""
+
+    levels: int
+    analysis: PairTable
+    synthesis: PairTable
+
+
+@dataclass(frozen=True)
 class PacketPlan:
     """A whole transform of C channels to C*P.
 
@@ -51,11 +82,13 @@ class PacketPlan:
             stage, band of the second, ...), the last fastest.
         order: int64 ``[C*P]``: channel k of the result is channel ``order[k]`` of those.
         back: the inverse permutation.
+        cascade: the same transform level by level, one entry per axis; None where it was not asked for.
     """
 
     stages: tuple[tuple[int, StageTables], ...]
     order: torch.Tensor
     back: torch.Tensor
+    cascade: tuple[AxisCascade, ...] | None = None
 
 
 def wavelet_packet_analysis(x: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
@@ -64,7 +97,11 @@ def wavelet_packet_analysis(x: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
     Extents are multiples of the stages' factors and those that the tables were made for, which
     :class:`liveaction.transforms.packet.WaveletPacket` sees to.
     """
-    provider = choose("wavelet_packet_analysis", x, _refused(x))
+    provider = choose("wavelet_packet_analysis", x, _refused(x), _numba_refused(x, plan))
+    if provider == "numba":
+        from liveaction.kernels import wavelet_packet_numba
+
+        return wavelet_packet_numba.analysis(x, plan)
     if provider == "triton":
         from liveaction.kernels import wavelet_packet_ops
 
@@ -76,7 +113,11 @@ def wavelet_packet_analysis(x: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
 
 def wavelet_packet_synthesis(y: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
     """Inverse of :func:`wavelet_packet_analysis`: ``[B, C*P, *G] -> [B, C, *S]``."""
-    provider = choose("wavelet_packet_synthesis", y, _refused(y))
+    provider = choose("wavelet_packet_synthesis", y, _refused(y), _numba_refused(y, plan))
+    if provider == "numba":
+        from liveaction.kernels import wavelet_packet_numba
+
+        return wavelet_packet_numba.synthesis(y, plan)
     if provider == "triton":
         from liveaction.kernels import wavelet_packet_ops
 
@@ -89,6 +130,17 @@ def wavelet_packet_synthesis(y: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
 def _refused(x: torch.Tensor) -> str:
     """Why the Triton kernels cannot take ``x``; empty where they can."""
     return "" if x.dtype == torch.float32 else f"they take float32, not {x.dtype}"
+
+
+def _numba_refused(x: torch.Tensor, plan: PacketPlan) -> str:
+    """Why the Numba kernels cannot take ``x``; empty where they can."""
+    if x.ndim == 3:
+        return "one axis has no others for lanes"
+    if x.dtype != torch.float32 or plan.cascade is None:
+        return f"they take float32, not {x.dtype}"
+    if x.numel() == 0 or max(axis.analysis.index.shape[1] for axis in plan.cascade) > LONGEST:
+        return f"they take filters of at most {LONGEST} taps, and at least one sample"
+    return ""
 
 
 def wavelet_packet_analysis_reference(x: torch.Tensor, plan: PacketPlan) -> torch.Tensor:

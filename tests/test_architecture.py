@@ -48,7 +48,17 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.training*": {".training", ".codec", ".metrics", ".kernels", *_CODEC, *_CODEC_THIRD},
     "liveaction.published*": {".published", ".codec", *_CODEC, *_CODEC_THIRD, ".kernels", ".metrics"},
     "liveaction.testing": {".kernels", ".codec", ".metrics", *_CODEC, *_CODEC_THIRD},
-    "liveaction.profiling": {".kernels", ".codec", ".metrics", ".testing", *_CODEC, *_CODEC_THIRD},
+    "liveaction.profiling*": {
+        ".profiling",
+        ".kernels",
+        ".codec",
+        ".training",
+        ".metrics",
+        ".testing",
+        "rich",
+        *_CODEC,
+        *_CODEC_THIRD,
+    },
     "liveaction.doctor": {".", ".codec", ".recipe", ".registry", "torch"},
     "liveaction.progress": {".training", ".spec", "rich"},
     "liveaction.cli": EVERYTHING,
@@ -56,14 +66,16 @@ ALLOWED: dict[str, set[str]] = {
 
 # A third party with a door of its own: the modules that open it, beside the table above.
 DOORS: dict[str, tuple[str, ...]] = {
+    "numba": ("liveaction.kernels.*_numba",),
     "triton": ("liveaction.kernels.*_triton", "liveaction.testing"),
     "monai": ("liveaction.modalities.ct*",),
     "nibabel": ("liveaction.modalities.ct*",),
     "pydicom": ("liveaction.modalities.ct*",),
-    "matplotlib": ("liveaction.modalities.*_preview", "liveaction.training.curves"),
+    "matplotlib": ("liveaction.modalities.*_preview", "liveaction.training.curves", "liveaction.profiling.roofline"),
     "mpl_toolkits": ("liveaction.modalities.*_preview",),
     "pywt": ("liveaction.transforms.wavelet",),
-    "livecodec": ("liveaction.published.parity",),
+    "livecodec": ("liveaction.published.parity", "liveaction.profiling.anchors"),
+    "tft": ("liveaction.profiling.anchors",),
     "walloc": ("liveaction.published.parity",),
     "zstandard": ("liveaction.coding.*",),
     "accelerate": ("liveaction.training*",),
@@ -76,7 +88,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 TYPES_ONLY = {"liveaction.modalities.base": ("liveaction.registry", "liveaction.codec*", "liveaction.training*")}
 
 # Slow to import, or noisy: imported inside the function that needs them, so that nobody pays who does not.
-_HEAVY = "accelerate livecodec matplotlib monai mpl_toolkits nibabel pydicom tensorboard timm walloc"
+_HEAVY = "accelerate livecodec matplotlib monai mpl_toolkits nibabel pydicom tensorboard tft timm walloc"
 HEAVY = tuple(_HEAVY.split())
 
 

@@ -13,15 +13,17 @@ from torch import nn
 
 from liveaction.coding.quantize import add_noise, build_quantizer, to_symbols
 from liveaction.errors import ShapeError, SpecError
+from liveaction.kernels.parallel import over_tokens
 from liveaction.nn.decoder import Decoder
 from liveaction.nn.encoder import Encoder
 from liveaction.spec import CodecSpec, Recipe
 from liveaction.transforms.compand import compand, expand
 from liveaction.transforms.packet import WaveletPacket
-from liveaction.transforms.window import crop, pad_to_multiple
+from liveaction.transforms.wavelet import support
+from liveaction.transforms.window import crop, pad_to_multiple, slabs
 
-TOKENS_AT_ONCE = 4096
-"""A pointwise encoder runs over so many tokens at a time when no gradient is wanted: its activations stay in cache."""
+MOST_AT_ONCE = 2**26
+"""Samples whose packets a pointwise encoder holds at a time; without gradients, larger signals go slab by slab."""
 
 LARGEST_SYMBOL = 2**24
 
@@ -77,12 +79,27 @@ class Codec(nn.Module):
 
         Extents that are not multiples of 2**J are padded by repeating the last sample.
         """
+        if torch.is_grad_enabled() or self.spec.encoder.kind == "paper":
+            v = self.analyse(x)
+            with self._compute(x):
+                return self._wide(self.encoder(v))
+        if x.numel() <= MOST_AT_ONCE or self.spec.boundary != "symmetric":
+            return self._encode_tokens(x)
+        axis = max(range(self.axes), key=lambda a: x.shape[a + 2])
+        levels = self.packets.levels[axis]
+        halo = support(self.spec.wavelet, levels)
+        cuts = slabs(x.shape[axis + 2], 2**levels, halo, MOST_AT_ONCE * x.shape[axis + 2] // x.numel())
+        pieces = []
+        for slab in cuts:
+            y = self._encode_tokens(x.narrow(axis + 2, slab.start, slab.stop - slab.start))
+            pieces.append(y.narrow(axis + 2, slab.skip, slab.last - slab.first))
+        return torch.cat(pieces, axis + 2)
+
+    def _encode_tokens(self, x: torch.Tensor) -> torch.Tensor:
+        """As :meth:`encode`, at once; no gradient, and an encoder that looks at single tokens."""
         v = self.analyse(x)
         with self._compute(x):
-            if torch.is_grad_enabled() or self.spec.encoder.kind == "paper":
-                return self._wide(self.encoder(v))
-            tokens = v.flatten(2).split(TOKENS_AT_ONCE, dim=2)
-            y = torch.cat([self._wide(self.encoder(t)) for t in tokens], 2)
+            y = over_tokens(lambda tokens: self._wide(self.encoder(tokens)), v.flatten(2))
             return y.reshape(*y.shape[:2], *v.shape[2:])
 
     def quantize(self, y: torch.Tensor, step: float | None = None) -> torch.Tensor:

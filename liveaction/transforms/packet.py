@@ -12,7 +12,9 @@ from torch import nn
 
 from liveaction.errors import ShapeError, SpecError
 from liveaction.kernels.wavelet_packet import (
+    AxisCascade,
     PacketPlan,
+    PairTable,
     StageTables,
     wavelet_packet_analysis,
     wavelet_packet_synthesis,
@@ -102,7 +104,7 @@ class WaveletPacket(nn.Module):
             )
 
 
-@lru_cache(maxsize=64)
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def packet_plan(
     wavelet: str,
     stages: tuple[tuple[int, int], ...],
@@ -121,12 +123,45 @@ def packet_plan(
         order: ``level`` or ``paper``.
         channels: C; ``extents`` S.
     """
+    return _packet_plan(wavelet, stages, boundary, order, channels, extents, dtype, device)
+
+
+@lru_cache(maxsize=64)
+def _packet_plan(
+    wavelet: str,
+    stages: tuple[tuple[int, int], ...],
+    boundary: str,
+    order: str,
+    channels: int,
+    extents: tuple[int, ...],
+    dtype: torch.dtype,
+    device: torch.device,
+) -> PacketPlan:
     left, tables = list(extents), []
     for axis, levels in stages:
         tables.append((axis, _tables(wavelet, levels, boundary, left[axis], dtype, device)))
         left[axis] //= 2**levels
     per_axis = tuple(sum(levels for a, levels in stages if a == axis) for axis in range(len(extents)))
-    return PacketPlan(tuple(tables), *_channel_orders(channels, per_axis, stages, order, device))
+    cascade = None
+    if dtype == torch.float32 and device.type == "cpu" and len(extents) > 1:
+        pairs = zip(per_axis, extents, strict=True)
+        cascade = tuple(_axis_cascade(wavelet, levels, boundary, n) for levels, n in pairs)
+    return PacketPlan(tuple(tables), *_channel_orders(channels, per_axis, stages, order, device), cascade)
+
+
+@lru_cache(maxsize=64)
+def _axis_cascade(wavelet: str, levels: int, boundary: str, n: int) -> AxisCascade:
+    """All levels of an axis of ``n`` samples as sparse rows."""
+    steps = [banks.level_pairs(wavelet, n >> level, boundary) for level in range(levels)]
+    return AxisCascade(levels, *(_joined([step[i] for step in steps]) for i in range(2)))
+
+
+def _joined(steps: list[banks.Pairs]) -> PairTable:
+    width = max((index.shape[1] for index, _, _ in steps), default=5)
+    padded = [[np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in step] for step in steps]
+    empty = np.zeros((0, width))
+    index, first, second = (np.concatenate([empty, *(step[i] for step in padded)]) for i in range(3))
+    return PairTable(index.astype(np.int64), first.astype(np.float32), second.astype(np.float32))
 
 
 @lru_cache(maxsize=64)

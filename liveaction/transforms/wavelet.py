@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from liveaction.errors import SpecError
 
 Array = NDArray[np.float64]
+Pairs = tuple[NDArray[np.int64], Array, Array]
 BOUNDARIES = ("symmetric", "periodic", "folded")
 FOLDED = ("folded", "folded3")
 _EQUAL = 1e-11
@@ -196,6 +197,51 @@ def packet_inverse(wavelet: str, levels: int, n: int, boundary: str) -> Array:
             f"({boundary}); take fewer levels or another wavelet"
         )
     return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
+@lru_cache(maxsize=64)
+def level_pairs(wavelet: str, n: int, boundary: str) -> tuple[Pairs, Pairs]:
+    """One level on n (even) samples as sparse rows, two at a time: analysis and synthesis.
+
+    Each is (index, first, second) ``[n/2, W]``: pair k of the analysis is low and high pass k over samples; of the
+    synthesis, samples 2k and 2k + 1 over low passes 0 to n/2 - 1 and high passes n/2 to n - 1. Long axes repeat the
+    middle of a model axis.
+    """
+    model = min(n, max(64, 4 * len(level_filters(wavelet)[0])))
+    forward = _level_matrix(wavelet, model, boundary).reshape(2, model // 2, model)
+    if boundary in FOLDED:
+        inverse = _folded_synthesis(wavelet, model)
+    else:
+        inverse = np.asarray(np.linalg.inv(forward.reshape(model, model)), dtype=np.float64)
+    return _stretched(forward[0], forward[1], n, 2), _stretched(inverse[0::2], inverse[1::2], n, 1)
+
+
+def _stretched(first: Array, second: Array, n: int, stride: int) -> Pairs:
+    """Sparse rows of a model axis, made to fit n samples; ``stride`` entries of a part lie between neighbouring rows.
+
+    The entries of an analysis are one part, the samples; those of a synthesis two, low and high passes.
+    """
+    rows, columns = first.shape
+    part, new_part = (columns, n) if stride == 2 else (columns // 2, n // 2)
+    used = (np.abs(first) > _EQUAL) | (np.abs(second) > _EQUAL)
+    width = 5 * -(-int(used.sum(axis=1).max()) // 5)
+    index = np.zeros((n // 2, width), dtype=np.int64)
+    values = np.zeros((2, n // 2, width))
+    # the ends of the model serve the ends, its middle row all between
+    ends = rows // 2 if n == columns else rows // 4
+    for row in (*range(ends), rows // 2, *range(rows - ends, rows)):
+        entries = np.flatnonzero(used[row])
+        block, place = entries // part, entries % part
+        if row == rows // 2 and n != columns:
+            target = slice(ends, n // 2 - ends)
+            place = place + stride * (np.arange(ends, n // 2 - ends) - row)[:, None]
+        else:
+            target = slice(row, row + 1) if row < rows // 2 else slice(n // 2 - rows + row, n // 2 - rows + row + 1)
+            near_start = place < (3 * part // 4 if row < rows // 2 else part // 4)
+            place = np.where(near_start, place, new_part - part + place)
+        index[target, : len(entries)] = block * new_part + place
+        values[:, target, : len(entries)] = np.stack([first[row, entries], second[row, entries]])[:, None]
+    return index, values[0], values[1]
 
 
 def split_levels(wavelet: str, levels: int) -> list[int]:

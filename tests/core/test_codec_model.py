@@ -7,6 +7,8 @@ import liveaction.codec.model as model
 from liveaction.codec.model import Codec, build_codec
 from liveaction.coding.quantize import LaplaceQuantizer, add_noise, to_symbols
 from liveaction.errors import ShapeError, SpecError
+from liveaction.kernels import parallel
+from liveaction.kernels import parallel
 from liveaction.recipe import load_recipe
 from liveaction.spec import CodecSpec
 from liveaction.transforms.wavelet import support
@@ -67,13 +69,33 @@ def test_the_published_encoder_looks_at_the_whole_input():
         assert (codec.encode(x) - codec.encode(other))[..., 0].abs().max() > 1e-3
 
 
-def test_slices_of_tokens_change_nothing(monkeypatch):
+def test_pieces_of_tokens_change_nothing(monkeypatch):
     codec = pointwise_codec()
     x = torch.rand(2, 1, 40, 48, 56) * 2 - 1
     with torch.no_grad():
         whole = codec.encode(x)
-        monkeypatch.setattr(model, "TOKENS_AT_ONCE", 17)
+        monkeypatch.setattr(parallel, "TOKENS", 17)
         assert torch.allclose(codec.encode(x), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("extents", [(40, 152, 56), (203, 40, 33)], ids=str)
+def test_slabs_change_nothing(monkeypatch, extents):
+    codec = pointwise_codec()
+    x = torch.rand(2, 1, *extents) * 2 - 1
+    with torch.no_grad():
+        whole = codec.encode(x)
+        seen = []
+        analyse = codec.analyse
+        monkeypatch.setattr(codec, "analyse", lambda part: seen.append((part, analyse(part))) or seen[-1][1])
+        monkeypatch.setattr(model, "MOST_AT_ONCE", x.numel() * 9 // 10)
+        assert torch.allclose(codec.encode(x), whole, atol=1e-5)
+        assert len(seen) > 1 and sum(part.numel() for part, _ in seen) > x.numel()
+        # the packets themselves to the last bit
+        packets = analyse(x)
+        first = seen[0][1]
+        axis = max(range(3), key=lambda a: extents[a]) + 2
+        inner = first.narrow(axis, 0, first.shape[axis] - 4)
+        assert torch.equal(inner, packets.narrow(axis, 0, inner.shape[axis]))
 
 
 def test_float64_and_bfloat16():

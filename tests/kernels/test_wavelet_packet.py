@@ -1,0 +1,151 @@
+"""Wavelet packets on plans: the dense reference, plain PyTorch and Numba agree, for every rule, on any axes."""
+
+import pytest
+import torch
+
+from liveaction.errors import MissingDependencyError, SpecError
+from liveaction.kernels import dispatch
+from liveaction.kernels.wavelet_packet import wavelet_packet_analysis, wavelet_packet_synthesis
+from liveaction.transforms.packet import WaveletPacket
+from liveaction.transforms.wavelet import FOLDED, level_pairs, packet_inverse, packet_matrix
+
+# wavelet, levels, boundary, order, extents
+CASES = [
+    ("bior4.4", (2, 1, 2), "symmetric", "level", (64, 30, 48)),
+    ("bior4.4", (3, 3, 3), "symmetric", "level", (136, 24, 40)),
+    ("bior4.4", (3, 2), "periodic", "level", (8, 140)),
+    ("bior4.4", (2, 2, 2), "folded", "paper", (16, 40, 24)),
+    ("bior4.4", (3, 3, 3), "folded", "paper", (8, 48, 40)),
+    ("bior4.4", (0, 2), "symmetric", "level", (5, 132)),
+    ("bior4.4", (2, 0), "symmetric", "level", (132, 7)),
+    ("bior4.4", (4, 4), "symmetric", "level", (336, 272)),
+    ("bior2.2", (3, 3), "symmetric", "level", (128, 96)),
+    ("haar", (1, 1, 1, 1), "periodic", "level", (4, 6, 2, 4)),
+    ("db4", (2, 2), "periodic", "level", (128, 96)),
+    ("db4", (1, 1), "periodic", "level", (2, 2)),
+]
+IDS = [f"{case[0]}-{case[2]}-{'x'.join(map(str, case[4]))}" for case in CASES]
+
+
+def _same(ours, theirs, tolerance):
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
+
+
+@pytest.mark.parametrize(("wavelet", "levels", "boundary", "order", "extents"), CASES, ids=IDS)
+@pytest.mark.parametrize("batch", [1, 2])
+def test_numba_agrees_with_the_reference(wavelet, levels, boundary, order, extents, batch):
+    packets = WaveletPacket(wavelet, levels, boundary, order)
+    x = torch.randn(batch, 3, *extents)
+    with dispatch.use("reference"):
+        expected = packets(x.double())
+        back = packets.inverse(expected)
+    with dispatch.use("numba"):
+        y = packets(x)
+        assert y.dtype == torch.float32 and y.is_contiguous()
+        _same(y, expected, 1e-6)
+        _same(packets.inverse(expected.float()), back, 1e-6)
+
+
+@pytest.mark.parametrize(("wavelet", "levels", "boundary", "order", "extents"), CASES, ids=IDS)
+def test_plain_pytorch_agrees_with_the_reference(wavelet, levels, boundary, order, extents):
+    packets = WaveletPacket(wavelet, levels, boundary, order)
+    x = torch.randn(2, 2, *extents, dtype=torch.float64)
+    with dispatch.use("reference"):
+        expected = packets(x)
+        back = packets.inverse(x_packets := torch.randn_like(expected))
+    with dispatch.use("composed"):
+        _same(packets(x), expected, 1e-12)
+        _same(packets.inverse(x_packets), back, 1e-12)
+
+
+@pytest.mark.parametrize("boundary", ["symmetric", "periodic", "folded", "folded3"])
+@pytest.mark.parametrize("n", [2, 4, 8, 10, 64, 66, 130])
+def test_pairs_are_the_rows_of_one_level(boundary, n):
+    analysis, synthesis = level_pairs("bior4.4", n, boundary)
+    dense = torch.zeros(2, n // 2, n, dtype=torch.float64)
+    for index, first, second in [analysis]:
+        for k in range(n // 2):
+            dense[0, k].index_add_(0, torch.from_numpy(index[k]), torch.from_numpy(first[k]))
+            dense[1, k].index_add_(0, torch.from_numpy(index[k]), torch.from_numpy(second[k]))
+    expected = torch.from_numpy(packet_matrix("bior4.4", 1, n, boundary))
+    assert torch.allclose(dense.reshape(n, n), expected, atol=1e-11)
+    back = torch.zeros(n, n, dtype=torch.float64)
+    index, first, second = synthesis
+    for k in range(n // 2):
+        back[2 * k].index_add_(0, torch.from_numpy(index[k]), torch.from_numpy(first[k]))
+        back[2 * k + 1].index_add_(0, torch.from_numpy(index[k]), torch.from_numpy(second[k]))
+    assert torch.allclose(back, torch.from_numpy(packet_inverse("bior4.4", 1, n, boundary)), atol=1e-10)
+    if boundary not in FOLDED:
+        assert torch.allclose(dense.reshape(n, n) @ back, torch.eye(n, dtype=torch.float64), atol=1e-10)
+
+
+def test_numba_takes_strided_input_and_leaves_it_alone():
+    packets = WaveletPacket("bior4.4", (2, 2))
+    base = torch.randn(1, 72, 2, 80)
+    x = base.transpose(1, 2)
+    kept = base.clone()
+    with dispatch.use("numba"):
+        y = packets(x)
+        again = y.clone()
+        packets.inverse(y)
+    assert torch.equal(base, kept) and torch.equal(y, again)
+    _same(y, packets(x.contiguous().double()), 1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_number_of_threads_changes_no_bit(threads):
+    packets = WaveletPacket("bior4.4", (3, 3, 3))
+    x = torch.randn(1, 1, 64, 136, 200)
+    before = torch.get_num_threads()
+    whole = packets(x)
+    torch.set_num_threads(threads)
+    try:
+        assert torch.equal(packets(x), whole)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_gradients_take_plain_pytorch():
+    packets = WaveletPacket("bior4.4", (2, 2))
+    x = torch.randn(1, 1, 24, 40, requires_grad=True)
+    y = packets(x)
+    y.square().sum().backward()
+    assert x.grad is not None and x.grad.abs().max() > 0
+    with dispatch.use("numba"), pytest.raises(MissingDependencyError, match="give no gradient"):
+        packets(x)
+
+
+@pytest.mark.parametrize(
+    ("x", "why"),
+    [(torch.randn(1, 1, 64), "one axis"), (torch.randn(1, 1, 16, 16, dtype=torch.float64), "float32, not")],
+    ids=["one-axis", "float64"],
+)
+def test_what_numba_does_not_take(x, why):
+    packets = WaveletPacket("bior4.4", (2,) * (x.ndim - 2))
+    with dispatch.use("numba"), pytest.raises(MissingDependencyError, match=why):
+        packets(x)
+    assert packets(x).dtype == x.dtype
+
+
+def test_an_unknown_implementation_is_refused():
+    with pytest.raises(SpecError, match="expected one of reference, composed, numba, triton"), dispatch.use("cuda"):
+        pass
+
+
+def test_it_compiles_and_exports_whole():
+    packets = WaveletPacket("bior4.4", (2, 2)).eval()
+    x = torch.randn(1, 2, 24, 40)
+    expected = packets(x)
+    compiled = torch.compile(packets, fullgraph=True, backend="aot_eager")
+    _same(compiled(x), expected, 1e-6)
+    exported = torch.export.export(packets, (x,))
+    _same(exported.module()(x), expected, 1e-6)
+
+
+def test_the_public_functions_are_inverse():
+    packets = WaveletPacket("bior4.4", (2, 1))
+    x = torch.randn(2, 2, 36, 50)
+    plan = packets._plan(2, (36, 50), x)
+    _same(wavelet_packet_synthesis(wavelet_packet_analysis(x, plan), plan), x, 1e-5)
