@@ -90,7 +90,10 @@ class WaveletPacket(nn.Module):
         return wavelet_packet_synthesis(y, self._plan(y.shape[1] // self.bands, extents, y))
 
     def _plan(self, channels: int, extents: tuple[int, ...], like: torch.Tensor) -> PacketPlan:
-        return packet_plan(self.wavelet, self.stages, self.rule, self.order, channels, extents, like.dtype, like.device)
+        plan: PacketPlan = packet_plan(
+            self.wavelet, self.stages, self.rule, self.order, channels, extents, like.dtype, like.device
+        )
+        return plan
 
     def _check(self, x: torch.Tensor, factors: tuple[int, ...]) -> None:
         if x.ndim != len(self.levels) + 2:
