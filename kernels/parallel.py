@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import torch
 
-TOKENS = 1024
-"""Tokens of a piece: at 512 channels in float32 the activations of one block stay in a core's cache."""
+TOKENS, SMALLEST = 1024, 64
+"""Tokens of a piece at most and at least: at 512 channels the activations of one block stay in a core's cache."""
 
 T = TypeVar("T")
 
@@ -47,26 +47,23 @@ def over_tokens(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tenso
     Returns:
         ``[B, L, T]``. On CPUs in pieces of :data:`TOKENS`, in threads; elsewhere at once.
     """
-    if x.device.type != "cpu" or x.shape[0] * x.shape[2] <= TOKENS:
+    batch, tokens = x.shape[0], x.shape[2]
+    if x.device.type != "cpu" or batch * tokens < 2 * SMALLEST:
         return function(x)
-    pieces = [
-        (item, start, min(start + TOKENS, x.shape[2]))
-        for item in range(len(x))
-        for start in range(0, x.shape[2], TOKENS)
-    ]
+    size = max(SMALLEST, min(TOKENS, -(-batch * tokens // torch.get_num_threads())))
+    starts = [(item, start) for item in range(batch) for start in range(0, tokens, size)]
+    results: list[torch.Tensor | None] = [None] * len(starts)
     settings = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"), torch.is_inference_mode_enabled()
-    first = function(x[:1, :, : pieces[0][2]])
-    out = first.new_empty(x.shape[0], first.shape[1], x.shape[2])
-    out[:1, :, : pieces[0][2]] = first
 
-    def run(piece: tuple[int, int, int]) -> None:
-        item, start, stop = piece
-        enabled, dtype, inference = settings  # these are a thread's own
+    def run(i: int) -> None:
+        (item, start), (enabled, dtype, inference) = starts[i], settings  # the latter are a thread's own
         with torch.inference_mode(inference), torch.no_grad(), torch.autocast("cpu", dtype, enabled=enabled):
-            out[item, :, start:stop] = function(x[item : item + 1, :, start:stop])[0]
+            results[i] = function(x[item : item + 1, :, start : start + size])
 
-    in_threads(run, pieces[1:])
-    return out
+    in_threads(run, range(len(starts)))
+    pieces = [piece for piece in results if piece is not None]
+    per_item = len(starts) // batch
+    return torch.cat([torch.cat(pieces[i : i + per_item], 2) for i in range(0, len(starts), per_item)])
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,90 @@
+"""Norms and GELU of matrices ``[C, T]`` on CPUs, in one pass over what lies in the cache, compiled by Numba.
+
+GELU is the tanh form. tanh is a quotient of polynomials in c^2, fitted on |c| <= 9 to 1.3e-9, beyond which tanh is 1 in
+float32; GELU then errs by at most 2e-7 of its argument, twice what torch's errs by, at a tenth of its time.
+"""
+
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+
+import numba
+import numpy as np
+
+_compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
+_summed = numba.njit(nogil=True, cache=True, fastmath={"contract", "nsz", "reassoc"}, error_model="numpy")
+_f = np.float32
+
+P = tuple(map(_f, (0.9999999987235265, 0.13680864013369767, 0.0038695174420726934, 2.8031498512445567e-05,
+                   3.0642962736760963e-08, -1.224655012470442e-11)))  # fmt: skip
+Q = tuple(map(_f, (1.0, 0.4701419610347326, 0.027250191300349415, 0.00039407299410221296, 1.2890480015379026e-06)))
+LIMIT, ROOT, CUBE, HALF, ONE = _f(9), _f(0.7978845608028654), _f(0.044715), _f(0.5), _f(1)
+
+
+@_compiled
+def _gelu(v):
+    c = ROOT * v * (ONE + CUBE * v * v)
+    c = min(max(c, -LIMIT), LIMIT)
+    t = c * c
+    above = P[0] + t * (P[1] + t * (P[2] + t * (P[3] + t * (P[4] + t * P[5]))))
+    below = Q[0] + t * (Q[1] + t * (Q[2] + t * (Q[3] + t * Q[4])))
+    return HALF * v * (ONE + c * above / below)
+
+
+@_compiled
+def _rms(h, eps):
+    """``1 / sqrt(mean over C of h^2 + eps)``, ``[T]``."""
+    total = np.zeros(h.shape[1], np.float32)
+    for c in range(h.shape[0]):
+        for i in range(h.shape[1]):
+            total[i] += h[c, i] * h[c, i]
+    share = ONE / _f(h.shape[0])
+    for i in range(h.shape[1]):
+        total[i] = ONE / np.sqrt(total[i] * share + eps)
+    return total
+
+
+@_compiled
+def norm_gelu(h, gain, eps):
+    """``gelu(gain * rms norm of h)`` in place; ``h`` float32 ``[C, T]``, contiguous, ``gain`` ``[C]``."""
+    scale = _rms(h, eps)
+    for c in range(h.shape[0]):
+        for i in range(h.shape[1]):
+            h[c, i] = _gelu(gain[c] * h[c, i] * scale[i])
+
+
+@_compiled
+def norm_add(x, h, gain, eps):
+    """``x + gain * rms norm of h`` into ``h``; both float32 ``[C, T]``, contiguous."""
+    scale = _rms(h, eps)
+    for c in range(h.shape[0]):
+        for i in range(h.shape[1]):
+            h[c, i] = x[c, i] + gain[c] * (h[c, i] * scale[i])
+
+
+@_summed
+def row_moments(x, first, last, mean, spread):
+    """Mean, and sum of squared differences from it, of rows ``first`` to ``last`` of float32 ``[R, T]``; in float64."""
+    for r in range(first, last):
+        pivot = x[r, 0]
+        total, squares = 0.0, 0.0
+        for start in range(0, x.shape[1], 1024):
+            one, two = _f(0), _f(0)
+            for i in range(start, min(start + 1024, x.shape[1])):
+                d = x[r, i] - pivot
+                one += d
+                two += d * d
+            total += one
+            squares += two
+        mean[r] = pivot + total / x.shape[1]
+        spread[r] = max(squares - total * total / x.shape[1], 0.0)
+
+
+@_compiled
+def affine(x, y, first, last, scale, shift, activate):
+    """``scale * x + shift`` per row, GELU where asked for, into ``y``, for rows ``first`` to ``last`` of ``[R, T]``."""
+    for r in range(first, last):
+        if activate:
+            for i in range(x.shape[1]):
+                y[r, i] = _gelu(scale[r] * x[r, i] + shift[r])
+        else:
+            for i in range(x.shape[1]):
+                y[r, i] = scale[r] * x[r, i] + shift[r]

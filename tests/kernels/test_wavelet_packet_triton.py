@@ -1,0 +1,335 @@
+"""Triton wavelet packets: against the reference in float64, adjoints, layouts, tables, and compiled ahead of time."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from liveaction.errors import MissingDependencyError
+from liveaction.kernels import dispatch, wavelet_packet_ops
+from liveaction.kernels import wavelet_packet_tables_triton as tables_module
+from liveaction.kernels.wavelet_packet import analysis_matrix, synthesis_matrix
+from liveaction.testing import SHARED_LIMIT, AheadCase, assert_kernel_close, compile_ahead, poisoned
+from liveaction.transforms.packet import WaveletPacket
+
+device = "cuda" if torch.cuda.is_available() else "cpu"
+
+# wavelet, levels, boundary, order, shape
+CASES = [
+    ("bior4.4", (3,), "symmetric", "level", (2, 1, 200)),
+    ("bior4.4", (3,), "periodic", "level", (1, 2, 200)),
+    ("bior4.4", (4,), "symmetric", "level", (1, 1, 320)),
+    ("haar", (3,), "symmetric", "level", (1, 1, 8)),
+    ("db4", (3,), "periodic", "level", (2, 3, 8)),
+    ("db4", (1,), "periodic", "level", (1, 1, 2 * 65)),
+    ("bior4.4", (7,), "symmetric", "level", (1, 7, 640)),
+    ("bior4.4", (2, 2), "symmetric", "level", (2, 3, 36, 20)),
+    ("bior4.4", (3, 3), "periodic", "level", (1, 1, 8, 200)),
+    ("bior4.4", (3, 3), "symmetric", "level", (1, 3, 136, 16)),
+    ("bior4.4", (3, 3), "folded", "level", (1, 1, 48, 40)),
+    ("bior4.4", (0, 2), "symmetric", "level", (1, 2, 5, 12)),
+    ("bior4.4", (2, 0), "symmetric", "level", (2, 2, 76, 3)),
+    ("bior4.4", (0, 0), "symmetric", "level", (2, 2, 3, 5)),
+    ("bior4.4", (1, 2, 3), "symmetric", "level", (1, 2, 6, 12, 24)),
+    ("bior4.4", (2, 2, 2), "folded", "paper", (1, 1, 8, 20, 4)),
+    ("bior4.4", (1, 1, 1), "folded", "paper", (1, 3, 10, 12, 14)),
+    ("bior4.4", (3, 3, 3), "symmetric", "level", (1, 1, 8, 16, 24)),
+    ("bior4.4", (1, 1, 1, 1), "symmetric", "level", (1, 2, 4, 6, 2, 10)),
+]
+
+
+def made(wavelet, levels, boundary, order, shape, dtype=torch.float32):
+    transform = WaveletPacket(wavelet, levels, boundary, order)
+    return transform, torch.randn(shape, device=device).to(dtype)
+
+
+def run(provider, function, x):
+    with dispatch.use(provider):
+        return function(x)
+
+
+def norm_error(result, expected):
+    return float((result.double() - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_both_directions_are_the_reference(case):
+    transform, x = made(*case)
+    expected, composed = (run("reference", transform, x.double()), run("composed", transform, x))
+    with poisoned():
+        y = run("triton", transform, x)
+    assert_kernel_close(y, expected, composed, "analysis")
+    assert norm_error(y, expected) < 5e-7
+    assert y.movedim(1, -1).is_contiguous()
+    expected, composed = (run("reference", transform.inverse, y.double()), run("composed", transform.inverse, y))
+    with poisoned():
+        back = run("triton", transform.inverse, y)
+    assert_kernel_close(back, expected, composed, "synthesis")
+    assert norm_error(back, expected) < 5e-7
+    assert back.is_contiguous()
+    if case[2] != "folded":
+        assert (back - x).abs().max() <= 1e-5 * x.abs().max()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_gradients_are_those_of_the_reference(case):
+    transform, x = made(*case)
+    y = torch.randn_like(run("composed", transform, x))
+    for function, given, cotangent in ((transform, x, y), (transform.inverse, y, x)):
+        for weight in (cotangent, torch.ones((), device=device).expand_as(cotangent)):
+            found = {}
+            for provider in ("reference", "composed", "triton"):
+                leaf = (given.double() if provider == "reference" else given.clone()).requires_grad_()
+                with poisoned():
+                    run(provider, function, leaf).backward(weight.to(leaf.dtype))
+                found[provider] = leaf.grad
+            assert_kernel_close(found["triton"], found["reference"], found["composed"], function.__class__.__name__)
+
+
+@pytest.mark.parametrize("name", ["analysis", "synthesis"])
+@pytest.mark.parametrize("case", CASES[5:12], ids=str)
+def test_the_adjoint_by_inner_products(case, name):
+    transform, x = made(*case)
+    y = torch.randn_like(run("composed", transform, x))
+    given, other = (x, y) if name == "analysis" else (y, x)
+    function = transform if name == "analysis" else transform.inverse
+    leaf = given.clone().requires_grad_()
+    result = run("triton", function, leaf)
+    result.backward(other)
+    left = (result.detach().double() * other.double()).sum()
+    right = (given.double() * leaf.grad.double()).sum()
+    assert abs(left - right) < 1e-6 * result.detach().double().norm() * other.double().norm()
+
+
+def test_the_gradient_has_a_gradient():
+    transform, x = made("bior4.4", (1, 1), "symmetric", "level", (1, 1, 6, 4))
+    x.requires_grad_()
+    dy = torch.randn(1, 4, 3, 2, device=device, requires_grad=True)
+    y = run("triton", transform, x)
+    (dx,) = torch.autograd.grad(y, x, dy, create_graph=True)
+    (again,) = torch.autograd.grad(dx, dy, x.detach())
+    assert (again - y.detach()).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("size", [1e-25, 1e-4, 1e4, 1e36])
+def test_values_of_any_size_keep_their_accuracy(size):
+    transform, x = made("bior4.4", (3, 3), "symmetric", "level", (1, 1, 16, 136))
+    x *= size
+    y = run("triton", transform, x)
+    assert norm_error(y, run("reference", transform, x.double())) < 5e-7
+    assert norm_error(run("triton", transform.inverse, y), x.double()) < 1e-6
+
+
+def test_a_block_of_zeros_beside_large_values_stays_zero():
+    transform, x = made("haar", (3,), "symmetric", "level", (1, 1, 640))
+    x[..., 320:] = 0
+    y = run("triton", transform, x)
+    assert (y[..., 40:] == 0).all() and (y[..., :40] != 0).any()
+
+
+def test_any_strides_and_an_empty_batch():
+    transform, x = made("bior4.4", (1, 2), "symmetric", "level", (2, 3, 12, 20))
+    y = run("triton", transform, x)
+    last = x.movedim(1, -1).contiguous().movedim(-1, 1)
+    wide = torch.randn(2, 3, 24, 20, device=device)
+    wide[:, :, ::2] = x
+    for other in (last, wide[:, :, ::2], x.transpose(0, 1).contiguous().transpose(0, 1)):
+        assert not other.is_contiguous() and torch.equal(run("triton", transform, other), y)
+    assert torch.equal(run("triton", transform.inverse, y.contiguous()), run("triton", transform.inverse, y))
+    same = x[:1, :1].expand(3, 2, -1, -1)
+    single = run("triton", transform, x[:1, :1])
+    assert (run("triton", transform, same) - torch.cat([single, single], 1)).abs().max() < 1e-5
+    assert run("triton", transform, x[:0]).shape == (0, 24, 6, 5)
+    assert run("triton", transform.inverse, y[:0]).shape == (0, 3, 12, 20)
+
+
+def test_tables_kept_in_inference_mode_serve_training():
+    transform, x = made("bior4.4", (2,), "symmetric", "level", (1, 1, 44))
+    with torch.inference_mode():
+        y = run("triton", transform, x)
+    x.requires_grad_()
+    again = run("triton", transform, x)
+    again.sum().backward()
+    assert torch.equal(again.detach(), y) and x.grad is not None
+
+
+def plan_of(transform, x, monkeypatch):
+    """The plan that a transform makes for ``x``."""
+    plans = []
+    with monkeypatch.context() as patch:
+        patch.setattr(wavelet_packet_ops, "analysis", lambda x, plan: plans.append(plan) or x)
+        run("triton", transform, x)
+    return plans[0]
+
+
+OPERATIONS = {
+    "wavelet_packet_analysis": True,
+    "wavelet_packet_analysis_backward": False,
+    "wavelet_packet_synthesis": False,
+    "wavelet_packet_synthesis_backward": True,
+}
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # opcheck's own
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("levels", [(1, 1), (2, 0)], ids=str)
+def test_the_operations_are_registered_rightly(name, levels, monkeypatch):
+    transform, x = made("bior4.4", levels, "symmetric", "level", (2, 3, 8, 4))
+    tables, layout = wavelet_packet_ops._flat(plan_of(transform, x, monkeypatch))
+    given = x if OPERATIONS[name] else run("composed", transform, x).contiguous()
+    operation = getattr(torch.ops.liveaction, name).default
+    torch.library.opcheck(operation, (given.requires_grad_(), tables, layout))
+    real = operation(given.detach(), tables, layout)
+    with torch._subclasses.FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fake = operation(mode.from_tensor(given.detach()), [mode.from_tensor(t) for t in tables], layout)
+    assert (fake.shape, fake.stride(), fake.dtype) == (real.shape, real.stride(), real.dtype)
+
+
+class Both(torch.nn.Module):
+    """There and back through the operations."""
+
+    def __init__(self, plan):
+        super().__init__()
+        self.plan = plan
+
+    def forward(self, x):
+        y = wavelet_packet_ops.analysis(x, self.plan)
+        return wavelet_packet_ops.synthesis(2 * y, self.plan)
+
+
+def test_they_compile_and_export(monkeypatch):
+    transform, x = made("bior4.4", (1, 1), "symmetric", "level", (2, 3, 8, 4))
+    module = Both(plan_of(transform, x, monkeypatch))
+    expected = module(x)
+    assert torch.equal(torch.compile(module, fullgraph=True, backend="aot_eager")(x), expected)
+    assert torch.equal(torch.export.export(module, (x,)).module()(x), expected)
+
+
+def test_what_is_refused(monkeypatch):
+    transform, x = made("bior4.4", (1, 1), "symmetric", "level", (2, 3, 8, 4))
+    plan = plan_of(transform, x, monkeypatch)
+    assert wavelet_packet_ops.refused(x, plan) == ""
+    assert "float32, not torch.float64" in wavelet_packet_ops.refused(x.double(), plan)
+    large = replace(plan, stages=((0, replace(plan.stages[0][1], factor=32)),))
+    assert "not 32" in wavelet_packet_ops.refused(x, large)
+    long = replace(plan, stages=((0, replace(plan.stages[0][1], matrix=torch.empty(5000, 1))),))
+    assert "at most 4096 samples, not 5000" in wavelet_packet_ops.refused(x, long)
+    with pytest.raises(MissingDependencyError, match=r"float32, not torch\.float64"):
+        run("triton", transform, x.double())
+
+
+@pytest.mark.parametrize("merge", [False, True])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(
+    ("wavelet", "levels", "boundary", "n"),
+    [
+        ("bior4.4", 1, "symmetric", 2),
+        ("bior4.4", 2, "symmetric", 1004),
+        ("bior4.4", 3, "symmetric", 72),
+        ("bior4.4", 3, "symmetric", 136),
+        ("bior4.4", 3, "symmetric", 200),
+        ("bior4.4", 3, "periodic", 840),
+        ("bior4.4", 4, "symmetric", 1360),
+        ("db4", 3, "periodic", 272),
+        ("haar", 1, "symmetric", 130),
+        ("db10", 2, "periodic", 1044),
+    ],
+)
+def test_tiles_are_the_matrix(wavelet, levels, boundary, n, merge, transposed, monkeypatch):
+    """Put the tiles back together as the kernels read them; fp16 parts hold 22 bits."""
+    transform = WaveletPacket(wavelet, (levels,), boundary)
+    plan = plan_of(transform, torch.zeros(1, 1, n), monkeypatch)
+    ((_, stage),) = plan.stages
+    tables, layout = wavelet_packet_ops._flat(plan)
+    source = tables_module.Constants(*tables[:-1])
+    found = tables_module.band(source, layout[3], stage.factor, stage.periodic, n, merge, transposed)
+    full = (synthesis_matrix if merge != transposed else analysis_matrix)(stage, n).double()
+    full = full.T if (merge != transposed) else full
+    full = full.unflatten(0, (stage.factor, -1)).transpose(0, 1).flatten(0, 1)  # packets count (block, band)
+    expected = full.T if merge else full
+    values = (found.high.double() + found.low.double()) / 2.0**found.exponent
+    matrix = torch.zeros(found.tiles * found.tile, n, dtype=torch.float64)
+    for t in range(found.tiles):
+        tail = t - found.tiles + found.edges
+        bank = t if t < found.heads else tail if tail >= found.heads else found.edges
+        columns = t * found.shift - found.pad + torch.arange(found.window)
+        inside = (columns >= 0) & (columns < n)
+        columns = torch.where(inside, columns, columns % n)
+        part = values[bank].T * (1.0 if found.periodic else inside)
+        matrix[t * found.tile : (t + 1) * found.tile].index_add_(1, columns, part)
+    assert found.window % found.step == 0 and found.pad % 16 == 0
+    assert found.periodic <= (found.window <= n)
+    assert (matrix[:n] - expected).abs().max() < 2**-22 * expected.abs().max()
+
+
+def test_orders_of_binary_digits_are_found():
+    bits = tables_module._bits
+    assert bits(torch.arange(12)) == ()
+    assert bits(torch.tensor([0, 2, 1, 3, 4, 6, 5, 7])) == (1, 0)
+    assert bits(torch.tensor([0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15, 16])) is None
+    assert bits(torch.tensor([0, 4, 1, 5, 2, 6, 3, 7])) == (1, 2, 0)
+    assert bits(torch.tensor([1, 0, 2, 3])) is None
+
+
+class Recorder:
+    """Stands for a kernel and keeps what it is launched with."""
+
+    def __init__(self, name, cases, grids):
+        self.name, self.cases, self.grids = name, cases, grids
+
+    def __getitem__(self, grid):
+        self.grids.append(grid)
+        return self.launch
+
+    def launch(self, *_, enable_fp_fusion, num_warps, num_stages, **constants):
+        integers = ("blocks", "channels", "rest", "heads", "edges", "tiles", "exponent", "vectors", "rows")
+        pointers = {"x_ptr": "*fp32", "y_ptr": "*fp32", "high_ptr": "*fp16", "low_ptr": "*fp16"}
+        case = AheadCase(
+            f"liveaction.kernels.wavelet_packet_triton:{self.name}",
+            pointers | dict.fromkeys(integers, "i32"),
+            constants,
+            num_warps,
+            num_stages,
+        )
+        if case not in self.cases:
+            self.cases.append(case)
+
+
+# What the shipped modalities launch, at their sizes.
+REAL = [
+    ("bior4.4", (3, 3, 3), "symmetric", 1, (512, 512, 512)),
+    ("bior4.4", (3, 3, 3), "periodic", 3, (8, 1080, 1920)),
+    ("bior4.4", (7,), "symmetric", 7, (2**20,)),
+]
+
+
+def launched(monkeypatch):
+    from liveaction.kernels import wavelet_packet_launch_triton as launch
+
+    cases, grids = [], []
+    for name in ("rows_kernel", "split_kernel", "merge_kernel"):
+        monkeypatch.setattr(launch, name, Recorder(name, cases, grids))
+    for wavelet, levels, boundary, channels, extents in REAL:
+        transform = WaveletPacket(wavelet, levels, boundary)
+        plan = plan_of(transform, torch.zeros(1).expand(1, channels, *extents), monkeypatch)
+        tables, layout = wavelet_packet_ops._flat(plan)
+        stages = launch._stages(tables, layout)
+        passes = launch._passes(stages, 1, channels, list(extents))
+        for merge in (False, True):
+            order = launch._order(tables, channels, stages, merge)
+            assert launch._in_last_pass(order, passes)
+            for one in passes:
+                launch._launch(torch.zeros(1), one, order if one is passes[-1] else None, merge, False)
+    return cases, grids
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", [80, 90])
+def test_they_compile_ahead_of_time_within_the_limits(capability, monkeypatch):
+    cases, grids = launched(monkeypatch)
+    assert all(0 < count < 2**31 for (count,) in grids)
+    for case, used in zip(cases, compile_ahead(cases, capability), strict=True):
+        assert used.spills == 0, case
+        assert used.registers <= 255, case
+        assert used.shared <= SHARED_LIMIT[capability], case
+        assert used.matrix_instructions > 0, case
