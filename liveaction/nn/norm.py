@@ -5,6 +5,8 @@ from math import gcd
 import torch
 from torch import nn
 
+from liveaction.kernels.group_norm import group_norm
+
 
 class ChannelNorm(nn.Module):
     """Root-mean-square norm over a token's own channels, with a learnt gain: ``[B, C, *S] -> [B, C, *S]``."""
@@ -22,13 +24,17 @@ class ChannelNorm(nn.Module):
 
 
 class GroupNorm(nn.GroupNorm):
-    """torch's, but one value per group is taken too: one token of a narrow codec gives the bias."""
+    """torch's parameters; GELU follows where ``activate``, and one value per group is taken too."""
+
+    def __init__(self, groups: int, channels: int, eps: float, activate: bool) -> None:
+        super().__init__(groups, channels, eps=eps)
+        self.activate = activate
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[B, C, *S] -> [B, C, *S]``."""
-        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+        return group_norm(x, self.num_groups, self.weight, self.bias, self.eps, self.activate)
 
 
-def group_norm(channels: int, eps: float) -> GroupNorm:
-    """GroupNorm of 8 groups, fewer where 8 does not divide ``channels``."""
-    return GroupNorm(gcd(8, channels), channels, eps=eps)
+def make_group_norm(channels: int, eps: float, activate: bool = False) -> GroupNorm:
+    """GroupNorm of 8 groups, fewer where 8 does not divide ``channels``; with GELU after it where asked for."""
+    return GroupNorm(gcd(8, channels), channels, eps, activate)

@@ -20,7 +20,7 @@ from liveaction.nn.blocks import (
 from liveaction.nn.decoder import Decoder
 from liveaction.nn.encoder import Encoder
 from liveaction.nn.monarch import Dense, Monarch
-from liveaction.nn.norm import ChannelNorm, group_norm
+from liveaction.nn.norm import ChannelNorm, make_group_norm
 from liveaction.spec import DecoderSpec, EncoderSpec
 
 GRIDS = [(7,), (5, 3), (2, 3, 4), (2, 1, 3, 2)]
@@ -47,7 +47,7 @@ def test_channel_norm_of_16_bit_tokens_sums_in_float32():
 
 @pytest.mark.parametrize(("channels", "groups"), [(512, 8), (12, 4), (6, 2), (7, 1), (1, 1), (8, 8)])
 def test_group_norm_takes_8_groups_or_what_divides(channels, groups):
-    norm = group_norm(channels, 1e-7)
+    norm = make_group_norm(channels, 1e-7)
     assert (norm.num_groups, norm.num_channels, norm.eps) == (groups, channels, 1e-7)
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from liveaction.errors import ShapeError
-from liveaction.kernels.monarch import choose_groups, monarch, monarch_to_dense
+from liveaction.kernels import dispatch
+from liveaction.kernels.monarch import choose_groups, monarch, monarch_composed, monarch_reference, monarch_to_dense
 from liveaction.nn.monarch import Dense, Monarch
 
 PAIRS = [(1, 1), (6, 4), (7, 5), (8, 64), (12, 12), (30, 45), (64, 8), (512, 8)]
@@ -165,3 +166,28 @@ def test_the_start_is_uniform_within_one_over_the_root_of_the_fan_in():
 
 def test_what_print_shows():
     assert repr(Monarch(512, 8)) == "Monarch(512, 8, groups=(128, 4))" and repr(Dense(8, 3)) == "Dense(8, 3)"
+
+
+@pytest.mark.parametrize(("c_in", "c_out"), PAIRS)
+def test_the_reference_and_plain_pytorch_agree(c_in, c_out):
+    w1, w2 = factors(c_in, c_out)
+    x = torch.randn(2, c_in, 3, 2, dtype=torch.float64)
+    expected = monarch_reference(x, w1, w2)
+    assert torch.allclose(monarch_composed(x, w1, w2), expected, atol=1e-12)
+    with dispatch.use("reference"):
+        assert torch.equal(monarch(x, w1, w2), expected)
+
+
+def test_the_reference_has_the_gradients_of_its_formula():
+    inputs = [torch.randn(2, 6, 2, 3, dtype=torch.float64), *factors(6, 4)]
+    assert torch.autograd.gradcheck(monarch_reference, [t.requires_grad_() for t in inputs])
+
+
+@pytest.mark.parametrize("export", [False, True])
+def test_plain_pytorch_compiles_and_exports(export):
+    module, x = Monarch(12, 8, bias=True), torch.randn(2, 12, 3, 5)
+    if export:
+        traced = torch.export.export(module, (x,), strict=False).module()
+    else:
+        traced = torch.compile(module, fullgraph=True, backend="aot_eager")
+    assert torch.allclose(traced(x), module(x), atol=1e-6)

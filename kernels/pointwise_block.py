@@ -1,0 +1,244 @@
+"""Residual block of one token: Monarch, RMS norm, GELU, Monarch, RMS norm, layer scale, plus the skip.
+
+    u = gain1 * rms(monarch(x, w1, w2))      y = gain2 * rms(monarch(gelu(u), v1, v2))      out = x + scale * y
+
+with rms(h) = h / sqrt(mean over channels of h^2 + eps) and GELU in its tanh form. No token sees another one.
+
+Sources: Monarch as in :mod:`liveaction.kernels.monarch`; Zhang and Sennrich, "Root Mean Square Layer Normalization",
+2019; Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016; Touvron et al., "Going deeper with Image Transformers",
+2021 (layer scale).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from liveaction.errors import ShapeError
+from liveaction.kernels import monarch as projections
+from liveaction.kernels.dispatch import choose, working_dtype
+from liveaction.kernels.layout import empty_tokens_last
+
+Project = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def pointwise_block(
+    x: torch.Tensor,
+    w1: torch.Tensor,
+    w2: torch.Tensor,
+    gain1: torch.Tensor,
+    v1: torch.Tensor,
+    v2: torch.Tensor,
+    gain2: torch.Tensor,
+    scale: torch.Tensor,
+    eps: float = 1e-6,
+) -> torch.Tensor:
+    """The block above.
+
+    Args:
+        x: ``[B, C, *S]``, any strides.
+        w1, v1: first factors ``[g1, g2, g2]``, g1*g2 = C.
+        w2, v2: second factors ``[g2, g1, g1]``.
+        gain1, gain2: gains ``[C]`` of the norms.
+        scale: layer scale ``[C]``.
+        eps: added to the mean square.
+
+    Returns:
+        ``[B, C, *S]`` in the dtype of ``x``: autocast computes the residual part, not the skip, in its own. The Triton
+        kernel returns it with channels innermost in memory.
+
+    Raises:
+        ShapeError: a tensor does not fit ``x``.
+    """
+    _check(x, (w1, w2), (v1, v2), (gain1, gain2, scale))
+    dtype = working_dtype(x)
+    x = x.to(torch.promote_types(x.dtype, dtype))
+    w1, w2, gain1, v1, v2, gain2, scale = (t.to(dtype) for t in (w1, w2, gain1, v1, v2, gain2, scale))
+    provider = choose("pointwise_block", x, _refused(w1, w2, v1), _numba_refused(x, w1, v1, gain1, gain2, scale))
+    if provider == "numba":
+        from liveaction.kernels import pointwise_block_numba
+
+        return pointwise_block_numba.forward(x, w1, w2, gain1, v1, v2, gain2, scale, eps)
+    if provider == "reference":
+        return pointwise_block_reference(x, w1, w2, gain1, v1, v2, gain2, scale, eps)
+    if provider == "composed":
+        return pointwise_block_composed(x, w1, w2, gain1, v1, v2, gain2, scale, eps, projections.monarch)
+    out: torch.Tensor = torch.ops.liveaction.pointwise_block(x, w1, w2, gain1, v1, v2, gain2, scale, eps)
+    return out
+
+
+def _check(
+    x: torch.Tensor,
+    one: tuple[torch.Tensor, torch.Tensor],
+    other: tuple[torch.Tensor, torch.Tensor],
+    vectors: tuple[torch.Tensor, ...],
+) -> None:
+    for first, second in (one, other):
+        g1, g2 = first.shape[:2]
+        if first.shape != (g1, g2, g2) or second.shape != (g2, g1, g1) or x.shape[1] != g1 * g2:
+            raise ShapeError(
+                f"pointwise block: expected x [B, g1*g2, *S], first factors [g1, g2, g2], second ones [g2, g1, g1], "
+                f"got {tuple(x.shape)}, {tuple(first.shape)}, {tuple(second.shape)}"
+            )
+    if any(vector.shape != x.shape[1:2] for vector in vectors):
+        raise ShapeError(
+            f"pointwise block: expected gains and scale [{x.shape[1]}], "
+            f"got {', '.join(str(tuple(vector.shape)) for vector in vectors)}"
+        )
+
+
+def pointwise_block_reference(
+    x: torch.Tensor,
+    w1: torch.Tensor,
+    w2: torch.Tensor,
+    gain1: torch.Tensor,
+    v1: torch.Tensor,
+    v2: torch.Tensor,
+    gain2: torch.Tensor,
+    scale: torch.Tensor,
+    eps: float = 1e-6,
+) -> torch.Tensor:
+    """The formulas as they are written above."""
+
+    def norm(h: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
+        return _per_channel(gain, h) * h / (h.square().mean(1, keepdim=True) + eps).sqrt()
+
+    u = norm(projections.monarch_reference(x.to(w1.dtype), w1, w2), gain1)
+    u = 0.5 * u * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (u + 0.044715 * u**3)))
+    return x + _per_channel(scale, x) * norm(projections.monarch_reference(u, v1, v2), gain2)
+
+
+def pointwise_block_composed(
+    x: torch.Tensor,
+    w1: torch.Tensor,
+    w2: torch.Tensor,
+    gain1: torch.Tensor,
+    v1: torch.Tensor,
+    v2: torch.Tensor,
+    gain2: torch.Tensor,
+    scale: torch.Tensor,
+    eps: float = 1e-6,
+    project: Project = projections.monarch_composed,
+) -> torch.Tensor:
+    """Operation by operation at the dtype of the factors, norms' sums in float32 or wider, with any ``project``."""
+    h = F.gelu(_norm(project(x.to(w1.dtype), w1, w2), gain1, eps), approximate="tanh")
+    h = _norm(project(h, v1, v2), gain2, eps)
+    return x + h * _per_channel(scale, h)
+
+
+def _norm(h: torch.Tensor, gain: torch.Tensor, eps: float) -> torch.Tensor:
+    dtype = torch.promote_types(h.dtype, torch.float32)
+    scale = torch.rsqrt(h.to(dtype).square().mean(1, keepdim=True) + eps)
+    return h * scale.to(h.dtype) * _per_channel(gain, h)
+
+
+def _per_channel(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return values.view(-1, *(1,) * (like.ndim - 2))
+
+
+def _numba_refused(x: torch.Tensor, *parameters: torch.Tensor) -> str:
+    """Why the Numba passes cannot take these; empty where they can."""
+    if x.dtype != torch.float32 or parameters[0].dtype != torch.float32 or not x.numel():
+        return f"they take at least one value in float32, not {tuple(x.shape)} of {x.dtype}"
+    if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in parameters):
+        return "they give no gradient"
+    return ""
+
+
+def _refused(w1: torch.Tensor, w2: torch.Tensor, v1: torch.Tensor) -> str:
+    """Why the Triton kernel cannot take these; empty where it can."""
+    groups, others = tuple(w1.shape[:2]), tuple(v1.shape[:2])
+    if groups != others or any(g < 16 or g & (g - 1) for g in groups) or groups[0] * groups[1] > 512:
+        return (
+            "it keeps a token's channels in registers: at most 512, both projections in the same groups, powers of "
+            f"two, 16 at least, not {groups} and {others}"
+        )
+    return projections.refused(w1, w1, w2)
+
+
+def forward_tiling(itemsize: int, limit: int) -> dict[str, int]:
+    """Default launch settings of the forward kernel: 16-bit weights stay on chip where they fit.
+
+    Args:
+        itemsize: bytes of one weight.
+        limit: bytes of shared memory.
+    """
+    resident = itemsize == 2 and limit >= 160 * 1024
+    return {"BLOCK_T": 16, "RESIDENT": int(resident), "num_warps": 8, "num_stages": 1 + resident, "PER_CORE": 1}
+
+
+def backward_tiling(half: str, itemsize: int, x_itemsize: int, limit: int) -> dict[str, int]:
+    """Default launch settings of one half of the backward pass.
+
+    Args:
+        half: ``first`` or ``second``.
+        itemsize: bytes of one weight.
+        x_itemsize: bytes of one value of x.
+        limit: bytes of shared memory; what WEIGHTS takes of it was read from the compiled kernels at 512 channels.
+    """
+    needed = {("first", 2): 160, ("first", 4): 208, ("second", 2): 184, ("second", 4): 216}[half, x_itemsize]
+    weights = itemsize == 2 and limit >= needed * 1024
+    tiling = forward_tiling(itemsize, limit) | {"WEIGHTS": int(weights)}
+    return tiling if itemsize == 2 else tiling | {"BLOCK_T": 8}
+
+
+@torch.library.custom_op("liveaction::pointwise_block", mutates_args=())
+def _forward(
+    x: torch.Tensor,
+    w1: torch.Tensor,
+    w2: torch.Tensor,
+    gain1: torch.Tensor,
+    v1: torch.Tensor,
+    v2: torch.Tensor,
+    gain2: torch.Tensor,
+    scale: torch.Tensor,
+    eps: float,
+) -> torch.Tensor:
+    from liveaction.kernels import pointwise_block_triton
+
+    return pointwise_block_triton.forward(x, w1, w2, gain1, v1, v2, gain2, scale, eps)
+
+
+@_forward.register_fake
+def _(x: torch.Tensor, *parameters: Any) -> torch.Tensor:
+    return empty_tokens_last(x, x.shape[1])
+
+
+@torch.library.custom_op("liveaction::pointwise_block_backward", mutates_args=())
+def _backward(
+    dout: torch.Tensor,
+    x: torch.Tensor,
+    w1: torch.Tensor,
+    w2: torch.Tensor,
+    gain1: torch.Tensor,
+    v1: torch.Tensor,
+    v2: torch.Tensor,
+    gain2: torch.Tensor,
+    scale: torch.Tensor,
+    eps: float,
+) -> list[torch.Tensor]:
+    from liveaction.kernels import pointwise_block_backward_triton
+
+    return pointwise_block_backward_triton.backward(dout, x, w1, w2, gain1, v1, v2, gain2, scale, eps)
+
+
+@_backward.register_fake
+def _(dout: torch.Tensor, x: torch.Tensor, *parameters: Any) -> list[torch.Tensor]:
+    return [empty_tokens_last(x, x.shape[1]), *_empty_like(parameters[:-1])]
+
+
+def _empty_like(parameters: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
+    return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in parameters]
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    *tensors, ctx.eps = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _gradient(ctx: Any, dout: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    return *torch.ops.liveaction.pointwise_block_backward(dout, *ctx.saved_tensors, ctx.eps), None
+
+
+_forward.register_autograd(_gradient, setup_context=_save)

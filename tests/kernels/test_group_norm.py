@@ -1,0 +1,60 @@
+"""GroupNorm with GELU: reference, torch's and Numba's; the approximation of tanh."""
+
+import numpy as np
+import pytest
+import torch
+
+from liveaction.errors import MissingDependencyError
+from liveaction.kernels import activation_numba, dispatch
+from liveaction.kernels.group_norm import group_norm, group_norm_composed, group_norm_reference
+from liveaction.testing import assert_kernel_close
+
+SHAPES = [(1, 16, 1), (2, 24, 7), (1, 16, 5, 9), (2, 16, 3, 4, 5), (1, 8, 70001)]
+
+
+@pytest.mark.parametrize("activate", [False, True], ids=["plain", "gelu"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("offset", [0.0, 300.0], ids=["centred", "offset"])
+def test_numba_errs_no_more_than_torch(shape, activate, offset):
+    x = torch.randn(shape) * 3 + offset
+    weight, bias = torch.rand(shape[1]) + 0.5, torch.randn(shape[1])
+    truth = group_norm_reference(x.double(), 8, weight.double(), bias.double(), 1e-5, activate)
+    plain = group_norm_composed(x, 8, weight, bias, 1e-5, activate)
+    kept = x.clone()
+    with dispatch.use("numba"):
+        ours = group_norm(x, 8, weight, bias, 1e-5, activate)
+    assert torch.equal(x, kept)
+    assert_kernel_close(ours, truth, plain, f"group norm {shape}")
+
+
+def test_the_reference_is_torchs():
+    x = torch.randn(2, 12, 5, 4, dtype=torch.float64)
+    weight, bias = torch.randn(12, dtype=torch.float64), torch.randn(12, dtype=torch.float64)
+    for activate in (False, True):
+        ours = group_norm_reference(x, 4, weight, bias, 1e-5, activate)
+        assert torch.allclose(ours, group_norm_composed(x, 4, weight, bias, 1e-5, activate), atol=1e-12)
+        inputs = [
+            t[..., :1].clone().requires_grad_() if t.ndim > 1 else t.clone().requires_grad_() for t in (x, weight, bias)
+        ]
+        assert torch.autograd.gradcheck(
+            lambda x, w, b, activate=activate: group_norm_reference(x, 4, w, b, 1e-5, activate), inputs
+        )
+
+
+def test_gradients_take_torchs():
+    x, weight, bias = torch.randn(1, 8, 9), torch.ones(8, requires_grad=True), torch.zeros(8)
+    group_norm(x, 8, weight, bias, 1e-5, True).sum().backward()
+    assert weight.grad is not None
+    with dispatch.use("numba"), pytest.raises(MissingDependencyError, match="no gradient"):
+        group_norm(x, 8, weight, bias, 1e-5)
+
+
+def test_gelu_is_float32_grade():
+    values = np.linspace(-12, 12, 200_001, dtype=np.float32)
+    table = values[None].copy()
+    out, one, zero = np.empty_like(table), np.ones(1, np.float32), np.zeros(1, np.float32)
+    activation_numba.affine(table, out, 0, 1, one, zero, True)
+    v = values.astype(np.float64)
+    truth = 0.5 * v * (1 + np.tanh(np.sqrt(2 / np.pi) * (v + 0.044715 * v**3)))
+    assert (np.abs(out[0] - truth) <= 2.5e-7 * np.abs(v) + 1e-12).all()
+    assert (out[0][v > 9] == values[v > 9]).all() and (out[0][v < -9] == 0).all()
