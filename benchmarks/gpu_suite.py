@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from record import RESULTS, circumstances
+from record import RESULTS
 
 from liveaction import build_codec, build_modality, load_recipe
+from liveaction.profiling.circumstances import circumstances
 from liveaction.training.loss import distortion, rate
 
 RECIPES = ("ct_klt", "ct_light", "ct_f8c8", "ct_f8c64", "paper_ct_f8c8")

@@ -1,41 +1,15 @@
-"""What every record carries: device, versions, commit; and timing helpers."""
+"""Records with their circumstances, and timing."""
 
 import json
-import os
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
+from liveaction.profiling.circumstances import circumstances
 
 RESULTS = Path(__file__).resolve().parent / "results"
-
-
-def circumstances() -> dict[str, Any]:
-    """Device, versions, commit."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=RESULTS.parent
-    ).stdout.strip()
-    model = platform.processor()
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "liveaction": version("liveaction"),
-        "commit": commit,
-    }
 
 
 def seconds(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, float]]:

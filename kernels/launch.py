@@ -6,6 +6,8 @@ import or at run time; ``liveaction profile kernels --tune`` measures and writes
 
 import json
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -27,8 +29,43 @@ def settings(op: str, key: str, device: torch.device, default: dict[str, int]) -
         device: where it is launched.
         default: what holds for a device or a key that was never measured; names all settings there are.
     """
-    found = tables().get(device_name(device), {}).get(op, {}).get(key, {})
-    return {name: int(found.get(name, value)) for name, value in default.items()}
+    found = tables().get(device_name(device), {}).get(op, {}).get(key, {}) | _overrides.get(op, {})
+    taken = {name: int(found.get(name, value)) for name, value in default.items()}
+    for asked in _watchers:
+        asked[op, key] = taken
+    return taken
+
+
+_overrides: dict[str, dict[str, int]] = {}
+_watchers: list[dict[tuple[str, str], dict[str, int]]] = []
+
+
+@contextmanager
+def override(op: str, values: Mapping[str, int]) -> Iterator[None]:
+    """Have ``op`` launch with these settings in the block, whatever is in the tables; for tuning.
+
+    Args:
+        op: name of the kernel, as it asks for its settings.
+        values: some or all of its settings; names that it does not have are ignored.
+    """
+    before = dict(_overrides)
+    _overrides[op] = _overrides.get(op, {}) | dict(values)
+    try:
+        yield
+    finally:
+        _overrides.clear()
+        _overrides.update(before)
+
+
+@contextmanager
+def watch() -> Iterator[dict[tuple[str, str], dict[str, int]]]:
+    """Collect which settings are asked for in the block: (op, key) to what was taken."""
+    asked: dict[tuple[str, str], dict[str, int]] = {}
+    _watchers.append(asked)
+    try:
+        yield asked
+    finally:
+        _watchers.pop()
 
 
 def device_name(device: torch.device) -> str:

@@ -62,5 +62,8 @@ def test_commands_parse(name):
     assert found
     for line in found:
         _, verb, *words = shlex.split(line)
-        known = {option for parameter in commands[verb].params for option in parameter.opts}
+        command = commands[verb]
+        if hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, line
