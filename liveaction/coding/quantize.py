@@ -8,6 +8,7 @@ from math import sqrt
 import torch
 from torch import nn
 
+from liveaction.kernels.quantize import laplace_compand, quantize
 from liveaction.spec import QuantizerSpec
 
 
@@ -40,9 +41,7 @@ class LaplaceQuantizer(nn.Module):
 
     def compand(self, y: torch.Tensor) -> torch.Tensor:
         """``[B, L, *G]`` to (-127, 127); the derivative at 0 is the true one, 127 / sigma."""
-        sigma = self.sigma.clamp(min=1e-6).view(-1, *(1,) * (y.ndim - 2)).to(y.dtype)
-        magnitude = -127.0 * torch.expm1(-y.abs() / sigma)
-        return torch.where(y == 0, 127.0 / sigma * y, torch.copysign(magnitude, y))
+        return laplace_compand(y, self.sigma)
 
     def expand(self, u: torch.Tensor) -> torch.Tensor:
         """``[B, L, *G]``, unchanged: as published, the decoder is given companded latents."""
@@ -92,5 +91,5 @@ def add_noise(u: torch.Tensor, step: float, generator: torch.Generator | None) -
 
 
 def to_symbols(u: torch.Tensor, step: float) -> torch.Tensor:
-    """Integers as a float tensor, round half to even."""
-    return torch.round(u / step)
+    """Integers as a float tensor, round half to even; no gradient passes."""
+    return quantize(u.detach(), step)
