@@ -1,13 +1,16 @@
 """Residual blocks of the encoders and decoders. Tensors are ``[B, E, *G]``, D = number of grid axes."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import nn
 
+from liveaction.kernels.depthwise import depthwise
+from liveaction.kernels.pointwise_block import pointwise_block
 from liveaction.nn.attention import LinearAttention
 from liveaction.nn.monarch import Monarch, MonarchConv
-from liveaction.nn.norm import ChannelNorm, group_norm
+from liveaction.nn.norm import ChannelNorm, make_group_norm
 
 
 class Scale(nn.Module):
@@ -35,8 +38,9 @@ class PointwiseBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """One token in, one token out."""
-        h = F.gelu(self.norm1(self.first(x)), approximate="tanh")
-        return x + self.scale(self.norm2(self.second(h)))
+        first, second = self.first, self.second
+        gains, scale = (self.norm1.gain, self.norm2.gain), self.scale.factor
+        return pointwise_block(x, first.w1, first.w2, gains[0], second.w1, second.w2, gains[1], scale, self.norm1.eps)
 
 
 class SqueezeExcite(nn.Module):
@@ -63,15 +67,14 @@ class PaperBlock(nn.Module):
     def __init__(self, width: int, axes: int = 1, kernel_size: int = 1) -> None:
         super().__init__()
         self.first = _projection(width, axes, kernel_size)
-        self.norm1 = group_norm(width, 1e-7)
+        self.norm1 = make_group_norm(width, 1e-7, activate=True)
         self.second = _projection(width, axes, kernel_size)
-        self.norm2 = group_norm(width, 1e-7)
+        self.norm2 = make_group_norm(width, 1e-7)
         self.gate = SqueezeExcite(width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Norms and gates see the whole input."""
-        h = F.gelu(self.norm1(self.first(x)), approximate="tanh")
-        return x + self.gate(self.norm2(self.second(h)))
+        return x + self.gate(self.norm2(self.second(self.norm1(self.first(x)))))
 
 
 def _projection(width: int, axes: int, kernel_size: int) -> nn.Module:
@@ -99,14 +102,8 @@ class Depthwise(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[B, C, *G] -> [B, C, *G]``."""
-        if self.joint:
-            joint: torch.Tensor = self.convs[0](x)
-            return joint
-        for axis, conv in enumerate(self.convs):
-            moved = x.movedim(axis + 2, -1)
-            batch = rearrange(moved, "b c ... n -> (b ...) c n")
-            x = conv(batch).unflatten(0, (x.shape[0], *moved.shape[2:-1])).movedim(-2, 1).movedim(-1, axis + 2)
-        return x
+        convs: list[Any] = list(self.convs)
+        return depthwise(x, [conv.weight for conv in convs], convs[-1].bias)
 
 
 class MBConv(nn.Module):
@@ -116,21 +113,18 @@ class MBConv(nn.Module):
         super().__init__()
         wide = width * expansion
         self.expand = nn.Conv1d(width, wide, 1)
-        self.norm1 = group_norm(wide, eps)
+        self.norm1 = make_group_norm(wide, eps, activate=True)
         self.depthwise = Depthwise(wide, axes)
-        self.norm2 = group_norm(wide, eps)
+        self.norm2 = make_group_norm(wide, eps, activate=True)
         self.reduce = nn.Conv1d(wide, width, 1, bias=False)
-        self.norm3 = group_norm(width, eps)
-        self.final_activation = final_activation
+        self.norm3 = make_group_norm(width, eps, activate=final_activation)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[B, E, *G] -> [B, E, *G]``."""
-        h = F.gelu(self.norm1(self.expand(x.flatten(2))), approximate="tanh").unflatten(2, x.shape[2:])
-        h = F.gelu(self.norm2(self.depthwise(h)), approximate="tanh")
-        h = self.norm3(self.reduce(h.flatten(2)))
-        if self.final_activation:
-            h = F.gelu(h, approximate="tanh")
-        return h.unflatten(2, x.shape[2:])
+        h = self.norm1(self.expand(x.flatten(2))).unflatten(2, x.shape[2:])
+        h = self.norm2(self.depthwise(h))
+        out: torch.Tensor = self.norm3(self.reduce(h.flatten(2))).unflatten(2, x.shape[2:])
+        return out
 
 
 class ViTBlock(nn.Module):

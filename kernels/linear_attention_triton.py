@@ -1,0 +1,432 @@
+# mypy: disable-error-code="no-untyped-def,untyped-decorator,misc"
+"""Triton kernels of ReLU linear attention, on tokens with channels innermost.
+
+Real heads: the state is a sum over tokens, split over programs; fp32 partials, one reduction. Operands that are not as
+given (states, gradients over a normaliser) are fp32, in products of three tf32 terms: they are fp32-grade, and the
+kernels wait for memory anyhow. The absorbed form of one wide head is library products with row-wise kernels between.
+"""
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+from liveaction.kernels import launch
+from liveaction.kernels.dispatch import interpreting
+from liveaction.kernels.layout import empty_tokens_last, tokens_last
+from liveaction.kernels.linear_attention import empty_heads
+
+VARYING = ["tokens", "heads", "splits", "per_split"]
+
+
+@triton.jit
+def _load(ptr, stride_t, t_from, tokens, DIM: tl.constexpr, BLOCK_T: tl.constexpr):
+    """A tile ``[BLOCK_T, DIM]`` of one head, zeros beyond the last token."""
+    t = t_from + tl.arange(0, BLOCK_T)
+    at = t.to(tl.int64)[:, None] * stride_t + tl.arange(0, DIM)[None, :]
+    return tl.load(ptr + at, mask=t[:, None] < tokens, other=0.0)
+
+
+@triton.jit
+def _store(ptr, stride_t, t_from, tokens, values, DIM: tl.constexpr, BLOCK_T: tl.constexpr):
+    t = t_from + tl.arange(0, BLOCK_T)
+    at = t.to(tl.int64)[:, None] * stride_t + tl.arange(0, DIM)[None, :]
+    tl.store(ptr + at, values.to(ptr.dtype.element_ty), mask=t[:, None] < tokens)
+
+
+@triton.jit
+def _place(heads, splits):
+    """Sample, head and split of this program; heads run fastest, so that neighbours read neighbouring channels."""
+    pid = tl.program_id(0)
+    head, split = pid % heads, pid // heads % splits
+    return (pid // heads // splits).to(tl.int64), head.to(tl.int64), split
+
+
+@triton.jit(do_not_specialize=VARYING)
+def state_kernel(
+    k_ptr, v_ptr, normaliser_ptr, along_ptr, part_ptr, k_stride_b, k_stride_h, k_stride_t,
+    v_stride_b, v_stride_h, v_stride_t, tokens, heads, splits, per_split,
+    DIM: tl.constexpr, BLOCK_T: tl.constexpr, GRADIENT: tl.constexpr, UPCAST: tl.constexpr,
+):  # fmt: skip
+    """Partial relu(k)^T [v, 1]: ``[splits, B, heads, DIM + 1, DIM]`` in fp32, the sum of keys as the last row.
+
+    The state's GRADIENT is the same of queries, output gradients over the normaliser, and ``-along`` instead of 1.
+    """
+    b, h, split = _place(heads, splits)
+    k_ptr += b * k_stride_b + h * k_stride_h
+    v_ptr += b * v_stride_b + h * v_stride_h
+    row = (b * heads + h) * tokens
+    state = tl.zeros((DIM, DIM), tl.float32)
+    weight = tl.zeros((DIM,), tl.float32)
+    for first in range(split * per_split, tl.minimum((split + 1) * per_split, tokens), BLOCK_T):
+        k = _load(k_ptr, k_stride_t, first, tokens, DIM, BLOCK_T)
+        v = _load(v_ptr, v_stride_t, first, tokens, DIM, BLOCK_T)
+        wide = tl.maximum(k.to(tl.float32), 0.0)
+        if GRADIENT:
+            t = first + tl.arange(0, BLOCK_T)
+            v = v.to(tl.float32) / tl.load(normaliser_ptr + row + t, mask=t < tokens, other=1.0)[:, None]
+            weight -= tl.sum(wide * tl.load(along_ptr + row + t, mask=t < tokens, other=0.0)[:, None], axis=0)
+        else:
+            weight += tl.sum(wide, axis=0)
+            if UPCAST:
+                v = v.to(tl.float32)
+        state = tl.dot(tl.trans(wide.to(v.dtype)), v, acc=state, input_precision="tf32x3")
+    d = tl.arange(0, DIM)
+    at = ((split * (tl.num_programs(0) // heads // splits) + b) * heads + h) * (DIM + 1) * DIM
+    tl.store(part_ptr + at + d[:, None] * DIM + d[None, :], state)
+    tl.store(part_ptr + at + DIM * DIM + d, weight)
+
+
+@triton.jit(do_not_specialize=VARYING)
+def output_kernel(
+    q_ptr, state_ptr, out_ptr, q_stride_b, q_stride_h, q_stride_t, out_stride_b, out_stride_t,
+    tokens, heads, splits, per_split, EPS: tl.constexpr, DIM: tl.constexpr, BLOCK_T: tl.constexpr,
+):  # fmt: skip
+    """relu(q) state / (relu(q) weight + EPS/tokens); state over tokens."""
+    b, h, split = _place(heads, splits)
+    d = tl.arange(0, DIM)
+    q_ptr += b * q_stride_b + h * q_stride_h
+    out_ptr += b * out_stride_b + h * DIM
+    state_ptr += (b * heads + h) * (DIM + 1) * DIM
+    state = tl.load(state_ptr + d[:, None] * DIM + d[None, :])
+    weight = tl.load(state_ptr + DIM * DIM + d)
+    for first in range(split * per_split, tl.minimum((split + 1) * per_split, tokens), BLOCK_T):
+        q = tl.maximum(_load(q_ptr, q_stride_t, first, tokens, DIM, BLOCK_T).to(tl.float32), 0.0)
+        normaliser = tl.sum(q * weight[None, :], axis=1) + EPS / tokens
+        out = tl.dot(q, state, input_precision="tf32x3") / normaliser[:, None]
+        _store(out_ptr, out_stride_t, first, tokens, out, DIM, BLOCK_T)
+
+
+@triton.jit(do_not_specialize=VARYING)
+def query_gradient_kernel(
+    dout_ptr, q_ptr, state_ptr, dq_ptr, normaliser_ptr, along_ptr, dout_stride_b, dout_stride_h, dout_stride_t,
+    q_stride_b, q_stride_h, q_stride_t, dq_stride_b, dq_stride_t,
+    tokens, heads, splits, per_split, EPS: tl.constexpr, DIM: tl.constexpr, BLOCK_T: tl.constexpr,
+):  # fmt: skip
+    """dq; per token the normaliser, and the product of out with dout over it."""
+    b, h, split = _place(heads, splits)
+    d = tl.arange(0, DIM)
+    dout_ptr += b * dout_stride_b + h * dout_stride_h
+    q_ptr += b * q_stride_b + h * q_stride_h
+    dq_ptr += b * dq_stride_b + h * DIM
+    row = (b * heads + h) * tokens
+    state_ptr += (b * heads + h) * (DIM + 1) * DIM
+    state = tl.load(state_ptr + d[:, None] * DIM + d[None, :])
+    weight = tl.load(state_ptr + DIM * DIM + d)
+    for first in range(split * per_split, tl.minimum((split + 1) * per_split, tokens), BLOCK_T):
+        q = tl.maximum(_load(q_ptr, q_stride_t, first, tokens, DIM, BLOCK_T).to(tl.float32), 0.0)
+        dout = _load(dout_ptr, dout_stride_t, first, tokens, DIM, BLOCK_T).to(tl.float32)
+        normaliser = tl.sum(q * weight[None, :], axis=1) + EPS / tokens
+        scaled = dout / normaliser[:, None]
+        along = tl.sum(scaled * tl.dot(q, state, input_precision="tf32x3"), axis=1) / normaliser
+        dq = tl.dot(scaled, tl.trans(state), input_precision="tf32x3") - along[:, None] * weight[None, :]
+        _store(dq_ptr, dq_stride_t, first, tokens, tl.where(q > 0, dq, 0.0), DIM, BLOCK_T)
+        t = first + tl.arange(0, BLOCK_T)
+        tl.store(normaliser_ptr + row + t, normaliser, mask=t < tokens)
+        tl.store(along_ptr + row + t, along, mask=t < tokens)
+
+
+@triton.jit(do_not_specialize=VARYING)
+def key_gradient_kernel(
+    dstate_ptr, k_ptr, v_ptr, dk_ptr, dv_ptr, k_stride_b, k_stride_h, k_stride_t,
+    v_stride_b, v_stride_h, v_stride_t, dk_stride_b, dk_stride_t,
+    tokens, heads, splits, per_split, DIM: tl.constexpr, BLOCK_T: tl.constexpr,
+):  # fmt: skip
+    """dk and dv, strides alike; the state's gradient over tokens."""
+    b, h, split = _place(heads, splits)
+    d = tl.arange(0, DIM)
+    k_ptr += b * k_stride_b + h * k_stride_h
+    v_ptr += b * v_stride_b + h * v_stride_h
+    at = b * dk_stride_b + h * DIM
+    dstate_ptr += (b * heads + h) * (DIM + 1) * DIM
+    dstate = tl.load(dstate_ptr + d[:, None] * DIM + d[None, :])
+    dweight = tl.load(dstate_ptr + DIM * DIM + d)
+    for first in range(split * per_split, tl.minimum((split + 1) * per_split, tokens), BLOCK_T):
+        k = tl.maximum(_load(k_ptr, k_stride_t, first, tokens, DIM, BLOCK_T).to(tl.float32), 0.0)
+        v = _load(v_ptr, v_stride_t, first, tokens, DIM, BLOCK_T).to(tl.float32)
+        dk = tl.dot(v, tl.trans(dstate), input_precision="tf32x3") + dweight[None, :]
+        _store(dk_ptr + at, dk_stride_t, first, tokens, tl.where(k > 0, dk, 0.0), DIM, BLOCK_T)
+        dv = tl.dot(k, dstate, input_precision="tf32x3")
+        _store(dv_ptr + at, dk_stride_t, first, tokens, dv, DIM, BLOCK_T)
+
+
+@triton.jit(do_not_specialize=["tokens", "splits", "per_split"])
+def rectify_kernel(
+    qk_ptr, part_ptr, tokens, splits, per_split, C: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_T: tl.constexpr
+):
+    """ReLU of ``[B, tokens, 2*C]`` in place, and partial sums of the keys ``[B, splits, C]`` in fp32."""
+    b = (tl.program_id(0) // splits).to(tl.int64)
+    split = tl.program_id(0) % splits
+    c = tl.arange(0, BLOCK_C)
+    sums = tl.zeros((BLOCK_C,), tl.float32)
+    for first in range(split * per_split, tl.minimum((split + 1) * per_split, tokens), BLOCK_T):
+        t = first + tl.arange(0, BLOCK_T)
+        mask = (t[:, None] < tokens) & (c[None, :] < C)
+        at = (b * tokens + t.to(tl.int64))[:, None] * (2 * C) + c[None, :]
+        q = tl.maximum(tl.load(qk_ptr + at, mask=mask, other=0.0).to(tl.float32), 0.0)
+        tl.store(qk_ptr + at, q.to(qk_ptr.dtype.element_ty), mask=mask)
+        k = tl.maximum(tl.load(qk_ptr + at + C, mask=mask, other=0.0).to(tl.float32), 0.0)
+        tl.store(qk_ptr + at + C, k.to(qk_ptr.dtype.element_ty), mask=mask)
+        sums += tl.sum(k, axis=0)
+    tl.store(part_ptr + tl.program_id(0).to(tl.int64) * C + c, sums, mask=c < C)
+
+
+@triton.jit(do_not_specialize=["tokens", "tiles"])
+def normalise_kernel(
+    qk_ptr, weight_ptr, out_ptr, tokens, tiles, EPS: tl.constexpr, C: tl.constexpr, BLOCK_C: tl.constexpr,
+    BLOCK_T: tl.constexpr,
+):  # fmt: skip
+    """Divide ``[B, tokens, C]`` in place by q weight + EPS/tokens."""
+    b = (tl.program_id(0) // tiles).to(tl.int64)
+    t = tl.program_id(0) % tiles * BLOCK_T + tl.arange(0, BLOCK_T)
+    c = tl.arange(0, BLOCK_C)
+    mask = (t[:, None] < tokens) & (c[None, :] < C)
+    row = (b * tokens + t.to(tl.int64))[:, None]
+    q = tl.load(qk_ptr + row * (2 * C) + c[None, :], mask=mask, other=0.0).to(tl.float32)
+    weight = tl.load(weight_ptr + b * C + c, mask=c < C, other=0.0)
+    normaliser = (tl.sum(q * weight[None, :], axis=1) + EPS / tokens)[:, None]
+    out = tl.load(out_ptr + row * C + c[None, :], mask=mask, other=0.0).to(tl.float32) / normaliser
+    tl.store(out_ptr + row * C + c[None, :], out.to(out_ptr.dtype.element_ty), mask=mask)
+
+
+@triton.jit(do_not_specialize=["tokens", "splits", "per_split"])
+def scale_kernel(
+    dout_ptr, out_ptr, qk_ptr, weight_ptr, scaled_ptr, along_ptr, part_ptr, tokens, splits, per_split,
+    EPS: tl.constexpr, C: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_T: tl.constexpr,
+):  # fmt: skip
+    """dout over the normaliser, its product with out per token, and partial gradients of weight ``[B, splits, C]``."""
+    b = (tl.program_id(0) // splits).to(tl.int64)
+    split = tl.program_id(0) % splits
+    c = tl.arange(0, BLOCK_C)
+    weight = tl.load(weight_ptr + b * C + c, mask=c < C, other=0.0)
+    sums = tl.zeros((BLOCK_C,), tl.float32)
+    for first in range(split * per_split, tl.minimum((split + 1) * per_split, tokens), BLOCK_T):
+        t = first + tl.arange(0, BLOCK_T)
+        mask = (t[:, None] < tokens) & (c[None, :] < C)
+        row = (b * tokens + t.to(tl.int64))[:, None]
+        q = tl.load(qk_ptr + row * (2 * C) + c[None, :], mask=mask, other=0.0).to(tl.float32)
+        dout = tl.load(dout_ptr + row * C + c[None, :], mask=mask, other=0.0).to(tl.float32)
+        out = tl.load(out_ptr + row * C + c[None, :], mask=mask, other=0.0).to(tl.float32)
+        scaled = dout / (tl.sum(q * weight[None, :], axis=1) + EPS / tokens)[:, None]
+        tl.store(scaled_ptr + row * C + c[None, :], scaled.to(scaled_ptr.dtype.element_ty), mask=mask)
+        along = tl.sum(scaled * out, axis=1)
+        tl.store(along_ptr + b * tokens + t, along, mask=t < tokens)
+        sums -= tl.sum(q * along[:, None], axis=0)
+    tl.store(part_ptr + tl.program_id(0).to(tl.int64) * C + c, sums, mask=c < C)
+
+
+@triton.jit(do_not_specialize=["tokens", "tiles"])
+def mask_kernel(
+    dqk_ptr, qk_ptr, along_ptr, weight_ptr, dweight_ptr, tokens, tiles, C: tl.constexpr, BLOCK_C: tl.constexpr,
+    BLOCK_T: tl.constexpr,
+):  # fmt: skip
+    """In place ``[B, tokens, 2*C]``: dq - along weight where q > 0, (dk + dweight) / tokens where k > 0, else 0."""
+    b = (tl.program_id(0) // tiles).to(tl.int64)
+    t = tl.program_id(0) % tiles * BLOCK_T + tl.arange(0, BLOCK_T)
+    c = tl.arange(0, BLOCK_C)
+    mask = (t[:, None] < tokens) & (c[None, :] < C)
+    at = (b * tokens + t.to(tl.int64))[:, None] * (2 * C) + c[None, :]
+    along = tl.load(along_ptr + b * tokens + t, mask=t < tokens, other=0.0)
+    weight = tl.load(weight_ptr + b * C + c, mask=c < C, other=0.0)
+    dq = tl.load(dqk_ptr + at, mask=mask, other=0.0).to(tl.float32) - along[:, None] * weight[None, :]
+    q = tl.load(qk_ptr + at, mask=mask, other=0.0).to(tl.float32)
+    tl.store(dqk_ptr + at, tl.where(q > 0, dq, 0.0).to(dqk_ptr.dtype.element_ty), mask=mask)
+    dweight = tl.load(dweight_ptr + b * C + c, mask=c < C, other=0.0)
+    dk = (tl.load(dqk_ptr + at + C, mask=mask, other=0.0).to(tl.float32) + dweight[None, :]) / tokens
+    k = tl.load(qk_ptr + at + C, mask=mask, other=0.0).to(tl.float32)
+    tl.store(dqk_ptr + at + C, tl.where(k > 0, dk, 0.0).to(dqk_ptr.dtype.element_ty), mask=mask)
+
+
+def _heads_last(t: torch.Tensor) -> torch.Tensor:
+    """``[B, heads, head_dim, T]`` with the channels of a head side by side; a copy where they are not."""
+    return t if t.stride(2) == 1 else t.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
+
+
+def _strides(t: torch.Tensor) -> tuple[int, int, int]:
+    return t.stride(0), t.stride(1), t.stride(3)
+
+
+def _split(tokens: int, others: int, block_t: int, programs: int) -> tuple[int, int]:
+    """Splits of the tokens and tokens per split: about ``programs`` in all, of 256 to 16384 tokens each."""
+    wanted = triton.cdiv(tokens, max(1, programs // others))
+    per_split = triton.cdiv(min(16384, max(256, wanted)), block_t) * block_t
+    return triton.cdiv(tokens, per_split), per_split
+
+
+def _settings(t: torch.Tensor) -> dict[str, int]:
+    """Few tokens per tile where fp32 fills the registers; about so many programs for sums over tokens."""
+    width = t.shape[2]
+    block_t = 32 if width == 64 or t.dtype == torch.float32 else 64
+    default = {"BLOCK_T": block_t, "GRADIENT_BLOCK_T": 32, "PROGRAMS": 2048, "num_warps": 8 if width == 64 else 4}
+    return launch.settings("linear_attention", f"{width} {t.dtype}", t.device, default)
+
+
+def _state(
+    k: torch.Tensor, v: torch.Tensor, normaliser: torch.Tensor | None = None, along: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The state over T; with the last two its gradient over T, from queries and output gradients."""
+    batch, heads, width, tokens = k.shape
+    chosen = _settings(k)
+    block_t = chosen["BLOCK_T" if along is None else "GRADIENT_BLOCK_T"]
+    splits, per_split = _split(tokens, batch * heads, block_t, chosen["PROGRAMS"])
+    part = torch.empty(splits, batch, heads, width + 1, width, dtype=torch.float32, device=k.device)
+    state_kernel[(splits * batch * heads,)](
+        k, v, part if normaliser is None else normaliser, part if along is None else along, part,
+        *_strides(k), *_strides(v), tokens, heads, splits, per_split, DIM=width, BLOCK_T=block_t,
+        GRADIENT=along is not None, UPCAST=interpreting() and v.dtype == torch.bfloat16, num_warps=chosen["num_warps"],
+    )  # fmt: skip
+    return part.sum(0).div_(tokens)
+
+
+def _launch(q: torch.Tensor) -> tuple[int, tuple[int, int, int, int], dict[str, int]]:
+    """Programs, the integers and the constants of the kernels that walk tiles of tokens."""
+    batch, heads, width, tokens = q.shape
+    chosen = _settings(q)
+    splits, per_split = _split(tokens, batch * heads, chosen["BLOCK_T"], chosen["PROGRAMS"])
+    constants = {"DIM": width, "BLOCK_T": chosen["BLOCK_T"], "num_warps": chosen["num_warps"]}
+    return splits * batch * heads, (tokens, heads, splits, per_split), constants
+
+
+def forward(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, eps: float, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The result ``[B, heads, head_dim, T]`` and the state over T, its last row the sum of keys."""
+    batch, heads, width, _ = q.shape
+    out = empty_heads(q, dtype)
+    if q.numel() == 0:
+        return out, torch.zeros(batch, heads, width + 1, width, device=q.device)
+    q, k, v = _heads_last(q), _heads_last(k), _heads_last(v)
+    state = _state(k, v)
+    programs, integers, constants = _launch(q)
+    output_kernel[(programs,)](
+        q, state, out, *_strides(q), out.stride(0), out.stride(3), *integers, EPS=eps, **constants
+    )
+    return out, state
+
+
+def backward(
+    dout: torch.Tensor, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, state: torch.Tensor, eps: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Gradients of q, k and v."""
+    batch, heads, _, tokens = q.shape
+    dq, dk, dv = (empty_heads(q, q.dtype) for _ in range(3))
+    if q.numel() == 0:
+        return dq, dk, dv
+    dout, q, k, v = (_heads_last(t) for t in (dout, q, k, v))
+    normaliser, along = torch.empty(2, batch, heads, tokens, dtype=torch.float32, device=q.device)
+    programs, integers, constants = _launch(q)
+    query_gradient_kernel[(programs,)](
+        dout, q, state, dq, normaliser, along, *_strides(dout), *_strides(q), dq.stride(0), dq.stride(3),
+        *integers, EPS=eps, **constants,
+    )  # fmt: skip
+    dstate = _state(q, dout, normaliser, along)
+    key_gradient_kernel[(programs,)](
+        dstate, k, v, dk, dv, *_strides(k), *_strides(v), dk.stride(0), dk.stride(3), *integers, **constants
+    )
+    return dq, dk, dv
+
+
+def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Products of matrices ``[B, ., .]``, accumulated and returned in fp32."""
+    if a.is_cuda and a.dtype in (torch.bfloat16, torch.float16):
+        return torch.bmm(a, b, out_dtype=torch.float32)
+    return torch.bmm(a.float(), b.float())
+
+
+def _row_settings(t: torch.Tensor) -> tuple[dict[str, Any], int]:
+    """Constants of the row-wise kernels on ``[B, T, C]``, and how many programs to aim at."""
+    block_c = triton.next_power_of_2(t.shape[2])
+    default = {"BLOCK_T": max(1, 4096 // block_c), "PROGRAMS": 2048, "num_warps": 4 if block_c <= 2048 else 8}
+    chosen = launch.settings("absorbed_attention", f"{t.shape[2]} {t.dtype}", t.device, default)
+    programs = chosen.pop("PROGRAMS")
+    return {"C": t.shape[2], "BLOCK_C": block_c, **chosen}, programs
+
+
+def _rectified(tokens: torch.Tensor, w_qkv: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """relu of queries and keys ``[B, T, 2*C]``, and the keys' mean ``[B, C]`` in fp32."""
+    batch, extent, channels = tokens.shape
+    constants, programs = _row_settings(tokens)
+    splits, per_split = _split(extent, batch, constants["BLOCK_T"], programs)
+    qk = tokens @ w_qkv[: 2 * channels].t()
+    part = torch.empty(batch, splits, channels, dtype=torch.float32, device=tokens.device)
+    rectify_kernel[(batch * splits,)](qk, part, extent, splits, per_split, **constants)
+    return qk, part.sum(1).div_(extent)
+
+
+def _values(w_qkv: torch.Tensor, w_out: torch.Tensor) -> torch.Tensor:
+    """Wv^T Wo^T ``[C, C]`` in fp32."""
+    return _product(w_qkv[2 * w_out.shape[0] :].t()[None], w_out.t()[None])[0]
+
+
+def absorbed_forward(
+    x: torch.Tensor, w_qkv: torch.Tensor, w_out: torch.Tensor, eps: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The result ``[B, C, T]``, the state K^T X / T ``[B, C, C]`` and the keys' mean ``[B, C]``."""
+    batch, channels, extent = x.shape
+    if x.numel() == 0:
+        state = torch.zeros(batch, channels, channels, device=x.device)
+        return empty_tokens_last(x, channels), state, torch.zeros(batch, channels, device=x.device)
+    with torch.autocast(x.device.type, enabled=False):
+        tokens = tokens_last(x).view(batch, extent, channels)
+        qk, weight = _rectified(tokens, w_qkv)
+        q, k = qk.split(channels, 2)
+        state = _product(k.transpose(1, 2), tokens).div_(extent)
+        out = torch.bmm(q, (state @ _values(w_qkv, w_out)).to(x.dtype))
+    constants, _ = _row_settings(tokens)
+    tiles = triton.cdiv(extent, constants["BLOCK_T"])
+    normalise_kernel[(batch * tiles,)](qk, weight, out, extent, tiles, EPS=eps, **constants)
+    return out.transpose(1, 2), state, weight
+
+
+def _scaled(
+    dout: torch.Tensor, out: torch.Tensor, qk: torch.Tensor, weight: torch.Tensor, eps: float, wide: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """dout over the normaliser ``[B, T, C]``, its product with out ``[B, T]``, the gradient of the keys' mean."""
+    batch, channels, extent = out.shape
+    dout, out = (tokens_last(t).view(batch, extent, channels) for t in (dout, out))
+    constants, programs = _row_settings(out)
+    splits, per_split = _split(extent, batch, constants["BLOCK_T"], programs)
+    scaled = torch.empty(batch, extent, channels, dtype=wide, device=out.device)
+    along = torch.empty(batch, extent, dtype=torch.float32, device=out.device)
+    part = torch.empty(batch, splits, channels, dtype=torch.float32, device=out.device)
+    scale_kernel[(batch * splits,)](
+        dout, out, qk, weight, scaled, along, part, extent, splits, per_split, EPS=eps, **constants
+    )
+    return scaled, along, part.sum(1)
+
+
+def absorbed_backward(
+    dout: torch.Tensor, x: torch.Tensor, w_qkv: torch.Tensor, w_out: torch.Tensor,
+    out: torch.Tensor, state: torch.Tensor, weight: torch.Tensor, eps: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Gradients of x and of both weights; queries and keys are computed again.
+
+    Gradients over a normaliser leave the range of float16, which therefore goes on in fp32.
+    """
+    batch, channels, extent = x.shape
+    if x.numel() == 0:
+        return empty_tokens_last(x, channels), w_qkv.new_zeros(w_qkv.shape), w_out.new_zeros(w_out.shape)
+    wide = torch.float32 if x.dtype == torch.float16 else x.dtype
+    with torch.autocast(x.device.type, enabled=False):
+        tokens = tokens_last(x).view(batch, extent, channels)
+        qk, _ = _rectified(tokens, w_qkv)
+        scaled, along, dweight = _scaled(dout, out, qk, weight, eps, wide)
+        tokens, wide_qk, w_qkv_wide = tokens.to(wide), qk.to(wide), w_qkv.to(wide)
+        q, k = wide_qk.split(channels, 2)
+        values = _values(w_qkv, w_out)
+        dabsorbed = _product(q.transpose(1, 2), scaled)
+        dstate = (dabsorbed @ values.t()).to(wide)
+        dvalues = (state.transpose(1, 2) @ dabsorbed).sum(0)
+        dqk = torch.empty(batch, extent, 2 * channels, dtype=wide, device=x.device)
+        torch.bmm(scaled, (state @ values).to(wide).transpose(1, 2), out=dqk[..., :channels])
+        torch.bmm(tokens, dstate.transpose(1, 2), out=dqk[..., channels:])
+        constants, _ = _row_settings(tokens)
+        tiles = triton.cdiv(extent, constants["BLOCK_T"])
+        mask_kernel[(batch * tiles,)](dqk, qk, along, weight, dweight, extent, tiles, **constants)
+        dx = torch.baddbmm(dqk @ w_qkv_wide[: 2 * channels], k, dstate / extent)
+        dw_qk = _product(dqk.flatten(0, 1).t()[None], tokens.flatten(0, 1)[None])[0]
+        dw_v = (dvalues @ w_out.float()).t()
+        dw_out = (w_qkv[2 * channels :].float() @ dvalues).t()
+    dw_qkv = torch.cat([dw_qk, dw_v]).to(w_qkv.dtype)
+    return dx.to(x.dtype).transpose(1, 2), dw_qkv, dw_out.to(w_out.dtype).contiguous()
