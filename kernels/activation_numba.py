@@ -4,7 +4,7 @@ GELU is the tanh form. tanh is a quotient of polynomials in c^2, fitted on |c| <
 float32; GELU then errs by at most 2e-7 of its argument, twice what torch's errs by, at a tenth of its time.
 """
 
-# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+# mypy: disable-error-code="no-untyped-def, untyped-decorator, assignment"
 
 import numba
 import numpy as np
@@ -88,3 +88,15 @@ def affine(x, y, first, last, scale, shift, activate):
         else:
             for i in range(x.shape[1]):
                 y[r, i] = scale[r] * x[r, i] + shift[r]
+
+
+@_compiled
+def affine_in_place(x, first, last, scale, shift, activate):
+    """As :func:`affine` with ``y`` the same as ``x``, which that would not compute in vectors."""
+    for r in range(first, last):
+        if activate:
+            for i in range(x.shape[1]):
+                x[r, i] = _gelu(scale[r] * x[r, i] + shift[r])
+        else:
+            for i in range(x.shape[1]):
+                x[r, i] = scale[r] * x[r, i] + shift[r]

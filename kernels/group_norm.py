@@ -12,7 +12,13 @@ from liveaction.kernels.dispatch import choose
 
 
 def group_norm(
-    x: torch.Tensor, groups: int, weight: torch.Tensor, bias: torch.Tensor, eps: float, activate: bool = False
+    x: torch.Tensor,
+    groups: int,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    eps: float,
+    activate: bool = False,
+    overwrite: bool = False,
 ) -> torch.Tensor:
     """``[B, C, *S]`` to the same shape; one value per group gives the bias.
 
@@ -20,6 +26,7 @@ def group_norm(
         groups: a divisor of C.
         weight, bias: ``[C]``.
         activate: GELU after it.
+        overwrite: the memory of ``x`` may be taken for the result; ``x`` is then of no further use.
     """
     weak = "" if x.dtype == weight.dtype == torch.float32 and x.numel() else f"it takes float32, not {x.dtype}"
     wants = torch.is_grad_enabled() and (weight.requires_grad or bias.requires_grad)
@@ -27,7 +34,7 @@ def group_norm(
     if provider == "numba":
         from liveaction.kernels import group_norm_numba
 
-        return group_norm_numba.forward(x, groups, weight, bias, eps, activate)
+        return group_norm_numba.forward(x, groups, weight, bias, eps, activate, overwrite)
     if provider == "reference":
         return group_norm_reference(x, groups, weight, bias, eps, activate)
     return group_norm_composed(x, groups, weight, bias, eps, activate)

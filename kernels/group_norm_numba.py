@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from liveaction.kernels.activation_numba import affine, row_moments
+from liveaction.kernels.activation_numba import affine, affine_in_place, row_moments
 from liveaction.kernels.parallel import in_threads
 
 PIECE = 2**17
@@ -11,13 +11,20 @@ PIECE = 2**17
 
 
 def forward(
-    x: torch.Tensor, groups: int, weight: torch.Tensor, bias: torch.Tensor, eps: float, activate: bool
+    x: torch.Tensor,
+    groups: int,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    eps: float,
+    activate: bool,
+    overwrite: bool = False,
 ) -> torch.Tensor:
     """As :func:`liveaction.kernels.group_norm.group_norm`, float32 without gradients."""
     batch, channels = x.shape[:2]
     source = x.detach().reshape(batch * channels, -1).contiguous().numpy()
-    out = torch.empty(x.shape)
-    target = out.numpy().reshape(source.shape)
+    # fresh memory costs as much as the arithmetic, by its page faults
+    in_place = overwrite and x.is_contiguous()
+    out = x.detach() if in_place else torch.empty(x.shape)
     step = max(1, PIECE // source.shape[1])
     pieces = [(first, min(first + step, len(source))) for first in range(0, len(source), step)]
     mean, spread = np.empty(len(source)), np.empty(len(source))
@@ -29,5 +36,9 @@ def forward(
     scale = weight.detach().double().numpy().reshape(1, groups, -1) / np.sqrt(variance + eps)
     shift = bias.detach().double().numpy().reshape(1, groups, -1) - middle * scale
     scale, shift = (values.astype(np.float32).reshape(-1) for values in (scale, shift))
-    in_threads(lambda piece: affine(source, target, *piece, scale, shift, activate), pieces)
+    if in_place:
+        in_threads(lambda piece: affine_in_place(source, *piece, scale, shift, activate), pieces)
+    else:
+        target = out.numpy().reshape(source.shape)
+        in_threads(lambda piece: affine(source, target, *piece, scale, shift, activate), pieces)
     return out

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from threading import Barrier
 from typing import TypeVar
 
 import torch
@@ -13,10 +14,12 @@ TOKENS, SMALLEST = 1024, 64
 T = TypeVar("T")
 
 
-def in_threads(function: Callable[[T], None], items: Iterable[T]) -> None:
+def in_threads(function: Callable[[T], None], items: Iterable[T], with_torch: bool = False) -> None:
     """Call ``function`` on every item, in as many threads as torch uses; it must release the lock to gain by it.
 
-    torch's own operations take one thread each meanwhile.
+    Args:
+        with_torch: it calls operations of torch, which take one thread each meanwhile. That costs torch its prepared
+            convolutions, so it is for large pieces of work.
 
     Raises:
         Exception: the first that a call raised, once all have ended.
@@ -27,12 +30,14 @@ def in_threads(function: Callable[[T], None], items: Iterable[T]) -> None:
             function(item)
         return
     pool = _pool(threads)
-    torch.set_num_threads(1)
+    if with_torch:
+        torch.set_num_threads(1)
     try:
         futures = [pool.submit(function, item) for item in work]
         errors = [error for future in futures if (error := future.exception()) is not None]
     finally:
-        torch.set_num_threads(threads)
+        if with_torch:
+            torch.set_num_threads(threads)
     if errors:
         raise errors[0]
 
@@ -60,7 +65,7 @@ def over_tokens(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tenso
         with torch.inference_mode(inference), torch.no_grad(), torch.autocast("cpu", dtype, enabled=enabled):
             results[i] = function(x[item : item + 1, :, start : start + size])
 
-    in_threads(run, range(len(starts)))
+    in_threads(run, range(len(starts)), with_torch=True)
     pieces = [piece for piece in results if piece is not None]
     per_item = len(starts) // batch
     return torch.cat([torch.cat(pieces[i : i + per_item], 2) for i in range(0, len(starts), per_item)])
@@ -68,4 +73,16 @@ def over_tokens(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tenso
 
 @lru_cache(maxsize=4)
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "liveaction", initializer=torch.set_num_threads, initargs=(1,))
+    """Threads that know of one thread for torch; setting that also sets it for all others, hence the way back."""
+    ready = Barrier(threads + 1)
+
+    def begin() -> None:
+        torch.set_num_threads(1)
+        ready.wait()
+
+    pool = ThreadPoolExecutor(threads, "liveaction")
+    for _ in range(threads):
+        pool.submit(begin)
+    ready.wait()
+    torch.set_num_threads(threads)
+    return pool

@@ -24,7 +24,10 @@ class ChannelNorm(nn.Module):
 
 
 class GroupNorm(nn.GroupNorm):
-    """torch's parameters; GELU follows where ``activate``, and one value per group is taken too."""
+    """torch's parameters; GELU follows where ``activate``, and one value per group is taken too.
+
+    Made for what a layer before has just written: without gradients the result may take the memory of the input.
+    """
 
     def __init__(self, groups: int, channels: int, eps: float, activate: bool) -> None:
         super().__init__(groups, channels, eps=eps)
@@ -32,7 +35,7 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[B, C, *S] -> [B, C, *S]``."""
-        return group_norm(x, self.num_groups, self.weight, self.bias, self.eps, self.activate)
+        return group_norm(x, self.num_groups, self.weight, self.bias, self.eps, self.activate, overwrite=True)
 
 
 def make_group_norm(channels: int, eps: float, activate: bool = False) -> GroupNorm:

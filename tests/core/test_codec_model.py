@@ -8,7 +8,6 @@ from liveaction.codec.model import Codec, build_codec
 from liveaction.coding.quantize import LaplaceQuantizer, add_noise, to_symbols
 from liveaction.errors import ShapeError, SpecError
 from liveaction.kernels import parallel
-from liveaction.kernels import parallel
 from liveaction.recipe import load_recipe
 from liveaction.spec import CodecSpec
 from liveaction.transforms.wavelet import support

@@ -58,3 +58,15 @@ def test_gelu_is_float32_grade():
     truth = 0.5 * v * (1 + np.tanh(np.sqrt(2 / np.pi) * (v + 0.044715 * v**3)))
     assert (np.abs(out[0] - truth) <= 2.5e-7 * np.abs(v) + 1e-12).all()
     assert (out[0][v > 9] == values[v > 9]).all() and (out[0][v < -9] == 0).all()
+
+
+def test_memory_is_taken_only_where_it_may_be():
+    x, weight, bias = torch.randn(1, 16, 40), torch.ones(16), torch.zeros(16)
+    expected = group_norm_composed(x, 8, weight, bias, 1e-5, True)
+    strided = torch.randn(1, 40, 16).transpose(1, 2)
+    kept = strided.clone()
+    with torch.no_grad():
+        out = group_norm(x, 8, weight, bias, 1e-5, True, overwrite=True)
+        group_norm(strided, 8, weight, bias, 1e-5, True, overwrite=True)
+    assert out.data_ptr() == x.data_ptr() and torch.allclose(out, expected, atol=1e-6)
+    assert torch.equal(strided, kept)
