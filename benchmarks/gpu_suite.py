@@ -1,13 +1,16 @@
-"""Check the codec on a GPU, then measure it: stages in order of value, each saves its JSON before the next begins.
+"""Check every kernel and the codec on a GPU, then measure: stages in order of value, each saves its JSON at once.
 
-    python benchmarks/gpu_suite.py                       # all stages on the first CUDA device
-    python benchmarks/gpu_suite.py --device cpu --extent 48 --out runs/suite   # the same script, to try it anywhere
+    python benchmarks/gpu_suite.py                       # all stages on the first CUDA device, some 25 minutes
+    python benchmarks/gpu_suite.py --stage tests kernels_bfloat16          # some of them, within ten minutes
+    python benchmarks/gpu_suite.py --device cpu --extent 48 --rounds 3 --out runs/suite   # to try it anywhere
 
-Needs no files: phantoms and random volumes. A stage whose check fails stops the run; nothing is measured after it.
+Needs no files: phantoms and random volumes. What is wrong is recorded and gets no speed; the exit code then is 1.
 """
 
 import argparse
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +21,7 @@ from record import RESULTS
 
 from liveaction import build_codec, build_modality, load_recipe
 from liveaction.profiling.circumstances import circumstances
+from liveaction.profiling.session import kernels_session
 from liveaction.training.loss import distortion, rate
 
 RECIPES = ("ct_klt", "ct_light", "ct_f8c8", "ct_f8c64", "paper_ct_f8c8")
@@ -41,6 +45,26 @@ def measure(function: Callable[[], Any], device: torch.device, rounds: int = 10)
     low, median, high = torch.tensor(times).quantile(torch.tensor([0.2, 0.5, 0.8])).tolist()
     peak = torch.cuda.max_memory_allocated() / 2**20 if cuda else 0.0
     return {"median_ms": median, "p20_ms": low, "p80_ms": high, "peak_mb": peak}
+
+
+def tests(device: torch.device) -> dict[str, Any]:
+    """The kernels' tests, compiled for the device where it is a GPU, interpreted elsewhere."""
+    root = Path(__file__).resolve().parents[1]
+    chosen = ["tests/kernels"] if device.type == "cuda" else ["tests/kernels", "-m", "not slow"]
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-x", "--maxfail=30", *chosen]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root)
+    return {"red": done.returncode != 0, "output": done.stdout.splitlines()[-60:]}
+
+
+def kernels(device: torch.device, dtype: str, rounds: int) -> dict[str, Any]:
+    """Every shipped operation, forward and backward, behind its gate; with ceilings of this device."""
+    shape = "1,64,2048" if device.type == "cpu" else ""  # each case's own
+    session = kernels_session(
+        None, shape, dtype, "", device.type, None, True, rounds, None, False, False, lambda text: None
+    )
+    for row in session.record()["rows"]:
+        print({key: row[key] for key in row if not isinstance(row[key], list | dict)}, flush=True)
+    return {"red": session.red, **session.record()}
 
 
 def correctness(device: torch.device, extent: int) -> dict[str, Any]:
@@ -135,20 +159,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--extent", type=int, nargs="+", default=[256, 512])
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--stage", nargs="+", help="names of stages; all where left out")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    device = torch.device(options.device)
+    device, first = torch.device(options.device), options.extent[0]
     options.out.mkdir(parents=True, exist_ok=True)
-    stages: list[tuple[str, Callable[[], Any]]] = [("correctness", lambda: correctness(device, options.extent[0]))]
-    for n in options.extent:
-        stages.append((f"coding_{n}", lambda n=n: coding_speed(device, n)))
-    stages.append(("training", lambda: training_speed(device, options.extent[0])))
-    for name, stage in stages:
+    stages: dict[str, Callable[[], Any]] = {
+        "tests": lambda: tests(device),
+        "kernels_bfloat16": lambda: kernels(device, "bfloat16", options.rounds),
+        "kernels_float32": lambda: kernels(device, "float32", options.rounds),
+        "correctness": lambda: correctness(device, first),
+        **{f"coding_{n}": lambda n=n: coding_speed(device, n) for n in options.extent},
+        "training": lambda: training_speed(device, first),
+    }
+    unknown = set(options.stage or ()) - set(stages)
+    if unknown:
+        sys.exit(f"--stage: expected some of {', '.join(stages)}, got {', '.join(sorted(unknown))}")
+    red = []
+    for name in options.stage or stages:
         began = time.perf_counter()
-        data = {"circumstances": circumstances(), "stage": name, "rows": stage()}
+        try:
+            rows = stages[name]()
+        except Exception as error:  # the next stage is worth its minutes all the same
+            rows = {"red": True, "error": f"{type(error).__name__}: {error}"}
+        red += [name] if rows.get("red") else []
+        data = {"circumstances": circumstances(), "stage": name, "rows": rows}
         path = options.out / f"gpu_{name}.json"
-        path.write_text(json.dumps(data, indent=2) + "\n")
-        print(f"{path}: {time.perf_counter() - began:.0f} s", flush=True)
+        path.write_text(json.dumps(data, indent=2, default=str) + "\n")
+        print(f"{path}: {time.perf_counter() - began:.0f} s{', RED' if rows.get('red') else ''}", flush=True)
+    if red:
+        sys.exit(f"red: {', '.join(red)}")
 
 
 if __name__ == "__main__":
