@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-TOKENS, SMALLEST = 1024, 64
+TOKENS, SMALLEST = 512, 64
 """Tokens of a piece at most and at least: at 512 channels the activations of one block stay in a core's cache."""
 
 T = TypeVar("T")
