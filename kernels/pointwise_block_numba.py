@@ -4,7 +4,9 @@ import numpy as np
 import torch
 
 from liveaction.kernels.activation_numba import norm_add, norm_gelu
-from liveaction.kernels.parallel import over_tokens
+
+TOKENS = 2048
+"""Tokens of a piece; whoever has threads to share them out gives fewer."""
 
 
 def forward(
@@ -23,18 +25,17 @@ def forward(
     first, second = gain1.detach().contiguous().numpy(), (gain2 * scale).detach().numpy()
     small = np.float32(eps)
 
-    def tokens(part: torch.Tensor) -> torch.Tensor:
-        out = torch.empty(part.shape)
-        for item, result in zip(part.detach(), out, strict=True):
-            matrix = item.contiguous()
+    source = x.detach().flatten(2)
+    out = torch.empty(source.shape)
+    for item, result in zip(source, out, strict=True):
+        for start in range(0, item.shape[1], TOKENS):
+            matrix = item[:, start : start + TOKENS].contiguous()
             h = _project(matrix, w1, w2)
             norm_gelu(h.numpy(), first, small)
             h = _project(h, v1, v2)
             norm_add(matrix.numpy(), h.numpy(), second, small)
-            result.copy_(h)
-        return out
-
-    return over_tokens(tokens, x.flatten(2)).reshape(x.shape)
+            result[:, start : start + TOKENS] = h
+    return out.reshape(x.shape)
 
 
 def _project(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor) -> torch.Tensor:
