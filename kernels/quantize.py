@@ -133,18 +133,22 @@ def expand_reference(c: torch.Tensor) -> torch.Tensor:
 
 
 def compand_composed(v: torch.Tensor) -> torch.Tensor:
-    """The formula, exactly 0 at 0."""
-    return _odd(v, GAIN * ((v.abs() + OFFSET) ** POWER - ROOT), GAIN * POWER * OFFSET ** (POWER - 1.0))
+    """The formula in float32 or wider; a straight line where the sum in it rounds to 0.1."""
+    x = v.to(torch.promote_types(v.dtype, torch.float32))
+    slope, least = GAIN * POWER * OFFSET ** (POWER - 1.0), torch.finfo(x.dtype).eps / 4
+    return _odd(x, GAIN * ((x.abs() + OFFSET) ** POWER - ROOT), slope, least).to(v.dtype)
 
 
 def expand_composed(c: torch.Tensor) -> torch.Tensor:
-    """The formula, exactly 0 at 0."""
-    return _odd(c, (c.abs() / GAIN + ROOT) ** (1.0 / POWER) - OFFSET, OFFSET ** (1.0 - POWER) / (GAIN * POWER))
+    """The formula in float32 or wider; a straight line where the sum in it rounds to 0.1^0.4."""
+    x = c.to(torch.promote_types(c.dtype, torch.float32))
+    slope, least = OFFSET ** (1.0 - POWER) / (GAIN * POWER), 4 * torch.finfo(x.dtype).eps
+    return _odd(x, (x.abs() / GAIN + ROOT) ** (1.0 / POWER) - OFFSET, slope, least).to(c.dtype)
 
 
-def _odd(x: torch.Tensor, magnitude: torch.Tensor, slope: float | torch.Tensor) -> torch.Tensor:
-    """``magnitude`` with the sign of ``x``; exactly at 0 a straight line, whose derivative autograd then sees."""
-    return torch.where(x == 0, slope * x, torch.copysign(magnitude, x))
+def _odd(x: torch.Tensor, magnitude: torch.Tensor, slope: float | torch.Tensor, least: float = 0.0) -> torch.Tensor:
+    """``magnitude`` with the sign of ``x``; up to ``least`` a straight line, whose derivative autograd then sees."""
+    return torch.where(x.abs() <= least, slope * x, torch.copysign(magnitude, x))
 
 
 def laplace_compand_reference(y: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ import torch
 
 from liveaction.errors import MissingDependencyError, ShapeError
 from liveaction.kernels import dispatch
+from liveaction.kernels import quantize as quantize_module
 from liveaction.kernels.quantize import (
     compand,
     draw_seed,
@@ -328,3 +329,15 @@ def test_compiled_ahead_nothing_spills_and_all_fits(capability):
         assert resources.shared <= SHARED_LIMIT[capability], what
         if "laplace" not in case.kernel:  # 16 bytes at a time, but for the last block, value by value
             assert resources.instructions["STG"] <= 10, what
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", ["compand", "expand"])
+def test_the_slope_near_0_is_not_lost_to_rounding(name, dtype):
+    x = torch.tensor([1e-12, -1e-9, 2e-8, 1e-7, -3e-7, 1e-5, -1e-4, 1e-3], dtype=dtype).requires_grad_()
+    truth = x.detach().double().requires_grad_()
+    y, expected = getattr(quantize_module, f"{name}_composed")(x), getattr(quantize_module, f"{name}_reference")(truth)
+    y.sum().backward()
+    expected.sum().backward()
+    assert torch.allclose(x.grad.double(), truth.grad, rtol=4 * torch.finfo(dtype).eps)
+    assert torch.allclose(y.double(), expected, rtol=4 * torch.finfo(dtype).eps, atol=4e-7)
