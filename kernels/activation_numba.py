@@ -79,20 +79,8 @@ def row_moments(x, first, last, mean, spread):
 
 
 @_compiled
-def affine(x, y, first, last, scale, shift, activate):
-    """``scale * x + shift`` per row, GELU where asked for, into ``y``, for rows ``first`` to ``last`` of ``[R, T]``."""
-    for r in range(first, last):
-        if activate:
-            for i in range(x.shape[1]):
-                y[r, i] = _gelu(scale[r] * x[r, i] + shift[r])
-        else:
-            for i in range(x.shape[1]):
-                y[r, i] = scale[r] * x[r, i] + shift[r]
-
-
-@_compiled
-def affine_in_place(x, first, last, scale, shift, activate):
-    """As :func:`affine` with ``y`` the same as ``x``, which that would not compute in vectors."""
+def affine(x, first, last, scale, shift, activate):
+    """``scale * x + shift`` per row, GELU where asked for, in place, for rows ``first`` to ``last`` of ``[R, T]``."""
     for r in range(first, last):
         if activate:
             for i in range(x.shape[1]):

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from liveaction.errors import ShapeError
-from liveaction.kernels.dispatch import choose, working_dtype
+from liveaction.kernels.dispatch import choose, dtype_refused, working_dtype
 from liveaction.kernels.layout import empty_tokens_last
 
 ONEDNN = torch.backends.mkldnn.is_available()
@@ -48,7 +48,7 @@ def depthwise(x: torch.Tensor, weights: Sequence[torch.Tensor], bias: torch.Tens
         )
     dtype = working_dtype(x)
     x, bias = x.to(dtype), None if bias is None else bias.to(dtype)
-    provider = choose("depthwise", x, _refused(x))
+    provider = choose("depthwise", x, lambda: dtype_refused(x))
     run: Callable[..., torch.Tensor] = torch.ops.liveaction.depthwise
     if provider != "triton":
         run = depthwise_reference if provider == "reference" else depthwise_composed
@@ -130,13 +130,6 @@ def _planes(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) ->
     y[:, :, 1:] += convolve(0, None)[:, :, :-1]
     y[:, :, :-1] += convolve(2, None)[:, :, 1:]
     return y
-
-
-def _refused(x: torch.Tensor) -> str:
-    """Why the Triton kernel cannot take these; empty where it can."""
-    if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        return f"it takes float32, bfloat16 or float16, not {x.dtype}"
-    return ""
 
 
 @torch.library.custom_op("liveaction::depthwise", mutates_args=())

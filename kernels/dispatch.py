@@ -8,7 +8,7 @@ or more. Without a wish, CUDA tensors take ``triton``, CPU tensors ``numba`` whe
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
@@ -19,6 +19,10 @@ from liveaction.errors import LiveactionWarning, MissingDependencyError, SpecErr
 
 PROVIDERS = ("reference", "composed", "numba", "triton")
 VARIABLE = "LIVEACTION_KERNELS"
+TRITON_INSTALLED = find_spec("triton") is not None
+
+Refusal = Callable[[], str]
+"""Says why a kernel cannot take certain arguments, or nothing where it can; asked only where the kernel may run."""
 
 
 def _checked(name: str) -> str:
@@ -45,14 +49,26 @@ def use(provider: str) -> Iterator[None]:
         _wish = before
 
 
-def choose(op: str, x: torch.Tensor, refused: str = "", numba_refused: str = "it has none") -> str:
+def has_none() -> str:
+    """The refusal of a kernel that does not exist."""
+    return "it has none"
+
+
+def choose(
+    op: str,
+    x: torch.Tensor,
+    refused: Refusal,
+    numba_refused: Refusal = has_none,
+    parameters: tuple[torch.Tensor, ...] = (),
+) -> str:
     """The implementation that ``op`` takes for ``x``.
 
     Args:
         op: the operation's name, for messages.
         x: its first tensor; decides by its device.
-        refused: why the Triton kernel cannot take these arguments; empty where it can.
-        numba_refused: the same for the Numba kernel.
+        refused: why the Triton kernel cannot take these arguments.
+        numba_refused: the same for the Numba kernel, gradients apart.
+        parameters: further tensors that may want a gradient.
 
     Returns:
         One of :data:`PROVIDERS`. A kernel that cannot run on a CUDA tensor says so once, and ``composed`` runs.
@@ -63,11 +79,11 @@ def choose(op: str, x: torch.Tensor, refused: str = "", numba_refused: str = "it
     if _wish in ("reference", "composed"):
         return _wish
     if _wish == "numba" or (not _wish and not x.is_cuda):
-        reason = numba_refused or numba_missing(x)
+        reason = numba_refused() or numba_missing(x, parameters)
         if _wish and reason:
             raise MissingDependencyError(f"{op}: expected Numba, as {VARIABLE} asks, got none: {reason}")
         return "composed" if reason else "numba"
-    reason = refused or triton_missing(x.device)
+    reason = refused() or triton_missing(x.device)
     if not reason:
         return "triton"
     if _wish:
@@ -78,7 +94,7 @@ def choose(op: str, x: torch.Tensor, refused: str = "", numba_refused: str = "it
 
 def triton_missing(device: torch.device) -> str:
     """Why Triton kernels cannot run on ``device``; empty where they can."""
-    if find_spec("triton") is None:
+    if not TRITON_INSTALLED:
         return "the package triton is not installed"
     if interpreting():
         return ""
@@ -87,12 +103,19 @@ def triton_missing(device: torch.device) -> str:
     return _capability_missing(device.index or 0)
 
 
-def numba_missing(x: torch.Tensor) -> str:
-    """Why Numba kernels cannot take ``x``; empty where they can."""
+def numba_missing(x: torch.Tensor, parameters: tuple[torch.Tensor, ...] = ()) -> str:
+    """Why Numba kernels cannot take ``x`` with these parameters; empty where they can."""
     if x.device.type != "cpu" or type(x) is not torch.Tensor or torch.compiler.is_compiling():
         return "Numba kernels take plain CPU tensors"
-    if torch.is_grad_enabled() and x.requires_grad:
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *parameters)):
         return "Numba kernels give no gradient"
+    return ""
+
+
+def dtype_refused(x: torch.Tensor) -> str:
+    """Why a Triton kernel for floating-point numbers of 16 and 32 bits cannot take ``x``; empty where it can."""
+    if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        return f"it takes float32, bfloat16 or float16, not {x.dtype}"
     return ""
 
 

@@ -8,7 +8,7 @@ Source: Wu and He, "Group Normalization", 2018.
 import torch
 import torch.nn.functional as F
 
-from liveaction.kernels.dispatch import choose
+from liveaction.kernels.dispatch import choose, has_none
 
 
 def group_norm(
@@ -28,9 +28,7 @@ def group_norm(
         activate: GELU after it.
         overwrite: the memory of ``x`` may be taken for the result; ``x`` is then of no further use.
     """
-    weak = "" if x.dtype == weight.dtype == torch.float32 and x.numel() else f"it takes float32, not {x.dtype}"
-    wants = torch.is_grad_enabled() and (weight.requires_grad or bias.requires_grad)
-    provider = choose("group_norm", x, "it has none", weak or ("it gives no gradient" if wants else ""))
+    provider = choose("group_norm", x, has_none, lambda: _numba_refused(x, weight), (weight, bias))
     if provider == "numba":
         from liveaction.kernels import group_norm_numba
 
@@ -38,6 +36,13 @@ def group_norm(
     if provider == "reference":
         return group_norm_reference(x, groups, weight, bias, eps, activate)
     return group_norm_composed(x, groups, weight, bias, eps, activate)
+
+
+def _numba_refused(x: torch.Tensor, weight: torch.Tensor) -> str:
+    """Why the Numba passes cannot take these; empty where they can."""
+    if x.dtype == weight.dtype == torch.float32 and x.numel():
+        return ""
+    return f"they take at least one value in float32, not {tuple(x.shape)} of {x.dtype}"
 
 
 def group_norm_reference(

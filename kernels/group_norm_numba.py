@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from liveaction.kernels.activation_numba import affine, affine_in_place, row_moments
+from liveaction.kernels.activation_numba import affine, row_moments
 from liveaction.kernels.parallel import in_threads
 
 PIECE = 2**17
@@ -21,24 +21,19 @@ def forward(
 ) -> torch.Tensor:
     """As :func:`liveaction.kernels.group_norm.group_norm`, float32 without gradients."""
     batch, channels = x.shape[:2]
-    source = x.detach().reshape(batch * channels, -1).contiguous().numpy()
-    # fresh memory costs as much as the arithmetic, by its page faults
-    in_place = overwrite and x.is_contiguous()
-    out = x.detach() if in_place else torch.empty(x.shape)
-    step = max(1, PIECE // source.shape[1])
-    pieces = [(first, min(first + step, len(source))) for first in range(0, len(source), step)]
-    mean, spread = np.empty(len(source)), np.empty(len(source))
-    in_threads(lambda piece: row_moments(source, *piece, mean, spread), pieces)
+    # in place where it may be: fresh memory costs as much as the arithmetic, by its page faults
+    out = x.detach() if overwrite and x.is_contiguous() else x.detach().clone(memory_format=torch.contiguous_format)
+    values = out.numpy().reshape(batch * channels, -1)
+    step = max(1, PIECE // values.shape[1])
+    pieces = [(first, min(first + step, len(values))) for first in range(0, len(values), step)]
+    mean, spread = np.empty(len(values)), np.empty(len(values))
+    in_threads(lambda piece: row_moments(values, *piece, mean, spread), pieces)
 
     rows, rest = mean.reshape(batch, groups, -1), spread.reshape(batch, groups, -1)
     middle = rows.mean(2, keepdims=True)
-    variance = (rest / source.shape[1] + (rows - middle) ** 2).mean(2, keepdims=True)
+    variance = (rest / values.shape[1] + (rows - middle) ** 2).mean(2, keepdims=True)
     scale = weight.detach().double().numpy().reshape(1, groups, -1) / np.sqrt(variance + eps)
     shift = bias.detach().double().numpy().reshape(1, groups, -1) - middle * scale
-    scale, shift = (values.astype(np.float32).reshape(-1) for values in (scale, shift))
-    if in_place:
-        in_threads(lambda piece: affine_in_place(source, *piece, scale, shift, activate), pieces)
-    else:
-        target = out.numpy().reshape(source.shape)
-        in_threads(lambda piece: affine(source, target, *piece, scale, shift, activate), pieces)
+    scale, shift = (row.astype(np.float32).reshape(-1) for row in (scale, shift))
+    in_threads(lambda piece: affine(values, *piece, scale, shift, activate), pieces)
     return out

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from liveaction.errors import ShapeError
-from liveaction.kernels.dispatch import choose, working_dtype
+from liveaction.kernels.dispatch import choose, dtype_refused, working_dtype
 from liveaction.kernels.layout import empty_tokens_last
 
 HEAD_DIMS = (16, 32, 64)  # what the Triton kernels hold on chip
@@ -44,7 +44,7 @@ def linear_attention(
             f"{tuple(v.shape)}"
         )
     dtype = dtype or torch.promote_types(q.dtype, torch.float32)
-    provider = choose("linear attention", q, _refused_heads(q, k, v))
+    provider = choose("linear attention", q, lambda: _refused_heads(q, k, v))
     if provider == "triton":
         out: torch.Tensor = torch.ops.liveaction.linear_attention(q, k, v, eps, dtype)[0]
         return out
@@ -105,7 +105,7 @@ def absorbed_attention(x: torch.Tensor, w_qkv: torch.Tensor, w_out: torch.Tensor
         )
     dtype = working_dtype(x)
     x, w_qkv, w_out = x.to(dtype), w_qkv.to(dtype), w_out.to(dtype)
-    provider = choose("absorbed attention", x, _refused_width(x))
+    provider = choose("absorbed attention", x, lambda: _refused_width(x))
     if provider == "triton":
         out: torch.Tensor = torch.ops.liveaction.absorbed_attention(x, w_qkv, w_out, eps)[0]
         return out
@@ -161,19 +161,13 @@ def _refused_heads(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> str:
         return f"it takes q, k, v of one dtype, not {q.dtype}, {k.dtype}, {v.dtype}"
     if q.shape[2] not in HEAD_DIMS:
         return f"it takes heads of width {', '.join(map(str, HEAD_DIMS))}, not {q.shape[2]}"
-    return _refused_dtype(q)
+    return dtype_refused(q)
 
 
 def _refused_width(x: torch.Tensor) -> str:
     if x.shape[1] > WIDEST:
         return f"it takes up to {WIDEST} channels, not {x.shape[1]}"
-    return _refused_dtype(x)
-
-
-def _refused_dtype(x: torch.Tensor) -> str:
-    if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        return f"it takes float32, bfloat16 or float16, not {x.dtype}"
-    return ""
+    return dtype_refused(x)
 
 
 def empty_heads(q: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

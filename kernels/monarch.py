@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from liveaction.errors import ShapeError
-from liveaction.kernels.dispatch import choose, working_dtype
+from liveaction.kernels.dispatch import choose, dtype_refused, working_dtype
 from liveaction.kernels.layout import empty_tokens_last
 
 Sizes = tuple[int, int, int, int]
@@ -49,7 +49,7 @@ def monarch(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor, bias: torch.Ten
         )
     dtype = working_dtype(x)
     x, w1, w2 = x.to(dtype), w1.to(dtype), w2.to(dtype)
-    provider = choose("monarch", x, refused(x, w1, w2))
+    provider = choose("monarch", x, lambda: refused(x, w1, w2))
     if provider == "reference":
         y = monarch_reference(x, w1, w2)
     elif provider == "composed":
@@ -158,8 +158,8 @@ def gradient_tiling(sizes: Sizes, itemsize: int, limit: int) -> dict[str, int] |
 
 def refused(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor) -> str:
     """Why the Triton kernel cannot take these; empty where it can."""
-    if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        return f"it takes float32, bfloat16 or float16, not {x.dtype}"
+    if wrong := dtype_refused(x):
+        return wrong
     if is_dense(w1, w2):
         return ""
     (g1, g2), q, limit = w1.shape[:2], w2.shape[1], shared_limit(x.device)

@@ -12,10 +12,13 @@ TOKENS, SMALLEST = 512, 64
 """Tokens of a piece at most and at least: at 512 channels the activations of one block stay in a core's cache."""
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-def in_threads(function: Callable[[T], None], items: Iterable[T], with_torch: bool = False) -> None:
-    """Call ``function`` on every item, in as many threads as torch uses; it must release the lock to gain by it.
+def in_threads(function: Callable[[T], R], items: Iterable[T], with_torch: bool = False) -> list[R]:
+    """What ``function`` gives for every item, called in as many threads as torch uses.
+
+    It must release the lock to gain by it.
 
     Args:
         with_torch: it calls operations of torch, which take one thread each meanwhile. That costs torch its prepared
@@ -26,9 +29,7 @@ def in_threads(function: Callable[[T], None], items: Iterable[T], with_torch: bo
     """
     work, threads = list(items), torch.get_num_threads()
     if threads == 1 or len(work) < 2:
-        for item in work:
-            function(item)
-        return
+        return [function(item) for item in work]
     pool = _pool(threads)
     if with_torch:
         torch.set_num_threads(1)
@@ -40,6 +41,7 @@ def in_threads(function: Callable[[T], None], items: Iterable[T], with_torch: bo
             torch.set_num_threads(threads)
     if errors:
         raise errors[0]
+    return [future.result() for future in futures]
 
 
 def over_tokens(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
@@ -57,16 +59,14 @@ def over_tokens(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tenso
         return function(x)
     size = max(SMALLEST, min(TOKENS, -(-batch * tokens // torch.get_num_threads())))
     starts = [(item, start) for item in range(batch) for start in range(0, tokens, size)]
-    results: list[torch.Tensor | None] = [None] * len(starts)
     settings = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"), torch.is_inference_mode_enabled()
 
-    def run(i: int) -> None:
-        (item, start), (enabled, dtype, inference) = starts[i], settings  # the latter are a thread's own
+    def run(place: tuple[int, int]) -> torch.Tensor:
+        (item, start), (enabled, dtype, inference) = place, settings  # the latter are a thread's own
         with torch.inference_mode(inference), torch.no_grad(), torch.autocast("cpu", dtype, enabled=enabled):
-            results[i] = function(x[item : item + 1, :, start : start + size])
+            return function(x[item : item + 1, :, start : start + size])
 
-    in_threads(run, range(len(starts)), with_torch=True)
-    pieces = [piece for piece in results if piece is not None]
+    pieces = in_threads(run, starts, with_torch=True)
     per_item = len(starts) // batch
     return torch.cat([torch.cat(pieces[i : i + per_item], 2) for i in range(0, len(starts), per_item)])
 

@@ -55,7 +55,8 @@ def pointwise_block(
     dtype = working_dtype(x)
     x = x.to(torch.promote_types(x.dtype, dtype))
     w1, w2, gain1, v1, v2, gain2, scale = (t.to(dtype) for t in (w1, w2, gain1, v1, v2, gain2, scale))
-    provider = choose("pointwise_block", x, _refused(w1, w2, v1), _numba_refused(x, w1, v1, gain1, gain2, scale))
+    parameters = (w1, w2, gain1, v1, v2, gain2, scale)
+    provider = choose("pointwise_block", x, lambda: _refused(w1, w2, v1), lambda: _numba_refused(x, w1), parameters)
     if provider == "numba":
         from liveaction.kernels import pointwise_block_numba
 
@@ -122,28 +123,27 @@ def pointwise_block_composed(
     project: Project = projections.monarch_composed,
 ) -> torch.Tensor:
     """Operation by operation at the dtype of the factors, norms' sums in float32 or wider, with any ``project``."""
-    h = F.gelu(_norm(project(x.to(w1.dtype), w1, w2), gain1, eps), approximate="tanh")
-    h = _norm(project(h, v1, v2), gain2, eps)
+    h = F.gelu(rms_norm(project(x.to(w1.dtype), w1, w2), gain1, eps), approximate="tanh")
+    h = rms_norm(project(h, v1, v2), gain2, eps)
     return x + h * _per_channel(scale, h)
 
 
-def _norm(h: torch.Tensor, gain: torch.Tensor, eps: float) -> torch.Tensor:
+def rms_norm(h: torch.Tensor, gain: torch.Tensor, eps: float) -> torch.Tensor:
+    """Root-mean-square norm of every token's channels, ``[B, C, *S]``, with gains ``[C]``; sums in float32 or wider."""
     dtype = torch.promote_types(h.dtype, torch.float32)
     scale = torch.rsqrt(h.to(dtype).square().mean(1, keepdim=True) + eps)
-    return h * scale.to(h.dtype) * _per_channel(gain, h)
+    return h * scale.to(h.dtype) * _per_channel(gain, h).to(h.dtype)
 
 
 def _per_channel(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return values.view(-1, *(1,) * (like.ndim - 2))
 
 
-def _numba_refused(x: torch.Tensor, *parameters: torch.Tensor) -> str:
+def _numba_refused(x: torch.Tensor, w1: torch.Tensor) -> str:
     """Why the Numba passes cannot take these; empty where they can."""
-    if x.dtype != torch.float32 or parameters[0].dtype != torch.float32 or not x.numel():
-        return f"they take at least one value in float32, not {tuple(x.shape)} of {x.dtype}"
-    if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in parameters):
-        return "they give no gradient"
-    return ""
+    if x.dtype == w1.dtype == torch.float32 and x.numel():
+        return ""
+    return f"they take at least one value in float32, not {tuple(x.shape)} of {x.dtype}"
 
 
 def _refused(w1: torch.Tensor, w2: torch.Tensor, v1: torch.Tensor) -> str:

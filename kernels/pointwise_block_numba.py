@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from liveaction.kernels.activation_numba import norm_add, norm_gelu
+from liveaction.kernels.monarch import monarch_composed
 
 TOKENS = 2048
 """Tokens of a piece; whoever has threads to share them out gives fewer."""
@@ -27,18 +28,13 @@ def forward(
 
     source = x.detach().flatten(2)
     out = torch.empty(source.shape)
-    for item, result in zip(source, out, strict=True):
-        for start in range(0, item.shape[1], TOKENS):
-            matrix = item[:, start : start + TOKENS].contiguous()
-            h = _project(matrix, w1, w2)
-            norm_gelu(h.numpy(), first, small)
-            h = _project(h, v1, v2)
-            norm_add(matrix.numpy(), h.numpy(), second, small)
-            result[:, start : start + TOKENS] = h
+    for item in range(len(source)):
+        for start in range(0, source.shape[2], TOKENS):
+            piece = slice(start, start + TOKENS)
+            part = source[item : item + 1, :, piece].contiguous()
+            h = monarch_composed(part, w1, w2)
+            norm_gelu(h[0].numpy(), first, small)
+            h = monarch_composed(h, v1, v2)
+            norm_add(part[0].numpy(), h[0].numpy(), second, small)
+            out[item, :, piece] = h[0]
     return out.reshape(x.shape)
-
-
-def _project(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor) -> torch.Tensor:
-    """Monarch projection of ``[C, T]``; see :mod:`liveaction.kernels.monarch`."""
-    h = torch.bmm(w1, x.view(*w1.shape[:2], -1))
-    return torch.bmm(w2, h.transpose(0, 1)).view(x.shape)

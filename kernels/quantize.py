@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from liveaction.errors import ShapeError
-from liveaction.kernels.dispatch import choose
+from liveaction.kernels.dispatch import choose, dtype_refused
 from liveaction.kernels.layout import empty_tokens_last
 
 GAIN = 12.8
@@ -77,7 +77,7 @@ def laplace_quantize(
 
 def quantize(y: torch.Tensor, step: float) -> torch.Tensor:
     """Symbols round(y / step), half to even, of any shape, in the dtype of ``y``; the gradient is that of y / step."""
-    provider = choose("quantize", y, _refused(y))
+    provider = choose("quantize", y, lambda: dtype_refused(y))
     if provider == "triton":
         symbols: torch.Tensor = torch.ops.liveaction.quantize(y, step)
         return symbols
@@ -90,7 +90,7 @@ def draw_seed(device: torch.device, generator: torch.Generator | None) -> torch.
 
 
 def _by_provider(name: str, x: torch.Tensor) -> torch.Tensor:
-    provider = choose(name, x, _refused(x), "" if x.dtype == torch.float32 else f"it takes float32, not {x.dtype}")
+    provider = choose(name, x, lambda: dtype_refused(x), lambda: _numba_refused(x))
     if provider == "numba":
         from liveaction.kernels import quantize_numba
 
@@ -110,7 +110,7 @@ def _laplace(
         raise ShapeError(
             f"laplace_quantize: expected y [B, C, *S] and sigma [C], got {tuple(y.shape)} and {tuple(sigma.shape)}"
         )
-    provider = choose("laplace_quantize", y, _refused(y))
+    provider = choose("laplace_quantize", y, lambda: dtype_refused(y))
     if provider == "triton":
         u: torch.Tensor = torch.ops.liveaction.laplace_quantize(y, sigma, seed, step, rounded)
         return u
@@ -201,11 +201,8 @@ def _product(word: torch.Tensor, factor: int) -> tuple[torch.Tensor, torch.Tenso
     return (upper + (lower >> 16)) >> 16, (((upper & 0xFFFF) << 16) + lower) & 0xFFFFFFFF
 
 
-def _refused(x: torch.Tensor) -> str:
-    """Why the Triton kernel cannot take this; empty where it can."""
-    if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        return f"it takes float32, bfloat16 or float16, not {x.dtype}"
-    return ""
+def _numba_refused(x: torch.Tensor) -> str:
+    return "" if x.dtype == torch.float32 else f"it takes float32, not {x.dtype}"
 
 
 @torch.library.custom_op("liveaction::compand", mutates_args=())

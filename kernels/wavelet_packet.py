@@ -97,15 +97,14 @@ def wavelet_packet_analysis(x: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
     Extents are multiples of the stages' factors and those that the tables were made for, which
     :class:`liveaction.transforms.packet.WaveletPacket` sees to.
     """
-    from liveaction.kernels import wavelet_packet_ops
-
-    refused = wavelet_packet_ops.refused(x, plan)
-    provider = choose("wavelet_packet_analysis", x, refused, _numba_refused(x, plan))
+    provider = choose("wavelet_packet_analysis", x, lambda: _refused(x, plan), lambda: _numba_refused(x, plan))
     if provider == "numba":
         from liveaction.kernels import wavelet_packet_numba
 
         return wavelet_packet_numba.analysis(x, plan)
     if provider == "triton":
+        from liveaction.kernels import wavelet_packet_ops
+
         return wavelet_packet_ops.analysis(x, plan)
     if provider == "reference":
         return wavelet_packet_analysis_reference(x, plan)
@@ -114,19 +113,24 @@ def wavelet_packet_analysis(x: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
 
 def wavelet_packet_synthesis(y: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
     """Inverse of :func:`wavelet_packet_analysis`: ``[B, C*P, *G] -> [B, C, *S]``."""
-    from liveaction.kernels import wavelet_packet_ops
-
-    refused = wavelet_packet_ops.refused(y, plan)
-    provider = choose("wavelet_packet_synthesis", y, refused, _numba_refused(y, plan))
+    provider = choose("wavelet_packet_synthesis", y, lambda: _refused(y, plan), lambda: _numba_refused(y, plan))
     if provider == "numba":
         from liveaction.kernels import wavelet_packet_numba
 
         return wavelet_packet_numba.synthesis(y, plan)
     if provider == "triton":
+        from liveaction.kernels import wavelet_packet_ops
+
         return wavelet_packet_ops.synthesis(y, plan)
     if provider == "reference":
         return wavelet_packet_synthesis_reference(y, plan)
     return wavelet_packet_synthesis_composed(y, plan)
+
+
+def _refused(x: torch.Tensor, plan: PacketPlan) -> str:
+    from liveaction.kernels import wavelet_packet_ops
+
+    return wavelet_packet_ops.refused(x, plan)
 
 
 def _numba_refused(x: torch.Tensor, plan: PacketPlan) -> str:

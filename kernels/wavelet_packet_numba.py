@@ -1,7 +1,7 @@
 """Wavelet packets on CPUs: every level as a pass over a tile that stays in the cache, compiled by Numba.
 
 A tile holds one whole axis for LANES neighbouring positions of the other axes. A level is a sparse product: two outputs
-share the samples they read (:class:`liveaction.kernels.wavelet_packet.LevelTables`), so boundary rules and wavelets are
+share the samples they read (:class:`liveaction.kernels.wavelet_packet.PairTable`), so boundary rules and wavelets are
 data. An axis with others behind it is done in place, columns as lanes; the last axis takes rows as lanes, and the
 channels end in the order of the plan. Every output is the same sum in the same order, whatever the tile or the number
 of threads.

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from liveaction.kernels.group_norm import group_norm
+from liveaction.kernels.pointwise_block import rms_norm
 
 
 class ChannelNorm(nn.Module):
@@ -18,9 +19,7 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise every token by itself, in float32 or wider."""
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        scale = torch.rsqrt(x.to(dtype).square().mean(1, keepdim=True) + self.eps)
-        return x * scale.to(x.dtype) * self.gain.view(-1, *(1,) * (x.ndim - 2)).to(x.dtype)
+        return rms_norm(x, self.gain, self.eps)
 
 
 class GroupNorm(nn.GroupNorm):
