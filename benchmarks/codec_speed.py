@@ -11,20 +11,18 @@ measured on smaller arrays, since the published decoder needs 20 to 70 times its
 """
 
 import argparse
-import gc
-import statistics
-import threading
-import time
 import warnings
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
-import psutil
 import torch
 from record import save, seconds
 
 from liveaction import build_codec, load_recipe
+from liveaction.profiling.ceilings import ceilings
+from liveaction.profiling.measure import peak_memory
+
+CPU = torch.device("cpu")
 
 OURS = (
     "codec.boundary=symmetric", "codec.packet_order=level", "codec.compand=false",
@@ -55,38 +53,6 @@ def codecs(name: str) -> tuple[Any, Any]:
     return published.eval(), build_codec(load_recipe(name, OURS)).eval()
 
 
-def peak_extra(function: Callable[[], Any]) -> float:
-    """Bytes of resident memory that a call takes beyond what was there, sampled every 2 ms."""
-    gc.collect()
-    process, ended = psutil.Process(), threading.Event()
-    before = process.memory_info().rss
-    seen = [before]
-
-    def watch() -> None:
-        while not ended.is_set():
-            seen.append(process.memory_info().rss)
-            time.sleep(0.002)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    function()
-    ended.set()
-    watcher.join()
-    return max(seen) - before
-
-
-def copy_bandwidth() -> float:
-    """Bytes read and written per second by one large copy, median of seven."""
-    source = torch.rand(2**26)
-    target = torch.empty_like(source)
-    times = []
-    for _ in range(7):
-        began = time.perf_counter()
-        target.copy_(source)
-        times.append(time.perf_counter() - began)
-    return 2 * source.numel() * 4 / statistics.median(times)
-
-
 def compare(case: str, threads: int, rounds: int) -> dict[str, Any]:
     """One case: encode and decode, both codecs."""
     name, extents, small = CASES[case]
@@ -95,14 +61,14 @@ def compare(case: str, threads: int, rounds: int) -> dict[str, Any]:
     x = torch.rand(1, channels, *extents) * 2 - 1
     torch.set_num_threads(threads)
     row: dict[str, Any] = {"extents": extents, "channels": channels, "decode_extents": small, "threads": threads}
-    bandwidth = copy_bandwidth()
+    bandwidth = ceilings(torch.float32, CPU).copy_gb_s * 1e9
     encoders = {"livecodec": lambda: published.encode(x), "liveaction": lambda: ours.encode(x)}
     encoders["liveaction, wavelets only"] = lambda: ours.analyse(x)
     row["encode"] = _report(seconds(encoders, rounds), x.numel())
     moved = 4 * x.numel() * (1 + ours.spec.latent_channels * prod(f**-1 for f in ours.packets.factors) / channels)
     row["share_of_copy"] = moved / row["encode"]["liveaction"]["median"] / bandwidth
     row["copy_gb_per_second"] = bandwidth / 1e9
-    row["encode_extra_bytes"] = {key: peak_extra(encoders[key]) for key in ("livecodec", "liveaction")}
+    row["encode_extra_bytes"] = {key: peak_memory(encoders[key], CPU) for key in ("livecodec", "liveaction")}
     x = x[(slice(None), slice(None), *(slice(0, n) for n in small))].contiguous()
     theirs, mine = published.encode(x), ours.quantize(ours.encode(x))
     decoders = {"livecodec": lambda: published.decode(theirs), "liveaction": lambda: ours.decode(mine, small)}
@@ -132,7 +98,7 @@ def scaling(rounds: int) -> list[dict[str, float]]:
             return latents
 
         t = seconds({"encode": encode}, rounds)["encode"]
-        extra = peak_extra(encode)
+        extra = peak_memory(encode, CPU) or 0
         rows.append({"extent": n, "ns_per_sample": t["median"] * 1e9 / n**3, "extra_bytes": extra} | t)
         print(f"  {n}^3: {t['median'] * 1e3:.1f} ms, {rows[-1]['ns_per_sample']:.2f} ns per sample, "
               f"{extra / 2**20:.0f} MiB beyond the input", flush=True)  # fmt: skip
@@ -142,7 +108,7 @@ def scaling(rounds: int) -> list[dict[str, float]]:
 def main() -> None:
     """Run and record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", choices=CASES, nargs="+", default=list(CASES))
+    parser.add_argument("--case", choices=CASES, nargs="*", default=list(CASES), help="none: the growth alone")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, torch.get_num_threads()])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--name", default="codec_speed_cpu", help="of the record in results/")

@@ -21,6 +21,7 @@ from record import RESULTS
 
 from liveaction import build_codec, build_modality, load_recipe
 from liveaction.profiling.circumstances import circumstances
+from liveaction.profiling.measure import interleaved, peak_memory
 from liveaction.profiling.session import kernels_session
 from liveaction.training.loss import distortion, rate
 
@@ -28,30 +29,18 @@ RECIPES = ("ct_klt", "ct_light", "ct_f8c8", "ct_f8c64", "paper_ct_f8c8")
 
 
 def measure(function: Callable[[], Any], device: torch.device, rounds: int = 10) -> dict[str, float]:
-    """Milliseconds: median, 20th and 80th percentile, synchronised, after three warm-up calls; peak memory in MB."""
-    cuda = device.type == "cuda"
-    for _ in range(3):
-        function()
-    if cuda:
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-    times = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        function()
-        if cuda:
-            torch.cuda.synchronize()
-        times.append((time.perf_counter() - began) * 1e3)
-    low, median, high = torch.tensor(times).quantile(torch.tensor([0.2, 0.5, 0.8])).tolist()
-    peak = torch.cuda.max_memory_allocated() / 2**20 if cuda else 0.0
-    return {"median_ms": median, "p20_ms": low, "p80_ms": high, "peak_mb": peak}
+    """Milliseconds: median, 20th and 80th percentile; peak memory in MB beyond what was there."""
+    timing = interleaved({"": function}, device, rounds)[""]
+    peak = (peak_memory(function, device) or 0) / 2**20
+    times = {"median_ms": timing.median_us, "p20_ms": timing.p20_us, "p80_ms": timing.p80_us}
+    return {name: microseconds / 1e3 for name, microseconds in times.items()} | {"peak_mb": peak}
 
 
 def tests(device: torch.device) -> dict[str, Any]:
     """The kernels' tests, compiled for the device where it is a GPU, interpreted elsewhere."""
     root = Path(__file__).resolve().parents[1]
     chosen = ["tests/kernels"] if device.type == "cuda" else ["tests/kernels", "-m", "not slow"]
-    command = [sys.executable, "-P", "-m", "pytest", "-q", "-x", "--maxfail=30", *chosen]
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "--maxfail=30", *chosen]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     return {"red": done.returncode != 0, "output": done.stdout.splitlines()[-60:]}
 

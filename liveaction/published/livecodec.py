@@ -9,12 +9,12 @@ from math import log2
 import torch
 
 from liveaction.errors import FormatError
+from liveaction.kernels.monarch import choose_groups
 from liveaction.published.checkpoint import Checkpoint
-from liveaction.published.translation import WAVELET, Translation, Weights, monarch_factors
+from liveaction.published.translation import WAVELET, Translation, Weights
 from liveaction.spec import CodecSpec
 
 _FILTERS = ("wt.", "wpt.", "iwt.", "iwpt.")
-_LOCAL = (("expand", "inverted_conv", "norm1"), ("depthwise", "depth_conv", "norm2"), ("reduce", "point_conv", "norm3"))
 
 
 def translate(checkpoint: Checkpoint, where: str, channels: int | None = None) -> Translation:
@@ -70,7 +70,12 @@ def translate(checkpoint: Checkpoint, where: str, channels: int | None = None) -
         else:
             state |= _vit_block(weights, f"decoder_blocks.blocks.{i}", f"decoder.network.{i + 1}", hidden, axes)
     weights.finish()
-    spec = CodecSpec.model_validate(
+    return Translation(_spec(latent, levels, depths, kernels, lightweight), channels, axes, state)
+
+
+def _spec(latent: int, levels: int, depths: list[int], kernels: list[int], lightweight: bool) -> CodecSpec:
+    """The published settings; encoder's and decoder's depths and kernel sizes."""
+    return CodecSpec.model_validate(
         {
             "latent_channels": latent,
             "wavelet": WAVELET,
@@ -88,7 +93,6 @@ def translate(checkpoint: Checkpoint, where: str, channels: int | None = None) -
             "quantizer": {"kind": "laplace", "step": 1},
         }
     )  # fmt: skip
-    return Translation(spec, channels, axes, state)
 
 
 def _depth(weights: Weights, prefix: str) -> int:
@@ -129,7 +133,14 @@ def _check_config(checkpoint: Checkpoint, where: str, found: dict[str, object]) 
 def _monarch(
     weights: Weights, theirs: str, ours: str, c_in: int, c_out: int, axes: int, size: int = 1
 ) -> dict[str, torch.Tensor]:
-    first, second = monarch_factors(weights, theirs, c_in, c_out, (size,) * axes)
+    """Weights of two grouped convolutions ``[C_in, g2, *taps]``, ``[C_out, g1, *taps]`` as Monarch factors.
+
+    They become ``[g1, g2, g2, *taps]`` and ``[g2, q, g1, *taps]``; taps of 1 go away.
+    """
+    (g1, g2), taps = choose_groups(c_in, c_out), (size,) * axes
+    kept = taps if size > 1 else ()
+    first = weights.take(f"{theirs}.conv1.weight", (c_in, g2, *taps)).reshape(g1, g2, g2, *kept)
+    second = weights.take(f"{theirs}.conv2.weight", (c_out, g1, *taps)).reshape(g2, c_out // g2, g1, *kept)
     return {f"{ours}.w1": first, f"{ours}.w2": second}
 
 

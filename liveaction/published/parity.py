@@ -35,11 +35,11 @@ class Parity:
         return f"latents differ by {self.latents:.1e} of the largest, {self.symbols} symbols differ{decoded}"
 
 
-def seeded_signal(codec: Codec, batch: int = 1) -> torch.Tensor:
-    """A smooth random signal that the published wavelets invert: ``[batch, C, *S]`` in [-1, 1], 5 tokens per axis."""
+def seeded_signal(codec: Codec) -> torch.Tensor:
+    """A smooth random signal that the published wavelets invert: ``[1, C, *S]`` in [-1, 1], 5 tokens per axis."""
     extents = tuple(5 * factor for factor in codec.packets.factors)
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randn((batch, codec.channels, *extents), generator=generator)
+    noise = torch.randn((1, codec.channels, *extents), generator=generator)
     for axis in range(2, noise.ndim):
         noise = noise + noise.roll(1, axis) + noise.roll(2, axis)
     return 0.9 * noise / noise.abs().max()

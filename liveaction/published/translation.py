@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from liveaction.errors import FormatError
-from liveaction.kernels.monarch import choose_groups
 from liveaction.spec import CodecSpec
 from liveaction.transforms.wavelet import level_filters
 
@@ -88,15 +87,3 @@ class Weights:
         if self.left:
             names = ", ".join(list(self.left)[:4])
             raise FormatError(f"{self.where}: expected no other tensors, got {len(self.left)} more such as {names}")
-
-
-def monarch_factors(weights: Weights, name: str, c_in: int, c_out: int, taps: tuple[int, ...]) -> list[torch.Tensor]:
-    """Weights of two grouped convolutions ``[C_in, g2, *taps]``, ``[C_out, g1, *taps]`` as Monarch factors.
-
-    They become ``[g1, g2, g2, *taps]`` and ``[g2, q, g1, *taps]``; an axis of one tap goes away.
-    """
-    g1, g2 = choose_groups(c_in, c_out)
-    kept = tuple(tap for tap in taps if tap > 1)
-    first = weights.take(f"{name}.conv1.weight", (c_in, g2, *taps)).reshape(g1, g2, g2, *kept)
-    second = weights.take(f"{name}.conv2.weight", (c_out, g1, *taps)).reshape(g2, c_out // g2, g1, *kept)
-    return [first, second]
