@@ -57,18 +57,30 @@ class PairTable:
     Attributes:
         index: int64 ``[pairs, W]``, W a multiple of 5; what is read. A synthesis counts low passes, then high passes.
         first, second: float32 ``[pairs, W]``, what it is multiplied with.
+        runs: int64 ``[levels, 2]``, first and last of the pairs, counted within the level, of which each is the one
+            before moved on by one output; the last is not included.
     """
 
     index: NDArray[np.int64]
     first: NDArray[np.float32]
     second: NDArray[np.float32]
+    runs: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class AxisCascade:
-    """All levels of one axis, forth and back."""
+    """All levels of one axis, forth and back.
+
+    Attributes:
+        samples: of the axis, or, where it is the only one, of the windows to do it in.
+        halo: samples that a block's packets may depend on beyond its own, on either side.
+        periodic: the axis wraps.
+    """
 
     levels: int
+    samples: int
+    halo: int
+    periodic: bool
     analysis: PairTable
     synthesis: PairTable
 
@@ -135,8 +147,6 @@ def _refused(x: torch.Tensor, plan: PacketPlan) -> str:
 
 def _numba_refused(x: torch.Tensor, plan: PacketPlan) -> str:
     """Why the Numba kernels cannot take ``x``; empty where they can."""
-    if x.ndim == 3:
-        return "one axis has no others for lanes"
     if x.dtype != torch.float32 or plan.cascade is None:
         return f"they take float32, not {x.dtype}"
     if x.numel() == 0 or max(axis.analysis.index.shape[1] for axis in plan.cascade) > LONGEST:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from liveaction.kernels import wavelet_line_numba
 from liveaction.kernels.parallel import in_threads
 from liveaction.kernels.wavelet_packet import PacketPlan
 
@@ -162,6 +163,10 @@ def analysis(x: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
     factors = _factors(plan)
     grid = [n // f for n, f in zip(extents, factors, strict=True)]
     source = x.detach().contiguous().numpy()
+    if len(extents) == 1:
+        out = torch.empty(batch, channels * factors[0], *grid)
+        wavelet_line_numba.transform(source.reshape(batch * channels, -1), out.numpy(), plan, True)
+        return out
     values = source
     if any(factor > 1 for factor in factors[:-1]):
         values = np.empty(x.shape, np.float32)
@@ -182,6 +187,10 @@ def synthesis(y: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
     extents = [n * f for n, f in zip(grid, factors, strict=True)]
     out = torch.empty(batch, channels, *extents)
     values = out.numpy()
+    if len(extents) == 1:
+        packets = y.detach().contiguous().numpy()
+        wavelet_line_numba.transform(values.reshape(batch * channels, -1), packets, plan, False)
+        return out
     packets = y.detach().contiguous().numpy().reshape(batch, y.shape[1], prod(grid[:-1]), grid[-1])
     _along_last(values.reshape(-1, extents[-1]), packets, channels, extents, plan, False)
     for axis in range(len(extents) - 2, -1, -1):

@@ -5,6 +5,7 @@ B batch, C channels, D axes, S extents, F = 2**J per axis, P = prod F bands, G =
 
 from functools import lru_cache
 from math import prod
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,6 +21,13 @@ from liveaction.kernels.wavelet_packet import (
     wavelet_packet_synthesis,
 )
 from liveaction.transforms import wavelet as banks
+from liveaction.transforms.window import padded_extents
+
+LEAST_WINDOW = 2**14
+"""Samples of a window of a signal with one axis: its buffers stay in a core's cache, and little of it is halo."""
+
+EQUAL = 1e-9
+"""Difference of two filter taps that computing them makes."""
 
 
 class WaveletPacket(nn.Module):
@@ -146,25 +154,47 @@ def _packet_plan(
         left[axis] //= 2**levels
     per_axis = tuple(sum(levels for a, levels in stages if a == axis) for axis in range(len(extents)))
     cascade = None
-    if dtype == torch.float32 and device.type == "cpu" and len(extents) > 1:
+    if dtype == torch.float32 and device.type == "cpu":
+        alone = len(extents) == 1
         pairs = zip(per_axis, extents, strict=True)
-        cascade = tuple(_axis_cascade(wavelet, levels, boundary, n) for levels, n in pairs)
+        cascade = tuple(_axis_cascade(wavelet, levels, boundary, n, alone) for levels, n in pairs)
     return PacketPlan(tuple(tables), *_channel_orders(channels, per_axis, stages, order, device), cascade)
 
 
 @lru_cache(maxsize=64)
-def _axis_cascade(wavelet: str, levels: int, boundary: str, n: int) -> AxisCascade:
-    """All levels of an axis of ``n`` samples as sparse rows."""
+def _axis_cascade(wavelet: str, levels: int, boundary: str, n: int, alone: bool) -> AxisCascade:
+    """All levels of an axis of ``n`` samples as sparse rows; of a window of it if there is no other axis."""
+    halo = banks.support(wavelet, levels)
+    if alone:
+        n = min(n, padded_extents((max(LEAST_WINDOW, 12 * halo),), (2**levels,))[0])
     steps = [banks.level_pairs(wavelet, n >> level, boundary) for level in range(levels)]
-    return AxisCascade(levels, *(_joined([step[i] for step in steps]) for i in range(2)))
+    analysis, synthesis = (_joined([step[i] for step in steps], 2 - i) for i in range(2))
+    return AxisCascade(levels, n, halo, boundary != "symmetric", analysis, synthesis)
 
 
-def _joined(steps: list[banks.Pairs]) -> PairTable:
+def _joined(steps: list[banks.Pairs], stride: int) -> PairTable:
+    """One table of all levels; ``stride`` entries lie between neighbouring rows."""
     width = max((index.shape[1] for index, _, _ in steps), default=5)
-    padded = [[np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in step] for step in steps]
+    modes: tuple[Literal["edge", "constant"], ...] = ("edge", "constant", "constant")
+    padded = [
+        [np.pad(part, ((0, 0), (0, width - part.shape[1])), mode) for part, mode in zip(step, modes, strict=True)]
+        for step in steps
+    ]
     empty = np.zeros((0, width))
     index, first, second = (np.concatenate([empty, *(step[i] for step in padded)]) for i in range(3))
-    return PairTable(index.astype(np.int64), first.astype(np.float32), second.astype(np.float32))
+    runs = np.array([_run(step, stride) for step in padded], np.int64).reshape(-1, 2)
+    return PairTable(index.astype(np.int64), first.astype(np.float32), second.astype(np.float32), runs)
+
+
+def _run(step: list[np.ndarray], stride: int) -> tuple[int, int]:
+    """The rows around the middle one that are it, moved on: first and last, the last not included."""
+    index, first, second = step
+    middle = len(index) // 2
+    moved = index - stride * np.arange(-middle, len(index) - middle)[:, None] == index[middle]
+    near = (np.abs(first - first[middle]) < EQUAL) & (np.abs(second - second[middle]) < EQUAL)
+    same = (moved & near).all(1)
+    before, behind = np.flatnonzero(~same[:middle]), np.flatnonzero(~same[middle:])
+    return int(before[-1]) + 1 if len(before) else 0, middle + int(behind[0]) if len(behind) else len(index)
 
 
 @lru_cache(maxsize=64)

@@ -239,7 +239,8 @@ def _stretched(first: Array, second: Array, n: int, stride: int) -> Pairs:
             target = slice(row, row + 1) if row < rows // 2 else slice(n // 2 - rows + row, n // 2 - rows + row + 1)
             near_start = place < (3 * part // 4 if row < rows // 2 else part // 4)
             place = np.where(near_start, place, new_part - part + place)
-        index[target, : len(entries)] = block * new_part + place
+        read = np.broadcast_to(block * new_part + place, (len(range(n // 2)[target]), len(entries)))
+        index[target] = np.pad(read, ((0, 0), (0, width - len(entries))), "edge")  # of value 0, hence any
         values[:, target, : len(entries)] = np.stack([first[row, entries], second[row, entries]])[:, None]
     return index, values[0], values[1]
 

@@ -59,6 +59,55 @@ def test_plain_pytorch_agrees_with_the_reference(wavelet, levels, boundary, orde
         _same(packets.inverse(x_packets), back, 1e-12)
 
 
+LINES = [
+    *[("bior4.4", 7, "symmetric", 128 * n) for n in (1, 2, 3, 128, 129, 130, 255, 300)],
+    ("bior4.4", 9, "symmetric", 512 * 150),
+    ("bior4.4", 7, "folded", 128 * 200),
+    ("bior2.2", 1, "symmetric", 2),
+    ("bior6.8", 5, "symmetric", 32 * 1033),
+    ("rbio4.4", 4, "symmetric", 16 * 1100),
+    ("bior3.5", 4, "symmetric", 16 * 1100),
+    ("bior1.3", 3, "symmetric", 8 * 2500),
+    ("haar", 4, "symmetric", 16 * 2100),
+    ("haar", 6, "periodic", 64 * 700),
+    ("db4", 5, "periodic", 32 * 1500),
+    ("db4", 5, "periodic", 32),
+    ("sym8", 3, "periodic", 8 * 4100),
+    ("coif3", 6, "periodic", 64 * 600),
+    ("bior4.4", 0, "symmetric", 20000),
+]
+
+
+@pytest.mark.parametrize(("wavelet", "levels", "boundary", "n"), LINES, ids=[f"{c[0]}-{c[1]}-{c[3]}" for c in LINES])
+def test_numba_agrees_on_one_axis_of_any_length(wavelet, levels, boundary, n):
+    packets = WaveletPacket(wavelet, (levels,), boundary)
+    x = torch.randn(2, 3, n)
+    with dispatch.use("composed"):
+        expected = packets(x.double())
+        back = packets.inverse(expected.float().double())
+    with dispatch.use("numba"):
+        y = packets(x)
+        assert y.dtype == torch.float32 and y.is_contiguous()
+        _same(y, expected, 1e-6)
+        _same(packets.inverse(expected.float()), back, 1e-6)
+
+
+def test_one_axis_spoils_no_more_than_its_filters_reach():
+    packets = WaveletPacket("bior4.4", (5,))
+    x = torch.randn(1, 2, 32 * 2000)
+    clean = packets(x)
+    broken = x.clone()
+    broken[0, 0, 32 * 1000] = torch.nan
+    with dispatch.use("numba"):
+        y = packets(broken)
+        back = packets.inverse(y)
+    spoilt = y.isnan().any(1)[0].nonzero().flatten()
+    assert 1000 in spoilt and 990 < spoilt.min() and spoilt.max() < 1010
+    keep = ~y.isnan()
+    assert torch.equal(y[keep], clean[keep]) and not back[0, 1].isnan().any()
+    assert not back[0, 0, : 32 * 980].isnan().any() and not back[0, 0, 32 * 1020 :].isnan().any()
+
+
 @pytest.mark.parametrize("boundary", ["symmetric", "periodic", "folded", "folded3"])
 @pytest.mark.parametrize("n", [2, 4, 8, 10, 64, 66, 130])
 def test_pairs_are_the_rows_of_one_level(boundary, n):
@@ -94,9 +143,10 @@ def test_numba_takes_strided_input_and_leaves_it_alone():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_the_number_of_threads_changes_no_bit(threads):
-    packets = WaveletPacket("bior4.4", (3, 3, 3))
-    x = torch.randn(1, 1, 64, 136, 200)
+@pytest.mark.parametrize(("levels", "extents"), [((3, 3, 3), (64, 136, 200)), ((7,), (128 * 700,))], ids=["3-D", "1-D"])
+def test_the_number_of_threads_changes_no_bit(levels, extents, threads):
+    packets = WaveletPacket("bior4.4", levels)
+    x = torch.randn(1, 2, *extents)
     before = torch.get_num_threads()
     whole = packets(x)
     torch.set_num_threads(threads)
@@ -119,8 +169,11 @@ def test_gradients_take_plain_pytorch():
 
 @pytest.mark.parametrize(
     ("x", "why"),
-    [(torch.randn(1, 1, 64), "one axis"), (torch.randn(1, 1, 16, 16, dtype=torch.float64), "float32, not")],
-    ids=["one-axis", "float64"],
+    [
+        (torch.randn(1, 1, 64, dtype=torch.float64), "float32, not"),
+        (torch.randn(1, 1, 16, 16, dtype=torch.float64), "float32, not"),
+    ],
+    ids=["1-D", "2-D"],
 )
 def test_what_numba_does_not_take(x, why):
     packets = WaveletPacket("bior4.4", (2,) * (x.ndim - 2))
