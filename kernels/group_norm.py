@@ -40,9 +40,9 @@ def group_norm(
 
 def _numba_refused(x: torch.Tensor, weight: torch.Tensor) -> str:
     """Why the Numba passes cannot take these; empty where they can."""
-    if x.dtype == weight.dtype == torch.float32 and x.numel():
+    if x.dtype in (torch.float32, torch.bfloat16) and weight.dtype != torch.float64 and x.numel():
         return ""
-    return f"they take at least one value in float32, not {tuple(x.shape)} of {x.dtype}"
+    return f"they take at least one value in float32 or bfloat16, not {tuple(x.shape)} of {x.dtype}"
 
 
 def group_norm_reference(

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from liveaction.kernels.activation_numba import affine, row_moments
+from liveaction.kernels.activation_numba import affine, as_array, row_moments
 from liveaction.kernels.parallel import in_threads
 
 PIECE = 2**17
@@ -19,11 +19,11 @@ def forward(
     activate: bool,
     overwrite: bool = False,
 ) -> torch.Tensor:
-    """As :func:`liveaction.kernels.group_norm.group_norm`, float32 without gradients."""
+    """As :func:`liveaction.kernels.group_norm.group_norm`, float32 or bfloat16, without gradients."""
     batch, channels = x.shape[:2]
     # in place where it may be: fresh memory costs as much as the arithmetic, by its page faults
     out = x.detach() if overwrite and x.is_contiguous() else x.detach().clone(memory_format=torch.contiguous_format)
-    values = out.numpy().reshape(batch * channels, -1)
+    values = as_array(out).reshape(batch * channels, -1)
     step = max(1, PIECE // values.shape[1])
     pieces = [(first, min(first + step, len(values))) for first in range(0, len(values), step)]
     mean, spread = np.empty(len(values)), np.empty(len(values))

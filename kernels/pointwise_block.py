@@ -141,9 +141,9 @@ def _per_channel(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 def _numba_refused(x: torch.Tensor, w1: torch.Tensor) -> str:
     """Why the Numba passes cannot take these; empty where they can."""
-    if x.dtype == w1.dtype == torch.float32 and x.numel():
+    if x.dtype == torch.float32 and w1.dtype in (torch.float32, torch.bfloat16) and x.numel():
         return ""
-    return f"they take at least one value in float32, not {tuple(x.shape)} of {x.dtype}"
+    return f"they take at least one value in float32, not {tuple(x.shape)} of {x.dtype}, and no factors of {w1.dtype}"
 
 
 def _refused(w1: torch.Tensor, w2: torch.Tensor, v1: torch.Tensor) -> str:
