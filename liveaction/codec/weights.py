@@ -53,8 +53,13 @@ def save_model(codec: Codec, recipe: Recipe, folder: Path) -> str:
     return digest
 
 
-def load_model(folder: str | Path, device: str = "cpu") -> tuple[Codec, Recipe, str]:
+def load_model(folder: str | Path, device: str = "cpu", dtype: str = "") -> tuple[Codec, Recipe, str]:
     """Read a model directory.
+
+    Args:
+        folder: as training leaves it.
+        device: torch's name of one.
+        dtype: as for :func:`choose_dtype`.
 
     Returns:
         The codec in evaluation mode on ``device``, its recipe, its digest.
@@ -79,7 +84,20 @@ def load_model(folder: str | Path, device: str = "cpu") -> tuple[Codec, Recipe, 
             "the file was changed after it was saved, take the original"
         )
     codec.requires_grad_(False)
+    codec.compute_dtype = choose_dtype(dtype, recipe)
     return codec.eval().to(device), recipe, digest
+
+
+def choose_dtype(name: str, recipe: Recipe) -> torch.dtype:
+    """The dtype of the networks' products, ``float32`` or ``bfloat16``; the recipe's for an empty name.
+
+    Raises:
+        SpecError: another name.
+    """
+    if name not in ("", "float32", "bfloat16"):
+        raise SpecError(f"--dtype: expected float32 or bfloat16, got {name!r}")
+    chosen: torch.dtype = getattr(torch, name or recipe.codec.compute_dtype)
+    return chosen
 
 
 def choose_device(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from liveaction.codec.model import Codec, build_codec
-from liveaction.codec.weights import load_model
+from liveaction.codec.weights import choose_dtype, load_model
 from liveaction.coding.quantize import to_symbols
 from liveaction.errors import SpecError
 from liveaction.profiling.circumstances import circumstances
@@ -86,7 +86,7 @@ def profile_codec(
     codec, recipe = _load(source)
     if len(extents) != recipe.axes or min(extents) < 1:
         raise SpecError(f"--shape: expected {recipe.axes} positive extents {recipe.modality.axes}, got {extents}")
-    codec.compute_dtype = getattr(torch, options.dtype or recipe.codec.compute_dtype)
+    codec.compute_dtype = choose_dtype(options.dtype, recipe)
     device = torch.device(options.device)
     codec.to(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

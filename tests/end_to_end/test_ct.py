@@ -103,6 +103,19 @@ def test_one_model_gives_many_rates(work):
     assert json.loads(fine.stdout)["step"] == pytest.approx(0.2 * 0.125)
 
 
+def test_products_in_16_bits_cost_little_quality(work):
+    scan, values = work / "scan.nii.gz", {}
+    for dtype in ("float32", "bfloat16"):
+        shared = ("-m", work / "klt", "--dtype", dtype, "--json", "-q")
+        invoke("compress", scan, work / f"{dtype}.lva", *shared)
+        said = invoke("decompress", work / f"{dtype}.lva", work / f"{dtype}.nii", "--against", scan, *shared)
+        values[dtype] = json.loads(said.stdout)["psnr_normalised"], (work / f"{dtype}.nii").read_bytes()
+    assert values["float32"][1] != values["bfloat16"][1]
+    assert abs(values["float32"][0] - values["bfloat16"][0]) < 0.2
+    words = "--dtype: expected float32 or bfloat16, got 'float16'"
+    refused(SpecError, words, "compress", scan, work / "x.lva", "-m", work / "klt", "--dtype", "float16", "-q")
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 9), (8, 8, 8), (17, 33, 5)])
 @pytest.mark.parametrize("kind", ["constant", "noise"])
 def test_tiny_odd_and_constant_volumes(work, tmp_path, shape, kind):

@@ -15,15 +15,16 @@ SHAPES = [(1, 16, 1), (2, 24, 7), (1, 16, 5, 9), (2, 16, 3, 4, 5), (1, 8, 70001)
 @pytest.mark.parametrize("activate", [False, True], ids=["plain", "gelu"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("offset", [0.0, 300.0], ids=["centred", "offset"])
-def test_numba_errs_no_more_than_torch(shape, activate, offset):
-    x = torch.randn(shape) * 3 + offset
-    weight, bias = torch.rand(shape[1]) + 0.5, torch.randn(shape[1])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_numba_errs_no_more_than_torch(shape, activate, offset, dtype):
+    x = (torch.randn(shape) * 3 + offset).to(dtype)
+    weight, bias = (torch.rand(shape[1]) + 0.5).to(dtype), torch.randn(shape[1]).to(dtype)
     truth = group_norm_reference(x.double(), 8, weight.double(), bias.double(), 1e-5, activate)
     plain = group_norm_composed(x, 8, weight, bias, 1e-5, activate)
     kept = x.clone()
     with dispatch.use("numba"):
         ours = group_norm(x, 8, weight, bias, 1e-5, activate)
-    assert torch.equal(x, kept)
+    assert torch.equal(x, kept) and ours.dtype == dtype
     assert_kernel_close(ours, truth, plain, f"group norm {shape}")
 
 
@@ -47,6 +48,19 @@ def test_gradients_take_torchs():
     assert weight.grad is not None
     with dispatch.use("numba"), pytest.raises(MissingDependencyError, match="no gradient"):
         group_norm(x, 8, weight, bias, 1e-5)
+
+
+def test_bfloat16_rounds_half_to_even_and_keeps_what_is_no_number():
+    values = torch.cat(
+        [torch.randn(5000) * 10.0 ** torch.randint(-30, 30, (5000,)), torch.tensor([1.00390625, 1.01171875])]
+    )
+    special = torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan])
+    x = torch.cat([values, special]).bfloat16()[None]
+    scale = np.full(1, 1.0009765625, np.float32)
+    out = x.clone()
+    activation_numba.affine(activation_numba.as_array(out), 0, 1, scale, np.zeros(1, np.float32), False)
+    expected = (x.float() * 1.0009765625).bfloat16()
+    assert torch.equal(out.nan_to_num(7), expected.nan_to_num(7)) and out[0, -1].isnan()
 
 
 def test_gelu_is_float32_grade():

@@ -292,7 +292,8 @@ def test_compiled_ahead_nothing_spills_and_all_fits(capability):
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 1), (2, 64, 7), (1, 48, 5, 13), (2, 512, 3, 5, 5), (1, 64, 2100)], ids=str)
-def test_numba_errs_no_more_than_plain_pytorch(shape):
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
+def test_numba_errs_no_more_than_plain_pytorch(shape, autocast):
     torch.manual_seed(0)
     block = PointwiseBlock(shape[1], scale=0.7).requires_grad_(False)
     for gain in (block.norm1.gain, block.norm2.gain):
@@ -301,10 +302,12 @@ def test_numba_errs_no_more_than_plain_pytorch(shape):
     with dispatch.use("reference"):
         truth = block.double()(x.double())
     block.float()
-    with dispatch.use("composed"):
-        plain = block(x)
     kept = x.clone()
-    with dispatch.use("numba"):
-        ours = block(x)
-    assert torch.equal(x, kept)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        with dispatch.use("composed"):
+            plain = block(x)
+        with dispatch.use("numba"):
+            ours, again = block(x), block(x)
+    assert torch.equal(x, kept) and ours.dtype == torch.float32
+    assert torch.equal(ours, again)  # what a thread keeps is not what it gave
     assert_kernel_close(ours, truth, plain, f"pointwise block {shape}")
