@@ -118,7 +118,7 @@ def training_speed(device: torch.device, extent: int) -> dict[str, Any]:
     for name in ("ct_light", "ct_f8c8", "paper_ct_f8c8"):
         recipe = load_recipe(name)
         spec = recipe.training
-        crop = max((c for c in spec.crop if c <= extent), default=min(spec.crop))
+        crop = max((c[0] for c in recipe.crops if c[0] <= extent), default=min(recipe.crops)[0])
         for dtype in ("float32", "bfloat16"):
             codec = build_codec(load_recipe(name, [f"codec.compute_dtype={dtype}"])).to(device)
             optimizer = timm.optim.create_optimizer_v2(codec, opt=spec.optimizer, lr=1e-5, weight_decay=0.0)
@@ -139,7 +139,8 @@ def training_speed(device: torch.device, extent: int) -> dict[str, Any]:
 
 def _phantom(extent: int) -> torch.Tensor:
     modality = build_modality(load_recipe("ct_f8c8").modality)
-    x = modality.normalise(modality.synthetic(0).values)[None]
+    signal = modality.synthetic(0)
+    x = modality.normalise(signal.values, modality.range_of(signal))[None]
     return x[:, :, 32 : 32 + extent, 32 : 32 + extent, 16 : 16 + extent].clone()
 
 

@@ -249,7 +249,7 @@ def decompress(
         if against is not None:
             stage("comparing")
             original = modality.read(against)
-            report |= _compare(original, signal, modality)
+            report |= (closeness := modality.compare(original, signal))
         if picture is not None:
             stage("drawing")
             rate = f"{8 * len(data) / elements:.4f} bits per element, {signal.native_bits / (8 * len(data)):.1f}:1"
@@ -263,12 +263,7 @@ def decompress(
         f"({report['msamples_per_second']:.1f} Msamples/s)"
     )
     if original is not None:
-        unit, low, high = signal.unit, *recipe.modality.range
-        typer.echo(
-            f"against {against}: PSNR {report['psnr_normalised']:.2f} dB (range {low:g} to {high:g} {unit}, that is "
-            f"peak to peak 2), root-mean-square error {report['rmse']:.2f} {unit}, largest {report['max_error']:g} "
-            f"{unit}, SSIM {report['ssim']:.4f}"
-        )
+        typer.echo(f"against {against}: {_closeness(closeness, signal.unit, modality.range_of(original))}")
     if picture is not None:
         typer.echo(f"{picture}: picture")
 
@@ -445,24 +440,19 @@ def main() -> None:
         raise SystemExit(1) from None
 
 
-def _compare(original: Any, signal: Any, modality: Any) -> dict[str, float]:
-    import numpy as np
-    import torch
-
-    from liveaction.errors import ShapeError
-    from liveaction.metrics import psnr, ssim
-
-    if original.values.shape != signal.values.shape:
-        raise ShapeError(f"--against: expected shape {signal.values.shape}, got {original.values.shape}")
-    x, y = modality.normalise(original.values), modality.normalise(signal.values)
-    error = original.values.astype(np.float64) - signal.values
-    return {
-        "psnr_normalised": psnr(x, y, 2.0),
-        "ssim": ssim(x, y, 2.0),
-        "rmse": float(np.sqrt(np.mean(error**2))),
-        "max_error": float(np.abs(error).max()),
-        "clipped_share": float(torch.mean((x.abs() == 1).float())),
-    }
+def _closeness(measured: dict[str, float], unit: str, limits: tuple[float, float]) -> str:
+    """One line of what a modality compares; the four measures that all have first."""
+    low, high = limits
+    parts = [
+        f"PSNR {measured['psnr_normalised']:.2f} dB (range {low:g} to {high:g} {unit}, that is peak to peak 2)",
+        f"root-mean-square error {measured['rmse']:.4g} {unit}",
+        f"largest {measured['max_error']:g} {unit}",
+    ]
+    if "ssim" in measured:
+        parts.append(f"SSIM {measured['ssim']:.4f}")
+    rest = measured.keys() - {"psnr_normalised", "rmse", "max_error", "ssim", "clipped_share"}
+    parts += [f"{name.replace('_', ' ')} {measured[name]:.4g}" for name in measured if name in rest]
+    return ", ".join(part.rstrip() for part in parts)
 
 
 def _print_profile(report: Any, as_json: bool) -> None:

@@ -1,6 +1,6 @@
 """A whole array in its unit, with what is needed to write it back."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,10 @@ class Signal:
         spacing: distance between samples per axis, in the axis' own unit (mm for CT).
         dtype: NumPy name of the dtype in the source file; ratios are stated on its width.
         metadata: JSON data that the modality needs to write the file back (affine, header, ...).
+        bits: significant bits of a value in the source where they are not the width of ``dtype``; 0 where they are.
+        missing: bool ``[C, *S]``, where there is no measurement, or None. These entries count in no loss and no metric
+            and come back exactly.
+        no_data: what stands where values are missing; may be NaN.
     """
 
     values: NDArray[Any]
@@ -28,6 +32,9 @@ class Signal:
     spacing: tuple[float, ...]
     dtype: str
     metadata: dict[str, Any] = field(default_factory=dict)
+    bits: int = 0
+    missing: NDArray[np.bool_] | None = None
+    no_data: float = 0.0
 
     def __post_init__(self) -> None:
         if self.values.ndim != len(self.axes) + 1:
@@ -36,6 +43,10 @@ class Signal:
             )
         if len(self.spacing) != len(self.axes):
             raise ShapeError(f"signal: expected one spacing per axis {self.axes!r}, got {self.spacing!r}")
+        if self.missing is not None and self.missing.shape != self.values.shape:
+            raise ShapeError(
+                f"signal: expected missing of shape {self.values.shape}, as the values, got {self.missing.shape}"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -45,4 +56,46 @@ class Signal:
     @property
     def native_bits(self) -> int:
         """Bits that the values take in the source's dtype."""
-        return int(self.values.size) * np.dtype(self.dtype).itemsize * 8
+        return int(self.values.size) * (self.bits or np.dtype(self.dtype).itemsize * 8)
+
+    def crop(self, *slices: slice) -> "Signal":
+        """The part that one slice per axis names; metadata stay those of the whole."""
+        part = (slice(None), *slices)
+        missing = None if self.missing is None else self.missing[part]
+        return replace(self, values=self.values[part], missing=missing)
+
+    def filled(self) -> NDArray[Any]:
+        """The values, with what is missing taken from the nearest measurement along the first axis that has one.
+
+        So a bad band looks like its neighbours, and a border without data like the border; where nothing at all was
+        measured it is 0. The codec then spends little on it.
+        """
+        if self.missing is None or not self.missing.any():
+            return self.values
+        values, missing = self.values.copy(), self.missing.copy()
+        for axis in range(1, values.ndim):
+            _fill_along(values, missing, axis)
+        values[missing] = 0
+        return values
+
+
+def _fill_along(values: NDArray[Any], missing: NDArray[np.bool_], axis: int) -> None:
+    """Fill from the nearest entry along ``axis`` that is there, the one before where two are as near; in place."""
+    n = values.shape[axis]
+    rows, gone = (np.moveaxis(array, axis, -1).reshape(-1, n) for array in (values, missing))  # copies, or views
+    patterns, which = np.unique(np.packbits(gone, axis=1), axis=0, return_inverse=True)
+    place = np.arange(n)
+    for number, packed in enumerate(patterns):
+        lost = np.unpackbits(packed, count=n).astype(bool)
+        there = np.flatnonzero(~lost)
+        if not lost.any() or len(there) == 0:
+            continue
+        behind = np.searchsorted(there, place).clip(0, len(there) - 1)
+        before = np.where(there[behind] > place, behind - 1, behind).clip(0)
+        nearest = there[np.where(np.abs(place - there[before]) <= np.abs(there[behind] - place), before, behind)]
+        alike = np.flatnonzero(which.reshape(-1) == number)
+        rows[np.ix_(alike, place[lost])] = rows[np.ix_(alike, nearest[lost])]
+        gone[alike] = False
+    shape = np.moveaxis(values, axis, -1).shape
+    np.moveaxis(values, axis, -1)[...] = rows.reshape(shape)
+    np.moveaxis(missing, axis, -1)[...] = gone.reshape(shape)

@@ -5,33 +5,47 @@ E = C*P hidden width, L latent channels.
 """
 
 from math import prod
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Levels = Annotated[int, Field(ge=0, le=12, strict=True)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Extent = Annotated[int, Field(strict=True)]
 
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
+class Percentiles(_Table):
+    """A range taken from each signal: two percentiles of its values, kept in its stream."""
+
+    percentiles: tuple[Percent, Percent]
+
+
 class ModalitySpec(_Table):
-    """Kind of signal: which reader, which axes are transformed, unit and value range."""
+    """Kind of signal: which reader, which axes are transformed, unit and value range.
+
+    ``range`` maps onto [-1, 1]; values outside are clipped. It is [low, high] in the unit, ``native`` for all that the
+    source's format can hold, or ``{percentiles: [low, high]}`` of each signal. ``options`` are the modality's own.
+    """
 
     name: str
     axes: tuple[str, ...] = Field(min_length=1)
     channels: int = Field(default=1, ge=1)
     unit: str = ""
-    range: tuple[Finite, Finite]
+    range: tuple[Finite, Finite] | Literal["native"] | Percentiles
+    options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("range")
     @classmethod
-    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not value[0] < value[1]:
-            raise ValueError(f"expected [low, high] with low < high, got {list(value)}")
+    def _ordered(cls, value: Any) -> Any:
+        low, high = value.percentiles if isinstance(value, Percentiles) else (0, 1) if value == "native" else value
+        if not low < high:
+            raise ValueError(f"expected [low, high] with low < high, got {[low, high]}")
         return value
 
 
@@ -134,11 +148,15 @@ class CodecSpec(_Table):
 
 
 class TrainSpec(_Table):
-    """How the codec is trained. ``crop`` lists the extents that crops grow through, each a multiple of 2**J."""
+    """How the codec is trained.
+
+    ``crop`` lists the extents that crops grow through, each a multiple of 2**J: a number for all axes, or a list of one
+    per axis.
+    """
 
     steps: int = Field(default=2000, ge=0)
     batch: int = Field(default=2, ge=1)
-    crop: tuple[int, ...] = Field(default=(48,), min_length=1)
+    crop: tuple[Extent | tuple[Extent, ...], ...] = Field(default=(48,), min_length=1)
     start: Literal["warm", "random"] = "warm"
     warm_crops: int = Field(default=256, ge=1)
     rate: Literal["local", "gaussian", "channel", "global"] = "local"
@@ -167,6 +185,11 @@ class Recipe(_Table):
         return len(self.modality.axes)
 
     @property
+    def crops(self) -> tuple[tuple[int, ...], ...]:
+        """The extents that training crops grow through, one per axis each."""
+        return tuple((crop,) * self.axes if isinstance(crop, int) else crop for crop in self.training.crop)
+
+    @property
     def hidden(self) -> int:
         """E = C*P, the width of a token."""
         return self.modality.channels * self.codec.bands(self.axes)
@@ -183,9 +206,12 @@ class Recipe(_Table):
                 f"codec.latent_channels: expected at most the hidden width {self.hidden}, got "
                 f"{self.codec.latent_channels}"
             )
-        for extent in self.training.crop:
-            if any(extent % 2**level or extent < 2**level for level in levels):
-                raise ValueError(f"training.crop: expected multiples of 2**levels {list(levels)}, got {extent}")
+        for crop, extents in zip(self.training.crop, self.crops, strict=True):
+            got = crop if isinstance(crop, int) else list(crop)
+            if len(extents) != self.axes:
+                raise ValueError(f"training.crop: expected a number, or one for each of {self.axes} axes, got {got}")
+            if any(n % 2**level or n < 2**level for n, level in zip(extents, levels, strict=True)):
+                raise ValueError(f"training.crop: expected multiples of 2**levels {list(levels)}, got {got}")
         warm = self.training.start == "warm"
         if warm and (self.codec.encoder.projection != "dense" or not self.codec.decoder.linear_path):
             raise ValueError(

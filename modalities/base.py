@@ -1,5 +1,6 @@
 """What every modality does: a file format, a unit, a value range."""
 
+import math
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from liveaction.errors import FormatError
+from liveaction.errors import FormatError, ShapeError, SpecError
+from liveaction.metrics import psnr, ssim
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
@@ -51,34 +53,101 @@ class Modality(ABC):
     def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
         """Draw a PNG to look at: original (where there is one), reconstruction and error."""
 
-    def normalise(self, values: NDArray[Any]) -> torch.Tensor:
-        """Map values in the unit onto [-1, 1], clipped to the recipe's range.
+    def range_of(self, signal: Signal) -> tuple[float, float]:
+        """The values of ``signal`` that map onto -1 and 1: the recipe's, the format's, or percentiles of its own."""
+        wanted = self.spec.range
+        if isinstance(wanted, tuple):
+            return wanted
+        if wanted == "native":
+            return self.native_range(signal)
+        there = signal.values if signal.missing is None else signal.values[~signal.missing]
+        step = max(1, there.size // 2**24)  # enough to know a percentile
+        sample = there.reshape(-1)[::step]
+        low, high = (float(v) for v in np.percentile(sample, wanted.percentiles)) if sample.size else (0.0, 1.0)
+        return (low, high) if low < high else (low - 1.0, low + 1.0)
+
+    def native_range(self, signal: Signal) -> tuple[float, float]:
+        """All that the source's format can hold; for integers of ``signal.bits`` from their least to their largest.
+
+        Raises:
+            SpecError: floating-point numbers have no such range.
+        """
+        dtype = np.dtype(signal.dtype)
+        if dtype.kind not in "iu":
+            raise SpecError(
+                f"[modality] range: expected [low, high] or percentiles for {signal.dtype} values, got 'native', which "
+                "is for integers"
+            )
+        bits = signal.bits or 8 * dtype.itemsize
+        return (0.0, 2.0**bits - 1) if dtype.kind == "u" else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
+
+    def normalise(self, values: NDArray[Any], limits: tuple[float, float]) -> torch.Tensor:
+        """Map values in the unit onto [-1, 1], clipped to their limits.
 
         Args:
             values: ``[C, *S]`` in the unit, any real dtype.
+            limits: what maps onto -1 and 1, as :meth:`range_of` gives it.
 
         Returns:
             float32 ``[C, *S]``.
         """
-        low, high = self.spec.range
+        low, high = limits
         x = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+        if x.data_ptr() == values.__array_interface__["data"][0]:
+            x = x.clone()
         return x.clamp_(low, high).sub_(low).mul_(2.0 / (high - low)).sub_(1.0)
 
-    def denormalise(self, x: torch.Tensor, dtype: str) -> NDArray[Any]:
+    def denormalise(self, x: torch.Tensor, dtype: str, limits: tuple[float, float]) -> NDArray[Any]:
         """Inverse of :meth:`normalise`, rounded and clipped to the native dtype.
 
         Args:
             x: float ``[C, *S]``, nominally in [-1, 1]; what lies outside is clipped.
             dtype: NumPy name of the dtype to return.
+            limits: as for :meth:`normalise`.
         """
-        low, high = self.spec.range
+        low, high = limits
         target = np.dtype(dtype)
         values = x.detach().to("cpu", torch.float32).clamp(-1.0, 1.0).add_(1.0).mul_((high - low) / 2.0).add_(low)
         if target.kind == "f":
             return values.numpy().astype(target)
-        limits = np.iinfo(target)
-        rounded: NDArray[Any] = np.clip(np.rint(values.numpy()), limits.min, limits.max).astype(target)
+        info = np.iinfo(target)
+        least, largest = max(info.min, math.ceil(low)), min(info.max, math.floor(high))
+        rounded: NDArray[Any] = np.clip(np.rint(values.double().numpy()), least, largest).astype(target)
         return rounded
+
+    def compare(self, original: Signal, reconstruction: Signal) -> dict[str, float]:
+        """How close a reconstruction is; what is missing does not count. A modality adds its own measures.
+
+        Returns:
+            ``psnr_normalised`` in dB on the original's range (peak to peak 2), ``rmse`` and ``max_error`` in the unit,
+            ``clipped_share`` of values outside the range, and ``ssim`` from two axes on.
+
+        Raises:
+            ShapeError: the shapes differ.
+        """
+        if original.values.shape != reconstruction.values.shape:
+            raise ShapeError(
+                f"--against: expected shape {reconstruction.values.shape}, got {original.values.shape}; take the file "
+                "that was compressed"
+            )
+        limits = self.range_of(original)
+        x, y = (self.normalise(signal.filled(), limits) for signal in (original, reconstruction))
+        error = original.values.astype(np.float64) - reconstruction.values
+        clipped = x.abs() == 1
+        report = {}
+        if original.missing is not None:
+            known = ~original.missing
+            x, y = x[torch.from_numpy(known)], y[torch.from_numpy(known)]
+            error, clipped = error[known], clipped[torch.from_numpy(known)]
+        if error.size == 0:
+            raise ShapeError("--against: expected values to compare, got none that were measured")
+        report["psnr_normalised"] = psnr(x, y, 2.0)
+        if len(original.axes) > 1 and original.missing is None:
+            report["ssim"] = ssim(x, y, 2.0)
+        report["rmse"] = float(np.sqrt(np.mean(error**2)))
+        report["max_error"] = float(np.abs(error).max())
+        report["clipped_share"] = float(clipped.float().mean())
+        return report
 
     def check_finite(self, values: NDArray[Any], path: Path) -> None:
         """Refuse NaN and infinity, naming how many there are and where the first one is."""

@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.signal": {".errors", "numpy"},
     "liveaction.configs*": set(),
     "liveaction.kernels*": {".kernels", ".errors", "torch", "einops", "numpy"},
-    "liveaction.modalities*": {".modalities", ".spec", ".signal", ".errors", ".files", "numpy", "torch"},
+    "liveaction.modalities*": {".modalities", ".spec", ".signal", ".metrics", ".errors", ".files", "numpy", "torch"},
     "liveaction.coding.container": {".coding.entropy", ".errors", "numpy"},
     "liveaction.coding.entropy": {".coding.container", ".errors", "numpy"},
     "liveaction.coding": {".coding", ".errors"},

@@ -1,6 +1,9 @@
 """Between a signal and bytes: compress, decompress, info."""
 
+import base64
+import binascii
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -10,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from liveaction.codec.model import Codec
 from liveaction.coding.container import pack as pack_container
@@ -19,7 +23,7 @@ from liveaction.coding.entropy import decode_symbols, encode_symbols
 from liveaction.errors import FormatError, IntegrityError, ShapeError
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
-from liveaction.spec import ModalitySpec, Recipe
+from liveaction.spec import Finite, ModalitySpec, Recipe
 
 DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 QUALITIES = {1: 8.0, 2: 4.0, 3: 2.0, 4: 1.0, 5: 0.5, 6: 0.25, 7: 0.125}
@@ -43,11 +47,22 @@ class StreamHeader(BaseModel):
     metadata: dict[str, Any]
     latent_shape: tuple[int, ...]
     step: float = Field(gt=0, allow_inf_nan=False)
+    range: tuple[Finite, Finite]
+    bits: int = Field(default=0, ge=0, le=64)
+    missing: str = ""
+    no_data: float = 0.0
+
+    @field_validator("range")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not value[0] < value[1]:
+            raise ValueError(f"expected low < high, got {list(value)}")
+        return value
 
     @property
     def native_bits(self) -> int:
         """Bits of the signal in its source's dtype."""
-        return prod(self.shape) * np.dtype(self.native_dtype).itemsize * 8
+        return prod(self.shape) * (self.bits or np.dtype(self.native_dtype).itemsize * 8)
 
 
 @dataclass(frozen=True)
@@ -84,10 +99,11 @@ def compress(
         )
     modality = build_modality(recipe.modality)
     chosen = float(step or codec.quantizer.step)
+    limits = modality.range_of(signal)
     began = perf_counter()
     stage("encoding")
     with torch.no_grad():
-        x = modality.normalise(signal.values)[None].to(next(codec.parameters()).device)
+        x = modality.normalise(signal.filled(), limits)[None].to(next(codec.parameters()).device)
         symbols = codec.quantize(codec.encode(x), chosen)[0].cpu().numpy()
     encoded = perf_counter()
     stage("entropy coding")
@@ -104,6 +120,10 @@ def compress(
         metadata=signal.metadata,
         latent_shape=symbols.shape,
         step=chosen,
+        range=limits,
+        bits=signal.bits,
+        missing=_pack_mask(signal.missing),
+        no_data=signal.no_data,
     )
     data = pack_container(header.model_dump(mode="json"), encode_symbols(symbols))
     return data, Timings(encoded - began, perf_counter() - encoded)
@@ -143,8 +163,12 @@ def decompress(
     with torch.no_grad():
         device = next(codec.parameters()).device
         x = codec.decode(symbols[None].to(device), header.shape[1:], header.step)[0]
-        values = modality.denormalise(x, header.dtype)
-    signal = Signal(values, header.axes, header.unit, header.spacing, header.native_dtype, header.metadata)
+        values = modality.denormalise(x, header.dtype, header.range)
+    missing = _unpack_mask(header.missing, header.shape, where)
+    if missing is not None:
+        values[missing] = np.array(header.no_data).astype(values.dtype)
+    about = header.metadata, header.bits, missing, header.no_data
+    signal = Signal(values, header.axes, header.unit, header.spacing, header.native_dtype, *about)
     return signal, Timings(perf_counter() - decoded, decoded - began)
 
 
@@ -159,6 +183,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
     size = path.stat().st_size
     fields = header.model_dump(mode="json")
     elements = prod(header.shape)
+    fields["missing"] = "none" if not header.missing else "some values"
     return {**fields, "bytes": size, "ratio": header.native_bits / (8 * size), "bits_per_element": 8 * size / elements}
 
 
@@ -177,6 +202,28 @@ def read_stream(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise FormatError(f"{path}: expected a readable .lva file, got {error.strerror}") from error
+
+
+def _pack_mask(missing: NDArray[np.bool_] | None) -> str:
+    """One bit per value, deflated, base64: bad bands and borders take next to nothing."""
+    if missing is None or not missing.any():
+        return ""
+    return base64.b64encode(zlib.compress(np.packbits(missing).tobytes(), 9)).decode()
+
+
+def _unpack_mask(text: str, shape: tuple[int, ...], where: str) -> NDArray[np.bool_] | None:
+    if not text:
+        return None
+    size = prod(shape)
+    try:
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(base64.b64decode(text, validate=True), -(-size // 8) + 1)
+    except (binascii.Error, zlib.error) as error:
+        raise FormatError(f"{where}: expected a mask of missing values, got {error}") from error
+    if len(data) != -(-size // 8):
+        raise FormatError(f"{where}: expected a mask of {size} missing or measured values, got another size")
+    bits = np.unpackbits(np.frombuffer(data, np.uint8), count=size)
+    return bits.astype(bool).reshape(shape)
 
 
 def _parse(raw: dict[str, Any], where: str) -> StreamHeader:

@@ -50,7 +50,7 @@ def summarise(recipe: Recipe, shape: tuple[int, ...] | None = None) -> Summary:
     Raises:
         SpecError: ``shape`` has another number of axes, or the recipe cannot be built.
     """
-    shape = shape or (max(recipe.training.crop),) * recipe.axes
+    shape = shape or max(recipe.crops, key=prod)
     if len(shape) != recipe.axes or min(shape) < 1:
         raise SpecError(f"--shape: expected {recipe.axes} positive extents {recipe.modality.axes}, got {shape}")
     with torch.device("meta"):

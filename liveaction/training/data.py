@@ -77,15 +77,47 @@ def cache_folder() -> Path:
     return Path(os.environ.get("LIVEACTION_CACHE") or Path.home() / ".cache" / "liveaction")
 
 
-def cached_array(item: Item, modality: "Modality", folder: Path) -> NDArray[Any]:
-    """The signal's values ``[C, *S]`` as a read-only memory map; read and stored on first use, atomically."""
-    path = folder / f"{item.key(modality)}.npy"
-    if not path.exists():
+@dataclass(frozen=True)
+class Cached:
+    """A signal in the cache: ``values`` and perhaps ``missing`` ``[C, *S]`` as read-only memory maps, its range."""
+
+    values: NDArray[Any]
+    missing: NDArray[np.bool_] | None
+    limits: tuple[float, float]
+
+
+def cached_signal(item: Item, modality: "Modality", folder: Path) -> Cached:
+    """The signal as memory maps, what is missing filled in; read and stored on first use, atomically."""
+    base = folder / item.key(modality)
+    values, missing, about = (base.with_suffix(suffix) for suffix in (".npy", ".missing.npy", ".json"))
+    if not about.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as part, part.open("wb") as file:
-            np.save(file, item.read(modality).values)
-    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
+        signal = item.read(modality)
+        for path, array in ((values, signal.filled()), (missing, signal.missing)):
+            if array is not None:
+                with atomic_path(path) as part, part.open("wb") as file:
+                    np.save(file, array)
+        with atomic_path(about) as part:
+            part.write_text(json.dumps({"range": modality.range_of(signal), "missing": signal.missing is not None}))
+    known = json.loads(about.read_text())
+    low, high = known["range"]
+    lost = np.load(missing, mmap_mode="r", allow_pickle=False) if known["missing"] else None
+    return Cached(np.load(values, mmap_mode="r", allow_pickle=False), lost, (low, high))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops ``x`` ``[B, C, *extents]`` float32 in [-1, 1]; ``known`` of the same shape is 0 where nothing was measured.
+
+    ``known`` is None where everything was.
+    """
+
+    x: torch.Tensor
+    known: torch.Tensor | None
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on ``device``."""
+        return Batch(self.x.to(device), None if self.known is None else self.known.to(device))
 
 
 class Crops:
@@ -111,31 +143,40 @@ class Crops:
         if not items:
             raise FormatError("--data: expected at least one signal, got none")
         self.modality = modality
-        self.arrays = []
+        self.signals = []
         for item in items:
             progress(item.name)
-            self.arrays.append(cached_array(item, modality, folder))
-        sizes = np.array([array.size for array in self.arrays], dtype=np.float64)
+            self.signals.append(cached_signal(item, modality, folder))
+        sizes = np.array([signal.values.size for signal in self.signals], dtype=np.float64)
         self.shares = sizes / sizes.sum()
 
-    def batch(self, key: Sequence[int], count: int, extent: int) -> torch.Tensor:
-        """``count`` crops of ``extent`` samples along every axis, float32 ``[count, C, *extent]`` in [-1, 1].
+    def batch(self, keys: Sequence[Sequence[int]], extents: tuple[int, ...]) -> Batch:
+        """One crop of ``extents`` samples per key.
 
         Args:
-            key: non-negative integers; equal keys give equal crops. An axis shorter than ``extent`` is taken whole
-                and its last sample repeated.
+            keys: non-negative integers each; equal keys give equal crops.
+            extents: per axis. Of a shorter axis all is taken, and its last sample repeated.
         """
-        return torch.stack([self._crop(np.random.default_rng([*key, i]), extent) for i in range(count)])
+        crops = [self._crop(np.random.default_rng(list(key)), extents) for key in keys]
+        lost = any(known is not None for _, known in crops)
+        full = torch.ones(crops[0][0].shape)
+        known = torch.stack([full if known is None else known for _, known in crops]) if lost else None
+        return Batch(torch.stack([x for x, _ in crops]), known)
 
-    def _crop(self, rng: np.random.Generator, extent: int) -> torch.Tensor:
-        array = self.arrays[rng.choice(len(self.arrays), p=self.shares)]
-        starts = [int(rng.integers(0, max(n - extent, 0) + 1)) for n in array.shape[1:]]
-        values = array[(slice(None), *(slice(start, start + extent) for start in starts))]
-        missing = [(0, 0), *((0, extent - n) for n in values.shape[1:])]
-        return self.modality.normalise(np.pad(values, missing, mode="edge"))
+    def _crop(self, rng: np.random.Generator, extents: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        signal = self.signals[rng.choice(len(self.signals), p=self.shares)]
+        shape = signal.values.shape[1:]
+        starts = [int(rng.integers(0, max(n - extent, 0) + 1)) for n, extent in zip(shape, extents, strict=True)]
+        part = (slice(None), *(slice(start, start + extent) for start, extent in zip(starts, extents, strict=True)))
+        pad = [(0, 0), *((0, max(extent - n, 0)) for n, extent in zip(shape, extents, strict=True))]
+        x = self.modality.normalise(np.pad(signal.values[part], pad, mode="edge"), signal.limits)
+        if signal.missing is None:
+            return x, None
+        known = ~np.pad(signal.missing[part], pad, mode="edge")
+        return x, torch.from_numpy(known.astype(np.float32))
 
 
-def prefetch(make: Callable[[int], torch.Tensor], steps: Iterator[int]) -> Iterator[tuple[int, torch.Tensor]]:
+def prefetch(make: Callable[[int], Batch], steps: Iterator[int]) -> Iterator[tuple[int, Batch]]:
     """``(step, make(step))``, the next batch being made in a thread while the caller works on this one."""
     with ThreadPoolExecutor(1) as pool:
         waiting = None

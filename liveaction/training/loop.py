@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from math import prod
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,10 @@ import torch
 from liveaction.codec.model import Codec, build_codec
 from liveaction.codec.weights import save_model, write_json
 from liveaction.errors import SpecError, TrainingError
-from liveaction.metrics import psnr
 from liveaction.recipe import dump_recipe, parse_recipe
 from liveaction.spec import Recipe, TrainSpec
 from liveaction.training.checkpoint import Checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
-from liveaction.training.data import Crops, prefetch
+from liveaction.training.data import Batch, Crops, prefetch
 from liveaction.training.log import TrainingLog
 from liveaction.training.loss import distortion, rate, symbol_entropy
 from liveaction.training.start_from import take_weights
@@ -89,9 +89,10 @@ def learning_rate(spec: TrainSpec, step: int) -> float:
     return float((spec.learning_rate - low) * (1 - math.cos(math.pi * t) ** (2 * spec.schedule_power)) + low)
 
 
-def crop_extent(spec: TrainSpec, step: int) -> int:
-    """Extent of the crops at ``step``: the listed ones in turn, for equal shares of the steps."""
-    return spec.crop[min(step * len(spec.crop) // max(spec.steps, 1), len(spec.crop) - 1)]
+def crop_extents(recipe: Recipe, step: int) -> tuple[int, ...]:
+    """Extents of the crops at ``step``: the listed ones in turn, for equal shares of the steps."""
+    crops, steps = recipe.crops, max(recipe.training.steps, 1)
+    return crops[min(step * len(crops) // steps, len(crops) - 1)]
 
 
 def is_frozen(spec: TrainSpec, step: int) -> bool:
@@ -177,9 +178,9 @@ class Trainer:
 
     def _warm_start(self) -> None:
         self.listener.stage("warm start: measuring the covariance of the wavelet packets")
-        extent, device = self.spec.crop[0], self.accelerator.device
+        extents, device = self.recipe.crops[0], self.accelerator.device
         batches = (
-            self.train_crops.batch((_WARM, self.spec.seed, i), 1, extent).to(device)
+            self.train_crops.batch([(_WARM, self.spec.seed, i)], extents).x.to(device)
             for i in range(self.spec.warm_crops)
         )
         warm_start(self.codec, packet_moments(self.codec, batches))
@@ -222,16 +223,14 @@ class Trainer:
         model: torch.nn.Module = self.accelerator.prepare_model(self.codec)
         return model
 
-    def _batch(self, step: int) -> torch.Tensor:
+    def _batch(self, step: int) -> Batch:
         share = self.spec.batch // self.accelerator.num_processes
         rank = self.accelerator.process_index
-        extent = crop_extent(self.spec, step)
-        crops = [
-            self.train_crops.batch((_TRAIN, self.spec.seed, step, rank * share + i), 1, extent) for i in range(share)
-        ]
-        return torch.cat(crops)
+        keys = [(_TRAIN, self.spec.seed, step, rank * share + i) for i in range(share)]
+        return self.train_crops.batch(keys, crop_extents(self.recipe, step))
 
-    def _step(self, model: torch.nn.Module, x: torch.Tensor, step: int, frozen: bool) -> StepReport:
+    def _step(self, model: torch.nn.Module, batch: Batch, step: int, frozen: bool) -> StepReport:
+        x = batch.x
         rate_now = learning_rate(self.spec, step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate_now
@@ -240,7 +239,7 @@ class Trainer:
         generator.manual_seed(int(seeds.generate_state(1)[0]))
         self.codec.train()
         out = model(x, rounded=frozen, generator=generator)
-        error = distortion(x, out.reconstruction)
+        error = distortion(x, out.reconstruction, batch.known)
         bits = rate(out.companded, self.codec.quantizer.step, self.spec.rate)
         loss = error + self.spec.rate_weight * bits
         if not bool(torch.isfinite(loss)):
@@ -263,14 +262,16 @@ class Trainer:
     def _validate(self, done: int, log: TrainingLog) -> None:
         if not self.accelerator.is_main_process:
             return
-        extent, seed = max(self.spec.crop), self.spec.seed
+        keys = [(_VALIDATION, self.spec.seed, i) for i in range(8)]
         self.codec.eval()
         with torch.no_grad():
-            x = self.held_out.batch((_VALIDATION, seed), 8, extent).to(self.accelerator.device)
+            batch = self.held_out.batch(keys, max(self.recipe.crops, key=prod)).to(self.accelerator.device)
+            x = batch.x
             symbols = torch.cat([self.codec.quantize(self.codec.encode(crop)) for crop in x.split(1)])
             decoded = torch.cat([self.codec.decode(s, tuple(x.shape[2:])) for s in symbols.split(1)])
         bits = max(symbol_entropy(symbols), 1e-6)
-        result = Validation(done, psnr(x, decoded, 2.0), bits, self.bits * self.elements_per_latent / bits)
+        quality = 10 * math.log10(4) - 10 * float(distortion(x, decoded, batch.known))
+        result = Validation(done, quality, bits, self.bits * self.elements_per_latent / bits)
         self.validations.append(result)
         self.listener.validation(result)
         log.write("validation", asdict(result))

@@ -8,9 +8,15 @@ FLOOR = 1e-10
 """Added to MSE and variances, so that constant signals have a finite loss."""
 
 
-def distortion(x: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tensor:
-    """log10 of the mean squared error of signals in [-1, 1]; equal shapes ``[B, C, *S]``."""
-    return torch.log10((x - reconstruction).square().mean() + FLOOR)
+def distortion(x: torch.Tensor, reconstruction: torch.Tensor, known: torch.Tensor | None = None) -> torch.Tensor:
+    """log10 of the mean squared error of signals in [-1, 1]; equal shapes ``[B, C, *S]``.
+
+    Args:
+        known: 1 where the signal was measured and 0 where it was not, which then does not count; None: everywhere.
+    """
+    error = (x - reconstruction).square()
+    mean = error.mean() if known is None else (error * known).sum() / known.sum().clamp(min=1)
+    return torch.log10(mean + FLOOR)
 
 
 def rate(companded: torch.Tensor, step: float, kind: Literal["local", "gaussian", "channel", "global"]) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """From ``--data`` to a model directory: the function behind ``liveaction train``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
     from liveaction.modalities.base import Modality
 
-PREVIEW = 160
-"""Samples per axis that the preview of a run shows at most."""
+PREVIEW = 2**22
+"""Samples that the preview of a run shows at most."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def train(
     with accelerator.main_process_first():
         train_crops = Crops(modality, split.train, cache, reading)
         held_out_crops = Crops(modality, split.held_out, cache, reading)
-    bits = float(np.average([array.dtype.itemsize * 8 for array in train_crops.arrays], weights=train_crops.shares))
+    widths = [signal.values.dtype.itemsize * 8 for signal in train_crops.signals]
+    bits = float(np.average(widths, weights=train_crops.shares))
     given = None if start_from is None else Path(start_from)
     result = Trainer(recipe, train_crops, held_out_crops, folder, bits, accelerator, listener, given).run(resume)
     if accelerator.is_main_process:
@@ -104,9 +106,12 @@ def train(
 def draw_preview(folder: Path, item: Item, modality: "Modality", device: str) -> Path:
     """Code the middle of a signal with the model in ``folder``, there and back, and draw it to ``preview.png``."""
     signal = item.read(modality)
-    starts = [max(n - PREVIEW, 0) // 2 for n in signal.shape]
-    middle = (slice(None), *(slice(start, start + PREVIEW) for start in starts))
-    signal = replace(signal, values=signal.values[middle])
+    extents = list(signal.shape)
+    while prod(extents) > PREVIEW:
+        longest = extents.index(max(extents))
+        extents[longest] -= -(-extents[longest] // 4)
+    starts = [(n - extent) // 2 for n, extent in zip(signal.shape, extents, strict=True)]
+    signal = signal.crop(*(slice(start, start + extent) for start, extent in zip(starts, extents, strict=True)))
     codec, recipe, digest = load_model(folder, device)
     data, _ = compress(signal, codec, recipe, digest)
     back, _ = decompress(data, codec, digest)

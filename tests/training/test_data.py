@@ -8,7 +8,7 @@ from liveaction.errors import FormatError
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
-from liveaction.training.data import Crops, cached_array, find_items, prefetch
+from liveaction.training.data import Crops, cached_signal, find_items, prefetch
 from liveaction.training.run import split_items
 
 
@@ -31,18 +31,19 @@ def scans(modality, tmp_path):
 
 def test_crops_are_a_function_of_their_key(modality, scans, tmp_path):
     crops = Crops(modality, find_items(modality, [str(scans)]), tmp_path / "cache")
-    first = crops.batch((1, 2, 3), 4, 16)
+    keys = [(1, 2, i) for i in range(4)]
+    first = crops.batch(keys, (16, 16, 16)).x
     assert first.shape == (4, 1, 16, 16, 16)
-    assert torch.equal(first, crops.batch((1, 2, 3), 4, 16))
-    assert not torch.equal(first, crops.batch((1, 2, 4), 4, 16))
+    assert torch.equal(first, crops.batch(keys, (16, 16, 16)).x)
+    assert not torch.equal(first, crops.batch([(2, 2, i) for i in range(4)], (16, 16, 16)).x)
     assert not torch.equal(first[0], first[1])
     assert first.abs().max() <= 1
 
 
 def test_a_crop_stands_in_its_volume_and_short_axes_repeat_their_last_sample(modality, scans, tmp_path):
     items = find_items(modality, [str(scans / "b.nii.gz")])
-    crop = Crops(modality, items, tmp_path / "cache").batch((5,), 1, 16)[0]
-    whole = modality.normalise(items[0].read(modality).values)
+    crop = Crops(modality, items, tmp_path / "cache").batch([(5,)], (16, 16, 16)).x[0]
+    whole = modality.normalise(items[0].read(modality).values, (-1024, 3071))
     assert torch.equal(crop[:, 9:], crop[:, 8:9].expand(-1, 7, -1, -1))
     assert torch.equal(crop[..., 12:], crop[..., 11:12].expand(-1, -1, -1, 4))
     inner = crop[:, :9, :, :12]
@@ -51,10 +52,10 @@ def test_a_crop_stands_in_its_volume_and_short_axes_repeat_their_last_sample(mod
 
 def test_arrays_are_mapped_and_read_once(modality, scans, tmp_path, monkeypatch):
     (item,) = find_items(modality, [str(scans / "a.nii.gz")])
-    first = cached_array(item, modality, tmp_path / "cache")
+    first = cached_signal(item, modality, tmp_path / "cache").values
     assert isinstance(first, np.memmap)
     monkeypatch.setattr(type(modality), "read", lambda self, path: pytest.fail("read twice"))
-    assert np.array_equal(first, cached_array(item, modality, tmp_path / "cache"))
+    assert np.array_equal(first, cached_signal(item, modality, tmp_path / "cache").values)
     assert not list((tmp_path / "cache").glob("*.part"))
 
 

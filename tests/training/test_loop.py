@@ -16,7 +16,7 @@ from liveaction.errors import FormatError, SpecError, TrainingError
 from liveaction.recipe import load_recipe
 from liveaction.training.checkpoint import list_checkpoints, load_checkpoint
 from liveaction.training.log import read_log
-from liveaction.training.loop import Listener, crop_extent, is_frozen, learning_rate
+from liveaction.training.loop import Listener, crop_extents, is_frozen, learning_rate
 from liveaction.training.run import train
 
 TINY = [
@@ -55,8 +55,10 @@ def test_the_schedule_is_the_published_one():
 
 
 def test_crops_grow_and_the_encoder_freezes():
-    spec = recipe("training.steps=10").training
-    assert [crop_extent(spec, step) for step in range(10)] == [16] * 5 + [24] * 5
+    made = recipe("training.steps=10")
+    assert [crop_extents(made, step) for step in range(10)] == [(16, 16, 16)] * 5 + [(24, 24, 24)] * 5
+    assert crop_extents(recipe("training.crop=[[8, 16, 32], 64]"), 0) == (8, 16, 32)
+    spec = made.training
     assert [is_frozen(spec, step) for step in range(10)] == [False] * 7 + [True] * 3
 
 
