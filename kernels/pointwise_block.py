@@ -17,8 +17,10 @@ import torch.nn.functional as F
 
 from liveaction.errors import ShapeError
 from liveaction.kernels import monarch as projections
-from liveaction.kernels.dispatch import choose, working_dtype
+from liveaction.kernels import pointwise_block_gradient
+from liveaction.kernels.dispatch import choose, dtype_refused, working_dtype
 from liveaction.kernels.layout import empty_tokens_last
+from liveaction.kernels.monarch import padded, two_parts
 
 Project = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -147,14 +149,24 @@ def _numba_refused(x: torch.Tensor, w1: torch.Tensor) -> str:
 
 
 def _refused(w1: torch.Tensor, w2: torch.Tensor, v1: torch.Tensor) -> str:
-    """Why the Triton kernel cannot take these; empty where it can."""
-    groups, others = tuple(w1.shape[:2]), tuple(v1.shape[:2])
-    if groups != others or any(g < 16 or g & (g - 1) for g in groups) or groups[0] * groups[1] > 512:
+    """Why the Triton kernels cannot take these; empty where they can."""
+    if wrong := dtype_refused(w1):
+        return wrong
+    if w1.shape != v1.shape:
+        return f"both projections need the same groups, not {tuple(w1.shape[:2])} and {tuple(v1.shape[:2])}"
+    g1, g2 = w1.shape[:2]
+    limit = projections.shared_limit(w1.device)
+    if not in_registers(g1, g2) and wide_tiling(g1, g2, w1.element_size(), limit) is None:
         return (
-            "it keeps a token's channels in registers: at most 512, both projections in the same groups, powers of "
-            f"two, 16 at least, not {groups} and {others}"
+            "it takes groups of at most 32 x 64 (float32: 32 x 48), padded to powers of two at most four times as many "
+            f"channels, whose weights fit into {limit // 1024} KiB of shared memory, not {g1, g2} in {w1.dtype}"
         )
     return projections.refused(w1, w1, w2)
+
+
+def in_registers(g1: int, g2: int) -> bool:
+    """Whether a token stays in registers from end to end: groups powers of two, 16 at least, 512 channels at most."""
+    return all(g >= 16 and g & (g - 1) == 0 for g in (g1, g2)) and g1 * g2 <= 512
 
 
 def forward_tiling(itemsize: int, limit: int) -> dict[str, int]:
@@ -166,6 +178,33 @@ def forward_tiling(itemsize: int, limit: int) -> dict[str, int]:
     """
     resident = itemsize == 2 and limit >= 160 * 1024
     return {"BLOCK_T": 16, "RESIDENT": int(resident), "num_warps": 8, "num_stages": 1 + resident, "PER_CORE": 1}
+
+
+def wide_tiling(g1: int, g2: int, itemsize: int, limit: int) -> dict[str, int] | None:
+    """Default launch settings of the forward kernel whose tokens do not stay in registers; None where nothing fits.
+
+    Every tile reads all weights from the L2 cache: as many tokens as registers hold, then two stages, then one. The
+    bytes are an upper bound of what the compiler takes near the limit.
+
+    Args:
+        g1, g2: groups.
+        itemsize: bytes of one weight.
+        limit: bytes of shared memory.
+    """
+    u, parts = padded(g1), two_parts(g2)
+    channels = u * sum(parts)
+    if u > 32 or channels > (2048 if itemsize == 2 else 1536) or sum(parts) > 64 or channels > 4 * g1 * g2:
+        return None
+    if itemsize == 4:
+        chunk, choices = 8, [(8, 1)]
+    else:
+        chunk, choices = 16, [(32, 2)] * (channels <= 512) + [(16, 2)] * (channels <= 1536) + [(16, 1), (8, 1)]
+    for block_t, stages in choices:
+        first, second = u * chunk * sum(parts) * itemsize, chunk * u * u * itemsize
+        tile = u * parts[0] * block_t * (8 if itemsize == 4 else itemsize)  # float32: two parts of 4 bytes
+        if stages * first + second + tile <= limit:
+            return {"W_CHUNK": chunk, "BLOCK_T": block_t, "num_warps": 8, "num_stages": stages, "PER_CORE": 1}
+    return None
 
 
 def backward_tiling(half: str, itemsize: int, x_itemsize: int, limit: int) -> dict[str, int]:
@@ -195,9 +234,11 @@ def _forward(
     scale: torch.Tensor,
     eps: float,
 ) -> torch.Tensor:
-    from liveaction.kernels import pointwise_block_triton
+    from liveaction.kernels import pointwise_block_triton, pointwise_block_wide_triton
 
-    return pointwise_block_triton.forward(x, w1, w2, gain1, v1, v2, gain2, scale, eps)
+    kernel = pointwise_block_triton if in_registers(*w1.shape[:2]) else pointwise_block_wide_triton
+    out: torch.Tensor = kernel.forward(x, w1, w2, gain1, v1, v2, gain2, scale, eps)
+    return out
 
 
 @_forward.register_fake
@@ -238,7 +279,9 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
 
 
 def _gradient(ctx: Any, dout: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    return *torch.ops.liveaction.pointwise_block_backward(dout, *ctx.saved_tensors, ctx.eps), None
+    if in_registers(*ctx.saved_tensors[1].shape[:2]):
+        return *torch.ops.liveaction.pointwise_block_backward(dout, *ctx.saved_tensors, ctx.eps), None
+    return *pointwise_block_gradient.gradients(ctx.eps, dout, *ctx.saved_tensors), None
 
 
 _forward.register_autograd(_gradient, setup_context=_save)
