@@ -46,8 +46,13 @@ class Modality(ABC):
         """Write ``signal`` so that geometry, metadata and dtype equal its source's; atomic."""
 
     @abstractmethod
-    def synthetic(self, seed: int) -> Signal:
-        """A seeded phantom: equal seeds give equal signals on every machine."""
+    def synthetic(self, seed: int, extents: tuple[int, ...] | None = None) -> Signal:
+        """A seeded phantom: equal seeds give equal signals on every machine.
+
+        Args:
+            seed: non-negative.
+            extents: S; None for a size that shows what the modality is.
+        """
 
     @abstractmethod
     def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:

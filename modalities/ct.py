@@ -96,9 +96,10 @@ class CT(Modality):
         self.check_finite(signal.values, path)
         write_nifti(signal, path)
 
-    def synthetic(self, seed: int) -> Signal:
+    def synthetic(self, seed: int, extents: tuple[int, ...] | None = None) -> Signal:
         """A seeded phantom of chest and abdomen, int16 ``[1, 160, 160, 96]`` in HU (:func:`ct_phantom`)."""
-        phantom = ct_phantom(seed)
+        x, y, z = extents or (160, 160, 96)
+        phantom = ct_phantom(seed, (x, y, z))
         place = describe_affine(Path(f"phantom {seed}"), phantom.affine)
         metadata = {"source": "synthetic", "seed": seed, "values_dtype": "int16", "unit": "mm", **place}
         return Signal(phantom.values[np.newaxis], self.spec.axes, self.spec.unit, phantom.spacing, "int16", metadata)

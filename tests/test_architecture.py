@@ -47,6 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.metrics": {".errors", "torch", "numpy"},
     "liveaction.training*": {".training", ".codec", ".metrics", ".kernels", *_CODEC, *_CODEC_THIRD},
     "liveaction.published*": {".published", ".codec", *_CODEC, *_CODEC_THIRD, ".kernels", ".metrics"},
+    "liveaction.testing_modalities": {".modalities", ".signal", ".errors", "numpy"},
     "liveaction.testing": {".kernels", ".codec", ".metrics", *_CODEC, *_CODEC_THIRD},
     "liveaction.profiling*": {
         ".profiling",
