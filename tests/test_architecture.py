@@ -70,8 +70,17 @@ DOORS: dict[str, tuple[str, ...]] = {
     "numba": ("liveaction.kernels.*_numba",),
     "triton": ("liveaction.kernels.*_triton", "liveaction.testing"),
     "monai": ("liveaction.modalities.ct*",),
-    "nibabel": ("liveaction.modalities.ct*",),
+    "nibabel": ("liveaction.modalities.ct*", "liveaction.modalities.nifti", "liveaction.modalities.series"),
     "pydicom": ("liveaction.modalities.ct*",),
+    "spectral": ("liveaction.modalities.hyperspectral*",),
+    "scipy": ("liveaction.modalities.hyperspectral*", "liveaction.modalities.array*", "liveaction.modalities.*_preview"),
+    "rasterio": ("liveaction.modalities.hyperspectral*",),
+    "h5py": ("liveaction.modalities.hyperspectral*", "liveaction.modalities.array*"),
+    "zarr": ("liveaction.modalities.array*",),
+    "av": ("liveaction.modalities.video*",),
+    "soundfile": ("liveaction.modalities.audio*",),
+    "PIL": ("liveaction.modalities.image*", "liveaction.modalities.video*"),
+    "tifffile": ("liveaction.modalities.image*",),
     "matplotlib": ("liveaction.modalities.*_preview", "liveaction.training.curves", "liveaction.profiling.roofline"),
     "mpl_toolkits": ("liveaction.modalities.*_preview",),
     "pywt": ("liveaction.transforms.wavelet",),
@@ -86,10 +95,20 @@ DOORS: dict[str, tuple[str, ...]] = {
 }
 
 # The interface of modalities may be named where a type checker alone reads it; nothing is imported.
-TYPES_ONLY = {"liveaction.modalities.base": ("liveaction.registry", "liveaction.codec*", "liveaction.training*")}
+TYPES_ONLY = {
+    "liveaction.modalities.base": (
+        "liveaction.registry",
+        "liveaction.codec*",
+        "liveaction.training*",
+        "liveaction.testing_modalities",
+    )
+}
 
 # Slow to import, or noisy: imported inside the function that needs them, so that nobody pays who does not.
-_HEAVY = "accelerate livecodec matplotlib monai mpl_toolkits nibabel pydicom tensorboard tft timm walloc"
+_HEAVY = (
+    "PIL accelerate av h5py livecodec matplotlib monai mpl_toolkits nibabel pydicom rasterio scipy soundfile spectral "
+    "tensorboard tft tifffile timm walloc zarr"
+)
 HEAVY = tuple(_HEAVY.split())
 
 
