@@ -73,7 +73,11 @@ DOORS: dict[str, tuple[str, ...]] = {
     "nibabel": ("liveaction.modalities.ct*", "liveaction.modalities.nifti", "liveaction.modalities.series"),
     "pydicom": ("liveaction.modalities.ct*",),
     "spectral": ("liveaction.modalities.hyperspectral*",),
-    "scipy": ("liveaction.modalities.hyperspectral*", "liveaction.modalities.array*", "liveaction.modalities.*_preview"),
+    "scipy": (
+        "liveaction.modalities.hyperspectral*",
+        "liveaction.modalities.array*",
+        "liveaction.modalities.*_preview",
+    ),
     "rasterio": ("liveaction.modalities.hyperspectral*",),
     "h5py": ("liveaction.modalities.hyperspectral*", "liveaction.modalities.array*"),
     "zarr": ("liveaction.modalities.array*",),

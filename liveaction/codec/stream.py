@@ -220,7 +220,7 @@ def _unpack_mask(text: str, shape: tuple[int, ...], where: str) -> NDArray[np.bo
         data = unpacker.decompress(base64.b64decode(text, validate=True), -(-size // 8) + 1)
     except (binascii.Error, zlib.error) as error:
         raise FormatError(f"{where}: expected a mask of missing values, got {error}") from error
-    if len(data) != -(-size // 8):
+    if len(data) != -(-size // 8) or not unpacker.eof:
         raise FormatError(f"{where}: expected a mask of {size} missing or measured values, got another size")
     bits = np.unpackbits(np.frombuffer(data, np.uint8), count=size)
     return bits.astype(bool).reshape(shape)
