@@ -1,7 +1,7 @@
 """The codec between tensors.
 
-    x ─ pad ─ wavelet packets ─ (compand) ─ encoder ─ y ─ quantise ─ symbols
-    x̂ ─ crop ─ inverse packets ─ (expand) ─ decoder ─ ŷ ─ dequantise ───┘
+    x ─ pad ─ wavelet packets, companded where the spec says ─ encoder ─ y ─ quantise ─ symbols
+    x̂ ─ crop ─ inverse packets ───────────────────────────── decoder ─ ŷ ─ dequantise ───┘
 
 B batch, C channels, D axes, S extents, J levels per axis, E = C * prod 2**J, L latent channels, G = ceil(S / 2**J).
 """
@@ -17,7 +17,6 @@ from liveaction.kernels.parallel import over_tokens
 from liveaction.nn.decoder import Decoder
 from liveaction.nn.encoder import Encoder
 from liveaction.spec import CodecSpec, Recipe
-from liveaction.transforms.compand import compand, expand
 from liveaction.transforms.packet import WaveletPacket
 from liveaction.transforms.wavelet import support
 from liveaction.transforms.window import crop, pad_to_multiple, slabs
@@ -52,7 +51,8 @@ class Codec(nn.Module):
         super().__init__()
         self.spec, self.channels, self.axes = spec, channels, axes
         width = channels * spec.bands(axes)
-        self.packets = WaveletPacket(spec.wavelet, spec.levels_per_axis(axes), spec.boundary, spec.packet_order)
+        levels = spec.levels_per_axis(axes)
+        self.packets = WaveletPacket(spec.wavelet, levels, spec.boundary, spec.packet_order, spec.compand)
         self.encoder = Encoder(spec.encoder, axes, width, spec.latent_channels)
         self.quantizer = build_quantizer(spec.quantizer, spec.latent_channels)
         self.decoder = Decoder(spec.decoder, axes, width, spec.latent_channels)
@@ -71,8 +71,8 @@ class Codec(nn.Module):
             )
         with torch.autocast(x.device.type, enabled=False):
             wide = torch.float64 if x.dtype == torch.float64 else torch.float32
-            v = self.packets(pad_to_multiple(x.to(wide), self.packets.factors))
-            return compand(v) if self.spec.compand else v
+            v: torch.Tensor = self.packets(pad_to_multiple(x.to(wide), self.packets.factors))
+            return v
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """Signal in [-1, 1] to latents: ``[B, C, *S] -> [B, L, *G]``, float32.
@@ -142,7 +142,7 @@ class Codec(nn.Module):
         with self._compute(companded):
             v = self._wide(self.decoder(self.quantizer.expand(companded)))
         with torch.autocast(companded.device.type, enabled=False):
-            return crop(self.packets.inverse(expand(v) if self.spec.compand else v), extents)
+            return crop(self.packets.inverse(v), extents)
 
     def forward(self, x: torch.Tensor, rounded: bool = False, generator: torch.Generator | None = None) -> CodecOutput:
         """One pass for training.
