@@ -1,11 +1,12 @@
 """Cases of the wavelet packets. The shape is the signal's in both directions."""
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 import torch
 
-from liveaction.kernels import dispatch, wavelet_packet
+from liveaction.kernels import dispatch, quantize, wavelet_packet
 from liveaction.profiling import anchors
 from liveaction.profiling.case import Arguments, Case, Shape
 from liveaction.profiling.sizes import normal, size
@@ -139,4 +140,44 @@ def synthesis() -> Case:
         anchor=lambda y, plan: anchors.synthesis(y, _levels(tuple(y.shape))[0]),
         anchor_reference=anchor_reference,
         **_packet_fields(),
+    )
+
+
+def companded_analysis() -> Case:
+    """Signal to companded packets; small signals, since rounding beside 0, where the slope is steep, decides else."""
+    plain = analysis()
+
+    def inputs(shape: Shape, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Arguments:
+        x, plan = plain.make_inputs(shape, dtype, device, generator)
+        return 0.1 * x, plan
+
+    return replace(
+        plain,
+        name="wavelet_packet_analysis_companded",
+        make_inputs=inputs,
+        function=lambda x, plan: wavelet_packet.wavelet_packet_analysis(x, plan, companded=True),
+        reference=lambda x, plan: quantize.compand_reference(plain.reference(x, plan)),
+        backward_bytes=lambda shape, dtype: 3 * size(shape, dtype),
+        anchor=None,
+        anchor_reference=None,
+    )
+
+
+def companded_synthesis() -> Case:
+    """Companded packets to signal; values of the size that companding gives."""
+    plain = synthesis()
+
+    def inputs(shape: Shape, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Arguments:
+        y, plan = plain.make_inputs(shape, dtype, device, generator)
+        return 10 * y, plan
+
+    return replace(
+        plain,
+        name="wavelet_packet_synthesis_companded",
+        make_inputs=inputs,
+        function=lambda y, plan: wavelet_packet.wavelet_packet_synthesis(y, plan, companded=True),
+        reference=lambda y, plan: plain.reference(quantize.expand_reference(y), plan),
+        backward_bytes=lambda shape, dtype: 3 * size(shape, dtype),
+        anchor=None,
+        anchor_reference=None,
     )
