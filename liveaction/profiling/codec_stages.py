@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from liveaction.codec.model import Codec
+from liveaction.kernels.parallel import over_tokens
 from liveaction.nn.blocks import ViTBlock
 from liveaction.profiling.measure import reset_resident_peak, resident, summary, synchronise
 from liveaction.transforms.window import crop, pad_to_multiple
@@ -158,12 +159,12 @@ def named_stages(codec: Codec, part: str) -> dict[str, nn.Module]:
 
 
 def walk_encode(codec: Codec, x: torch.Tensor, clock: Clock) -> None:
-    """:meth:`Codec.quantize` after :meth:`Codec.encode`, with the stages that are no modules told by hand."""
+    """:meth:`Codec.to_symbols`, with the stages that are no modules told by hand."""
     with clock.stage("packets"):
         codec.packets(pad_to_multiple(x, codec.packets.factors))
     y = codec.encode(x)  # the hooks tell the stages of the encoder
     with clock.stage("quantise"):
-        codec.quantize(y)
+        over_tokens(codec.quantize, y.flatten(2))
 
 
 def walk_decode(codec: Codec, symbols: torch.Tensor, extents: tuple[int, ...], clock: Clock) -> None:

@@ -267,7 +267,7 @@ class Trainer:
         self.codec.eval()
         with torch.no_grad():
             x = self.held_out.batch((_VALIDATION, seed), 8, extent).to(self.accelerator.device)
-            symbols = torch.cat([self.codec.quantize(self.codec.encode(crop)) for crop in x.split(1)])
+            symbols = torch.cat([self.codec.to_symbols(crop) for crop in x.split(1)])
             decoded = torch.cat([self.codec.decode(s, tuple(x.shape[2:])) for s in symbols.split(1)])
         bits = max(symbol_entropy(symbols), 1e-6)
         result = Validation(done, psnr(x, decoded, 2.0), bits, self.bits * self.elements_per_latent / bits)
