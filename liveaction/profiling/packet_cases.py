@@ -87,18 +87,27 @@ def _packet_fields() -> dict[str, Any]:
     }
 
 
+def _analysed(x: torch.Tensor, plan: Any) -> torch.Tensor:
+    own = _plan(tuple(x.shape), x.dtype, x.device)
+    if max(x.shape[2:]) > LONGEST:
+        return wavelet_packet.wavelet_packet_analysis_composed(x, own)
+    return wavelet_packet.wavelet_packet_analysis_reference(x, own)
+
+
+def _synthesised(y: torch.Tensor, plan: Any) -> torch.Tensor:
+    shape = _signal(tuple(y.shape))
+    own = _plan(shape, y.dtype, y.device)
+    if max(shape[2:]) > LONGEST:
+        return wavelet_packet.wavelet_packet_synthesis_composed(y, own)
+    return wavelet_packet.wavelet_packet_synthesis_reference(y, own)
+
+
 def analysis() -> Case:
     """Signal to packets."""
 
     def inputs(shape: Shape, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Arguments:
         x = torch.randn(shape, generator=generator).to(device, dtype)
         return x, _plan(shape, dtype, device)
-
-    def reference(x: torch.Tensor, plan: Any) -> torch.Tensor:
-        own = _plan(tuple(x.shape), x.dtype, x.device)
-        if max(x.shape[2:]) > LONGEST:
-            return wavelet_packet.wavelet_packet_analysis_composed(x, own)
-        return wavelet_packet.wavelet_packet_analysis_reference(x, own)
 
     def anchor_reference(x: torch.Tensor, plan: Any) -> torch.Tensor:
         theirs = _plan(tuple(x.shape), x.dtype, x.device, published=True)
@@ -108,7 +117,7 @@ def analysis() -> Case:
         name="wavelet_packet_analysis",
         make_inputs=inputs,
         function=wavelet_packet.wavelet_packet_analysis,
-        reference=reference,
+        reference=_analysed,
         anchor=lambda x, plan: anchors.analysis(x, _levels(tuple(x.shape))[0]),
         anchor_reference=anchor_reference,
         **_packet_fields(),
@@ -121,13 +130,6 @@ def synthesis() -> Case:
     def inputs(shape: Shape, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Arguments:
         return normal(_grid(shape), dtype, device, generator), _plan(shape, dtype, device)
 
-    def reference(y: torch.Tensor, plan: Any) -> torch.Tensor:
-        shape = _signal(tuple(y.shape))
-        own = _plan(shape, y.dtype, y.device)
-        if max(shape[2:]) > LONGEST:
-            return wavelet_packet.wavelet_packet_synthesis_composed(y, own)
-        return wavelet_packet.wavelet_packet_synthesis_reference(y, own)
-
     def anchor_reference(y: torch.Tensor, plan: Any) -> torch.Tensor:
         theirs = _plan(_signal(tuple(y.shape)), y.dtype, y.device, published=True)
         return wavelet_packet.wavelet_packet_synthesis_composed(y, theirs)
@@ -136,7 +138,7 @@ def synthesis() -> Case:
         name="wavelet_packet_synthesis",
         make_inputs=inputs,
         function=wavelet_packet.wavelet_packet_synthesis,
-        reference=reference,
+        reference=_synthesised,
         anchor=lambda y, plan: anchors.synthesis(y, _levels(tuple(y.shape))[0]),
         anchor_reference=anchor_reference,
         **_packet_fields(),
@@ -156,7 +158,7 @@ def companded_analysis() -> Case:
         name="wavelet_packet_analysis_companded",
         make_inputs=inputs,
         function=lambda x, plan: wavelet_packet.wavelet_packet_analysis(x, plan, companded=True),
-        reference=lambda x, plan: quantize.compand_reference(plain.reference(x, plan)),
+        reference=lambda x, plan: quantize.compand_reference(_analysed(x, plan)),
         backward_bytes=lambda shape, dtype: 3 * size(shape, dtype),
         anchor=None,
         anchor_reference=None,
@@ -176,7 +178,7 @@ def companded_synthesis() -> Case:
         name="wavelet_packet_synthesis_companded",
         make_inputs=inputs,
         function=lambda y, plan: wavelet_packet.wavelet_packet_synthesis(y, plan, companded=True),
-        reference=lambda y, plan: plain.reference(quantize.expand_reference(y), plan),
+        reference=lambda y, plan: _synthesised(quantize.expand_reference(y), plan),
         backward_bytes=lambda shape, dtype: 3 * size(shape, dtype),
         anchor=None,
         anchor_reference=None,
