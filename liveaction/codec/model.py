@@ -1,11 +1,12 @@
 """The codec between tensors.
 
-    x ─ pad ─ wavelet packets ─ (compand) ─ encoder ─ y ─ quantise ─ symbols
-    x̂ ─ crop ─ inverse packets ─ (expand) ─ decoder ─ ŷ ─ dequantise ───┘
+    x ─ pad ─ wavelet packets, companded where the spec says ─ encoder ─ y ─ quantise ─ symbols
+    x̂ ─ crop ─ inverse packets ───────────────────────────── decoder ─ ŷ ─ dequantise ───┘
 
 B batch, C channels, D axes, S extents, J levels per axis, E = C * prod 2**J, L latent channels, G = ceil(S / 2**J).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,6 @@ from liveaction.kernels.parallel import over_tokens
 from liveaction.nn.decoder import Decoder
 from liveaction.nn.encoder import Encoder
 from liveaction.spec import CodecSpec, Recipe
-from liveaction.transforms.compand import compand, expand
 from liveaction.transforms.packet import WaveletPacket
 from liveaction.transforms.wavelet import support
 from liveaction.transforms.window import crop, pad_to_multiple, slabs
@@ -52,7 +52,8 @@ class Codec(nn.Module):
         super().__init__()
         self.spec, self.channels, self.axes = spec, channels, axes
         width = channels * spec.bands(axes)
-        self.packets = WaveletPacket(spec.wavelet, spec.levels_per_axis(axes), spec.boundary, spec.packet_order)
+        levels = spec.levels_per_axis(axes)
+        self.packets = WaveletPacket(spec.wavelet, levels, spec.boundary, spec.packet_order, spec.compand)
         self.encoder = Encoder(spec.encoder, axes, width, spec.latent_channels)
         self.quantizer = build_quantizer(spec.quantizer, spec.latent_channels)
         self.decoder = Decoder(spec.decoder, axes, width, spec.latent_channels)
@@ -71,35 +72,50 @@ class Codec(nn.Module):
             )
         with torch.autocast(x.device.type, enabled=False):
             wide = torch.float64 if x.dtype == torch.float64 else torch.float32
-            v = self.packets(pad_to_multiple(x.to(wide), self.packets.factors))
-            return compand(v) if self.spec.compand else v
+            v: torch.Tensor = self.packets(pad_to_multiple(x.to(wide), self.packets.factors))
+            return v
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """Signal in [-1, 1] to latents: ``[B, C, *S] -> [B, L, *G]``, float32.
 
         Extents that are not multiples of 2**J are padded by repeating the last sample.
         """
+        return self._encode(x, lambda y: y)
+
+    def to_symbols(self, x: torch.Tensor, step: float | None = None) -> torch.Tensor:
+        """Signal in [-1, 1] to symbols, :meth:`quantize` of :meth:`encode`: ``[B, C, *S] -> [B, L, *G]``, int32.
+
+        Latents are rounded where they are made: on CPUs piece by piece, in the same threads.
+
+        Raises:
+            SpecError: as :meth:`quantize`.
+        """
+        with torch.no_grad():
+            return self._encode(x, lambda y: self.quantize(y, step))
+
+    def _encode(self, x: torch.Tensor, last: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """``last`` of the latents, element by element; of some tokens at a time where the encoder allows it."""
         if torch.is_grad_enabled() or self.spec.encoder.kind == "paper":
             v = self.analyse(x)
             with self._compute(x):
-                return self._wide(self.encoder(v))
+                return last(self._wide(self.encoder(v)))
         if x.numel() <= MOST_AT_ONCE or self.spec.boundary != "symmetric":
-            return self._encode_tokens(x)
+            return self._encode_tokens(x, last)
         axis = max(range(self.axes), key=lambda a: x.shape[a + 2])
         levels = self.packets.levels[axis]
         halo = support(self.spec.wavelet, levels)
         cuts = slabs(x.shape[axis + 2], 2**levels, halo, MOST_AT_ONCE * x.shape[axis + 2] // x.numel())
         pieces = []
         for slab in cuts:
-            y = self._encode_tokens(x.narrow(axis + 2, slab.start, slab.stop - slab.start))
+            y = self._encode_tokens(x.narrow(axis + 2, slab.start, slab.stop - slab.start), last)
             pieces.append(y.narrow(axis + 2, slab.skip, slab.last - slab.first))
         return torch.cat(pieces, axis + 2)
 
-    def _encode_tokens(self, x: torch.Tensor) -> torch.Tensor:
-        """As :meth:`encode`, at once; no gradient, and an encoder that looks at single tokens."""
+    def _encode_tokens(self, x: torch.Tensor, last: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """As :meth:`_encode`, without slabs; no gradient, and an encoder that looks at single tokens."""
         v = self.analyse(x)
         with self._compute(x):
-            y = over_tokens(lambda tokens: self._wide(self.encoder(tokens)), v.flatten(2))
+            y = over_tokens(lambda tokens: last(self._wide(self.encoder(tokens))), v.flatten(2))
             return y.reshape(*y.shape[:2], *v.shape[2:])
 
     def quantize(self, y: torch.Tensor, step: float | None = None) -> torch.Tensor:
@@ -142,7 +158,7 @@ class Codec(nn.Module):
         with self._compute(companded):
             v = self._wide(self.decoder(self.quantizer.expand(companded)))
         with torch.autocast(companded.device.type, enabled=False):
-            return crop(self.packets.inverse(expand(v) if self.spec.compand else v), extents)
+            return crop(self.packets.inverse(v), extents)
 
     def forward(self, x: torch.Tensor, rounded: bool = False, generator: torch.Generator | None = None) -> CodecOutput:
         """One pass for training.

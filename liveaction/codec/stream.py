@@ -104,7 +104,7 @@ def compress(
     stage("encoding")
     with torch.no_grad():
         x = modality.normalise(signal.filled(), limits)[None].to(next(codec.parameters()).device)
-        symbols = codec.quantize(codec.encode(x), chosen)[0].cpu().numpy()
+        symbols = codec.to_symbols(x, chosen)[0].cpu().numpy()
     encoded = perf_counter()
     stage("entropy coding")
     header = StreamHeader(

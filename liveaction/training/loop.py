@@ -267,7 +267,7 @@ class Trainer:
         with torch.no_grad():
             batch = self.held_out.batch(keys, max(self.recipe.crops, key=prod)).to(self.accelerator.device)
             x = batch.x
-            symbols = torch.cat([self.codec.quantize(self.codec.encode(crop)) for crop in x.split(1)])
+            symbols = torch.cat([self.codec.to_symbols(crop) for crop in x.split(1)])
             decoded = torch.cat([self.codec.decode(s, tuple(x.shape[2:])) for s in symbols.split(1)])
         bits = max(symbol_entropy(symbols), 1e-6)
         quality = 10 * math.log10(4) - 10 * float(distortion(x, decoded, batch.known))

@@ -162,6 +162,26 @@ def test_another_step_is_used_both_ways():
         assert torch.allclose(codec.decode(coarse, (8, 8), 2.0), codec.synthesise(coarse * 2.0, (8, 8)))
 
 
+@pytest.mark.parametrize("kind", ["pointwise", "linear", "paper"])
+@pytest.mark.parametrize("quantizer", ["uniform", "laplace"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_symbols_are_the_quantised_latents(kind, quantizer, dtype, monkeypatch):
+    changes = {"encoder": {"kind": kind}, "quantizer": {"kind": quantizer}, "compute_dtype": dtype}
+    codec = small(2, 2, **changes)
+    x = torch.rand(2, 2, 61, 200) * 2 - 1
+    with torch.no_grad():
+        expected = codec.quantize(codec.encode(x), 0.01)
+    sizes = []
+    quantize = codec.quantize
+    monkeypatch.setattr(codec, "quantize", lambda y, step: sizes.append(y.numel()) or quantize(y, step))
+    symbols = codec.to_symbols(x, 0.01)
+    assert symbols.dtype == torch.int32 and torch.equal(symbols, expected) and symbols.unique().numel() > 5
+    if kind != "paper":
+        assert max(sizes) < symbols.numel() == sum(sizes)  # where they are made, not as a whole
+    monkeypatch.setattr(model, "MOST_AT_ONCE", x.numel() // 2)
+    assert torch.equal(codec.to_symbols(x, 0.01), expected)
+
+
 def test_a_step_too_small_for_exact_symbols_is_refused():
     codec = small(1, 2)
     y = torch.full((1, 4, 2, 2), 8.0)
@@ -170,3 +190,5 @@ def test_a_step_too_small_for_exact_symbols_is_refused():
         codec.quantize(y, 1e-9)
     with pytest.raises(SpecError, match="expected symbols below"):
         codec.quantize(y * float("nan"))
+    with pytest.raises(SpecError, match="expected symbols below"):
+        codec.to_symbols(torch.rand(1, 1, 40, 40), 1e-12)
