@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from liveaction.errors import FormatError, IntegrityError, ShapeError
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
 from liveaction.spec import Finite, ModalitySpec, Recipe
+
+if TYPE_CHECKING:
+    from liveaction.modalities.base import Modality
 
 DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 QUALITIES = {1: 8.0, 2: 4.0, 3: 2.0, 4: 1.0, 5: 0.5, 6: 0.25, 7: 0.125}
@@ -73,6 +76,20 @@ class Timings:
     coding: float
 
 
+class _Normalised:
+    """A signal's values ``[1, C, *S]`` in [-1, 1], made slab by slab as the codec asks for them."""
+
+    def __init__(
+        self, modality: "Modality", values: NDArray[Any], limits: tuple[float, float], device: torch.device
+    ) -> None:
+        self.modality, self.values, self.limits, self.device = modality, values, limits, device
+        self.shape = (1, *values.shape)
+
+    def narrow(self, dim: int, start: int, length: int) -> torch.Tensor:
+        part = (slice(None),) * (dim - 1) + (slice(start, start + length),) if dim else ()
+        return self.modality.normalise(self.values[part], self.limits)[None].to(self.device)
+
+
 def compress(
     signal: Signal,
     codec: Codec,
@@ -103,8 +120,8 @@ def compress(
     began = perf_counter()
     stage("encoding")
     with torch.no_grad():
-        x = modality.normalise(signal.filled(), limits)[None].to(next(codec.parameters()).device)
-        symbols = codec.to_symbols(x, chosen)[0].cpu().numpy()
+        source = _Normalised(modality, signal.filled(), limits, next(codec.parameters()).device)
+        symbols = codec.to_symbols(source, chosen)[0].cpu().numpy()
     encoded = perf_counter()
     stage("entropy coding")
     header = StreamHeader(
@@ -162,8 +179,10 @@ def decompress(
     modality = build_modality(header.modality)
     with torch.no_grad():
         device = next(codec.parameters()).device
-        x = codec.decode(symbols[None].to(device), header.shape[1:], header.step)[0]
-        values = modality.denormalise(x, header.dtype, header.range)
+        values = np.empty(header.shape, header.dtype)
+        for part in codec.decode_slabs(symbols[None].to(device), header.shape[1:], header.step):
+            place = np.moveaxis(values, part.axis + 1, 0)[part.start : part.start + part.x.shape[part.axis + 2]]
+            place[...] = np.moveaxis(modality.denormalise(part.x[0], header.dtype, header.range), part.axis + 1, 0)
     missing = _unpack_mask(header.missing, header.shape, where)
     if missing is not None:
         values[missing] = np.array(header.no_data).astype(values.dtype)
