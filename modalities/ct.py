@@ -7,9 +7,9 @@ import numpy as np
 from liveaction.errors import FormatError, SpecError
 from liveaction.modalities.base import Modality
 from liveaction.modalities.ct_dicom import is_dicom, read_dicom
-from liveaction.modalities.ct_nifti import describe_affine, is_nifti, read_nifti, write_nifti
-from liveaction.modalities.ct_preview import draw_preview
+from liveaction.modalities.nifti import describe_affine, is_nifti, read_nifti, write_nifti
 from liveaction.modalities.synthetic import ct_phantom
+from liveaction.modalities.volume_preview import draw_preview
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 

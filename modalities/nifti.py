@@ -2,11 +2,7 @@
 
 import base64
 import binascii
-import logging
-import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +11,11 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, ShapeError
 from liveaction.files import atomic_path
+from liveaction.modalities.third_party import one_line, quiet
 from liveaction.signal import Signal
 
 SUFFIXES = (".nii", ".nii.gz")
 _MILLIMETRES = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
-_NOISY = ("nibabel.global", "pydicom", "monai")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep warnings and log lines of third-party readers to themselves while a file is read or written."""
-    loggers = [logging.getLogger(name) for name in _NOISY]
-    before = [logger.disabled for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.disabled = True
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, disabled in zip(loggers, before, strict=True):
-            logger.disabled = disabled
-
-
-def one_line(error: BaseException) -> str:
-    """A third party's complaint as ``ErrorName: words``, on one line of at most 160 characters."""
-    words = " ".join(str(error).split())
-    return f"{type(error).__name__}: {words[:160]}".rstrip(": .")
 
 
 def is_nifti(path: Path) -> bool:
