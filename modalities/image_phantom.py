@@ -35,7 +35,7 @@ def picture(seed: int, shape: tuple[int, int], channels: int = 3) -> NDArray[np.
     tint = 0.8 * scene.rng.standard_normal((3, *shape), dtype=np.float32)
     values = scene.paper + np.float32(1) * (noise + tint)
     if channels == 1:
-        values = sum(np.float32(w) * plane for w, plane in zip(_LUMA, values, strict=True))[np.newaxis]  # type: ignore[index]
+        values = sum(np.float32(w) * plane for w, plane in zip(_LUMA, values, strict=True))[np.newaxis]
     return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
 
 
@@ -56,7 +56,7 @@ class _Scene:
 
     def rough(self, sizes: Sequence[float]) -> Field:
         """Textures of several sizes, each half as strong as the one before."""
-        total = np.zeros(self.shape, dtype=np.float32)
+        total: Field = np.zeros(self.shape, dtype=np.float32)
         for number, size in enumerate(sizes):
             total = total + self.texture(size) * np.float32(0.5**number)
         return total
@@ -99,10 +99,11 @@ def _land(scene: _Scene) -> None:
 
 
 def _box(scene: _Scene, centre: Sequence[float], half: Sequence[float]) -> Field:
-    return np.maximum(
+    distance: Field = np.maximum(
         np.abs(scene.y - np.float32(centre[0])) - np.float32(half[0]),
         np.abs(scene.x - np.float32(centre[1])) - np.float32(half[1]),
     )
+    return distance
 
 
 def _wall(scene: _Scene) -> None:

@@ -140,9 +140,9 @@ def _kept(about: dict[str, Any]) -> list[Chunk]:
     return kept + [(kind, data) for kind, data, *_ in info.chunks]
 
 
-def _with_chunks(data: bytes, chunks: list[Chunk]) -> bytes:
+def _with_chunks(data: bytes | bytearray, chunks: list[Chunk]) -> bytes:
     """A PNG with ``chunks`` put behind its header."""
-    return data[:_HEADER] + _pack(chunks)[len(_SIGNATURE) :] + data[_HEADER:]
+    return bytes(data[:_HEADER]) + _pack(chunks)[len(_SIGNATURE) :] + data[_HEADER:]
 
 
 def _pack(chunks: list[Chunk]) -> bytes:

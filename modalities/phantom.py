@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,14 @@ Point = Sequence[float]
 Tube = tuple[Point, Point, float]
 EXTENT = (360.0, 360.0, 288.0)  # mm, of the field of view for chest and abdomen
 _SPREAD = {1: 1.44, 2: 2.08, 3: 3.0}  # what the spline takes away of the deviation, per number of axes
+
+
+class Phantom(NamedTuple):
+    """``values`` int16 ``[X, Y, Z]``, ``affine`` 4x4 index to RAS+ mm, ``spacing`` in mm."""
+
+    values: NDArray[np.int16]
+    affine: NDArray[np.float64]
+    spacing: tuple[float, float, float]
 
 
 class Canvas:
@@ -98,6 +106,13 @@ class Canvas:
             box = share[tuple(spans)]
             np.maximum(box, np.clip(0.5 - (far - np.float32(radius)) / self.edge, 0, 1) * thin, out=box)
         return share
+
+
+def place(scan: Canvas) -> NDArray[np.float64]:
+    """The affine of a canvas: X runs to the patient's left, Y to the back, Z to the head."""
+    affine = np.diag([-scan.step[0], -scan.step[1], scan.step[2], 1.0])
+    affine[:3, 3] = [scan.extent[0] / 2, scan.extent[1] / 2, -scan.extent[2] / 2]
+    return affine
 
 
 def texture(rng: np.random.Generator, grid: Sequence[Field], extent: Sequence[float], size: float) -> Field:

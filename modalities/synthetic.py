@@ -1,22 +1,11 @@
 """Seeded phantoms: pictures of what a scanner gives, made from numbers alone."""
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
-from liveaction.modalities.phantom import EXTENT, Canvas, Field, Tube, scanner_noise, smooth, tree
+from liveaction.modalities.phantom import Canvas, Field, Phantom, Tube, place, scanner_noise, smooth, tree
 
 _SIDES = (-1, 1)  # right, left
 _LOBES = ((0.9, 0.6, -0.3), (0.7, 0.6, 0.5), (0.1, 1.0, -0.7), (-0.1, 1.0, 0.5), (-1.0, 0.5, 0.5), (-0.8, 0.7, -0.2))
-
-
-class Phantom(NamedTuple):
-    """``values`` int16 ``[X, Y, Z]`` in HU, ``affine`` 4x4 index to RAS+ mm, ``spacing`` in mm."""
-
-    values: NDArray[np.int16]
-    affine: NDArray[np.float64]
-    spacing: tuple[float, float, float]
 
 
 def ct_phantom(seed: int, shape: tuple[int, int, int] = (160, 160, 96)) -> Phantom:
@@ -43,9 +32,7 @@ def ct_phantom(seed: int, shape: tuple[int, int, int] = (160, 160, 96)) -> Phant
     for axis, side in enumerate((0.14, 0.14, 0.1)):
         scan.paper = smooth(scan.paper, axis, side)
     scan.paper += scanner_noise(shape, rng) * (4 + 9 * np.clip(1.15 - scan.rim * scan.rim, 0, 1))
-    affine = np.diag([-scan.step[0], -scan.step[1], scan.step[2], 1.0])
-    affine[:3, 3] = [EXTENT[0] / 2, EXTENT[1] / 2, -EXTENT[2] / 2]
-    return Phantom(np.rint(np.clip(scan.paper, -1024, 3071)).astype(np.int16), affine, scan.step)
+    return Phantom(np.rint(np.clip(scan.paper, -1024, 3071)).astype(np.int16), place(scan), scan.step)
 
 
 def _trunk(scan: Canvas) -> None:
