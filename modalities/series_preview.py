@@ -35,8 +35,8 @@ def draw_series(original: Signal | None, reconstruction: Signal, path: Path, tit
     volumes = [None if signal is None else _volume(signal, middle) for signal in (original, reconstruction)]
     shown = original or reconstruction
     look = percentile_look(_volume(shown, middle), "series")
-    count = reconstruction.shape[0]
-    title = f"{title or 'series'}\nvolume {middle + 1} of {count}"
+    where = f"volume {middle + 1} of {reconstruction.shape[0]}"
+    look = replace(look, windows=tuple((f"{where}, {words}", low, high) for words, low, high in look.windows))
 
     def curves(axes: Any) -> None:
         _draw_curves(axes, original, reconstruction)
