@@ -4,6 +4,7 @@ from liveaction.testing_modalities import check_modality
 check_modality(build_modality(spec), tmp_path, ".nii.gz")
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -126,7 +127,8 @@ def _filled_with(signal: Signal, kind: str) -> Signal:
 
 
 def _clipped(signal: Signal, limits: tuple[float, float]) -> Any:
-    values = np.clip(signal.values.astype(np.float64), *limits)
+    low, high = limits if signal.values.dtype.kind == "f" else (math.ceil(limits[0]), math.floor(limits[1]))
+    values = np.clip(signal.values.astype(np.float64), low, high)
     if signal.missing is not None:
         values[signal.missing] = signal.no_data
     return values

@@ -69,8 +69,13 @@ ALLOWED: dict[str, set[str]] = {
 DOORS: dict[str, tuple[str, ...]] = {
     "numba": ("liveaction.kernels.*_numba",),
     "triton": ("liveaction.kernels.*_triton", "liveaction.testing"),
-    "monai": ("liveaction.modalities.ct*",),
-    "nibabel": ("liveaction.modalities.ct*", "liveaction.modalities.nifti", "liveaction.modalities.series"),
+    "monai": ("liveaction.modalities.ct*", "liveaction.modalities.nifti"),
+    "nibabel": (
+        "liveaction.modalities.ct*",
+        "liveaction.modalities.nifti",
+        "liveaction.modalities.series",
+        "liveaction.modalities.volume_preview",
+    ),
     "pydicom": ("liveaction.modalities.ct*",),
     "spectral": ("liveaction.modalities.hyperspectral*",),
     "scipy": (
@@ -84,6 +89,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "av": ("liveaction.modalities.video*",),
     "soundfile": ("liveaction.modalities.audio*",),
     "PIL": ("liveaction.modalities.image*", "liveaction.modalities.video*"),
+    "imagecodecs": ("liveaction.modalities.image*",),
     "tifffile": ("liveaction.modalities.image*",),
     "matplotlib": ("liveaction.modalities.*_preview", "liveaction.training.curves", "liveaction.profiling.roofline"),
     "mpl_toolkits": ("liveaction.modalities.*_preview",),
@@ -110,8 +116,8 @@ TYPES_ONLY = {
 
 # Slow to import, or noisy: imported inside the function that needs them, so that nobody pays who does not.
 _HEAVY = (
-    "PIL accelerate av h5py livecodec matplotlib monai mpl_toolkits nibabel pydicom rasterio scipy soundfile spectral "
-    "tensorboard tft tifffile timm walloc zarr"
+    "PIL accelerate av h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel pydicom rasterio scipy "
+    "soundfile spectral tensorboard tft tifffile timm walloc zarr"
 )
 HEAVY = tuple(_HEAVY.split())
 

@@ -10,6 +10,15 @@ from liveaction.testing_modalities import check_modality
 CASES = [
     ("ct_smoke", ".nii.gz", [(1, 1, 1), (7, 1, 12), (17, 33, 5)]),
     ("ct_smoke", ".nii", [(8, 8, 8)]),
+    ("rgb_smoke", ".png", [(1, 1), (7, 1), (63, 65)]),
+    ("rgb_smoke", ".tif", [(1, 1), (63, 65)]),
+    ("rgb_smoke", ".ppm", [(1, 1), (33, 7)]),
+    ("grey_smoke", ".png", [(1, 1), (1, 7), (63, 65)]),
+    ("grey_smoke", ".pgm", [(33, 7)]),
+    ("mri_smoke", ".nii.gz", [(1, 1, 1), (7, 1, 12), (17, 33, 5)]),
+    ("mri_smoke", ".nii", [(8, 8, 8)]),
+    ("series_smoke", ".nii.gz", [(1, 1, 1, 1), (3, 7, 1, 12), (5, 9, 11, 3)]),
+    ("series_smoke", ".nii", [(2, 8, 8, 8)]),
 ]
 
 
