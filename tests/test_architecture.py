@@ -36,7 +36,9 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.signal": {".errors", "numpy"},
     "liveaction.configs*": set(),
     "liveaction.kernels*": {".kernels", ".errors", "torch", "einops", "numpy"},
-    "liveaction.modalities*": {".modalities", ".spec", ".signal", ".metrics", ".errors", ".files", "numpy", "torch"},
+    "liveaction.modalities*": {
+        ".modalities", ".spec", ".signal", ".metrics", ".errors", ".files", "numpy", "torch", "pydantic",
+    },  # fmt: skip
     "liveaction.coding.container": {".coding.entropy", ".errors", "numpy"},
     "liveaction.coding.entropy": {".coding.container", ".errors", "numpy"},
     "liveaction.coding": {".coding", ".errors"},

@@ -10,6 +10,8 @@ from liveaction.testing_modalities import check_modality
 CASES = [
     ("ct_smoke", ".nii.gz", [(1, 1, 1), (7, 1, 12), (17, 33, 5)]),
     ("ct_smoke", ".nii", [(8, 8, 8)]),
+    ("hyperspectral_smoke", ".hdr", [(1, 1, 1), (7, 1, 12), (33, 17, 21)]),
+    ("hyperspectral_smoke", ".tif", [(1, 1, 1), (40, 5, 16)]),
 ]
 
 
