@@ -12,7 +12,7 @@ _DARK, _PANEL, _LIGHT, _DIM = "#101214", "#17191c", "#e8eaed", "#9aa0a6"
 _MARKS = ("#4cc9f0", "#f9d65c", "#ff7a8a", "#8ce99a")
 _RED_GREEN_BLUE = (640.0, 550.0, 460.0)  # nm
 _PLACES = (0.75, 0.5, 0.25)  # of the bands, where no wavelengths are known
-_QUANTILES = (0.1, 0.4, 0.7, 0.95)  # of brightness
+_QUANTILES = (0.1, 0.4, 0.7, 0.99)  # of brightness
 
 
 class Panel(NamedTuple):
@@ -132,8 +132,19 @@ def _draw_error(axes: Any, panel: Panel, unit: str) -> None:
 def _mark(axes: Any, pixels: list[tuple[int, int]]) -> None:
     """Rings around the pixels whose spectra are drawn."""
     for (y, x), colour in zip(pixels, _MARKS, strict=False):
-        axes.plot(x, y, "o", markersize=9, markerfacecolor="none", markeredgecolor="black", markeredgewidth=3.5)
-        axes.plot(x, y, "o", markersize=9, markerfacecolor="none", markeredgecolor=colour, markeredgewidth=1.8)
+        for ink, thick in (("black", 3.5), (colour, 1.8)):
+            axes.plot(x, y, "o", ms=9, mfc="none", mec=ink, mew=thick, clip_on=False)
+
+
+def _gaps(across: NDArray[Any]) -> NDArray[np.intp]:
+    """Where a line breaks: before bands that lie far from the last one, or back (detectors that overlap)."""
+    steps = np.diff(across)
+    usual = float(np.median(np.abs(steps))) if len(steps) else 0.0
+    return np.flatnonzero((steps <= 0) | (steps > 5 * usual)) + 1
+
+
+def _line(axes: Any, across: NDArray[Any], values: NDArray[Any], gaps: NDArray[np.intp], **style: Any) -> None:
+    axes.plot(np.insert(across.astype(np.float64), gaps, np.nan), np.insert(values, gaps, np.nan), **style)
 
 
 def _frame(axes: Any) -> None:
@@ -148,15 +159,16 @@ def _draw_spectra(
     """Spectra of the marked pixels, before as lines and after dashed; gaps where bands are missing."""
     across = np.arange(1, len(panel.after) + 1) if wavelengths is None else wavelengths
     single = "o" if len(panel.after) == 1 else None
+    gaps = _gaps(across)
     for (y, x), colour in zip(pixels, _MARKS, strict=False):
         gone = panel.missing[:, y, x]
         after = np.where(gone, np.nan, panel.after[:, y, x].astype(np.float64))
         if panel.before is None:
-            axes.plot(across, after, color=colour, linewidth=1.3, marker=single, label=f"line {y}, sample {x}")
+            _line(axes, across, after, gaps, color=colour, linewidth=1.3, marker=single, label=f"line {y}, sample {x}")
             continue
         before = np.where(gone, np.nan, panel.before[:, y, x].astype(np.float64))
-        axes.plot(across, before, color=colour, linewidth=1.6, alpha=0.55, marker=single, label=f"line {y}, sample {x}")
-        axes.plot(across, after, color="white", linewidth=1.1, linestyle=(0, (4, 3)), marker=single)
+        _line(axes, across, before, gaps, color=colour, linewidth=1.8, marker=single, label=f"line {y}, sample {x}")
+        _line(axes, across, after, gaps, color="white", linewidth=1.1, linestyle=(0, (4, 3)), marker=single)
     axes.set_facecolor(_PANEL)
     axes.set_xlabel("band" if wavelengths is None else "wavelength in nm", color=_LIGHT, fontsize=11)
     axes.set_ylabel(unit or "value", color=_LIGHT, fontsize=11)

@@ -12,6 +12,7 @@ CASES = [
     ("ct_smoke", ".nii", [(8, 8, 8)]),
     ("hyperspectral_smoke", ".hdr", [(1, 1, 1), (7, 1, 12), (33, 17, 21)]),
     ("hyperspectral_smoke", ".tif", [(1, 1, 1), (40, 5, 16)]),
+    ("hyperspectral_bands", ".hdr", [(1, 1), (17, 33)]),
 ]
 
 
