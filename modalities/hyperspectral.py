@@ -24,7 +24,9 @@ from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
 _WANTED = "an ENVI header (.hdr) or its raw file, a .mat, .npy or .tif file, or a folder that holds such"
-_KINDS = {".mat": "mat", ".npy": "npy"} | dict.fromkeys(geotiff.SUFFIXES, "geotiff") | dict.fromkeys(envi.SUFFIXES, "envi")
+_KINDS = (
+    {".mat": "mat", ".npy": "npy"} | dict.fromkeys(geotiff.SUFFIXES, "geotiff") | dict.fromkeys(envi.SUFFIXES, "envi")
+)
 
 
 class HyperspectralOptions(Options):
@@ -135,7 +137,10 @@ class Hyperspectral(Modality):
             FormatError: another format, no such folder, NaN or infinity where something was measured.
             ShapeError: not the shape that the metadata describe.
         """
-        kind, source = _KINDS.get(path.suffix.lower(), "envi" if not path.suffix else None), signal.metadata.get("source")
+        kind, source = (
+            _KINDS.get(path.suffix.lower(), "envi" if not path.suffix else None),
+            signal.metadata.get("source"),
+        )
         if kind is None or source not in (kind, "synthetic"):
             wanted = [suffix for suffix, kind in _KINDS.items() if source in (kind, "synthetic")]
             raise FormatError(
@@ -151,7 +156,7 @@ class Hyperspectral(Modality):
             self._write_array(signal, cube, kind, path)
 
     def synthetic(self, seed: int, extents: tuple[int, ...] | None = None) -> Signal:
-        """A seeded scene of 96 bands (or the recipe's channels) and 96 x 96 pixels, see :func:`hyperspectral_phantom`."""
+        """A seeded scene of 96 bands or the recipe's channels, 96 x 96 pixels, see :func:`hyperspectral_phantom`."""
         sizes = {"band": self.spec.channels if "band" not in self.spec.axes else 96, "y": 96, "x": 96}
         sizes |= dict(zip(self.spec.axes, extents or (), strict=False))
         scene = hyperspectral_phantom(seed, (sizes["band"], sizes["y"], sizes["x"]))
@@ -253,13 +258,13 @@ class Hyperspectral(Modality):
 
     def _write_array(self, signal: Signal, cube: Cube, kind: str, path: Path) -> None:
         """``.mat`` or ``.npy``, which cannot say what stands for no data."""
-        if signal.missing is not None and signal.missing.any() and self.options.no_data is None:
-            if not np.isnan(signal.no_data):
-                warnings.warn(
-                    f"{path}: cannot say that {signal.no_data:g} is no data; read it with [modality.options] no_data",
-                    LiveactionWarning,
-                    stacklevel=3,
-                )
+        gone = signal.missing is not None and bool(signal.missing.any()) and not np.isnan(signal.no_data)
+        if gone and self.options.no_data is None:
+            warnings.warn(
+                f"{path}: cannot say that {signal.no_data:g} is no data; read it with [modality.options] no_data",
+                LiveactionWarning,
+                stacklevel=3,
+            )
         if kind == "mat":
             arrays.write_mat(cube, path, self.options.order, self.options.key)
         else:
@@ -282,8 +287,8 @@ def _find_missing(values: NDArray[Any], no_data: float | None, path: Path) -> tu
             marked = values == values.dtype.type(no_data)
     if nan.any() and marked.any():
         raise FormatError(
-            f"{path}: expected either NaN or {no_data:g} where nothing was measured, got both; replace one in the source"
+            f"{path}: expected either NaN or {no_data:g} where nothing was measured, got both; replace one of them"
         )
     if nan.any():
         return nan, float("nan")
-    return (marked, float(no_data)) if no_data is not None and marked.any() else (None, 0.0 if no_data is None else no_data)
+    return marked if marked.any() else None, no_data or 0.0

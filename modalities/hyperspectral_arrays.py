@@ -85,7 +85,7 @@ def write_mat(cube: Cube, path: Path, order: Order, key: str) -> None:
     left = cube.metadata.get("left_out")
     if left:
         warnings.warn(
-            f"{path}: holds {name!r} alone; {', '.join(map(repr, left))} of its source were not kept",
+            f"{path}: holds {name!r} alone; left out of its source: {', '.join(map(repr, left))}",
             LiveactionWarning,
             stacklevel=3,
         )

@@ -81,5 +81,7 @@ def unpack_bytes(text: Any, path: Path) -> bytes:
     except (binascii.Error, zlib.error, TypeError, ValueError) as error:
         raise FormatError(f"{path}: expected metadata with its source's header, got {one_line(error)}") from error
     if unpacker.unconsumed_tail or not unpacker.eof:
-        raise FormatError(f"{path}: expected metadata with its source's whole header, got a part; read the source again")
+        raise FormatError(
+            f"{path}: expected metadata with its source's whole header, got a part; read the source again"
+        )
     return data

@@ -74,7 +74,9 @@ def parse_header(text: str, path: Path) -> dict[str, str]:
         while value.startswith("{") and "}" not in value:
             following = next(rest, None)
             if following is None:
-                raise FormatError(f"{path}: expected a '}}' that ends the field {name!r}, got none; the file is cut short")
+                raise FormatError(
+                    f"{path}: expected a '}}' that ends the field {name!r}, got none; the file is cut short"
+                )
             value += "\n" + following.strip()
         if name in fields:
             raise FormatError(f"{path}: expected every field once, got {name!r} twice; take one out")
@@ -213,10 +215,11 @@ def write_envi(cube: Cube, path: Path) -> None:
     if header.exists() != data.exists():
         there, other = (header, data) if header.exists() else (data, header)
         raise FormatError(
-            f"{path}: expected both {header.name!r} and {data.name!r} to be new, or to replace both, got {there.name!r} "
-            f"without {other.name!r}; take another name"
+            f"{path}: expected both {header.name!r} and {data.name!r} to be new, or to replace both, got "
+            f"{there.name!r} without {other.name!r}; take another name"
         )
-    written = _new_header(cube) if cube.metadata.get("source") != "envi" else unpack_bytes(cube.metadata["header"], path)
+    kept = cube.metadata.get("source") == "envi"
+    written = unpack_bytes(cube.metadata.get("header"), path) if kept else _new_header(cube)
     layout = Layout(parse_header(_decode(written), path), path)
     if layout.shape != cube.values.shape:
         raise ShapeError(f"{path}: expected values {layout.shape} as the header says, got {cube.values.shape}")
@@ -275,4 +278,3 @@ def _new_header(cube: Cube) -> bytes:
     if cube.metadata.get("bad_bands"):
         fields["bbl"] = "{" + ", ".join(str(1 - int(bad)) for bad in cube.metadata["bad_bands"]) + "}"
     return "".join(["ENVI\n", *(f"{name} = {value}\n" for name, value in fields.items())]).encode()
-

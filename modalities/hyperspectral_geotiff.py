@@ -53,7 +53,9 @@ def read_geotiff(path: Path) -> Cube:
     with _rasterio(path, "read") as rasterio, rasterio.open(path, driver="GTiff") as image:
         check_dtype(np.dtype(image.dtypes[0]) if "complex" not in image.dtypes[0] else np.dtype("c16"), path)
         if len(set(image.dtypes)) > 1:
-            raise FormatError(f"{path}: expected one data type for all bands, got {', '.join(sorted(set(image.dtypes)))}")
+            raise FormatError(
+                f"{path}: expected one data type for all bands, got {', '.join(sorted(set(image.dtypes)))}"
+            )
         values = np.ascontiguousarray(image.read())
         metadata, lost = _describe(image), _not_kept(image)
     if lost:

@@ -64,7 +64,12 @@ def _texture(rng: np.random.Generator, height: int, width: int, size: float) -> 
         low = at.astype(np.int64)
         t = at - low
         u = 1 - t
-        weights = (u * u * u, 3 * t * t * t - 6 * t * t + 4, 3 * u * u * u - 6 * u * u + 4, t * t * t)  # B-spline, times 6
+        weights = (
+            u * u * u,
+            3 * t * t * t - 6 * t * t + 4,
+            3 * u * u * u - 6 * u * u + 4,
+            t * t * t,
+        )  # B-spline, times 6
         wide = np.zeros((), dtype=np.float32)
         for i, weight in enumerate(weights):
             wide = wide + np.take(field, low + i, axis) * (weight / 6).reshape((-1, 1) if axis == 0 else (1, -1))

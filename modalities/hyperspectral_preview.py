@@ -122,7 +122,9 @@ def _draw_error(axes: Any, panel: Panel, unit: str) -> None:
     shown = axes.imshow(drawn, cmap="magma", vmin=0, vmax=top or 1.0, interpolation="nearest")
     axes.set_facecolor("#212121")
     rms = float(np.sqrt(squares.sum() / max(int(counts.sum()), 1)))
-    axes.set_title(f"error, root mean square over bands\nall {rms:.4g} {unit}".rstrip(), color=_LIGHT, fontsize=12, pad=8)
+    axes.set_title(
+        f"error, root mean square over bands\nall {rms:.4g} {unit}".rstrip(), color=_LIGHT, fontsize=12, pad=8
+    )
     place = axes.inset_axes((0.0, -0.05, 1.0, 0.03))
     bar = axes.figure.colorbar(shown, cax=place, orientation="horizontal")
     bar.ax.tick_params(colors=_DIM, labelsize=9, length=0)
