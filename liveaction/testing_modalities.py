@@ -119,7 +119,7 @@ def _refused(action: Any, where: Path) -> None:
 def _filled_with(signal: Signal, kind: str) -> Signal:
     if kind == "phantom":
         return signal
-    values = signal.values
+    values = signal.filled()  # what stands where values are missing would be missing again
     if kind == "constant":
         return replace(signal, values=np.full_like(values, values.reshape(-1)[0]), missing=None)
     order = np.random.default_rng(0).permutation(values.size)

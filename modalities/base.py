@@ -33,6 +33,10 @@ class Modality(ABC):
             FormatError: nothing readable is there.
         """
 
+    def parts(self, path: Path) -> list[Path]:
+        """Files that an item consists of: where one of them changes, the item is another one."""
+        return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+
     @abstractmethod
     def read(self, path: Path) -> Signal:
         """Read one item.

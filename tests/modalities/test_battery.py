@@ -19,6 +19,9 @@ CASES = [
     ("mri_smoke", ".nii", [(8, 8, 8)]),
     ("series_smoke", ".nii.gz", [(1, 1, 1, 1), (3, 7, 1, 12), (5, 9, 11, 3)]),
     ("series_smoke", ".nii", [(2, 8, 8, 8)]),
+    ("hyperspectral_smoke", ".hdr", [(1, 1, 1), (7, 1, 12), (33, 17, 21)]),
+    ("hyperspectral_smoke", ".tif", [(1, 1, 1), (40, 5, 16)]),
+    ("hyperspectral_bands", ".hdr", [(1, 1), (17, 33)]),
 ]
 
 
