@@ -10,6 +10,8 @@ from liveaction.testing_modalities import check_modality
 CASES = [
     ("ct_smoke", ".nii.gz", [(1, 1, 1), (7, 1, 12), (17, 33, 5)]),
     ("ct_smoke", ".nii", [(8, 8, 8)]),
+    ("video_smoke", ".mkv", [(1, 1, 1), (7, 9, 2), (3, 21, 37)]),
+    ("video_smoke", "_frames", [(1, 1, 1), (7, 9, 1), (3, 21, 37)]),
 ]
 
 
