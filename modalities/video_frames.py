@@ -165,7 +165,8 @@ def _decode(file: Path) -> Any:
         if not data:
             raise FormatError(f"{file}: expected a {decoder.upper()} picture, got an empty file")
         context: Any = av.CodecContext.create(decoder, "r")
-        context.options = {"err_detect": "crccheck+explode"}
+        if decoder == "png":
+            context.options = {"err_detect": "crccheck+explode"}
         frames = [*context.decode(av.Packet(data)), *context.decode(None)]
     if len(frames) != 1 or frames[0].is_corrupt:
         raise FormatError(f"{file}: expected a whole {decoder.upper()} picture, got a damaged one; get it anew")

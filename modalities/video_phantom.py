@@ -93,7 +93,8 @@ class _Thing:
         if self.stripes:
             mix = 0.35 * mix + 0.65 * np.clip(3 * _wave((dx + 0.6 * dy) / (2 * self.stripes) + 100) - 1, 0, 1)
         one, two = (_colour(paint) for paint in self.paints)
-        return under + cover * (one + (two - one) * mix - under)
+        painted: Field = under + cover * (one + (two - one) * mix - under)
+        return painted
 
 
 def _texture(lattice: Field, y: Field, x: Field) -> Field:

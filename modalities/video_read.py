@@ -20,6 +20,7 @@ from liveaction.modalities.video_colour import (
     Unpacker,
     describe_pixels,
 )
+from liveaction.modalities.video_length import check_length
 from liveaction.modalities.video_store import FrameStore
 from liveaction.modalities.video_timing import Timing, parse_fraction, settle_timing
 
@@ -58,7 +59,7 @@ def read_container(path: Path, wanted: Wanted) -> Clip:
     """
     import av
 
-    _check_length(path)
+    check_length(path, READERS[path.suffix.lower()])
     store = FrameStore(path)
     try:
         with (
@@ -185,35 +186,6 @@ def _name(stream: Any) -> str:
     context = stream.codec_context
     codec = f" ({context.codec.name})" if context is not None else ""
     return f"{stream.type} track {stream.index}{codec}"
-
-
-def _check_length(path: Path) -> None:
-    """Refuse a Matroska or AVI file shorter than its outermost element says: libav reads it to where it ends."""
-    kind = READERS.get(path.suffix.lower())
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(64)
-    except OSError as error:
-        raise FormatError(f"{path}: expected a readable clip, got {error.strerror}") from error
-    said = 0
-    if kind == "avi" and head[:4] == b"RIFF":
-        said = 8 + int.from_bytes(head[4:8], "little")
-    elif kind == "matroska" and head[:4] == b"\x1aE\xdf\xa3":
-        width, length = _ebml_length(head[4:])
-        place = 4 + width + (length or 0)
-        if head[place : place + 4] == b"\x18S\x80g":
-            width, rest = _ebml_length(head[place + 4 :])
-            said = 0 if rest is None else place + 4 + width + rest
-    if said > size:
-        raise FormatError(f"{path}: expected {said} bytes as its header says, got {size}: cut short; get the file anew")
-
-
-def _ebml_length(data: bytes) -> tuple[int, int | None]:
-    """Bytes that an element's length takes, and the length; None where it is unknown (RFC 8794, section 4)."""
-    width = 9 - data[0].bit_length() if data and data[0] else 1
-    value = int.from_bytes(data[:width], "big") & ((1 << 7 * width) - 1)
-    return width, None if value == (1 << 7 * width) - 1 else value
 
 
 @contextmanager
