@@ -1,6 +1,7 @@
 """Quality measures; sums run in float64. Every figure states its range."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -47,24 +48,41 @@ def ssim(x: torch.Tensor, y: torch.Tensor, peak: float, window: int = 7) -> floa
     """
     if x.shape != y.shape or x.numel() == 0 or x.ndim < 2:
         raise ShapeError(f"ssim: expected two tensors [C, *S], got {tuple(x.shape)}, {tuple(y.shape)}")
-    widths = [min(window, n) for n in x.shape[1:]]
+    return ssim_by_slab(lambda channel, part: (x[channel, part], y[channel, part]), x.shape, peak, window)
+
+
+def ssim_by_slab(
+    take: Callable[[int, slice], tuple[torch.Tensor, torch.Tensor]],
+    shape: Sequence[int],
+    peak: float,
+    window: int = 7,
+) -> float:
+    """:func:`ssim` of signals that need not be in memory at once.
+
+    Args:
+        take: of a channel and a slice along the first axis: both signals there, ``[n, *S[1:]]`` each.
+        shape: ``[C, *S]``.
+        peak, window: as for :func:`ssim`.
+    """
+    widths = [min(window, n) for n in shape[1:]]
     count = math.prod(widths)
     bessel = count / (count - 1) if count > 1 else 1.0
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
-    values = []
+    total, windows = 0.0, 0
     # slabs along the first axis, overlapping by one window, keep float64 copies small
-    step = max(1, (1 << 22) // max(x[0, :1].numel(), 1))
-    for channel in range(x.shape[0]):
-        for start in range(0, x.shape[1] - widths[0] + 1, step):
-            part = slice(start, start + step + widths[0] - 1)
-            a, b = x[channel, part].double(), y[channel, part].double()
+    step = max(1, (1 << 22) // max(math.prod(shape[2:]), 1))
+    for channel in range(shape[0]):
+        for start in range(0, shape[1] - widths[0] + 1, step):
+            a, b = (part.double() for part in take(channel, slice(start, start + step + widths[0] - 1)))
             mean_a, mean_b = _box(a, widths), _box(b, widths)
             var_a = (_box(a * a, widths) - mean_a**2) * bessel
             var_b = (_box(b * b, widths) - mean_b**2) * bessel
             cov = (_box(a * b, widths) - mean_a * mean_b) * bessel
             top = (2 * mean_a * mean_b + c1) * (2 * cov + c2)
-            values.append((top / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))).flatten())
-    return float(torch.cat(values).mean())
+            values = top / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+            total += float(values.sum())
+            windows += values.numel()
+    return total / windows
 
 
 def _box(x: torch.Tensor, widths: list[int]) -> torch.Tensor:

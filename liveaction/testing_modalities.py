@@ -5,6 +5,7 @@ check_modality(build_modality(spec), tmp_path, ".nii.gz")
 """
 
 import math
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ def check_modality(modality: "Modality", folder: Path, suffix: str, extents: Ite
     Args:
         modality: what to check.
         folder: an empty folder to write to.
-        suffix: of the files that :meth:`Modality.write` makes, such as ``.nii.gz``.
+        suffix: of the files or folders that :meth:`Modality.write` makes, such as ``.nii.gz``.
         extents: sizes to try beside the phantom's own; one sample and odd sizes belong among them.
 
     Raises:
@@ -71,7 +72,7 @@ def _check_round(modality: "Modality", signal: Signal, path: Path) -> None:
     _same(replace(first, values=back), second, f"{again}: written and read a second time")
     report = modality.compare(first, second)
     assert all(isinstance(value, float) for value in report.values()), f"compare: expected numbers, got {report}"
-    again.unlink()
+    shutil.rmtree(again) if again.is_dir() else again.unlink()
 
 
 def _check_refusals(modality: "Modality", folder: Path, suffix: str) -> None:
@@ -79,8 +80,10 @@ def _check_refusals(modality: "Modality", folder: Path, suffix: str) -> None:
     empty = folder / "empty"
     empty.mkdir()
     short = folder / f"short{suffix}"
-    data = good.read_bytes()
-    short.write_bytes(data[: len(data) // 3])
+    shutil.copytree(good, short) if good.is_dir() else shutil.copy(good, short)
+    cut = max(short.rglob("*"), key=lambda path: path.stat().st_size) if short.is_dir() else short
+    data = cut.read_bytes()
+    cut.write_bytes(data[: len(data) // 3])
     other = folder / "notes.unknown"
     other.write_text("not a signal")
     none = folder / f"none{suffix}"

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, ShapeError, SpecError
-from liveaction.metrics import psnr, ssim
+from liveaction.metrics import mean_squared_error, ssim_by_slab
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
@@ -71,7 +72,7 @@ class Modality(ABC):
             return self.native_range(signal)
         there = signal.values if signal.missing is None else signal.values[~signal.missing]
         step = max(1, there.size // 2**24)  # enough to know a percentile
-        sample = there.reshape(-1)[::step]
+        sample = there.reshape(-1)[::step] if there.flags.c_contiguous else there.flat[::step]  # without a copy
         low, high = (float(v) for v in np.percentile(sample, wanted.percentiles)) if sample.size else (0.0, 1.0)
         return (low, high) if low < high else (low - 1.0, low + 1.0)
 
@@ -140,23 +141,38 @@ class Modality(ABC):
                 "that was compressed"
             )
         limits = self.range_of(original)
-        x, y = (self.normalise(signal.filled(), limits) for signal in (original, reconstruction))
-        error = original.values.astype(np.float64) - reconstruction.values
-        clipped = x.abs() == 1
-        report = {}
-        if original.missing is not None:
-            known = ~original.missing
-            x, y = x[torch.from_numpy(known)], y[torch.from_numpy(known)]
-            error, clipped = error[known], clipped[torch.from_numpy(known)]
-        if error.size == 0:
+        count = clipped = 0
+        squares = normalised = largest = 0.0
+        for part in _slabs(original.values.shape):
+            one, two = original.values[part], reconstruction.values[part]
+            if original.missing is not None:
+                one, two = (values[~original.missing[part]] for values in (one, two))
+            if one.size == 0:
+                continue
+            x, y = (self.normalise(values, limits) for values in (one, two))
+            error = np.abs(one.astype(np.float64) - two)
+            count += one.size
+            clipped += int((x.abs() == 1).sum())
+            normalised += mean_squared_error(x, y) * one.size
+            squares += float(np.square(error).sum())
+            largest = max(largest, float(error.max()))
+        if count == 0:
             raise ShapeError("--against: expected values to compare, got none that were measured")
-        report["psnr_normalised"] = psnr(x, y, 2.0)
+        mse = normalised / count
+        report = {"psnr_normalised": 10 * math.log10(4 / mse) if mse else math.inf}
         if len(original.axes) > 1 and original.missing is None:
-            report["ssim"] = ssim(x, y, 2.0)
-        report["rmse"] = float(np.sqrt(np.mean(error**2)))
-        report["max_error"] = float(np.abs(error).max())
-        report["clipped_share"] = float(clipped.float().mean())
+            report["ssim"] = self._ssim(original, reconstruction, limits)
+        report["rmse"] = math.sqrt(squares / count)
+        report["max_error"] = largest
+        report["clipped_share"] = clipped / count
         return report
+
+    def _ssim(self, original: Signal, reconstruction: Signal, limits: tuple[float, float]) -> float:
+        def take(channel: int, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+            one, two = (self.normalise(s.values[channel, part], limits) for s in (original, reconstruction))
+            return one, two
+
+        return ssim_by_slab(take, original.values.shape, 2.0)
 
     def check_finite(self, values: NDArray[Any], path: Path) -> None:
         """Refuse NaN and infinity, naming how many there are and where the first one is."""
@@ -169,3 +185,11 @@ class Modality(ABC):
                 f"{path}: expected finite values in {self.spec.unit}, got {int(bad.sum())} NaN or infinite, the first "
                 f"at {first}; replace them in the source"
             )
+
+
+def _slabs(shape: tuple[int, ...]) -> Iterator[tuple[int, slice]]:
+    """A channel and a slice along the first axis each, of about four million entries: copies of a slab are small."""
+    step = max(1, (1 << 22) // max(math.prod(shape[2:]), 1))
+    for channel in range(shape[0]):
+        for start in range(0, shape[1], step):
+            yield channel, slice(start, start + step)

@@ -29,7 +29,7 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
-NOT_YET = {"array_audio", "music", "video"}
+NOT_YET = {"array_audio", "music"}
 
 
 @pytest.mark.parametrize("name", recipe_names())

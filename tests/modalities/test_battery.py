@@ -22,6 +22,8 @@ CASES = [
     ("hyperspectral_smoke", ".hdr", [(1, 1, 1), (7, 1, 12), (33, 17, 21)]),
     ("hyperspectral_smoke", ".tif", [(1, 1, 1), (40, 5, 16)]),
     ("hyperspectral_bands", ".hdr", [(1, 1), (17, 33)]),
+    ("video_smoke", ".mkv", [(1, 1, 1), (7, 9, 2), (3, 21, 37)]),
+    ("video_smoke", "_frames", [(1, 1, 1), (7, 9, 1), (3, 21, 37)]),
 ]
 
 
