@@ -46,7 +46,7 @@ CASES = {
     "ct": Case("ct_smoke", ("ct/fnndsc*", "ct/total*"), ("ct/*_dicom", "ct/inv*", "ct/fnn*", "ct/tot*"), ".nii.gz"),
     "mri": Case("mri_smoke", ("synthetic",), ("ct/mri*",)),
     "hyperspectral": Case("hyperspectral_light", ("hyperspectral/abu-*.mat",), ("hyperspectral/*.[mnh][apd][tyr]",)),
-    "video": Case("video_light", ("video/vid4*", "video/carphone*"), ("video/*.mkv", "video/*.y4m", "video/*.mp4"), ".mkv"),
+    "video": Case("video_light", ("video/vid4*", "video/carphone*"), ("video/*.mkv", "video/*.[ym]*4*"), ".mkv"),
     "rgb": Case("rgb_light", ("images/kodim0*.png",), ("images/*.png",)),
     "music": Case("music_light", ("music/*",), ("music/*",)),
 }  # fmt: skip
@@ -65,7 +65,17 @@ def train(name: str, case: Case, files: list[Path]) -> Path:
     """The model directory of a case, trained unless it is there."""
     folder = ROOT / "runs" / f"modalities_{name}"
     if not (folder / "training.json").exists():
-        command = [sys.executable, "-m", "liveaction", "train", case.recipe, "--out", str(folder), "--quiet", "--resume"]
+        command = [
+            sys.executable,
+            "-m",
+            "liveaction",
+            "train",
+            case.recipe,
+            "--out",
+            str(folder),
+            "--quiet",
+            "--resume",
+        ]
         for source in [str(path) for path in files] or ["synthetic:4"]:
             command += ["--data", source]
         for setting in case.settings:
@@ -120,7 +130,8 @@ def main() -> None:
     for name in options.case:
         case = CASES[name]
         learned, sources = (
-            sorted(path for pattern in patterns for path in options.data.glob(pattern)) for patterns in (case.train, case.code)
+            sorted(path for pattern in patterns for path in options.data.glob(pattern))
+            for patterns in (case.train, case.code)
         )
         if not sources:
             sys.exit(f"{options.data}: expected files {', '.join(case.code)} for {name}, got none")

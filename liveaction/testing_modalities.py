@@ -89,9 +89,9 @@ def _check_refusals(modality: "Modality", folder: Path, suffix: str) -> None:
     none = folder / f"none{suffix}"
     none.write_bytes(b"")
     for what in (folder / f"missing{suffix}", empty, other):
-        _refused(lambda what=what: modality.find(what), what)  # type: ignore[misc]
+        _refused(lambda what=what: modality.find(what), what)
     for what in (folder / f"missing{suffix}", short, none):
-        _refused(lambda what=what: modality.read(what), what)  # type: ignore[misc]
+        _refused(lambda what=what: modality.read(what), what)
     wrong = modality.synthetic(3)
     _refused(lambda: modality.write(wrong, folder / "no such folder" / f"x{suffix}"), folder / "no such folder")
     _refused(lambda: modality.write(wrong, folder / "x.unknown"), folder / "x.unknown")
@@ -104,7 +104,7 @@ def _check_not_finite(modality: "Modality", signal: Signal, path: Path) -> None:
         values = signal.values.astype(np.float32)
         values.reshape(-1)[values.size // 2] = bad
         if signal.missing is None or not signal.missing.reshape(-1)[values.size // 2]:
-            _refused(lambda values=values: modality.write(replace(signal, values=values, missing=None), path), path)  # type: ignore[misc]
+            _refused(lambda values=values: modality.write(replace(signal, values=values, missing=None), path), path)
 
 
 def _refused(action: Any, where: Path) -> None:

@@ -73,9 +73,9 @@ def _draw_curves(axes: Any, original: Signal | None, reconstruction: Signal) -> 
     shown = original or reconstruction
     times = np.arange(shown.shape[0]) * shown.spacing[0]
     for place, colour in zip(_voxels(shown), _COLOURS, strict=False):
-        part = (0, slice(None), *place)
-        axes.plot(times, shown.values[part], color=colour, label=f"voxel {place[0]}, {place[1]}, {place[2]}")
-        axes.plot(times, reconstruction.values[part], color=colour, marker="o", markersize=5, linestyle="none")
+        x, y, z = place
+        axes.plot(times, shown.values[0, :, x, y, z], color=colour, label=f"voxel {x}, {y}, {z}")
+        axes.plot(times, reconstruction.values[0, :, x, y, z], color=colour, marker="o", markersize=5, linestyle="none")
     axes.set_facecolor(DARK)
     axes.set_xlabel("seconds", color=LIGHT)
     axes.set_ylabel(f"value {shown.unit}".rstrip(), color=LIGHT)

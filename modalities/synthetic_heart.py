@@ -76,7 +76,7 @@ def _moving(scan: Canvas, squeeze: float, breath: float) -> None:
         narrow = 1 - share * squeeze
         centre = tuple(a + d for a, d in zip(at, shift, strict=True))
         scan.paint(scan.ball(centre, [r * narrow for r in radii], -0.6), 760 + 12 * scan.fine)
-    for shift in ((10.0, 22.0, 22.0), (-24.0, 14.0, 20.0)):
-        centre = tuple(a + d for a, d in zip(at, shift, strict=True))
+    for offset in ((10.0, 22.0, 22.0), (-24.0, 14.0, 20.0)):
+        centre = tuple(a + d for a, d in zip(at, offset, strict=True))
         filled = 0.8 + 0.2 * squeeze
         scan.paint(scan.ball(centre, [20 * filled, 14 * filled, 16 * filled]), 720 + 12 * scan.fine)
