@@ -52,19 +52,18 @@ def _volume(signal: Signal, index: int) -> Signal:
     )
 
 
-def _voxels(signal: Signal, count: int = 4) -> list[tuple[int, ...]]:
-    """Places of voxels that change most, apart from one another, the liveliest first."""
-    values = signal.values[0].astype(np.float32)
-    change = values.std(axis=0)
-    blurred = sum(np.roll(change, shift, axis) for axis in range(3) for shift in (-1, 0, 1))
-    found: list[tuple[int, ...]] = []
-    for _ in range(count):
-        place = np.unravel_index(int(np.argmax(blurred)), change.shape)
-        if found and blurred[place] < 0:
-            break
-        found.append(tuple(int(i) for i in place))
-        reach = [max(1, n // 8) for n in change.shape]
-        blurred[tuple(slice(max(0, i - r), i + r + 1) for i, r in zip(found[-1], reach, strict=True))] = -1
+def _voxels(signal: Signal, count: int = 4) -> list[int]:
+    """Flat places of voxels that change most, apart from one another, the liveliest first."""
+    change = signal.values[0].astype(np.float32).std(axis=0)
+    blurred = sum((np.roll(change, shift, axis) for axis in range(3) for shift in (-1, 0, 1)), np.zeros_like(change))
+    found: list[int] = []
+    while len(found) < count and (blurred.max() >= 0):
+        found.append(int(np.argmax(blurred)))
+        near = np.ix_(
+            *(np.abs(np.arange(n) - i) <= max(1, n // 8)
+              for n, i in zip(change.shape, np.unravel_index(found[-1], change.shape), strict=True))
+        )  # fmt: skip
+        blurred[near] = -1
     return found
 
 
@@ -73,9 +72,10 @@ def _draw_curves(axes: Any, original: Signal | None, reconstruction: Signal) -> 
     shown = original or reconstruction
     times = np.arange(shown.shape[0]) * shown.spacing[0]
     for place, colour in zip(_voxels(shown), _COLOURS, strict=False):
-        x, y, z = place
-        axes.plot(times, shown.values[0, :, x, y, z], color=colour, label=f"voxel {x}, {y}, {z}")
-        axes.plot(times, reconstruction.values[0, :, x, y, z], color=colour, marker="o", markersize=5, linestyle="none")
+        there, back = (signal.values[0].reshape(len(times), -1)[:, place] for signal in (shown, reconstruction))
+        x, y, z = np.unravel_index(place, shown.shape[1:])
+        axes.plot(times, there, color=colour, label=f"voxel {x}, {y}, {z}")
+        axes.plot(times, back, color=colour, marker="o", markersize=5, linestyle="none")
     axes.set_facecolor(DARK)
     axes.set_xlabel("seconds", color=LIGHT)
     axes.set_ylabel(f"value {shown.unit}".rstrip(), color=LIGHT)

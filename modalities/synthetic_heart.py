@@ -72,7 +72,7 @@ def _moving(scan: Canvas, squeeze: float, breath: float) -> None:
     at = (22.0, -24.0, -4.0 - 0.5 * down)
     wide = 1 - 0.10 * squeeze
     scan.paint(scan.ball(at, (58 * wide, 46 * wide, 52 * wide), -0.6), 300 + soft)
-    for shift, radii, share in (((16, 2, -6), (27, 22, 34), 0.34), ((-22, -12, -4), (22, 16, 30), 0.28)):
+    for shift, radii, share in (((16.0, 2.0, -6.0), (27, 22, 34), 0.34), ((-22.0, -12.0, -4.0), (22, 16, 30), 0.28)):
         narrow = 1 - share * squeeze
         centre = tuple(a + d for a, d in zip(at, shift, strict=True))
         scan.paint(scan.ball(centre, [r * narrow for r in radii], -0.6), 760 + 12 * scan.fine)
