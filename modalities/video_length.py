@@ -5,6 +5,8 @@ from typing import IO
 
 from liveaction.errors import FormatError
 
+_FIRST_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
+
 
 def check_length(path: Path, reader: str) -> None:
     """Refuse a Matroska, AVI or MP4 file whose outermost elements reach beyond its end.
@@ -37,11 +39,13 @@ def _boxes(file: IO[bytes], size: int) -> int:
     while end < size:
         file.seek(end)
         head = file.read(16)
+        if end == 0 and head[4:8] not in _FIRST_BOXES:
+            return 0
         length = int.from_bytes(head[:4], "big")
         if length == 1:
             length = int.from_bytes(head[8:], "big")
         if length < 8:
-            return 0  # to the end of the file, or no box at all, which libav will say
+            return 0  # up to the end of the file
         end += length
     return end
 

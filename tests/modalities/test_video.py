@@ -399,6 +399,16 @@ def test_metrics_by_frame(video: Video) -> None:
     assert report["mean_frame_psnr"] == pytest.approx(10 * np.log10(255**2) - 10 * np.log10(4) / 3)
 
 
+def test_ssim_of_a_long_clip_is_that_of_stretches(video: Video, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = video.synthetic(0, (64, 24, 32))
+    noise = np.random.default_rng(0).integers(-9, 9, one.values.shape)
+    two = replace(one, values=(one.values.astype(int) + noise).clip(0, 255).astype(np.uint8))
+    whole = video.compare(one, two)
+    monkeypatch.setattr("liveaction.modalities.video._LONG", 1000)
+    assert video.compare(one, two) == {**whole, "ssim": pytest.approx(whole["ssim"], abs=0.01)}
+    assert video.compare(one, two)["ssim"] != whole["ssim"]
+
+
 def test_the_phantom_moves(video: Video) -> None:
     signal = video.synthetic(3)
     assert (signal.values.shape, signal.dtype, signal.spacing[0]) == ((3, 24, 144, 176), "uint8", 0.04)
