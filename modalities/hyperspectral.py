@@ -225,6 +225,8 @@ class Hyperspectral(Modality):
         about = signal.metadata
         if about.get("source") == "envi":
             return envi.describe_envi(about, Path("metadata"))
+        if about.get("source") == "geotiff":
+            return geotiff.describe_geotiff(about, Path("metadata"))
         wavelengths, bad = about.get("wavelengths"), np.array(about.get("bad_bands") or [False], dtype=bool)
         return Bands(None if not wavelengths else np.array(wavelengths), bad if bad.any() else None)
 

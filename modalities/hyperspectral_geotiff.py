@@ -1,5 +1,6 @@
 """GeoTIFF through rasterio (GDAL), with georeferencing, band descriptions, no data and tags."""
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,16 @@ import numpy as np
 
 from liveaction.errors import FormatError, LiveactionWarning, MissingDependencyError, ShapeError
 from liveaction.files import atomic_path
-from liveaction.modalities.hyperspectral_cube import Cube, check_dtype, check_folder, nanometres, one_line
+from liveaction.modalities.hyperspectral_cube import (
+    Bands,
+    Cube,
+    check_dtype,
+    check_folder,
+    nanometres,
+    one_line,
+    pack_bytes,
+    unpack_bytes,
+)
 
 SUFFIXES = (".tif", ".tiff")
 _LAYOUT = ("interleave", "compress", "tiled", "blockxsize", "blockysize", "photometric")
@@ -40,9 +50,9 @@ def read_geotiff(path: Path) -> Cube:
     """Read all bands.
 
     Returns:
-        The image; metadata hold transform, CRS, no data, descriptions, tags, scales, offsets, units, colour
-        interpretation and layout of the file. What a GeoTIFF may hold beside (masks, ground control points, rational
-        polynomials, overviews, further images) is not kept, of which all but overviews warns.
+        The image; metadata hold, as one packed text, transform, CRS, no data, descriptions, tags, scales, offsets,
+        units, colour interpretation and layout of the file. What a GeoTIFF may hold beside (masks, ground control
+        points, rational polynomials, overviews, further images) is not kept, of which all but overviews warns.
 
     Raises:
         FormatError: the file is damaged, complex, or no GeoTIFF.
@@ -57,11 +67,18 @@ def read_geotiff(path: Path) -> Cube:
                 f"{path}: expected one data type for all bands, got {', '.join(sorted(set(image.dtypes)))}"
             )
         values = np.ascontiguousarray(image.read())
-        metadata, lost = _describe(image), _not_kept(image)
+        about, lost = _describe(image), _not_kept(image)
     if lost:
         warnings.warn(f"{path}: {', '.join(lost)} will not be written back", LiveactionWarning, stacklevel=3)
-    no_data = metadata["nodata"]
-    return Cube(values, metadata, None if no_data is None else float(no_data))
+    metadata = {"source": "geotiff", "about": pack_bytes(json.dumps(about).encode())}
+    return Cube(values, metadata, None if about["nodata"] is None else float(about["nodata"]))
+
+
+def describe_geotiff(metadata: dict[str, Any], path: Path) -> Bands:
+    """Wavelengths of the image in ``metadata``: GDAL's ``CENTRAL_WAVELENGTH_UM``, or tags ``wavelength`` per band."""
+    about = _unpacked(metadata, path)
+    wavelengths = _wavelengths(about.get("band_tags") or [{}], about.get("imagery_tags") or [{}])
+    return Bands(None if wavelengths is None else np.array(wavelengths))
 
 
 def write_geotiff(cube: Cube, path: Path) -> None:
@@ -73,7 +90,7 @@ def write_geotiff(cube: Cube, path: Path) -> None:
         MissingDependencyError: rasterio is not installed.
     """
     check_folder(path)
-    about = cube.metadata if cube.metadata.get("source") == "geotiff" else _phantom(cube)
+    about = _unpacked(cube.metadata, path) if cube.metadata.get("source") == "geotiff" else _phantom(cube)
     count, height, width = cube.values.shape
     if len(about["descriptions"]) != count:
         raise ShapeError(f"{path}: expected {len(about['descriptions'])} bands as the metadata say, got {count}")
@@ -92,8 +109,7 @@ def write_geotiff(cube: Cube, path: Path) -> None:
 def _describe(image: Any) -> dict[str, Any]:
     """JSON of all that :func:`write_geotiff` writes."""
     identity = image.transform.is_identity
-    metadata: dict[str, Any] = {
-        "source": "geotiff",
+    about: dict[str, Any] = {
         "crs": None if image.crs is None else image.crs.to_wkt(),
         "transform": None if identity else list(image.transform)[:6],
         "nodata": None if image.nodata is None else str(image.nodata),
@@ -107,13 +123,20 @@ def _describe(image: Any) -> dict[str, Any]:
     }
     bands = {"band_tags": [image.tags(i) for i in image.indexes]}
     bands["imagery_tags"] = [image.tags(i, ns="IMAGERY") for i in image.indexes]
-    metadata |= {name: tags for name, tags in bands.items() if any(tags)}
-    wavelengths = _wavelengths(**bands)
-    return metadata if wavelengths is None else {**metadata, "wavelengths": wavelengths}
+    return about | {name: tags for name, tags in bands.items() if any(tags)}
+
+
+def _unpacked(metadata: dict[str, Any], path: Path) -> dict[str, Any]:
+    text = unpack_bytes(metadata.get("about"), path)
+    try:
+        about: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise FormatError(f"{path}: expected metadata of a GeoTIFF, got {one_line(error)}") from error
+    return about
 
 
 def _wavelengths(band_tags: list[dict[str, str]], imagery_tags: list[dict[str, str]]) -> list[float] | None:
-    """In nm, where every band has GDAL's ``CENTRAL_WAVELENGTH_UM`` or a tag ``wavelength``."""
+    """In nm, where every band has one."""
     tags = [{key.lower(): value for key, value in each.items()} for each in band_tags]
     try:
         if all("CENTRAL_WAVELENGTH_UM" in each for each in imagery_tags):

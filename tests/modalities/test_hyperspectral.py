@@ -16,6 +16,7 @@ from liveaction.modalities.hyperspectral import Hyperspectral
 from liveaction.modalities.hyperspectral_phantom import hyperspectral_phantom
 from liveaction.recipe import load_recipe
 from liveaction.spec import ModalitySpec
+from liveaction.training.data import Item
 
 WHOLE = {"percentiles": [0, 100]}
 
@@ -328,3 +329,12 @@ def test_find_lists_every_real_image_once(data_dir: Path) -> None:
     parts = modality().parts(data_dir / "hyperspectral" / "enmap_potsdam_96x64.hdr")
     assert [path.suffix for path in parts] == [".hdr", ".img"]
     assert modality().parts(parts[1]) == parts
+
+
+def test_a_changed_raw_file_is_another_item(tmp_path: Path) -> None:
+    kind = modality()
+    kind.write(kind.synthetic(0, (4, 5, 6)), tmp_path / "a.hdr")
+    item = Item("a", tmp_path / "a.hdr")
+    before = item.key(kind)
+    (tmp_path / "a.img").write_bytes(bytes(7))
+    assert item.key(kind) != before

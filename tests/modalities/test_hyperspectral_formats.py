@@ -465,6 +465,15 @@ def test_another_number_of_bands_than_described_is_refused(tmp_path: Path) -> No
         modality().write(signal.crop(slice(0, 2), slice(None), slice(None)), tmp_path / "b.tif")
 
 
+@needs_rasterio
+@pytest.mark.parametrize("damage", ["nonsense", "eJwDAAAAAAE="], ids=["no-base64", "no-json"])
+def test_damaged_geotiff_metadata_are_refused(tmp_path: Path, damage: str) -> None:
+    signal = modality().read(_tiff(tmp_path / "a.tif"))
+    signal.metadata["about"] = damage
+    with pytest.raises(FormatError, match=r"b\.tif: expected metadata (of a GeoTIFF|with its source's header), got"):
+        modality().write(signal, tmp_path / "b.tif")
+
+
 def test_without_rasterio_the_way_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rasterio", None)
     (tmp_path / "a.tif").write_bytes(b"II*\x00")
