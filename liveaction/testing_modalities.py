@@ -4,6 +4,7 @@ from liveaction.testing_modalities import check_modality
 check_modality(build_modality(spec), tmp_path, ".nii.gz")
 """
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -70,7 +71,7 @@ def _check_round(modality: "Modality", signal: Signal, path: Path) -> None:
     _same(replace(first, values=back), second, f"{again}: written and read a second time")
     report = modality.compare(first, second)
     assert all(isinstance(value, float) for value in report.values()), f"compare: expected numbers, got {report}"
-    again.unlink()
+    _remove(again)
 
 
 def _check_refusals(modality: "Modality", folder: Path, suffix: str) -> None:
@@ -78,12 +79,14 @@ def _check_refusals(modality: "Modality", folder: Path, suffix: str) -> None:
     empty = folder / "empty"
     empty.mkdir()
     short = folder / f"short{suffix}"
-    data = good.read_bytes()
-    short.write_bytes(data[: len(data) // 3])
+    _cut(good, short)
     other = folder / "notes.unknown"
     other.write_text("not a signal")
     none = folder / f"none{suffix}"
-    none.write_bytes(b"")
+    if good.is_dir():
+        none.mkdir()
+    else:
+        none.write_bytes(b"")
     for what in (folder / f"missing{suffix}", empty, other):
         _refused(lambda what=what: modality.find(what), what)  # type: ignore[misc]
     for what in (folder / f"missing{suffix}", short, none):
@@ -103,6 +106,24 @@ def _check_not_finite(modality: "Modality", signal: Signal, path: Path) -> None:
             _refused(lambda values=values: modality.write(replace(signal, values=values, missing=None), path), path)  # type: ignore[misc]
 
 
+def _cut(good: Path, short: Path) -> None:
+    """A third of a file, or of every file of a folder."""
+    if good.is_dir():
+        shutil.copytree(good, short)
+    else:
+        shutil.copyfile(good, short)
+    for file in [file for file in (short, *short.rglob("*")) if file.is_file()]:
+        data = file.read_bytes()
+        file.write_bytes(data[: len(data) // 3])
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def _refused(action: Any, where: Path) -> None:
     try:
         action()
@@ -118,7 +139,7 @@ def _refused(action: Any, where: Path) -> None:
 def _filled_with(signal: Signal, kind: str) -> Signal:
     if kind == "phantom":
         return signal
-    values = signal.values
+    values = signal.filled()
     if kind == "constant":
         return replace(signal, values=np.full_like(values, values.reshape(-1)[0]), missing=None)
     order = np.random.default_rng(0).permutation(values.size)

@@ -97,9 +97,7 @@ class Modality(ABC):
             float32 ``[C, *S]``.
         """
         low, high = limits
-        x = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-        if x.data_ptr() == values.__array_interface__["data"][0]:
-            x = x.clone()
+        x = torch.from_numpy(np.array(values, dtype=np.float32, order="C"))
         return x.clamp_(low, high).sub_(low).mul_(2.0 / (high - low)).sub_(1.0)
 
     def denormalise(self, x: torch.Tensor, dtype: str, limits: tuple[float, float]) -> NDArray[Any]:

@@ -44,8 +44,8 @@ class Item:
         parts: list[Any] = [modality.spec.model_dump(mode="json"), self.name]
         if self.path is not None:
             parts.append(str(self.path.resolve()))
-            files = sorted(p for p in self.path.iterdir() if p.is_file()) if self.path.is_dir() else [self.path]
-            parts += [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+            files = sorted(p for p in self.path.rglob("*") if p.is_file()) if self.path.is_dir() else [self.path]
+            parts += [[str(f.relative_to(self.path)), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 

@@ -10,6 +10,12 @@ from liveaction.testing_modalities import check_modality
 CASES = [
     ("ct_smoke", ".nii.gz", [(1, 1, 1), (7, 1, 12), (17, 33, 5)]),
     ("ct_smoke", ".nii", [(8, 8, 8)]),
+    ("array_smoke", ".npy", [(1, 1, 1), (7, 1, 12), (17, 33, 5)]),
+    ("array_smoke", ".npz", [(3, 5, 2)]),
+    ("array_smoke", ".h5", [(1, 1, 1), (17, 33, 5)]),
+    ("array_smoke", ".zarr", [(1, 1, 1), (17, 33, 5)]),
+    ("array_smoke", ".zarr.zip", [(3, 5, 2)]),
+    ("array_4d_smoke", ".npy", [(1, 1, 1, 1), (3, 9, 5, 7)]),
 ]
 
 
