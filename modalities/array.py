@@ -15,6 +15,7 @@ from liveaction.modalities.array_formats import Format, check_dtype, find_format
 from liveaction.modalities.array_layout import ArrayOptions, Layout
 from liveaction.modalities.array_phantom import array_phantom
 from liveaction.modalities.array_preview import draw_preview
+from liveaction.modalities.array_template import array_recipe, gather_facts
 from liveaction.modalities.base import Modality
 from liveaction.modalities.options import parse_options
 from liveaction.signal import Signal
@@ -35,28 +36,30 @@ class Array(Modality):
         self.options = parse_options(ArrayOptions, spec.options)
         self.layout = Layout(spec, self.options)
 
+    @classmethod
+    def recipe_text(cls, name: str, data: Path | None = None, key: str | None = None) -> str:
+        """A commented recipe; axes, channels, dtype, range and levels from ``data``, or its first array.
+
+        Raises:
+            FormatError: ``data`` holds no array that can be read, or several and no ``key``.
+        """
+        if data is None:
+            return array_recipe(name, None)
+        path = find_arrays(data)[0]
+        kind, form = _format(path)
+        array, stored = _read(path, kind, form, key)
+        check_dtype(path, array.dtype)
+        if 0 in array.shape or array.ndim == 0:
+            raise FormatError(f"{path}: expected at least one sample per axis, got shape {array.shape}")
+        return array_recipe(name, gather_facts(path, array, stored, key))
+
     def find(self, path: Path) -> list[Path]:
         """Arrays under ``path``, sorted: itself, or all below a folder but hidden ones.
 
         Raises:
             FormatError: nothing is there, or nothing that an installed format reads.
         """
-        if not path.exists():
-            raise FormatError(f"{path}: expected {_wanted()}, got no such path; check the spelling")
-        if _is_item(path):
-            return [path]
-        if path.is_file():
-            raise FormatError(f"{path}: expected {_wanted()}, got a file named {path.name!r}; convert it")
-        found = []
-        for place, folders, files in os.walk(path):
-            here = [Path(place) / name for name in (*folders, *files) if not name.startswith(".")]
-            items = [candidate for candidate in here if _is_item(candidate)]
-            found += items
-            folders[:] = [f for f in folders if not f.startswith(".") and Path(place) / f not in items]
-        if not found:
-            got = "other files only" if any(path.iterdir()) else "an empty folder"
-            raise FormatError(f"{path}: expected {_wanted()}, got {got}; check what was copied there")
-        return sorted(found)
+        return find_arrays(path)
 
     def read(self, path: Path) -> Signal:
         """Read one array; npy files are mapped, not copied.
@@ -207,6 +210,26 @@ class Array(Modality):
         if source == name and stored:
             return stored
         return {} if self.options.key is None else {"key": self.options.key}
+
+
+def find_arrays(path: Path) -> list[Path]:
+    """What :meth:`Array.find` gives."""
+    if not path.exists():
+        raise FormatError(f"{path}: expected {_wanted()}, got no such path; check the spelling")
+    if _is_item(path):
+        return [path]
+    if path.is_file():
+        raise FormatError(f"{path}: expected {_wanted()}, got a file named {path.name!r}; convert it")
+    found = []
+    for place, folders, files in os.walk(path):
+        here = [Path(place) / name for name in (*folders, *files) if not name.startswith(".")]
+        items = [candidate for candidate in here if _is_item(candidate)]
+        found += items
+        folders[:] = [f for f in folders if not f.startswith(".") and Path(place) / f not in items]
+    if not found:
+        got = "other files only" if any(path.iterdir()) else "an empty folder"
+        raise FormatError(f"{path}: expected {_wanted()}, got {got}; check what was copied there")
+    return sorted(found)
 
 
 def _wanted() -> str:

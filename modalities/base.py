@@ -25,6 +25,21 @@ class Modality(ABC):
     def __init__(self, spec: ModalitySpec) -> None:
         self.spec = spec
 
+    @classmethod
+    def recipe_text(cls, name: str, data: Path | None = None, key: str | None = None) -> str:
+        """A commented recipe for ``liveaction new``; a modality without one of its own takes a shipped recipe.
+
+        Args:
+            name: of the recipe.
+            data: a file to fill in axes, channels, dtype, range and levels from.
+            key: which array of several in it.
+
+        Raises:
+            NotImplementedError: this modality has none.
+            FormatError: ``data`` cannot be read.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def find(self, path: Path) -> list[Path]:
         """Items under ``path`` that :meth:`read` takes, sorted: the file itself, or all that a folder holds.

@@ -70,6 +70,7 @@ ALLOWED: dict[str, set[str]] = {
         *_CODEC,
         *_CODEC_THIRD,
     },
+    "liveaction.new_recipe": {".codec", ".recipe", ".registry", ".files", ".spec", ".errors"},
     "liveaction.doctor": {".", ".codec", ".recipe", ".registry", "torch"},
     "liveaction.progress": {".training", ".spec", "rich"},
     "liveaction.cli*": EVERYTHING,
