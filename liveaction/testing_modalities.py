@@ -72,7 +72,7 @@ def _check_round(modality: "Modality", signal: Signal, path: Path) -> None:
     _same(replace(first, values=back), second, f"{again}: written and read a second time")
     report = modality.compare(first, second)
     assert all(isinstance(value, float) for value in report.values()), f"compare: expected numbers, got {report}"
-    shutil.rmtree(again) if again.is_dir() else again.unlink()
+    _remove(again)
 
 
 def _check_refusals(modality: "Modality", folder: Path, suffix: str) -> None:
@@ -80,14 +80,14 @@ def _check_refusals(modality: "Modality", folder: Path, suffix: str) -> None:
     empty = folder / "empty"
     empty.mkdir()
     short = folder / f"short{suffix}"
-    shutil.copytree(good, short) if good.is_dir() else shutil.copy(good, short)
-    cut = max(short.rglob("*"), key=lambda path: path.stat().st_size) if short.is_dir() else short
-    data = cut.read_bytes()
-    cut.write_bytes(data[: len(data) // 3])
+    _cut(good, short)
     other = folder / "notes.unknown"
     other.write_text("not a signal")
     none = folder / f"none{suffix}"
-    none.write_bytes(b"")
+    if good.is_dir():
+        none.mkdir()
+    else:
+        none.write_bytes(b"")
     for what in (folder / f"missing{suffix}", empty, other):
         _refused(lambda what=what: modality.find(what), what)
     for what in (folder / f"missing{suffix}", short, none):
@@ -107,6 +107,24 @@ def _check_not_finite(modality: "Modality", signal: Signal, path: Path) -> None:
             _refused(lambda values=values: modality.write(replace(signal, values=values, missing=None), path), path)
 
 
+def _cut(good: Path, short: Path) -> None:
+    """A third of a file, or of every file of a folder."""
+    if good.is_dir():
+        shutil.copytree(good, short)
+    else:
+        shutil.copyfile(good, short)
+    for file in [file for file in (short, *short.rglob("*")) if file.is_file()]:
+        data = file.read_bytes()
+        file.write_bytes(data[: len(data) // 3])
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def _refused(action: Any, where: Path) -> None:
     try:
         action()
@@ -122,7 +140,7 @@ def _refused(action: Any, where: Path) -> None:
 def _filled_with(signal: Signal, kind: str) -> Signal:
     if kind == "phantom":
         return signal
-    values = signal.filled()  # what stands where values are missing would be missing again
+    values = signal.filled()
     if kind == "constant":
         return replace(signal, values=np.full_like(values, values.reshape(-1)[0]), missing=None)
     order = np.random.default_rng(0).permutation(values.size)

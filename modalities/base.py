@@ -26,6 +26,21 @@ class Modality(ABC):
     def __init__(self, spec: ModalitySpec) -> None:
         self.spec = spec
 
+    @classmethod
+    def recipe_text(cls, name: str, data: Path | None = None, key: str | None = None) -> str:
+        """A commented recipe for ``liveaction new``; a modality without one of its own takes a shipped recipe.
+
+        Args:
+            name: of the recipe.
+            data: a file to fill in axes, channels, dtype, range and levels from.
+            key: which array of several in it.
+
+        Raises:
+            NotImplementedError: this modality has none.
+            FormatError: ``data`` cannot be read.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def find(self, path: Path) -> list[Path]:
         """Items under ``path`` that :meth:`read` takes, sorted: the file itself, or all that a folder holds.
@@ -36,7 +51,7 @@ class Modality(ABC):
 
     def parts(self, path: Path) -> list[Path]:
         """Files that an item consists of: where one of them changes, the item is another one."""
-        return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+        return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
     @abstractmethod
     def read(self, path: Path) -> Signal:
@@ -102,9 +117,7 @@ class Modality(ABC):
             float32 ``[C, *S]``.
         """
         low, high = limits
-        x = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-        if x.data_ptr() == values.__array_interface__["data"][0]:
-            x = x.clone()
+        x = torch.from_numpy(np.array(values, dtype=np.float32, order="C"))
         return x.clamp_(low, high).sub_(low).mul_(2.0 / (high - low)).sub_(1.0)
 
     def denormalise(self, x: torch.Tensor, dtype: str, limits: tuple[float, float]) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from liveaction.errors import FormatError, LiveactionWarning
-from liveaction.files import atomic_folder
+from liveaction.files import atomic_path
 from liveaction.modalities.video_colour import FULL, Pixels, Unpacker, describe_pixels, fill_frame
 from liveaction.modalities.video_read import Clip, Wanted, check_pixels, one_line_errors, untagged_matrix
 from liveaction.modalities.video_store import FrameStore
@@ -114,7 +114,8 @@ def write_frames(signal: Signal, folder: Path, bits: int) -> None:
         rotation=int(about.get("rotation", 0)),
         colour={key: int(value) for key, value in about.get("colour", {}).items()},
     )
-    with one_line_errors(folder, "a place to write to"), atomic_folder(folder) as part:
+    with one_line_errors(folder, "a place to write to"), atomic_path(folder) as part:
+        part.mkdir()
         for number, frame in enumerate(stored_frames(signal, bits)):
             (part / f"frame_{number:06d}.png").write_bytes(_png(frame, bits))
         (part / ABOUT).write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -70,9 +70,10 @@ ALLOWED: dict[str, set[str]] = {
         *_CODEC,
         *_CODEC_THIRD,
     },
+    "liveaction.new_recipe": {".codec", ".recipe", ".registry", ".files", ".spec", ".errors"},
     "liveaction.doctor": {".", ".codec", ".recipe", ".registry", "torch"},
     "liveaction.progress": {".training", ".spec", "rich"},
-    "liveaction.cli": EVERYTHING,
+    "liveaction.cli*": EVERYTHING,
 }
 
 # A third party with a door of its own: the modules that open it, beside the table above.
@@ -260,10 +261,10 @@ def test_the_core_knows_no_modality(name: str, path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "path"), MODULES)
 def test_nobody_imports_the_cli(name: str, path: Path) -> None:
-    if name in {"liveaction.cli", "liveaction.__main__"}:
+    if name.startswith("liveaction.cli") or name == "liveaction.__main__":
         return
     targets = [found.target for found in _imports(path.read_text(encoding="utf-8"))]
-    assert not [target for target in targets if _under(target, "liveaction.cli")]
+    assert not [target for target in targets if target.startswith("liveaction.cli")]
 
 
 @pytest.mark.parametrize("module", ["liveaction.coding.container", "liveaction.coding.entropy"])

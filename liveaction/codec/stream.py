@@ -28,7 +28,9 @@ from liveaction.spec import Finite, ModalitySpec, Recipe
 if TYPE_CHECKING:
     from liveaction.modalities.base import Modality
 
-DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
+DTYPES = (
+    "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
+)  # fmt: skip
 QUALITIES = {1: 8.0, 2: 4.0, 3: 2.0, 4: 1.0, 5: 0.5, 6: 0.25, 7: 0.125}
 """``--quality`` to a multiple of the recipe's step; 4 is the step that the model was trained with."""
 

@@ -134,7 +134,7 @@ class Trainer:
             raise SpecError(f"[training] batch: expected a multiple of the {ranks} processes, got {self.spec.batch}")
         torch.manual_seed(self.spec.seed)
         self.codec: Codec = build_codec(recipe).to(accelerator.device)
-        self.optimizer = _optimizer(self.codec, self.spec)
+        self.optimizer = build_optimizer(self.codec, self.spec)
         self.elements_per_latent = recipe.hidden / recipe.codec.latent_channels
         self.validations: list[Validation] = []
         self.stop_asked = False
@@ -322,7 +322,12 @@ class Trainer:
         draw_curves(self.folder)
 
 
-def _optimizer(codec: Codec, spec: TrainSpec) -> Any:
+def build_optimizer(codec: Codec, spec: TrainSpec) -> Any:
+    """The optimiser that the recipe names, of timm.
+
+    Raises:
+        SpecError: timm has none of that name.
+    """
     import timm.optim
 
     try:

@@ -24,6 +24,12 @@ CASES = [
     ("hyperspectral_bands", ".hdr", [(1, 1), (17, 33)]),
     ("video_smoke", ".mkv", [(1, 1, 1), (7, 9, 2), (3, 21, 37)]),
     ("video_smoke", "_frames", [(1, 1, 1), (7, 9, 1), (3, 21, 37)]),
+    ("array_smoke", ".npy", [(1, 1, 1), (7, 1, 12), (17, 33, 5)]),
+    ("array_smoke", ".npz", [(3, 5, 2)]),
+    ("array_smoke", ".h5", [(1, 1, 1), (17, 33, 5)]),
+    ("array_smoke", ".zarr", [(1, 1, 1), (17, 33, 5)]),
+    ("array_smoke", ".zarr.zip", [(3, 5, 2)]),
+    ("array_4d_smoke", ".npy", [(1, 1, 1, 1), (3, 9, 5, 7)]),
 ]
 
 
