@@ -8,6 +8,7 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,8 +111,8 @@ def estimate(
     there, back, size = Line(), Line(), 0.0
     for number, part in enumerate(_parts(signal)):
         say(f"coding a crop of {' x '.join(map(str, part.shape))}")
-        data, first = _measured(lambda part=part: compress(part, codec, recipe, _DIGEST)[0], number == 0)
-        _, second = _measured(lambda data=data: decompress(data, codec, _DIGEST), number == 0)
+        (data, _), first = _measured(partial(compress, part, codec, recipe, _DIGEST), number == 0)
+        _, second = _measured(partial(decompress, data, codec, _DIGEST), number == 0)
         there.points.append((part.values.size, first))
         back.points.append((part.values.size, second))
         size = len(data) / part.values.size
@@ -164,7 +165,8 @@ def _measured(run: Callable[[], Any], first: bool) -> tuple[Any, Cost]:
     """The result, the better time of two where one is short, and the peak of memory."""
     if first:
         run()  # compiles
-    times, result = [], None
+    times: list[float] = []
+    result = None
     while len(times) < 2 and sum(times) < LONG_ENOUGH / 3:
         began = time.perf_counter()
         result = run()
