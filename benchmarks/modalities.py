@@ -99,7 +99,7 @@ def code(name: str, case: Case, model: Path, source: Path, seen: bool, pictured:
     if home is None:
         return row | {"refused": line}
     if pictured:
-        _shrink(picture)
+        shrink(picture)
     megabytes = there["bytes"] * there["ratio"] / 1e6
     row |= {key: there[key] for key in ("bytes", "ratio", "bits_per_element")}
     row["encode_mb_s"] = megabytes / (there["encode_seconds"] + there["entropy_coding_seconds"])
@@ -108,10 +108,10 @@ def code(name: str, case: Case, model: Path, source: Path, seen: bool, pictured:
     return row | {key: value for key, value in home.items() if key not in left_out}
 
 
-def _shrink(picture: Path) -> None:
-    """At most 1600 pixels wide, by taking the mean of blocks: records stay small."""
+def shrink(picture: Path, most: int = 1600) -> None:
+    """At most ``most`` pixels wide, by taking the mean of blocks: records stay small."""
     pixels = matplotlib.image.imread(picture)
-    step = -(-pixels.shape[1] // 1600)
+    step = -(-pixels.shape[1] // most)
     if step > 1:
         height, width = (n // step * step for n in pixels.shape[:2])
         blocks = pixels[:height, :width].reshape(height // step, step, width // step, step, -1)
