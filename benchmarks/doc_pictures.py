@@ -36,10 +36,8 @@ def main() -> None:
             data, _ = compress(signal, codec, recipe, digest)
             back, _ = decompress(data, codec, digest)
             measured = modality.compare(signal, back)
-            ratio = f"{signal.native_bits / (8 * len(data)):.0f}:1, PSNR {measured['psnr_normalised']:.1f} dB"
-            modality.preview(
-                signal, back, PICTURES / f"{name}.png", f"{title}, PSNR {measured['psnr_normalised']:.1f} dB"
-            )
+            rate = f"{signal.native_bits / (8 * len(data)):.0f}:1, PSNR {measured['psnr_normalised']:.1f} dB"
+            modality.preview(signal, back, PICTURES / f"{name}.png", f"{recipe.name}, an unseen phantom: {rate}")
         shrink(PICTURES / f"{name}.png", 1000)
         print(PICTURES / f"{name}.png", flush=True)
 
