@@ -29,7 +29,7 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
-NOT_YET = {"array_audio", "hyperspectral", "music", "rgb", "video"}
+NOT_YET = {"hyperspectral", "rgb", "video"}
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -10,6 +10,12 @@ from liveaction.testing_modalities import check_modality
 CASES = [
     ("ct_smoke", ".nii.gz", [(1, 1, 1), (7, 1, 12), (17, 33, 5)]),
     ("ct_smoke", ".nii", [(8, 8, 8)]),
+    ("array_audio_smoke", ".wav", [(1,), (2,), (4097,)]),
+    ("array_audio_smoke", ".flac", [(1,), (333,)]),
+    ("array_audio_smoke", ".w64", [(7,)]),
+    ("array_audio_smoke", ".aiff", [(7,)]),
+    ("music_smoke", ".wav", [(1,), (44101,)]),
+    ("music_smoke", ".flac", [(63,)]),
 ]
 
 
