@@ -30,6 +30,7 @@ CONTAINERS: dict[str, str | None] = {
     ".mp3": None,
 }
 _STREAMED = 0x7FFFF000  # a length from here on means that its writer did not know it
+_UNKNOWN = 2**62  # samples; libsndfile's word for a streamed FLAC
 _LENGTHS = {"WAV": "data", "WAVEX": "data", "AIFF": "SSND", "RF64": "Riff size", "W64": "riff"}
 _KEPT_CHUNKS = {"fmt", "data", "LIST", "fact", "PEAK", "ds64", "JUNK", "PAD"}
 _CREDIT = re.compile(r" \(libsndfile-[\w.]+\)$")  # what libsndfile adds to the tag `software`
@@ -104,20 +105,13 @@ def read_audio(path: Path, channels: int, select: Sequence[int] | None = None) -
         if select is not None and about.channel_mask is not None:
             about = replace(about, channel_mask=0)
         _check_length(path, file)
-        known = file.frames < 2**62  # a streamed FLAC does not say
-        values = empty(len(picked), file.frames, samples) if known else None
-        parts, at = [], 0
+        frames, at = file.frames, 0
+        values = empty(len(picked), frames, samples)
         while len(block := file.read(BLOCK, dtype="float64" if about.lossy else samples.read_as, always_2d=True)):
             part = to_native(block[:, picked], samples, bool(about.lossy)).T
-            if values is None:
-                parts.append(part)
-            else:
-                values[:, at : at + part.shape[1]] = part
+            values[:, at : at + part.shape[1]] = part
             at += part.shape[1]
-        frames = file.frames
-    if values is None:
-        values = np.concatenate(parts, axis=1) if parts else empty(len(picked), 0, samples)
-    elif frames - at > (4096 if about.lossy else 0):
+    if frames - at > (4096 if about.lossy else 0):
         raise FormatError(f"{path}: expected {frames} samples per channel, got {at}: cut short; copy the source again")
     if at == 0:
         raise FormatError(f"{path}: expected at least one sample, got none; leave this file out")
@@ -187,10 +181,10 @@ def _pick(path: Path, there: int, wanted: int, select: Sequence[int] | None) -> 
     if select is None:
         if there == wanted:
             return list(range(there))
-        part = f", or take some with --set modality.options.select={list(range(wanted))}" if there > wanted else ""
+        way = f"or take some with --set modality.options.select={list(range(wanted))}"
         raise FormatError(
-            f"{path}: expected {wanted} channels as the recipe has, got {there}; train and compress with --set "
-            f"modality.channels={there}{part}"
+            f"{path}: expected {wanted} channels as the recipe has, got {there}; train with --set "
+            f"modality.channels={there}, {way if there > wanted else 'and fewer codec.latent_channels if need be'}"
         )
     if max(select) >= there:
         raise FormatError(
@@ -202,6 +196,11 @@ def _pick(path: Path, there: int, wanted: int, select: Sequence[int] | None) -> 
 
 def _check_length(path: Path, file: Any) -> None:
     """Refuse a file that is shorter than its header says; libsndfile itself shortens the recording silently."""
+    if file.frames >= _UNKNOWN:
+        raise FormatError(
+            f"{path}: expected a header that says how long the recording is, got a streamed {file.format} file; "
+            "convert it again, from file to file"
+        )
     name = _LENGTHS.get(file.format)
     found = name and re.search(rf"^ *{name} *: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
     if not found:

@@ -99,7 +99,7 @@ def _voice(rng: np.random.Generator, samples: int) -> Wave:
             away = (frequency - formant) / width
             weight = weight + share / (1 + away * away)
         wave += sine(harmonic * phase) * weight * (frequency < 0.45 * _RATE) * (1 / np.sqrt(float(harmonic)))
-    hiss = line(points(rng, 2 * count, 0, 0.12) * (rng.integers(4, size=2 * count) == 0), syllable // 2, samples)
+    hiss = line(points(rng, 2 * count, 0, 0.5) * (rng.integers(4, size=2 * count) == 0), syllable // 2, samples)
     rough = noise(rng, samples + 1)
     return wave * voiced + (rough[1:] - rough[:-1]) * hiss
 

@@ -188,7 +188,7 @@ def test_combinations_that_do_not_exist(tmp_path: Path, subtype: str, suffix: st
 
 def test_flac_has_at_most_eight_channels(tmp_path: Path) -> None:
     _file(tmp_path / "a.wav", channels=9)
-    with pytest.raises(FormatError, match="at most 8 channels and 655350 Hz for FLAC, got 9 and 16000; take .wav"):
+    with pytest.raises(FormatError, match=r"at most 8 channels and 655350 Hz for FLAC, got 9 and 16000; take .wav"):
         _audio(9).write(_audio(9).read(tmp_path / "a.wav"), tmp_path / "b.flac")
 
 
@@ -261,12 +261,13 @@ def test_streamed_files_do_not_say_how_long_they_are(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(data)
     with pytest.warns(LiveactionWarning, match="does not say how long the recording is"):
         np.testing.assert_array_equal(_audio().read(tmp_path / "a.wav").values, there)
-    there = _file(tmp_path / "a.flac")
+    _file(tmp_path / "a.flac")
     data = bytearray((tmp_path / "a.flac").read_bytes())
     data[21] &= 0xF0
     data[22:26] = bytes(4)
     (tmp_path / "a.flac").write_bytes(data)
-    np.testing.assert_array_equal(_audio().read(tmp_path / "a.flac").values, there)
+    with pytest.raises(FormatError, match="got a streamed FLAC file; convert it again"):
+        _audio().read(tmp_path / "a.flac")
 
 
 @pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
@@ -285,7 +286,7 @@ def test_the_channels_of_the_recipe_are_checked(tmp_path: Path) -> None:
         FormatError, match=r"expected 2 channels as the recipe has, got 3; .*--set modality.channels=3, or"
     ):
         _audio(2).read(tmp_path / "a.wav")
-    with pytest.raises(FormatError, match=r"expected 7 channels as the recipe has, got 3; .*modality.channels=3$"):
+    with pytest.raises(FormatError, match=r"expected 7 channels .* got 3; .*modality.channels=3, and fewer codec.latent_channels"):
         _audio(7).read(tmp_path / "a.wav")
 
 
@@ -338,13 +339,15 @@ def test_silence_is_zero(dtype: str, bits: int, limits: tuple[float, float]) -> 
     silence = 128 if dtype == "uint8" else 0
     values = np.array([[silence, silence + 1, silence]], dtype=dtype)
     signal = Signal(values, ("t",), "", (1.0,), dtype, bits=bits)
-    for change in ({}, {"range": {"percentiles": [0, 100]}}, {"range": {"percentiles": [1, 99]}}):
-        audio = _audio(1, **change)
-        found = audio.range_of(signal)
-        assert change or found == limits
-        x = audio.normalise(values, found)
-        assert x[0, 0] == 0 == x[0, 2]
-        np.testing.assert_array_equal(audio.denormalise(x, dtype, found), values)
+    audio = _audio(1)
+    assert audio.range_of(signal) == limits
+    x = audio.normalise(values, limits)
+    assert x[0, 0] == 0 == x[0, 2]
+    if signal.native_bits < 3 * 32 or dtype == "float32":  # in float32, 24 bits below full scale are exact
+        np.testing.assert_array_equal(audio.denormalise(x, dtype, limits), values)
+    for percentiles, reach in (((0, 100), 1.0), ((0, 75), 0.5)):
+        audio = _audio(1, range={"percentiles": percentiles})
+        assert audio.range_of(signal) == (silence - reach, silence + reach)
 
 
 def test_24_bits_come_back_from_the_native_range_exactly() -> None:
@@ -416,7 +419,7 @@ def test_previews_of_every_dtype(tmp_path: Path) -> None:
 
 def test_phantoms_are_the_same_everywhere() -> None:
     digests = [hashlib.sha256(make(7, 3, 20000).tobytes()).hexdigest()[:16] for make in (array_phantom, music_phantom)]
-    assert digests == ["", ""]
+    assert digests == ["f6daa75f3df5e4eb", "f42b1b472a9015c1"]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 7])
@@ -431,7 +434,7 @@ def test_microphones_hear_the_same_with_delays() -> None:
     """Neighbours on the ring correlate more, at their best lag, than microphones across it."""
     values = array_phantom(2, 8, 40000).astype(np.float64)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
-    assert 0.7 < values[0] @ values[1] < 0.999
+    assert 0.5 < values[0] @ values[1] < 0.99
     lags = range(-12, 13)
     across = [float(values[0, 20:-20] @ np.roll(values[4], lag)[20:-20]) for lag in lags]
     assert max(across) > values[0] @ values[4]
@@ -444,8 +447,10 @@ def test_recipes_take_any_number_of_channels(name: str, channels: int) -> None:
 
     from liveaction.codec.model import build_codec
 
-    least = min(32, channels * 2**5)
-    recipe = load_recipe(name, [f"modality.channels={channels}", f"codec.latent_channels={least}"])
+    overrides = [f"modality.channels={channels}"]
+    if channels < min(4, load_recipe(name).modality.channels):
+        overrides.append("codec.latent_channels=32")
+    recipe = load_recipe(name, overrides)
     with torch.device("meta"):
         assert build_codec(recipe).channels == channels
 
