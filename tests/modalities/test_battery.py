@@ -30,6 +30,12 @@ CASES = [
     ("array_smoke", ".zarr", [(1, 1, 1), (17, 33, 5)]),
     ("array_smoke", ".zarr.zip", [(3, 5, 2)]),
     ("array_4d_smoke", ".npy", [(1, 1, 1, 1), (3, 9, 5, 7)]),
+    ("array_audio_smoke", ".wav", [(1,), (2,), (4097,)]),
+    ("array_audio_smoke", ".flac", [(1,), (333,)]),
+    ("array_audio_smoke", ".w64", [(7,)]),
+    ("array_audio_smoke", ".aiff", [(7,)]),
+    ("music_smoke", ".wav", [(1,), (44101,)]),
+    ("music_smoke", ".flac", [(63,)]),
 ]
 
 
