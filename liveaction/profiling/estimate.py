@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,12 +114,12 @@ def estimate(
     there, back, size = Line(), Line(), 0.0
     for number, part in enumerate(_parts(signal)):
         say(f"coding a crop of {' x '.join(map(str, part.shape))}")
-        data, first, once = _measured(lambda part=part: compress(part, codec, recipe, _DIGEST)[0], number == 0)
-        _, second, again = _measured(lambda data=data: decompress(data, codec, _DIGEST), number == 0)
+        data, first, once = _measured(partial(compress, part, codec, recipe, _DIGEST), number == 0)
+        _, second, again = _measured(partial(decompress, data[0], codec, _DIGEST), number == 0)
         started += once + again
         there.points.append((part.values.size, first))
         back.points.append((part.values.size, second))
-        size = len(data) / part.values.size
+        size = len(data[0]) / part.values.size
         if max(first.seconds, second.seconds) > LONG_ENOUGH:
             break
     training = _training(recipe, codec, crops, started, say)
