@@ -32,6 +32,11 @@ Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existin
 
 
 def extents(text: str) -> tuple[int, ...] | None:
+    """``512,512,300`` as numbers; None for an empty text.
+
+    Raises:
+        SpecError: not such numbers.
+    """
     if not text:
         return None
     try:
@@ -41,6 +46,7 @@ def extents(text: str) -> tuple[int, ...] | None:
 
 
 def refuse_existing(target: Path, force: bool) -> None:
+    """Raise SpecError where ``target`` exists and must not, or has no folder to go to."""
     if target.exists() and not force:
         raise SpecError(f"{target}: expected a new file, got an existing one; add --force to overwrite it")
     if not target.absolute().parent.is_dir():
@@ -48,10 +54,12 @@ def refuse_existing(target: Path, force: bool) -> None:
 
 
 def print_lines(lines: dict[str, str]) -> None:
+    """Names and texts in two columns."""
     for name, text in lines.items():
         for i, line in enumerate(text.splitlines()):
             typer.echo(f"{name if i == 0 else '':<20} {line}")
 
 
 def print_json(data: Any) -> None:
+    """One JSON object."""
     typer.echo(json.dumps(data, indent=2))

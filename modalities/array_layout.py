@@ -99,7 +99,8 @@ class Layout:
                 )
         wanted = ([self.channel] if self.channel in order else []) + list(self.axes)
         rest = [name for name in order if name not in wanted]
-        moved: NDArray[Any] = array.transpose([order.index(name) for name in (*rest, *wanted)])[(0,) * len(rest)]
+        whole = array.transpose([order.index(name) for name in (*rest, *wanted)])
+        moved: NDArray[Any] = whole[(0,) * len(rest)]
         return moved if self.channel in order else moved[np.newaxis]
 
     def as_stored(self, values: NDArray[Any]) -> NDArray[Any]:

@@ -121,6 +121,7 @@ TYPES_ONLY = {
         "liveaction.registry",
         "liveaction.codec*",
         "liveaction.training*",
+        "liveaction.profiling*",
         "liveaction.testing_modalities",
     )
 }

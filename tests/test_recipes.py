@@ -29,8 +29,6 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
-
-
 @pytest.mark.parametrize("name", recipe_names())
 class TestShipped:
     """What holds for every recipe in configs/."""

@@ -5,8 +5,9 @@ coded until one takes long enough, and the line through the last two points is f
 """
 
 import copy
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
@@ -23,6 +24,7 @@ from liveaction.profiling.measure import peak_memory
 from liveaction.signal import Signal
 from liveaction.spec import Recipe
 from liveaction.training.data import Batch, Crops
+from liveaction.training.log import TrainingLog
 from liveaction.training.loop import build_optimizer
 from liveaction.training.loss import distortion, rate
 from liveaction.training.warm_start import packet_moments, warm_start
@@ -79,7 +81,8 @@ class Estimate:
 
     Attributes:
         compress, decompress: of the whole signal, without loading the model and reading or writing files.
-        training: seconds of the recipe's whole training, without reading files and drawing pictures; peak bytes.
+        training: seconds of the recipe's whole training in a process of its own, without reading files and drawing
+            pictures; peak bytes beyond a process that has the libraries loaded.
         stream_bytes: the order of the stream's size; the rate depends on the training.
         measured: values of the largest crop that was coded.
         assumption: how the figures were found.
@@ -111,11 +114,12 @@ def estimate(
     there, back, size = Line(), Line(), 0.0
     for number, part in enumerate(_parts(signal)):
         say(f"coding a crop of {' x '.join(map(str, part.shape))}")
-        (data, _), first = _measured(partial(compress, part, codec, recipe, _DIGEST), number == 0)
-        _, second = _measured(partial(decompress, data, codec, _DIGEST), number == 0)
+        data, first, once = _measured(partial(compress, part, codec, recipe, _DIGEST), number == 0)
+        _, second, again = _measured(partial(decompress, data[0], codec, _DIGEST), number == 0)
+        started += once + again
         there.points.append((part.values.size, first))
         back.points.append((part.values.size, second))
-        size = len(data) / part.values.size
+        size = len(data[0]) / part.values.size
         if max(first.seconds, second.seconds) > LONG_ENOUGH:
             break
     training = _training(recipe, codec, crops, started, say)
@@ -131,20 +135,19 @@ def _codec(source: str, recipe: Recipe, crops: Crops) -> tuple[Codec, float]:
     codec = build_codec(recipe).eval()
     if recipe.training.start != "warm":
         return codec, 0.0
-    wanted, done, began = recipe.training.warm_crops, 0, 0.0
+    wanted, times = recipe.training.warm_crops, [time.perf_counter()]
 
-    def batches() -> Any:
-        nonlocal done, began
-        while done < wanted and (done < 2 or time.perf_counter() - began < LONG_ENOUGH):
-            yield crops.batch([(1, recipe.training.seed, done)], recipe.crops[0]).x
-            began = began or time.perf_counter()  # the first one compiles
-            done += 1
+    def batches() -> Iterator[torch.Tensor]:
+        while len(times) <= wanted and (len(times) < 3 or times[-1] - times[1] < LONG_ENOUGH):
+            yield crops.batch([(1, recipe.training.seed, len(times))], recipe.crops[0]).x
+            times.append(time.perf_counter())
 
     moments = packet_moments(codec, batches())
-    each = (time.perf_counter() - began) / max(done - 1, 1)
+    once = times[1] - times[0]  # the first one compiles
+    each = (times[-1] - times[1]) / max(len(times) - 2, 1)
     began = time.perf_counter()
     warm_start(codec, moments)
-    return codec, each * wanted + time.perf_counter() - began
+    return codec, once + each * wanted + time.perf_counter() - began
 
 
 def _parts(signal: Signal) -> list[Signal]:
@@ -161,17 +164,18 @@ def _parts(signal: Signal) -> list[Signal]:
     return parts
 
 
-def _measured(run: Callable[[], Any], first: bool) -> tuple[Any, Cost]:
-    """The result, the better time of two where one is short, and the peak of memory."""
+def _measured(run: Callable[[], Any], first: bool) -> tuple[Any, Cost, float]:
+    """The result, the better time of two where one is short, the peak of memory, and what a first call takes more."""
+    began = time.perf_counter()
     if first:
         run()  # compiles
-    times: list[float] = []
-    result = None
+    once, times, result = time.perf_counter() - began, list[float](), None
     while len(times) < 2 and sum(times) < LONG_ENOUGH / 3:
         began = time.perf_counter()
         result = run()
         times.append(time.perf_counter() - began)
-    return result, Cost(min(times), peak_memory(run, CPU) if sum(times) < 4 * LONG_ENOUGH else None)
+    peak = peak_memory(run, CPU) if sum(times) < 4 * LONG_ENOUGH else None
+    return result, Cost(min(times), peak), max(once - min(times), 0.0)
 
 
 def _training(recipe: Recipe, codec: Codec, crops: Crops, started: float, say: Say) -> Cost:
@@ -192,17 +196,39 @@ def _training(recipe: Recipe, codec: Codec, crops: Crops, started: float, say: S
             model.encoder.requires_grad_(not rounded)
             model.quantizer.requires_grad_(not rounded)
             step = _step(model, optimizer, recipe, given, rounded)
-            line.points.append((samples, _measured(step, number == 0)[1]))
+            _, cost, once = _measured(step, number == 0)
+            line.points.append((samples, cost))
+            started += once
         if free.points[-1][1].seconds > 2 * LONG_ENOUGH:
             break
-    steps = spec.steps
-    total = started + _validations(recipe) * _VALIDATION_CROPS * _validation(codec, crops, largest)
+    steps, crop = spec.steps, _validation(codec, crops, largest)
+    total = started + _opening_a_log() + _validations(recipe) * _VALIDATION_CROPS * crop.seconds
     for i, extents in enumerate(recipe.crops):
         samples = prod(extents) * spec.batch
         begin, end = (-(-steps * k // len(recipe.crops)) for k in (i, i + 1))
         split = min(max(round(spec.freeze_at * steps), begin), end)
         total += (split - begin) * free.at(samples).seconds + (end - split) * frozen.at(samples).seconds
-    return Cost(total, free.at(prod(largest) * spec.batch).bytes)
+    step_bytes = free.at(prod(largest) * spec.batch).bytes
+    if step_bytes is None or crop.bytes is None:
+        return Cost(total, None)
+    held = 12 * _VALIDATION_CROPS * prod(largest) * codec.channels  # float32 crops, symbols and decoded crops
+    return Cost(total, max(step_bytes, held + crop.bytes) + _kept(recipe, codec, crops))
+
+
+def _kept(recipe: Recipe, codec: Codec, crops: Crops) -> int:
+    """Bytes all along: weights, gradients, the optimiser's two states, a checkpoint's copy; pages of mapped files."""
+    weights = sum(4 * p.numel() for p in codec.parameters())
+    values = crops.signals[0].values
+    touched = recipe.training.steps * recipe.training.batch * prod(recipe.crops[-1]) * codec.channels
+    return 5 * weights + 2 * min(touched, values.size) * values.itemsize
+
+
+def _opening_a_log() -> float:
+    """Seconds that a run takes to load what it writes its curves with."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        TrainingLog(Path(folder), 0, True).close()
+        return time.perf_counter() - began
 
 
 def _step(model: Codec, optimizer: Any, recipe: Recipe, batch: Batch, rounded: bool) -> Callable[[], None]:
@@ -227,10 +253,12 @@ def _validations(recipe: Recipe) -> int:
     return 1 + steps // every + (1 if steps % every else 0)
 
 
-def _validation(codec: Codec, crops: Crops, extents: tuple[int, ...]) -> float:
-    """Seconds of one crop, there and back."""
+def _validation(codec: Codec, crops: Crops, extents: tuple[int, ...]) -> Cost:
+    """One crop, there and back."""
     x = crops.batch([(2, 0, 0)], extents).x
-    with torch.no_grad():
-        began = time.perf_counter()
-        codec.decode(codec.quantize(codec.encode(x)), extents)
-        return time.perf_counter() - began
+
+    def run() -> None:
+        with torch.no_grad():
+            codec.decode(codec.quantize(codec.encode(x)), extents)
+
+    return _measured(run, False)[1]

@@ -286,7 +286,9 @@ def test_the_channels_of_the_recipe_are_checked(tmp_path: Path) -> None:
         FormatError, match=r"expected 2 channels as the recipe has, got 3; .*--set modality.channels=3, or"
     ):
         _audio(2).read(tmp_path / "a.wav")
-    with pytest.raises(FormatError, match=r"expected 7 channels .* got 3; .*modality.channels=3, and fewer codec.latent_channels"):
+    with pytest.raises(
+        FormatError, match=r"expected 7 channels .* got 3; .*modality.channels=3, and fewer codec.latent_channels"
+    ):
         _audio(7).read(tmp_path / "a.wav")
 
 
