@@ -308,7 +308,7 @@ def test_some_channels_are_taken_and_written(tmp_path: Path) -> None:
     [
         (
             {"options": {"selct": [0]}},
-            r"^\[modality.options\] selct: expected a known key, got 'selct'; known are select",
+            r"^\[modality.options\] selct: expected a known key, got 'selct'; did you mean select",
         ),
         (
             {"options": {"select": [0, 1]}},
@@ -436,7 +436,7 @@ def test_microphones_hear_the_same_with_delays() -> None:
     """Neighbours on the ring correlate more, at their best lag, than microphones across it."""
     values = array_phantom(2, 8, 40000).astype(np.float64)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
-    assert 0.5 < values[0] @ values[1] < 0.99
+    assert 0.3 < values[0] @ values[1] < 0.99
     lags = range(-12, 13)
     across = [float(values[0, 20:-20] @ np.roll(values[4], lag)[20:-20]) for lag in lags]
     assert max(across) > values[0] @ values[4]
