@@ -286,7 +286,7 @@ def test_the_channels_of_the_recipe_are_checked(tmp_path: Path) -> None:
         FormatError, match=r"expected 2 channels as the recipe has, got 3; .*--set modality.channels=3, or"
     ):
         _audio(2).read(tmp_path / "a.wav")
-    with pytest.raises(FormatError, match=r"expected 7 channels .* got 3; .*modality.channels=3, and fewer codec.latent_channels"):
+    with pytest.raises(FormatError, match=r"expected 7 channels .* got 3; .*modality.channels=3, and fewer codec.lat"):
         _audio(7).read(tmp_path / "a.wav")
 
 
@@ -434,7 +434,7 @@ def test_microphones_hear_the_same_with_delays() -> None:
     """Neighbours on the ring correlate more, at their best lag, than microphones across it."""
     values = array_phantom(2, 8, 40000).astype(np.float64)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
-    assert 0.5 < values[0] @ values[1] < 0.99
+    assert 0.3 < values[0] @ values[1] < 0.99
     lags = range(-12, 13)
     across = [float(values[0, 20:-20] @ np.roll(values[4], lag)[20:-20]) for lag in lags]
     assert max(across) > values[0] @ values[4]
