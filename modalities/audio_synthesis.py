@@ -67,7 +67,8 @@ def line(through: Wave, step: int, samples: int) -> Wave:
 def noise(rng: np.random.Generator, samples: int) -> Wave:
     """White noise of unit variance, nearly normal: the sum of four uniform numbers."""
     total = rng.integers(-(1 << 15), 1 << 15, size=(4, samples))
-    return (total[0] + total[1] + total[2] + total[3]) / 37837.0
+    wave: Wave = (total[0] + total[1] + total[2] + total[3]) / 37837.0
+    return wave
 
 
 def rumble(rng: np.random.Generator, samples: int, width: int) -> Wave:
@@ -76,7 +77,8 @@ def rumble(rng: np.random.Generator, samples: int, width: int) -> Wave:
     for _ in range(2):
         total = np.cumsum(whole)
         whole = total[width:] - total[:-width]
-    return whole * (1.22 / 18918.0 / (width * np.sqrt(float(width))))
+    wave: Wave = whole * (1.22 / 18918.0 / (width * np.sqrt(float(width))))
+    return wave
 
 
 def decay(half_life: int, samples: int) -> Wave:
