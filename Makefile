@@ -1,7 +1,7 @@
 # Everything runs in .venv, which `make venv` builds from pyproject.toml.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test lint types demo clean
+.PHONY: help venv test lint types docs demo clean
 
 # The first of these that is Python 3.11 or newer; `make venv PYTHON=/path/to/python` names another.
 PYTHON ?= $(shell for candidate in python3.11 python3; do \
@@ -26,6 +26,10 @@ lint: $(STAMP) ## ruff: rules and format
 
 types: $(STAMP) ## mypy --strict, on an ordinary install
 	.ci/types
+
+docs: $(STAMP) ## the documentation as a site in build/site, links checked
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	.ci/docs
 
 demo: $(STAMP) ## the CT walk-through (ARGS="..." goes to the script)
 	$(BIN)/python examples/ct_demo.py $(ARGS)

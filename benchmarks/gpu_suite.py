@@ -99,7 +99,7 @@ def coding_speed(device: torch.device, extent: int) -> dict[str, Any]:
         for dtype in ("float32", "bfloat16"):
             codec = build_codec(load_recipe(name, [f"codec.compute_dtype={dtype}"])).eval().to(device)
             with torch.no_grad():
-                symbols = codec.quantize(codec.encode(x))
+                symbols = codec.to_symbols(x)
                 row: dict[str, Any] = {"encode": measure(lambda codec=codec: codec.encode(x), device)}
                 row["analyse"] = measure(lambda codec=codec: codec.analyse(x), device)
                 row["decode"] = measure(lambda codec=codec, s=symbols: codec.decode(s, tuple(x.shape[2:])), device)

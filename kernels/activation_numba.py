@@ -6,7 +6,7 @@ float32; GELU then errs by at most 2e-7 of its argument, twice what torch's errs
 Arrays are float32, or bfloat16 as the uint16 that :func:`as_array` gives; arithmetic is float32 or wider.
 """
 
-# mypy: disable-error-code="no-untyped-def, untyped-decorator, assignment"
+# mypy: disable-error-code="no-untyped-call, no-untyped-def, untyped-decorator, assignment, no-redef"
 
 from typing import Any
 

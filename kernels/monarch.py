@@ -41,12 +41,7 @@ def monarch(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor, bias: torch.Ten
     Raises:
         ShapeError: the factors do not fit each other or ``x``.
     """
-    g1, g2 = w1.shape[:2]
-    if w1.shape != (g1, g2, g2) or w2.shape[0] != g2 or w2.shape[2] != g1 or x.shape[1] != g1 * g2:
-        raise ShapeError(
-            f"monarch: expected x [B, g1*g2, *S], w1 [g1, g2, g2], w2 [g2, q, g1], got {tuple(x.shape)}, "
-            f"{tuple(w1.shape)}, {tuple(w2.shape)}"
-        )
+    check_factors(x, w1, w2)
     dtype = working_dtype(x)
     x, w1, w2 = x.to(dtype), w1.to(dtype), w2.to(dtype)
     provider = choose("monarch", x, lambda: refused(x, w1, w2))
@@ -57,6 +52,16 @@ def monarch(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor, bias: torch.Ten
     else:
         y = torch.ops.liveaction.monarch(x, w1, w2)
     return y if bias is None else y + bias.to(dtype).view(-1, *(1,) * (x.ndim - 2))
+
+
+def check_factors(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor) -> None:
+    """Raise ShapeError where the factors do not fit each other or ``x``."""
+    g1, g2 = w1.shape[:2]
+    if w1.shape != (g1, g2, g2) or w2.shape[0] != g2 or w2.shape[2] != g1 or x.shape[1] != g1 * g2:
+        raise ShapeError(
+            f"monarch: expected x [B, g1*g2, *S], w1 [g1, g2, g2], w2 [g2, q, g1], got {tuple(x.shape)}, "
+            f"{tuple(w1.shape)}, {tuple(w2.shape)}"
+        )
 
 
 def monarch_reference(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor) -> torch.Tensor:

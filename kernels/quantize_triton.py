@@ -1,7 +1,7 @@
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,misc"
 """Triton kernels of companding and quantising, and their device functions for prologues and epilogues.
 
-Device functions take and return float32 and call no library: ``_compand``, ``_expand``, ``_laplace`` and
+Device functions take and return float32 and call no library: ``_compand``, ``_expand``, ``_slope``, ``_laplace`` and
 ``_round_half_even``.
 """
 
@@ -46,6 +46,17 @@ def _expand(c):
     m = tl.abs(c) * 0.078125 + ROOT
     magnitude = m * m * tl.sqrt(m) - OFFSET
     return tl.where(c == 0, 0.0, tl.where(c < 0, -magnitude, magnitude))
+
+
+@triton.jit
+def _slope(c, INVERSE: tl.constexpr):
+    """Derivative of compand where its value is c, or of expand at c where INVERSE.
+
+    With m = (|v| + 0.1)**0.4 it is m**-1.5 or m**1.5 times a constant.
+    """
+    m = tl.abs(c) * 0.078125 + ROOT
+    power = m * tl.sqrt(m)
+    return 0.1953125 * power if INVERSE else 5.12 / power
 
 
 @triton.jit
@@ -106,22 +117,20 @@ def signed_power_kernel(x_ptr, y_ptr, count, INVERSE: tl.constexpr, BLOCK: tl.co
 
 
 @triton.jit
-def _slope(dy_ptr, c_ptr, dx_ptr, i, count, INVERSE: tl.constexpr, WHOLE: tl.constexpr):
-    dy = _load(dy_ptr, i, count, WHOLE)
-    m = tl.abs(_load(c_ptr, i, count, WHOLE)) * 0.078125 + ROOT
-    power = m * tl.sqrt(m)
-    _store(dx_ptr, i, dy * (0.1953125 * power) if INVERSE else dy * (5.12 / power), count, WHOLE)
+def _chain(dy_ptr, c_ptr, dx_ptr, i, count, INVERSE: tl.constexpr, WHOLE: tl.constexpr):
+    slope = _slope(_load(c_ptr, i, count, WHOLE), INVERSE)
+    _store(dx_ptr, i, _load(dy_ptr, i, count, WHOLE) * slope, count, WHOLE)
 
 
 @triton.jit(do_not_specialize=["count"])
 def signed_power_backward_kernel(dy_ptr, c_ptr, dx_ptr, count, INVERSE: tl.constexpr, BLOCK: tl.constexpr):
-    """dx = dy times the derivative, from the companded c: with m = (|v| + 0.1)**0.4, m**-1.5 or m**1.5 and a factor."""
+    """dx = dy times the derivative, from the companded c."""
     start = tl.program_id(0).to(tl.int64) * BLOCK
     i = start + tl.arange(0, BLOCK)
     if start + BLOCK <= count:
-        _slope(dy_ptr, c_ptr, dx_ptr, i, count, INVERSE, True)
+        _chain(dy_ptr, c_ptr, dx_ptr, i, count, INVERSE, True)
     else:
-        _slope(dy_ptr, c_ptr, dx_ptr, i, count, INVERSE, False)
+        _chain(dy_ptr, c_ptr, dx_ptr, i, count, INVERSE, False)
 
 
 @triton.jit

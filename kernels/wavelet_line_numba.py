@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from liveaction.kernels.parallel import in_threads
+from liveaction.kernels.quantize_numba import _compand, _expand
 from liveaction.kernels.wavelet_packet import AxisCascade, PacketPlan
 
 PIECE = 1024
@@ -134,8 +135,8 @@ def _cascade(one, two, parts, at, pairs, runs, ends, forward):
 
 
 @_compiled
-def _windows(samples, packets, begin, end, cuts, n, place, pairs, runs, forward):
-    """Windows ``begin`` to ``end`` of ``samples`` ``[B*C, N]`` to or from ``packets`` ``[B, C*F, N/F]``."""
+def _windows(samples, packets, begin, end, cuts, n, place, pairs, runs, forward, companded):
+    """Windows ``begin`` to ``end`` of ``samples`` ``[B*C, N]`` to or from (companded) ``packets`` ``[B, C*F, N/F]``."""
     one, two, parts = np.zeros(n, np.float32), np.zeros(n, np.float32), np.zeros(n, np.float32)
     at = np.zeros(pairs[0].shape[1], np.int64)
     channels, factor = place.shape
@@ -155,7 +156,13 @@ def _windows(samples, packets, begin, end, cuts, n, place, pairs, runs, forward)
                 band = bands[places[f]]
                 one[f * inside : f * inside + fits] = band[begins : begins + fits]
                 one[f * inside + fits : (f + 1) * inside] = band[: inside - fits]
+        if companded and not forward:
+            _expand(one, two)
+            one, two = two, one
         one, two = _cascade(one, two, parts, at, pairs, runs, ends, forward)
+        if companded and forward:
+            _compand(one, two)
+            one, two = two, one
         if forward:
             for f in range(factor):
                 bands[places[f], first:last] = one[f * inside + skip : f * inside + skip + last - first]
@@ -163,8 +170,8 @@ def _windows(samples, packets, begin, end, cuts, n, place, pairs, runs, forward)
             samples[row, first * factor : last * factor] = one[skip * factor : (skip + last - first) * factor]
 
 
-def transform(samples: Floats, packets: Floats, plan: PacketPlan, forward: bool) -> None:
-    """``samples`` ``[B*C, N]`` to ``packets`` ``[B, C*F, N/F]``, or back; both contiguous float32."""
+def transform(samples: Floats, packets: Floats, plan: PacketPlan, forward: bool, companded: bool) -> None:
+    """``samples`` ``[B*C, N]`` to (companded) ``packets`` ``[B, C*F, N/F]``, or back; both contiguous float32."""
     assert plan.cascade is not None
     (axis,) = plan.cascade
     table = axis.analysis if forward else axis.synthesis
@@ -178,7 +185,7 @@ def transform(samples: Floats, packets: Floats, plan: PacketPlan, forward: bool)
 
     def run(begin: int) -> None:
         end = min(begin + share, count)
-        _windows(samples, packets, begin, end, cuts, axis.samples, place, pairs, table.runs, forward)
+        _windows(samples, packets, begin, end, cuts, axis.samples, place, pairs, table.runs, forward, companded)
 
     in_threads(run, range(0, count, share))
 

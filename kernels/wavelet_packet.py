@@ -15,6 +15,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 
 from liveaction.kernels.dispatch import choose
+from liveaction.kernels.quantize import compand_composed, compand_reference, expand_composed, expand_reference
 
 LONGEST = 64
 """Entries that a row of the Numba kernels may have."""
@@ -103,40 +104,50 @@ class PacketPlan:
     cascade: tuple[AxisCascade, ...] | None = None
 
 
-def wavelet_packet_analysis(x: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
+def wavelet_packet_analysis(x: torch.Tensor, plan: PacketPlan, companded: bool = False) -> torch.Tensor:
     """``[B, C, *S]`` to packets ``[B, C*P, *G]``, any strides, float32 or float64; the dtype stays.
 
     Extents are multiples of the stages' factors and those that the tables were made for, which
     :class:`liveaction.transforms.packet.WaveletPacket` sees to.
+
+    Args:
+        companded: return the packets as :func:`liveaction.kernels.quantize.compand` gives them. The kernels do that as
+            they store them, so it takes no pass of its own; for the gradient only the result is kept.
     """
     provider = choose("wavelet_packet_analysis", x, lambda: _refused(x, plan), lambda: _numba_refused(x, plan))
     if provider == "numba":
         from liveaction.kernels import wavelet_packet_numba
 
-        return wavelet_packet_numba.analysis(x, plan)
+        return wavelet_packet_numba.analysis(x, plan, companded)
     if provider == "triton":
         from liveaction.kernels import wavelet_packet_ops
 
-        return wavelet_packet_ops.analysis(x, plan)
+        return wavelet_packet_ops.analysis(x, plan, companded)
     if provider == "reference":
-        return wavelet_packet_analysis_reference(x, plan)
-    return wavelet_packet_analysis_composed(x, plan)
+        y = wavelet_packet_analysis_reference(x, plan)
+        return compand_reference(y) if companded else y
+    y = wavelet_packet_analysis_composed(x, plan)
+    return compand_composed(y) if companded else y
 
 
-def wavelet_packet_synthesis(y: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
-    """Inverse of :func:`wavelet_packet_analysis`: ``[B, C*P, *G] -> [B, C, *S]``."""
+def wavelet_packet_synthesis(y: torch.Tensor, plan: PacketPlan, companded: bool = False) -> torch.Tensor:
+    """Inverse of :func:`wavelet_packet_analysis`: ``[B, C*P, *G] -> [B, C, *S]``.
+
+    Args:
+        companded: ``y`` is companded; the kernels expand it as they load it.
+    """
     provider = choose("wavelet_packet_synthesis", y, lambda: _refused(y, plan), lambda: _numba_refused(y, plan))
     if provider == "numba":
         from liveaction.kernels import wavelet_packet_numba
 
-        return wavelet_packet_numba.synthesis(y, plan)
+        return wavelet_packet_numba.synthesis(y, plan, companded)
     if provider == "triton":
         from liveaction.kernels import wavelet_packet_ops
 
-        return wavelet_packet_ops.synthesis(y, plan)
+        return wavelet_packet_ops.synthesis(y, plan, companded)
     if provider == "reference":
-        return wavelet_packet_synthesis_reference(y, plan)
-    return wavelet_packet_synthesis_composed(y, plan)
+        return wavelet_packet_synthesis_reference(expand_reference(y) if companded else y, plan)
+    return wavelet_packet_synthesis_composed(expand_composed(y) if companded else y, plan)
 
 
 def _refused(x: torch.Tensor, plan: PacketPlan) -> str:

@@ -10,6 +10,7 @@ import torch
 
 from liveaction.kernels.launch import settings
 from liveaction.kernels.layout import tokens_last
+from liveaction.kernels.quantize_triton import signed_power, signed_power_backward
 from liveaction.kernels.wavelet_packet_tables_triton import Band, Constants, Order, band, channel_order
 from liveaction.kernels.wavelet_packet_triton import merge_kernel, rows_kernel, split_kernel
 
@@ -48,15 +49,30 @@ class Pass:
         return self.batch * self.channels * self.rest
 
 
-def split(x: torch.Tensor, tables: list[torch.Tensor], layout: list[int], adjoint: bool) -> torch.Tensor:
-    """Analysis, or the adjoint of synthesis: ``[B, C, *S]`` to ``[B, C*P, *G]``, channels innermost in memory."""
+def split(
+    x: torch.Tensor,
+    tables: list[torch.Tensor],
+    layout: list[int],
+    adjoint: bool,
+    companded: bool = False,
+    at: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Analysis, or the adjoint of synthesis: ``[B, C, *S]`` to ``[B, C*P, *G]``, channels innermost in memory.
+
+    Args:
+        companded: compand the packets.
+        at: companded packets, whose derivative of expand the result is multiplied with.
+    """
     stages = _stages(tables, layout)
     passes = _passes(stages, x.shape[0], x.shape[1], list(x.shape[2:]))
     order = _order(tables, x.shape[1], stages, merge=False)
     placed = _in_last_pass(order, passes)
-    data = x.contiguous() if passes else tokens_last(x)
+    kept = None if at is None else _laid(at, placed, _order(tables, x.shape[1], stages, merge=True))
+    data = x.contiguous() if passes else _elementwise(tokens_last(x), kept, companded, inverse=False)
     for number, one in enumerate(passes):
-        data = _launch(data, one, order if placed and number == len(passes) - 1 else None, False, adjoint)
+        last = number == len(passes) - 1
+        own = order if placed and last else None
+        data = _launch(data, one, own, False, adjoint, companded and last, kept if last else None)
     tokens = data.reshape(-1, len(order.index))
     if not placed:
         tokens = tokens.index_select(1, order.index)
@@ -64,22 +80,48 @@ def split(x: torch.Tensor, tables: list[torch.Tensor], layout: list[int], adjoin
     return tokens.view(x.shape[0], *extents, len(order.index)).movedim(-1, 1)
 
 
-def merge(y: torch.Tensor, tables: list[torch.Tensor], layout: list[int], adjoint: bool) -> torch.Tensor:
-    """Synthesis, or the adjoint of analysis: ``[B, C*P, *G]`` to ``[B, C, *S]``, contiguous."""
+def merge(
+    y: torch.Tensor,
+    tables: list[torch.Tensor],
+    layout: list[int],
+    adjoint: bool,
+    companded: bool = False,
+    at: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Synthesis, or the adjoint of analysis: ``[B, C*P, *G]`` to ``[B, C, *S]``, contiguous.
+
+    Args:
+        companded: ``y`` is companded.
+        at: companded packets, whose derivative of compand ``y`` is multiplied with.
+    """
     stages = _stages(tables, layout)
     channels = y.shape[1] // prod(stage.factor for stage in stages)
     extents = _sample_extents(list(y.shape[2:]), stages)
     passes = _passes(stages, y.shape[0], channels, extents)
     order = _order(tables, channels, stages, merge=True)
     placed = _in_last_pass(order, passes)
-    data = tokens_last(y)
-    if not placed:
-        data = data.index_select(1, order.index)
+    data, kept = _laid(y, placed, order), None if at is None else _laid(at, placed, order)
     for number, one in reversed(list(enumerate(passes))):
-        data = _launch(data, one, order if placed and number == len(passes) - 1 else None, True, adjoint)
+        first = number == len(passes) - 1
+        own = order if placed and first else None
+        data = _launch(data, one, own, True, adjoint, companded and first, kept if first else None)
     if not passes:
+        data = _elementwise(data, kept, companded, inverse=True)
         return data.view(y.shape[0], *extents, channels).movedim(-1, 1).contiguous()
     return data.view(y.shape[0], channels, *extents)
+
+
+def _laid(packets: torch.Tensor, placed: bool, order: Order) -> torch.Tensor:
+    """Packets as the pass that holds them lays them: tokens of channels in the plan's order or the passes' own."""
+    tokens = tokens_last(packets)
+    return tokens if placed else tokens.index_select(1, order.index)
+
+
+def _elementwise(data: torch.Tensor, at: torch.Tensor | None, companded: bool, inverse: bool) -> torch.Tensor:
+    """What the pass that holds the packets does beside its product, for a plan of no passes."""
+    if at is not None:
+        return signed_power_backward(data, at, not inverse)
+    return signed_power(data, inverse) if companded else data
 
 
 def _stages(tables: list[torch.Tensor], layout: list[int]) -> list[Stage]:
@@ -130,8 +172,19 @@ def _in_last_pass(order: Order, passes: list[Pass]) -> bool:
     return not order.bits or (len(passes) > 1 and 1 << len(order.bits) <= 64 * passes[-1].stage.factor)
 
 
-def _launch(data: torch.Tensor, one: Pass, order: Order | None, merge: bool, adjoint: bool) -> torch.Tensor:
-    """One pass; ``data`` is contiguous, so is the result, and both have the same number of elements."""
+def _launch(
+    data: torch.Tensor,
+    one: Pass,
+    order: Order | None,
+    merge: bool,
+    adjoint: bool,
+    companded: bool = False,
+    at: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """One pass; ``data`` is contiguous, so is the result, and both have the same number of elements.
+
+    ``companded`` and ``at`` as in :func:`split` and :func:`merge`; the latter lies in memory as the packets do.
+    """
     result = torch.empty(data.numel(), dtype=data.dtype, device=data.device)
     if not data.numel():
         return result
@@ -145,14 +198,16 @@ def _launch(data: torch.Tensor, one: Pass, order: Order | None, merge: bool, adj
         {"BLOCK": _block(axis.tile, one.inner), "STEP": axis.step, "num_warps": 4, "num_stages": 2},
     )
     constants: dict[str, Any] = chosen | _constants(axis, stage.factor)
+    constants |= {"COMPANDED": companded, "SLOPE": at is not None}
+    kept = result if at is None else at
     blocks = one.n // stage.factor
     with _on(data.device):
         if one.inner == 1:
             per_edge = -(-one.rows // chosen["BLOCK"])
             windows = one.rows * (axis.tiles - axis.edges)
             rows_kernel[(axis.edges * per_edge + -(-windows // chosen["BLOCK"]),)](
-                data, axis.high, axis.low, result, blocks, one.channels, one.rest, one.rows, axis.heads, axis.edges,
-                axis.tiles, axis.exponent, MERGE=merge, **constants,
+                data, axis.high, axis.low, kept, result, blocks, one.channels, one.rest, one.rows, axis.heads,
+                axis.edges, axis.tiles, axis.exponent, MERGE=merge, **constants,
             )  # fmt: skip
             return result
         constants["BLOCK"] = max(constants["BLOCK"], (1 << len(bits or ())) // stage.factor)
@@ -161,7 +216,7 @@ def _launch(data: torch.Tensor, one: Pass, order: Order | None, merge: bool, adj
         vector = 4 if one.inner % 4 == 0 else 2 if one.inner % 2 == 0 else 1
         kernel = merge_kernel if merge else split_kernel
         kernel[(one.rows * axis.tiles * -(-one.inner // constants["BLOCK"]),)](
-            data, axis.high, axis.low, result, blocks, one.inner // vector, one.channels, one.rest, axis.heads,
+            data, axis.high, axis.low, kept, result, blocks, one.inner // vector, one.channels, one.rest, axis.heads,
             axis.edges, axis.tiles, axis.exponent, VECTOR=vector, DIGITS=digits, AXES=axes, **constants,
         )  # fmt: skip
     return result

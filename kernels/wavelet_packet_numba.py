@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from liveaction.kernels import wavelet_line_numba
 from liveaction.kernels.parallel import in_threads
+from liveaction.kernels.quantize_numba import _compand, _expand
 from liveaction.kernels.wavelet_packet import PacketPlan
 
 LANES = 128
@@ -123,8 +124,11 @@ def _places(row, extents, factors, bands, channels):
 
 
 @_compiled
-def _rows(rows, packets, begin, end, extents, factors, factor, place, channels, pairs, levels, forward):
-    """The last axis: ``rows`` ``[R, N]`` to their final places in ``packets`` ``[B, C*P, blocks, N/F]``, or back."""
+def _rows(rows, packets, begin, end, extents, factors, factor, place, channels, pairs, levels, forward, companded):
+    """The last axis: ``rows`` ``[R, N]`` to their final places in ``packets`` ``[B, C*P, blocks, N/F]``, or back.
+
+    Where ``companded``, a tile of packets is companded before it is stored, or expanded once it is loaded.
+    """
     n = rows.shape[1]
     blocks = n // factor
     bands = 1
@@ -139,6 +143,9 @@ def _rows(rows, packets, begin, end, extents, factors, factor, place, channels, 
                     for i in range(start, min(start + 16, n)):
                         one[i * LANES + lane] = rows[left + lane, i]
             one, two = _cascade(one, two, n, pairs, levels, forward)
+            if companded:
+                _compand(one, two)
+                one, two = two, one
         for lane in range(width):
             batch, band, block = _places(left + lane, extents, factors, bands, channels)
             for f in range(factor):
@@ -150,6 +157,9 @@ def _rows(rows, packets, begin, end, extents, factors, factor, place, channels, 
                     for p in range(blocks):
                         one[(f * blocks + p) * LANES + lane] = packets[batch, channel, block, p]
         if not forward:
+            if companded:
+                _expand(one, two)
+                one, two = two, one
             one, two = _cascade(one, two, n, pairs, levels, forward)
             for start in range(0, n, 16):
                 for lane in range(width):
@@ -157,7 +167,7 @@ def _rows(rows, packets, begin, end, extents, factors, factor, place, channels, 
                         rows[left + lane, i] = one[i * LANES + lane]
 
 
-def analysis(x: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
+def analysis(x: torch.Tensor, plan: PacketPlan, companded: bool = False) -> torch.Tensor:
     """``[B, C, *S] -> [B, C*P, *G]`` in float32; no gradient."""
     batch, channels, *extents = x.shape
     factors = _factors(plan)
@@ -165,7 +175,7 @@ def analysis(x: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
     source = x.detach().contiguous().numpy()
     if len(extents) == 1:
         out = torch.empty(batch, channels * factors[0], *grid)
-        wavelet_line_numba.transform(source.reshape(batch * channels, -1), out.numpy(), plan, True)
+        wavelet_line_numba.transform(source.reshape(batch * channels, -1), out.numpy(), plan, True, companded)
         return out
     values = source
     if any(factor > 1 for factor in factors[:-1]):
@@ -176,11 +186,11 @@ def analysis(x: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
             source = values
     out = torch.empty(batch, channels * prod(factors), *grid)
     packets = out.numpy().reshape(batch, channels * prod(factors), prod(grid[:-1]), grid[-1])
-    _along_last(source.reshape(-1, extents[-1]), packets, channels, extents, plan, True)
+    _along_last(source.reshape(-1, extents[-1]), packets, channels, extents, plan, True, companded)
     return out
 
 
-def synthesis(y: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
+def synthesis(y: torch.Tensor, plan: PacketPlan, companded: bool = False) -> torch.Tensor:
     """``[B, C*P, *G] -> [B, C, *S]`` in float32; no gradient."""
     batch, grid, factors = y.shape[0], y.shape[2:], _factors(plan)
     channels = y.shape[1] // prod(factors)
@@ -189,10 +199,10 @@ def synthesis(y: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
     values = out.numpy()
     if len(extents) == 1:
         packets = y.detach().contiguous().numpy()
-        wavelet_line_numba.transform(values.reshape(batch * channels, -1), packets, plan, False)
+        wavelet_line_numba.transform(values.reshape(batch * channels, -1), packets, plan, False, companded)
         return out
     packets = y.detach().contiguous().numpy().reshape(batch, y.shape[1], prod(grid[:-1]), grid[-1])
-    _along_last(values.reshape(-1, extents[-1]), packets, channels, extents, plan, False)
+    _along_last(values.reshape(-1, extents[-1]), packets, channels, extents, plan, False, companded)
     for axis in range(len(extents) - 2, -1, -1):
         if factors[axis] > 1:
             _along(values, values, batch * channels, extents, axis, plan, False)
@@ -212,7 +222,13 @@ def _along(
 
 
 def _along_last(
-    rows: Floats, packets: Floats, channels: int, extents: list[int], plan: PacketPlan, forward: bool
+    rows: Floats,
+    packets: Floats,
+    channels: int,
+    extents: list[int],
+    plan: PacketPlan,
+    forward: bool,
+    companded: bool,
 ) -> None:
     pairs, levels = _pairs(plan, len(extents) - 1, forward)
     share = LANES * max(1, 2**20 // (LANES * rows.shape[1]))
@@ -221,7 +237,7 @@ def _along_last(
 
     def run(begin: int) -> None:
         end = min(begin + share, len(rows))
-        _rows(rows, packets, begin, end, outer, before, factors[-1], place, channels, pairs, levels, forward)
+        _rows(rows, packets, begin, end, outer, before, factors[-1], place, channels, pairs, levels, forward, companded)
 
     in_threads(run, range(0, len(rows), share))
 

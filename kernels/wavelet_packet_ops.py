@@ -1,7 +1,9 @@
 """Wavelet packets as custom operations of torch, on Triton kernels.
 
-Each direction and each adjoint is one operation on all axes. All are linear in the tensor, whose gradient is the
-adjoint's; tables have none and must never change in place, as what is made of them is kept.
+Each direction and each adjoint is one operation on all axes, linear in the tensor where nothing is companded; the
+gradient of each is the other's. Companding and its derivative belong to the pass that holds the packets: the gradient
+keeps the companded packets alone. Tables have no gradient and must never change in place, as what is made of them is
+kept.
 """
 
 from math import prod
@@ -16,15 +18,15 @@ LARGEST_FACTOR = 16
 LONGEST_MATRIX = 4096
 
 
-def analysis(x: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
+def analysis(x: torch.Tensor, plan: PacketPlan, companded: bool = False) -> torch.Tensor:
     """``[B, C, *S]`` float32 to packets ``[B, C*P, *G]``, channels innermost in memory."""
-    y: torch.Tensor = torch.ops.liveaction.wavelet_packet_analysis(x, *_flat(plan))
+    y: torch.Tensor = torch.ops.liveaction.wavelet_packet_analysis(x, *_flat(plan), companded)
     return y
 
 
-def synthesis(y: torch.Tensor, plan: PacketPlan) -> torch.Tensor:
+def synthesis(y: torch.Tensor, plan: PacketPlan, companded: bool = False) -> torch.Tensor:
     """``[B, C*P, *G]`` float32 back to ``[B, C, *S]``, contiguous; reads channels-innermost memory without a copy."""
-    x: torch.Tensor = torch.ops.liveaction.wavelet_packet_synthesis(y, *_flat(plan))
+    x: torch.Tensor = torch.ops.liveaction.wavelet_packet_synthesis(y, *_flat(plan), companded)
     return x
 
 
@@ -67,53 +69,86 @@ def _merge_fake(y: torch.Tensor, layout: list[int]) -> torch.Tensor:
 
 
 @torch.library.custom_op("liveaction::wavelet_packet_analysis", mutates_args=())
-def _analysis(x: torch.Tensor, tables: list[torch.Tensor], layout: list[int]) -> torch.Tensor:
+def _analysis(x: torch.Tensor, tables: list[torch.Tensor], layout: list[int], companded: bool) -> torch.Tensor:
     from liveaction.kernels import wavelet_packet_launch_triton
 
-    return wavelet_packet_launch_triton.split(x, tables, layout, adjoint=False)
+    return wavelet_packet_launch_triton.split(x, tables, layout, False, companded)
 
 
 @torch.library.custom_op("liveaction::wavelet_packet_analysis_backward", mutates_args=())
-def _analysis_backward(dy: torch.Tensor, tables: list[torch.Tensor], layout: list[int]) -> torch.Tensor:
+def _analysis_backward(
+    dy: torch.Tensor, tables: list[torch.Tensor], layout: list[int], at: torch.Tensor | None
+) -> torch.Tensor:
     from liveaction.kernels import wavelet_packet_launch_triton
 
-    return wavelet_packet_launch_triton.merge(dy, tables, layout, adjoint=True)
+    return wavelet_packet_launch_triton.merge(dy, tables, layout, True, at=at)
 
 
 @torch.library.custom_op("liveaction::wavelet_packet_synthesis", mutates_args=())
-def _synthesis(y: torch.Tensor, tables: list[torch.Tensor], layout: list[int]) -> torch.Tensor:
+def _synthesis(y: torch.Tensor, tables: list[torch.Tensor], layout: list[int], companded: bool) -> torch.Tensor:
     from liveaction.kernels import wavelet_packet_launch_triton
 
-    return wavelet_packet_launch_triton.merge(y, tables, layout, adjoint=False)
+    return wavelet_packet_launch_triton.merge(y, tables, layout, False, companded)
 
 
 @torch.library.custom_op("liveaction::wavelet_packet_synthesis_backward", mutates_args=())
-def _synthesis_backward(dx: torch.Tensor, tables: list[torch.Tensor], layout: list[int]) -> torch.Tensor:
+def _synthesis_backward(
+    dx: torch.Tensor, tables: list[torch.Tensor], layout: list[int], at: torch.Tensor | None
+) -> torch.Tensor:
     from liveaction.kernels import wavelet_packet_launch_triton
 
-    return wavelet_packet_launch_triton.split(dx, tables, layout, adjoint=True)
+    return wavelet_packet_launch_triton.split(dx, tables, layout, True, at=at)
 
 
 def _register(op: Any, adjoint: str, split: bool) -> None:
-    """Shapes without memory, and the gradient, which is the adjoint's."""
+    """Shapes without memory, and the gradient of a direction, which is its adjoint's."""
 
-    def fake(x: torch.Tensor, tables: list[torch.Tensor], layout: list[int]) -> torch.Tensor:
+    def fake(x: torch.Tensor, tables: list[torch.Tensor], layout: list[int], companded: bool) -> torch.Tensor:
         return _split_fake(x, layout) if split else _merge_fake(x, layout)
 
-    def save(ctx: Any, inputs: tuple[torch.Tensor, list[torch.Tensor], list[int]], output: torch.Tensor) -> None:
-        ctx.layout = inputs[2]
-        ctx.save_for_backward(*inputs[1])
+    def save(ctx: Any, inputs: tuple[torch.Tensor, list[torch.Tensor], list[int], bool], output: torch.Tensor) -> None:
+        x, tables, ctx.layout, companded = inputs
+        ctx.save_for_backward((output if split else x) if companded else None, *tables)
 
-    def gradient(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor, list[None], list[None] | None]:
-        tables = list(ctx.saved_tensors)
-        dx = getattr(torch.ops.liveaction, adjoint)(dy, tables, ctx.layout)
-        return dx, [None] * len(tables), None if ctx.layout else []  # torch counts an empty list as no leaf
+    def gradient(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor, list[None], list[None] | None, None]:
+        at, *tables = ctx.saved_tensors
+        dx = getattr(torch.ops.liveaction, adjoint)(dy, tables, ctx.layout, at)
+        return dx, *_no_gradients(tables, ctx.layout), None
 
     op.register_fake(fake)
     op.register_autograd(gradient, setup_context=save)
 
 
+def _register_adjoint(op: Any, direction: str, split: bool) -> None:
+    """Shapes without memory, and the gradient of an adjoint, which is its direction's; none where packets compand."""
+
+    def fake(dy: torch.Tensor, tables: list[torch.Tensor], layout: list[int], at: torch.Tensor | None) -> torch.Tensor:
+        return _split_fake(dy, layout) if split else _merge_fake(dy, layout)
+
+    def save(
+        ctx: Any, inputs: tuple[torch.Tensor, list[torch.Tensor], list[int], torch.Tensor | None], output: torch.Tensor
+    ) -> None:
+        _, tables, ctx.layout, at = inputs
+        ctx.linear = at is None
+        ctx.save_for_backward(*tables)
+
+    def gradient(ctx: Any, dx: torch.Tensor) -> tuple[torch.Tensor, list[None], list[None] | None, None]:
+        if not ctx.linear:
+            raise NotImplementedError("wavelet packets: companded ones have no second derivative")
+        tables = list(ctx.saved_tensors)
+        dy = getattr(torch.ops.liveaction, direction)(dx, tables, ctx.layout, False)
+        return dy, *_no_gradients(tables, ctx.layout), None
+
+    op.register_fake(fake)
+    op.register_autograd(gradient, setup_context=save)
+
+
+def _no_gradients(tables: list[torch.Tensor], layout: list[int]) -> tuple[list[None], list[None] | None]:
+    """Of tables and layout; torch counts an empty list as no leaf."""
+    return [None] * len(tables), None if layout else []
+
+
 _register(_analysis, "wavelet_packet_analysis_backward", split=True)
-_register(_analysis_backward, "wavelet_packet_analysis", split=False)
 _register(_synthesis, "wavelet_packet_synthesis_backward", split=False)
-_register(_synthesis_backward, "wavelet_packet_synthesis", split=True)
+_register_adjoint(_analysis_backward, "wavelet_packet_analysis", split=False)
+_register_adjoint(_synthesis_backward, "wavelet_packet_synthesis", split=True)

@@ -10,10 +10,15 @@ Products. A table is kept as two fp16 parts, data are split into two in the kern
 summed in fp32. Each block of data is brought to a largest magnitude in [2**14, 2**15) by an exact power of two, and
 the sum back by another: results are of fp32 grade, relative to the largest value that a block of 64 outputs reads, for
 data from 2**-97 to the end of fp32. An infinity spoils the block that reads it, a NaN a row of it.
+
+Companding. Where COMPANDED, the pass that holds the packets stores them companded, or expands them as it reads them;
+where SLOPE, they are multiplied by the derivative of that at the companded packets ``c_ptr``, which lie as they do.
 """
 
 import triton
 import triton.language as tl
+
+from liveaction.kernels.quantize_triton import _compand, _expand, _slope
 
 _SIZES = ("blocks", "vectors", "channels", "rest", "rows", "heads", "edges", "tiles", "exponent")
 
@@ -40,11 +45,31 @@ def _add_product(total, top, x, high_ptr, low_ptr, offset):
     return total * _power(top - top_now) + product, top_now
 
 
+@triton.jit
+def _load_packets(x_ptr, c_ptr, offset, mask, COMPANDED: tl.constexpr, SLOPE: tl.constexpr):
+    x = tl.load(x_ptr + offset, mask=mask, other=0.0)
+    if COMPANDED:
+        x = _expand(x)
+    if SLOPE:
+        x *= _slope(tl.load(c_ptr + offset, mask=mask, other=0.0), False)
+    return x
+
+
+@triton.jit
+def _store_packets(y_ptr, c_ptr, offset, y, mask, COMPANDED: tl.constexpr, SLOPE: tl.constexpr):
+    if COMPANDED:
+        y = _compand(y)
+    if SLOPE:
+        y *= _slope(tl.load(c_ptr + offset, mask=mask, other=0.0), True)
+    tl.store(y_ptr + offset, y, mask=mask)
+
+
 @triton.jit(do_not_specialize=_SIZES)
 def rows_kernel(
-    x_ptr, high_ptr, low_ptr, y_ptr, blocks, channels, rest, rows, heads, edges, tiles, exponent,
+    x_ptr, high_ptr, low_ptr, c_ptr, y_ptr, blocks, channels, rest, rows, heads, edges, tiles, exponent,
     FACTOR: tl.constexpr, TILE: tl.constexpr, WINDOW: tl.constexpr, STEP: tl.constexpr, PAD: tl.constexpr,
     SHIFT: tl.constexpr, PERIODIC: tl.constexpr, MERGE: tl.constexpr, BLOCK: tl.constexpr,
+    COMPANDED: tl.constexpr, SLOPE: tl.constexpr,
 ):  # fmt: skip
     """The pass along the innermost axis: rows ``(b, c, rest)`` of samples, packets ``[b, rest, P, c, F]``.
 
@@ -76,14 +101,21 @@ def rows_kernel(
             i = tl.where(i < 0, i + n, i)
             i = tl.where(i >= n, i - n, i)
         packet = ((token + i // FACTOR) * channels + channel) * FACTOR + i % FACTOR
-        offset = packet if MERGE else sample + i
-        x = tl.load(x_ptr + offset, mask=valid & (i >= 0) & (i < n), other=0.0)
+        mask = valid & (i >= 0) & (i < n)
+        if MERGE:
+            x = _load_packets(x_ptr, c_ptr, packet, mask, COMPANDED, SLOPE)
+        else:
+            x = tl.load(x_ptr + sample + i, mask=mask, other=0.0)
         piece = ((bank * WINDOW + k) * TILE)[:, None] + m[None, :]
         total, top = _add_product(total, top, x, high_ptr, low_ptr, piece)
     i = (tile * TILE)[:, None] + m[None, :]
     packet = ((token + i // FACTOR) * channels + channel) * FACTOR + i % FACTOR
-    offset = sample + i if MERGE else packet
-    tl.store(y_ptr + offset, total * _power(-exponent) * _power(top - 141), mask=valid & (i < n))
+    mask = valid & (i < n)
+    total = total * _power(-exponent) * _power(top - 141)
+    if MERGE:
+        tl.store(y_ptr + sample + i, total, mask=mask)
+    else:
+        _store_packets(y_ptr, c_ptr, packet, total, mask, COMPANDED, SLOPE)
 
 
 @triton.jit
@@ -108,10 +140,10 @@ def _permuted(x, D: tl.constexpr, A: tl.constexpr):
 
 @triton.jit(do_not_specialize=_SIZES)
 def split_kernel(
-    x_ptr, high_ptr, low_ptr, y_ptr, blocks, vectors, channels, rest, heads, edges, tiles, exponent,
+    x_ptr, high_ptr, low_ptr, c_ptr, y_ptr, blocks, vectors, channels, rest, heads, edges, tiles, exponent,
     FACTOR: tl.constexpr, TILE: tl.constexpr, WINDOW: tl.constexpr, STEP: tl.constexpr, PAD: tl.constexpr,
     SHIFT: tl.constexpr, PERIODIC: tl.constexpr, BLOCK: tl.constexpr, VECTOR: tl.constexpr,
-    DIGITS: tl.constexpr, AXES: tl.constexpr,
+    DIGITS: tl.constexpr, AXES: tl.constexpr, COMPANDED: tl.constexpr, SLOPE: tl.constexpr,
 ):  # fmt: skip
     """Samples ``[(b, c, rest), N, inner]`` to packets ``[b, rest, P, inner, c, F]``.
 
@@ -149,15 +181,15 @@ def split_kernel(
         column = (base[:, None] + s[None, :]) * channels + channel
         offset = (column * FACTOR)[:, :, None] + f[None, None, :]
         mask = ((p < blocks)[:, None] & (s < inner)[None, :])[:, :, None]
-    tl.store(y_ptr + offset, packets, mask=mask)
+    _store_packets(y_ptr, c_ptr, offset, packets, mask, COMPANDED, SLOPE)
 
 
 @triton.jit(do_not_specialize=_SIZES)
 def merge_kernel(
-    x_ptr, high_ptr, low_ptr, y_ptr, blocks, vectors, channels, rest, heads, edges, tiles, exponent,
+    x_ptr, high_ptr, low_ptr, c_ptr, y_ptr, blocks, vectors, channels, rest, heads, edges, tiles, exponent,
     FACTOR: tl.constexpr, TILE: tl.constexpr, WINDOW: tl.constexpr, STEP: tl.constexpr, PAD: tl.constexpr,
     SHIFT: tl.constexpr, PERIODIC: tl.constexpr, BLOCK: tl.constexpr, VECTOR: tl.constexpr,
-    DIGITS: tl.constexpr, AXES: tl.constexpr,
+    DIGITS: tl.constexpr, AXES: tl.constexpr, COMPANDED: tl.constexpr, SLOPE: tl.constexpr,
 ):  # fmt: skip
     """Packets ``[b, rest, P, inner, c, F]`` to samples ``[(b, c, rest), N, inner]``.
 
@@ -182,14 +214,14 @@ def merge_kernel(
             e = tl.arange(0, BLOCK * FACTOR)
             offset = ((base + begin) * FACTOR)[:, None] + e[None, :]
             mask = there[:, None] & (begin + e // FACTOR < inner)[None, :]
-            packets = tl.load(x_ptr + offset, mask=mask, other=0.0)
+            packets = _load_packets(x_ptr, c_ptr, offset, mask, COMPANDED, SLOPE)
             packets = tl.reshape(_permuted(packets, DIGITS, AXES), (POSITIONS, BLOCK, FACTOR))
         else:
             f = tl.arange(0, FACTOR)
             column = (base[:, None] + s[None, :]) * channels + channel
             offset = (column * FACTOR)[:, :, None] + f[None, None, :]
             mask = (there[:, None] & (s < inner)[None, :])[:, :, None]
-            packets = tl.load(x_ptr + offset, mask=mask, other=0.0)
+            packets = _load_packets(x_ptr, c_ptr, offset, mask, COMPANDED, SLOPE)
         x = tl.reshape(tl.permute(packets, (1, 0, 2)), (BLOCK, STEP))
         k = start + tl.arange(0, STEP)
         piece = ((bank * WINDOW + k) * TILE)[:, None] + m[None, :]

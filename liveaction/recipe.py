@@ -46,6 +46,16 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     return parse_recipe(data, where)
 
 
+def recipe_text(source: str | Path) -> str:
+    """The YAML of a shipped recipe or a file, comments included.
+
+    Raises:
+        UnknownNameError: no shipped recipe has that name.
+        SpecError: the file cannot be read.
+    """
+    return _text(str(source))[1]
+
+
 def parse_recipe(data: dict[str, Any], where: str) -> Recipe:
     """Validate plain data as a recipe; ``where`` stands first in the error."""
     try:

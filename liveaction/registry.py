@@ -26,13 +26,22 @@ def build_modality(spec: "ModalitySpec") -> Any:
     Raises:
         UnknownNameError: no installed package offers that name.
     """
+    return modality_class(spec.name)(spec)
+
+
+def modality_class(name: str) -> Any:
+    """The class that is installed under ``name``, a subclass of ``liveaction.modalities.base.Modality``.
+
+    Raises:
+        UnknownNameError: no installed package offers that name.
+    """
     points = _points()
-    if spec.name not in points:
-        close = difflib.get_close_matches(spec.name, points) or sorted(points)
+    if name not in points:
+        close = difflib.get_close_matches(name, points) or sorted(points)
         raise UnknownNameError(
-            f"[modality] name: expected an installed modality, got {spec.name!r}; did you mean {', '.join(close)}?"
+            f"[modality] name: expected an installed modality, got {name!r}; did you mean {', '.join(close)}?"
         )
-    return points[spec.name].load()(spec)
+    return points[name].load()
 
 
 def _points() -> dict[str, EntryPoint]:

@@ -4,6 +4,8 @@ from liveaction.testing_modalities import check_modality
 check_modality(build_modality(spec), tmp_path, ".nii.gz")
 """
 
+import math
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +26,7 @@ def check_modality(modality: "Modality", folder: Path, suffix: str, extents: Ite
     Args:
         modality: what to check.
         folder: an empty folder to write to.
-        suffix: of the files that :meth:`Modality.write` makes, such as ``.nii.gz``.
+        suffix: of the files or folders that :meth:`Modality.write` makes, such as ``.nii.gz``.
         extents: sizes to try beside the phantom's own; one sample and odd sizes belong among them.
 
     Raises:
@@ -70,7 +72,7 @@ def _check_round(modality: "Modality", signal: Signal, path: Path) -> None:
     _same(replace(first, values=back), second, f"{again}: written and read a second time")
     report = modality.compare(first, second)
     assert all(isinstance(value, float) for value in report.values()), f"compare: expected numbers, got {report}"
-    again.unlink()
+    _remove(again)
 
 
 def _check_refusals(modality: "Modality", folder: Path, suffix: str) -> None:
@@ -78,16 +80,18 @@ def _check_refusals(modality: "Modality", folder: Path, suffix: str) -> None:
     empty = folder / "empty"
     empty.mkdir()
     short = folder / f"short{suffix}"
-    data = good.read_bytes()
-    short.write_bytes(data[: len(data) // 3])
+    _cut(good, short)
     other = folder / "notes.unknown"
     other.write_text("not a signal")
     none = folder / f"none{suffix}"
-    none.write_bytes(b"")
+    if good.is_dir():
+        none.mkdir()
+    else:
+        none.write_bytes(b"")
     for what in (folder / f"missing{suffix}", empty, other):
-        _refused(lambda what=what: modality.find(what), what)  # type: ignore[misc]
+        _refused(lambda what=what: modality.find(what), what)
     for what in (folder / f"missing{suffix}", short, none):
-        _refused(lambda what=what: modality.read(what), what)  # type: ignore[misc]
+        _refused(lambda what=what: modality.read(what), what)
     wrong = modality.synthetic(3)
     _refused(lambda: modality.write(wrong, folder / "no such folder" / f"x{suffix}"), folder / "no such folder")
     _refused(lambda: modality.write(wrong, folder / "x.unknown"), folder / "x.unknown")
@@ -100,7 +104,25 @@ def _check_not_finite(modality: "Modality", signal: Signal, path: Path) -> None:
         values = signal.values.astype(np.float32)
         values.reshape(-1)[values.size // 2] = bad
         if signal.missing is None or not signal.missing.reshape(-1)[values.size // 2]:
-            _refused(lambda values=values: modality.write(replace(signal, values=values, missing=None), path), path)  # type: ignore[misc]
+            _refused(lambda values=values: modality.write(replace(signal, values=values, missing=None), path), path)
+
+
+def _cut(good: Path, short: Path) -> None:
+    """A third of a file, or of every file of a folder."""
+    if good.is_dir():
+        shutil.copytree(good, short)
+    else:
+        shutil.copyfile(good, short)
+    for file in [file for file in (short, *short.rglob("*")) if file.is_file()]:
+        data = file.read_bytes()
+        file.write_bytes(data[: len(data) // 3])
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _refused(action: Any, where: Path) -> None:
@@ -118,7 +140,7 @@ def _refused(action: Any, where: Path) -> None:
 def _filled_with(signal: Signal, kind: str) -> Signal:
     if kind == "phantom":
         return signal
-    values = signal.values
+    values = signal.filled()
     if kind == "constant":
         return replace(signal, values=np.full_like(values, values.reshape(-1)[0]), missing=None)
     order = np.random.default_rng(0).permutation(values.size)
@@ -126,7 +148,8 @@ def _filled_with(signal: Signal, kind: str) -> Signal:
 
 
 def _clipped(signal: Signal, limits: tuple[float, float]) -> Any:
-    values = np.clip(signal.values.astype(np.float64), *limits)
+    low, high = limits if signal.values.dtype.kind == "f" else (math.ceil(limits[0]), math.floor(limits[1]))
+    values = np.clip(signal.values.astype(np.float64), low, high)
     if signal.missing is not None:
         values[signal.missing] = signal.no_data
     return values

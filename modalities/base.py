@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, ShapeError, SpecError
-from liveaction.metrics import psnr, ssim
+from liveaction.metrics import mean_squared_error, ssim_by_slab
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
@@ -25,6 +26,21 @@ class Modality(ABC):
     def __init__(self, spec: ModalitySpec) -> None:
         self.spec = spec
 
+    @classmethod
+    def recipe_text(cls, name: str, data: Path | None = None, key: str | None = None) -> str:
+        """A commented recipe for ``liveaction new``; a modality without one of its own takes a shipped recipe.
+
+        Args:
+            name: of the recipe.
+            data: a file to fill in axes, channels, dtype, range and levels from.
+            key: which array of several in it.
+
+        Raises:
+            NotImplementedError: this modality has none.
+            FormatError: ``data`` cannot be read.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def find(self, path: Path) -> list[Path]:
         """Items under ``path`` that :meth:`read` takes, sorted: the file itself, or all that a folder holds.
@@ -32,6 +48,10 @@ class Modality(ABC):
         Raises:
             FormatError: nothing readable is there.
         """
+
+    def parts(self, path: Path) -> list[Path]:
+        """Files that an item consists of: where one of them changes, the item is another one."""
+        return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
     @abstractmethod
     def read(self, path: Path) -> Signal:
@@ -67,7 +87,7 @@ class Modality(ABC):
             return self.native_range(signal)
         there = signal.values if signal.missing is None else signal.values[~signal.missing]
         step = max(1, there.size // 2**24)  # enough to know a percentile
-        sample = there.reshape(-1)[::step]
+        sample = there.reshape(-1)[::step] if there.flags.c_contiguous else there.flat[::step]  # without a copy
         low, high = (float(v) for v in np.percentile(sample, wanted.percentiles)) if sample.size else (0.0, 1.0)
         return (low, high) if low < high else (low - 1.0, low + 1.0)
 
@@ -97,9 +117,7 @@ class Modality(ABC):
             float32 ``[C, *S]``.
         """
         low, high = limits
-        x = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-        if x.data_ptr() == values.__array_interface__["data"][0]:
-            x = x.clone()
+        x = torch.from_numpy(np.array(values, dtype=np.float32, order="C"))
         return x.clamp_(low, high).sub_(low).mul_(2.0 / (high - low)).sub_(1.0)
 
     def denormalise(self, x: torch.Tensor, dtype: str, limits: tuple[float, float]) -> NDArray[Any]:
@@ -136,23 +154,38 @@ class Modality(ABC):
                 "that was compressed"
             )
         limits = self.range_of(original)
-        x, y = (self.normalise(signal.filled(), limits) for signal in (original, reconstruction))
-        error = original.values.astype(np.float64) - reconstruction.values
-        clipped = x.abs() == 1
-        report = {}
-        if original.missing is not None:
-            known = ~original.missing
-            x, y = x[torch.from_numpy(known)], y[torch.from_numpy(known)]
-            error, clipped = error[known], clipped[torch.from_numpy(known)]
-        if error.size == 0:
+        count = clipped = 0
+        squares = normalised = largest = 0.0
+        for part in _slabs(original.values.shape):
+            one, two = original.values[part], reconstruction.values[part]
+            if original.missing is not None:
+                one, two = (values[~original.missing[part]] for values in (one, two))
+            if one.size == 0:
+                continue
+            x, y = (self.normalise(values, limits) for values in (one, two))
+            error = np.abs(one.astype(np.float64) - two)
+            count += one.size
+            clipped += int((x.abs() == 1).sum())
+            normalised += mean_squared_error(x, y) * one.size
+            squares += float(np.square(error).sum())
+            largest = max(largest, float(error.max()))
+        if count == 0:
             raise ShapeError("--against: expected values to compare, got none that were measured")
-        report["psnr_normalised"] = psnr(x, y, 2.0)
+        mse = normalised / count
+        report = {"psnr_normalised": 10 * math.log10(4 / mse) if mse else math.inf}
         if len(original.axes) > 1 and original.missing is None:
-            report["ssim"] = ssim(x, y, 2.0)
-        report["rmse"] = float(np.sqrt(np.mean(error**2)))
-        report["max_error"] = float(np.abs(error).max())
-        report["clipped_share"] = float(clipped.float().mean())
+            report["ssim"] = self._ssim(original, reconstruction, limits)
+        report["rmse"] = math.sqrt(squares / count)
+        report["max_error"] = largest
+        report["clipped_share"] = clipped / count
         return report
+
+    def _ssim(self, original: Signal, reconstruction: Signal, limits: tuple[float, float]) -> float:
+        def take(channel: int, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+            one, two = (self.normalise(s.values[channel, part], limits) for s in (original, reconstruction))
+            return one, two
+
+        return ssim_by_slab(take, original.values.shape, 2.0)
 
     def check_finite(self, values: NDArray[Any], path: Path) -> None:
         """Refuse NaN and infinity, naming how many there are and where the first one is."""
@@ -165,3 +198,11 @@ class Modality(ABC):
                 f"{path}: expected finite values in {self.spec.unit}, got {int(bad.sum())} NaN or infinite, the first "
                 f"at {first}; replace them in the source"
             )
+
+
+def _slabs(shape: tuple[int, ...]) -> Iterator[tuple[int, slice]]:
+    """A channel and a slice along the first axis each, of about four million entries: copies of a slab are small."""
+    step = max(1, (1 << 22) // max(math.prod(shape[2:]), 1))
+    for channel in range(shape[0]):
+        for start in range(0, shape[1], step):
+            yield channel, slice(start, start + step)

@@ -7,13 +7,20 @@ import numpy as np
 from liveaction.errors import FormatError, SpecError
 from liveaction.modalities.base import Modality
 from liveaction.modalities.ct_dicom import is_dicom, read_dicom
-from liveaction.modalities.ct_nifti import describe_affine, is_nifti, read_nifti, write_nifti
-from liveaction.modalities.ct_preview import draw_preview
+from liveaction.modalities.nifti import describe_affine, is_nifti, read_nifti, write_nifti
 from liveaction.modalities.synthetic import ct_phantom
+from liveaction.modalities.volume_preview import Look, draw_preview
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
 _WANTED = "a NIfTI file (.nii, .nii.gz), a folder of DICOM slices, or a folder that holds such"
+_LOOK = Look(
+    name="CT",
+    unit="HU",
+    windows=(("soft tissue window, W 400 L 40", -160, 240), ("lung window, W 1500 L -600", -1350, 150)),
+    body=-300,
+    faint=1.0,
+)
 
 
 class CT(Modality):
@@ -116,7 +123,7 @@ class CT(Modality):
         Raises:
             ShapeError: the two shapes differ.
         """
-        draw_preview(original, reconstruction, path, title)
+        draw_preview(original, reconstruction, path, _LOOK, title)
 
 
 def _below(folder: Path) -> set[Path]:

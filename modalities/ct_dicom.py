@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
-from liveaction.modalities.ct_nifti import describe_affine, one_line, quiet
+from liveaction.modalities.nifti import describe_affine
+from liveaction.modalities.third_party import one_line, quiet
 
 _NEEDED = ("SeriesInstanceUID", "Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
 _TAGS = [

@@ -1,37 +1,40 @@
-"""A modality's own options: a frozen table that refuses unknown keys."""
+"""Options of a modality: a table of a recipe, checked by a frozen model that refuses unknown keys."""
 
-from collections.abc import Mapping
+import difflib
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from liveaction.errors import SpecError
 
+Table = TypeVar("Table", bound="Options")
+
 
 class Options(BaseModel):
-    """Subclassed by each modality that has options; the fields are the keys."""
+    """Base of the ``options`` tables that modalities take."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-Table = TypeVar("Table", bound=Options)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
-def parse_options(table: type[Table], options: Mapping[str, Any]) -> Table:
-    """The recipe's ``modality.options`` as ``table``.
+def parse_options(model: type[Table], options: dict[str, Any]) -> Table:
+    """``modality.options`` of a recipe as ``model``.
 
     Raises:
-        SpecError: an unknown key, or a value that does not fit; names the key.
+        SpecError: an unknown key, or a value that breaks a rule of the model; names the key.
     """
     try:
-        return table.model_validate(dict(options))
+        return model.model_validate(options)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        where = f"[modality.options] {key}".rstrip()
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(sorted(table.model_fields)) or "no options"
-            raise SpecError(f"{where}: expected a known key, got {key!r}; known are {known}") from error
-        words = first["msg"].removeprefix("Value error, ")
-        got = "" if first["type"] == "value_error" else f", got {first['input']!r}"
-        raise SpecError(f"{where}: {words[:1].lower()}{words[1:]}{got}") from error
+        raise SpecError(_explain(error, sorted(model.model_fields))) from error
+
+
+def _explain(error: ValidationError, known: list[str]) -> str:
+    first = error.errors()[0]
+    key = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(key, known) or known
+        listed = ", ".join(close) if known else "no options at all"
+        return f"[modality.options] {key}: expected a known key, got {key!r}; did you mean {listed}?"
+    message = first["msg"].removeprefix("Value error, ")
+    got = "" if first["type"] == "value_error" else f", got {first['input']!r}"
+    return f"[modality.options] {key}: {message[:1].lower()}{message[1:]}{got}; change it in the recipe"

@@ -1,9 +1,9 @@
-"""What phantoms are painted with: a canvas of HU in patient coordinates, tubes, textures, scanner noise."""
+"""What phantoms are painted with: a canvas in patient coordinates, tubes, textures, scanner noise."""
 
 import copy
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,19 +11,34 @@ from numpy.typing import NDArray
 Field = NDArray[Any]  # float32 [X, Y, Z], or with extents of 1 that broadcast
 Point = Sequence[float]
 Tube = tuple[Point, Point, float]
-EXTENT = (360.0, 360.0, 288.0)  # mm
+EXTENT = (360.0, 360.0, 288.0)  # mm, of the field of view for chest and abdomen
+_SPREAD = {1: 1.44, 2: 2.08, 3: 3.0}  # what the spline takes away of the deviation, per number of axes
+
+
+class Phantom(NamedTuple):
+    """``values`` int16 ``[X, Y, Z]``, ``affine`` 4x4 index to RAS+ mm, ``spacing`` in mm."""
+
+    values: NDArray[np.int16]
+    affine: NDArray[np.float64]
+    spacing: tuple[float, float, float]
 
 
 class Canvas:
-    """Coordinates in mm, warped and tilted as the patient lies, and the HU painted so far."""
+    """Coordinates in mm, warped and tilted as the patient lies, and ``paper``: the values painted so far."""
 
-    def __init__(self, shape: tuple[int, int, int], rng: np.random.Generator) -> None:
-        self.rng, self.shape = rng, shape
-        self.step = (EXTENT[0] / shape[0], EXTENT[1] / shape[1], EXTENT[2] / shape[2])
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        rng: np.random.Generator,
+        extent: tuple[float, float, float] = EXTENT,
+        empty: float = -1000.0,
+    ) -> None:
+        self.rng, self.shape, self.extent = rng, shape, extent
+        self.step = (extent[0] / shape[0], extent[1] / shape[1], extent[2] / shape[2])
         self.edge = np.float32(max(self.step) * 0.8)
         self.grid = tuple(
             ((np.arange(n) + 0.5) * d - e / 2).astype(np.float32)
-            for n, d, e in zip(shape, self.step, EXTENT, strict=True)
+            for n, d, e in zip(shape, self.step, extent, strict=True)
         )
         x, y, self.z = np.ix_(*self.grid)
         tilt, shift = rng.uniform(-0.05, 0.05), rng.uniform(-5, 5, 2)
@@ -32,9 +47,9 @@ class Canvas:
         self.x = self.x + 4 * self.texture(60)
         self.y = self.y + 3 * self.texture(60)
         self.rough, self.fine = self.texture(22), self.texture(8)
-        self.hu: Field = np.full(shape, -1000, dtype=np.float32)
+        self.paper: Field = np.full(shape, empty, dtype=np.float32)
         self.contrast = float(rng.uniform(0, 110))
-        self.rim: Field = self.hu  # these surfaces are set with the trunk
+        self.rim: Field = self.paper  # these surfaces are set with the trunk
         self.wall = self.chest = self.room = self.dome = self.heart = self.rim
         self.back: Field = self.z
         self.spine = 0.0
@@ -52,20 +67,7 @@ class Canvas:
 
     def texture(self, size: float) -> Field:
         """Smooth noise with features of about ``size`` mm and a standard deviation near 1, ``[X, Y, Z]``."""
-        counts = [int(e // size) + 4 for e in EXTENT]
-        field: Field = 3 * self.rng.standard_normal(counts, dtype=np.float32)
-        for axis, (line, extent) in enumerate(zip(self.grid, EXTENT, strict=True)):
-            at = (line + np.float32(extent / 2)) / np.float32(size)
-            low = at.astype(np.int64)
-            t = at - low
-            u, t2, u2 = 1 - t, t * t, (1 - t) * (1 - t)
-            weights = (u * u2, 3 * t * t2 - 6 * t2 + 4, 3 * u * u2 - 6 * u2 + 4, t * t2)  # cubic B-spline, times 6
-            tall = [-1 if i == axis else 1 for i in range(3)]
-            wide = np.zeros((), dtype=np.float32)
-            for i, weight in enumerate(weights):
-                wide = wide + np.take(field, low + i, axis) * (weight / 6).reshape(tall)
-            field = wide
-        return field
+        return texture(self.rng, self.grid, self.extent, size)
 
     def ball(self, centre: Point, radii: Point, turn: float = 0.0) -> Field:
         """About the distance to an ellipsoid in mm, negative inside; ``turn`` in radians around Z."""
@@ -76,11 +78,11 @@ class Canvas:
         return (np.sqrt(u * u + v * v + w * w) - 1) * np.float32(min(radii))
 
     def paint(self, distance: Field, value: Any, within: Field | None = None) -> None:
-        """Blend ``value`` HU in where ``distance`` is negative, with an edge one sample wide."""
+        """Blend ``value`` in where ``distance`` is negative, with an edge one sample wide."""
         mask = np.clip(0.5 - distance / self.edge, 0, 1)
         if within is not None:
             mask = mask * within
-        self.hu += mask * (value - self.hu)
+        self.paper += mask * (value - self.paper)
 
     def tubes(self, segments: Sequence[Tube]) -> Field:
         """Share of each sample that lies in tubes ``(from, to, radius)`` in mm."""
@@ -104,6 +106,38 @@ class Canvas:
             box = share[tuple(spans)]
             np.maximum(box, np.clip(0.5 - (far - np.float32(radius)) / self.edge, 0, 1) * thin, out=box)
         return share
+
+
+def place(scan: Canvas) -> NDArray[np.float64]:
+    """The affine of a canvas: X runs to the patient's left, Y to the back, Z to the head."""
+    affine = np.diag([-scan.step[0], -scan.step[1], scan.step[2], 1.0])
+    affine[:3, 3] = [scan.extent[0] / 2, scan.extent[1] / 2, -scan.extent[2] / 2]
+    return affine
+
+
+def texture(rng: np.random.Generator, grid: Sequence[Field], extent: Sequence[float], size: float) -> Field:
+    """Smooth noise on any number of axes, with features of about ``size`` and a standard deviation near 1.
+
+    Args:
+        rng: draws one number per feature.
+        grid: float32 places of the samples along each axis, the middle of the field of view being 0.
+        extent: of the field of view, in the unit of ``grid``.
+        size: in the unit of ``grid``.
+    """
+    counts = [int(e // size) + 4 for e in extent]
+    field: Field = np.float32(_SPREAD[len(grid)]) * rng.standard_normal(counts, dtype=np.float32)
+    for axis, (line, wide) in enumerate(zip(grid, extent, strict=True)):
+        at = (line + np.float32(wide / 2)) / np.float32(size)
+        low = at.astype(np.int64)
+        t = at - low
+        u, t2, u2 = 1 - t, t * t, (1 - t) * (1 - t)
+        weights = (u * u2, 3 * t * t2 - 6 * t2 + 4, 3 * u * u2 - 6 * u2 + 4, t * t2)  # cubic B-spline, times 6
+        tall = [-1 if i == axis else 1 for i in range(len(grid))]
+        total = np.zeros((), dtype=np.float32)
+        for i, weight in enumerate(weights):
+            total = total + np.take(field, low + i, axis) * (weight / 6).reshape(tall)
+        field = total
+    return field
 
 
 def tree(

@@ -1,22 +1,11 @@
 """Seeded phantoms: pictures of what a scanner gives, made from numbers alone."""
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
-from liveaction.modalities.phantom import EXTENT, Canvas, Field, Tube, scanner_noise, smooth, tree
+from liveaction.modalities.phantom import Canvas, Field, Phantom, Tube, place, scanner_noise, smooth, tree
 
 _SIDES = (-1, 1)  # right, left
 _LOBES = ((0.9, 0.6, -0.3), (0.7, 0.6, 0.5), (0.1, 1.0, -0.7), (-0.1, 1.0, 0.5), (-1.0, 0.5, 0.5), (-0.8, 0.7, -0.2))
-
-
-class Phantom(NamedTuple):
-    """``values`` int16 ``[X, Y, Z]`` in HU, ``affine`` 4x4 index to RAS+ mm, ``spacing`` in mm."""
-
-    values: NDArray[np.int16]
-    affine: NDArray[np.float64]
-    spacing: tuple[float, float, float]
 
 
 def ct_phantom(seed: int, shape: tuple[int, int, int] = (160, 160, 96)) -> Phantom:
@@ -41,11 +30,9 @@ def ct_phantom(seed: int, shape: tuple[int, int, int] = (160, 160, 96)) -> Phant
     _skeleton(scan)
     _table(scan)
     for axis, side in enumerate((0.14, 0.14, 0.1)):
-        scan.hu = smooth(scan.hu, axis, side)
-    scan.hu += scanner_noise(shape, rng) * (4 + 9 * np.clip(1.15 - scan.rim * scan.rim, 0, 1))
-    affine = np.diag([-scan.step[0], -scan.step[1], scan.step[2], 1.0])
-    affine[:3, 3] = [EXTENT[0] / 2, EXTENT[1] / 2, -EXTENT[2] / 2]
-    return Phantom(np.rint(np.clip(scan.hu, -1024, 3071)).astype(np.int16), affine, scan.step)
+        scan.paper = smooth(scan.paper, axis, side)
+    scan.paper += scanner_noise(shape, rng) * (4 + 9 * np.clip(1.15 - scan.rim * scan.rim, 0, 1))
+    return Phantom(np.rint(np.clip(scan.paper, -1024, 3071)).astype(np.int16), place(scan), scan.step)
 
 
 def _trunk(scan: Canvas) -> None:
@@ -104,7 +91,7 @@ def _abdomen(scan: Canvas) -> None:
     liver = np.maximum(np.minimum(*lobes) + 3 * scan.rough, scan.room)
     scan.paint(liver, 56 + 0.45 * agent + soft)
     veins = scan.tubes(tree(rng, (-25, 0, -45), (-1, -0.1, 0.1), 6.0, 26, 1.2))
-    scan.paint(liver, scan.hu + veins * np.float32(0.3 * agent - 8), veins)
+    scan.paint(liver, scan.paper + veins * np.float32(0.3 * agent - 8), veins)
     bile = scan.near((-48, -48, -78), (15, 18, 24))
     bile.paint(bile.ball((-48, -48, -78), (15, 18, 24)), 8 + 3 * bile.rough)
 

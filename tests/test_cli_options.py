@@ -8,7 +8,8 @@ from liveaction.cli import app
 
 OPTIONS = {
     "recipes": {"--json"},
-    "check": {"--shape", "--set", "--json"},
+    "new": {"--like", "--data", "--key", "--force"},
+    "check": {"--shape", "--data", "--set", "--quiet", "--json"},
     "train": {"--data", "--out", "--val", "--steps", "--set", "--start-from", "--resume", "--device", "--quiet"},
     "compress": {"--model", "--step", "--quality", "--device", "--dtype", "--force", "--quiet", "--json"},
     "decompress": {"--model", "--against", "--picture", "--device", "--dtype", "--force", "--quiet", "--json"},

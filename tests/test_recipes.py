@@ -29,9 +29,6 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
-NOT_YET = {"hyperspectral", "rgb", "video"}
-
-
 @pytest.mark.parametrize("name", recipe_names())
 class TestShipped:
     """What holds for every recipe in configs/."""
@@ -53,9 +50,7 @@ class TestShipped:
         assert load_recipe(ROOT / "configs" / f"{name}.yaml") == load_recipe(name)
 
     def test_its_modality_is_installed(self, name: str) -> None:
-        # a published configuration may come before its reader; the README's "Not yet" says which
-        expected = {*modality_names(), *(NOT_YET if name.startswith("paper_") else ())}
-        assert load_recipe(name).modality.name in expected and not NOT_YET & {*modality_names()}
+        assert load_recipe(name).modality.name in modality_names()
 
     def test_it_says_what_it_is(self, name: str) -> None:
         assert load_recipe(name).description

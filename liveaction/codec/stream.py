@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,7 +25,12 @@ from liveaction.registry import build_modality
 from liveaction.signal import Signal
 from liveaction.spec import Finite, ModalitySpec, Recipe
 
-DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
+if TYPE_CHECKING:
+    from liveaction.modalities.base import Modality
+
+DTYPES = (
+    "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
+)  # fmt: skip
 QUALITIES = {1: 8.0, 2: 4.0, 3: 2.0, 4: 1.0, 5: 0.5, 6: 0.25, 7: 0.125}
 """``--quality`` to a multiple of the recipe's step; 4 is the step that the model was trained with."""
 
@@ -73,6 +78,20 @@ class Timings:
     coding: float
 
 
+class _Normalised:
+    """A signal's values ``[1, C, *S]`` in [-1, 1], made slab by slab as the codec asks for them."""
+
+    def __init__(
+        self, modality: "Modality", values: NDArray[Any], limits: tuple[float, float], device: torch.device
+    ) -> None:
+        self.modality, self.values, self.limits, self.device = modality, values, limits, device
+        self.shape = (1, *values.shape)
+
+    def narrow(self, dim: int, start: int, length: int) -> torch.Tensor:
+        part = (slice(None),) * (dim - 1) + (slice(start, start + length),) if dim else ()
+        return self.modality.normalise(self.values[part], self.limits)[None].to(self.device)
+
+
 def compress(
     signal: Signal,
     codec: Codec,
@@ -103,8 +122,8 @@ def compress(
     began = perf_counter()
     stage("encoding")
     with torch.no_grad():
-        x = modality.normalise(signal.filled(), limits)[None].to(next(codec.parameters()).device)
-        symbols = codec.quantize(codec.encode(x), chosen)[0].cpu().numpy()
+        source = _Normalised(modality, signal.filled(), limits, next(codec.parameters()).device)
+        symbols = codec.to_symbols(source, chosen)[0].cpu().numpy()
     encoded = perf_counter()
     stage("entropy coding")
     header = StreamHeader(
@@ -162,8 +181,10 @@ def decompress(
     modality = build_modality(header.modality)
     with torch.no_grad():
         device = next(codec.parameters()).device
-        x = codec.decode(symbols[None].to(device), header.shape[1:], header.step)[0]
-        values = modality.denormalise(x, header.dtype, header.range)
+        values = np.empty(header.shape, header.dtype)
+        for part in codec.decode_slabs(symbols[None].to(device), header.shape[1:], header.step):
+            place = np.moveaxis(values, part.axis + 1, 0)[part.start : part.start + part.x.shape[part.axis + 2]]
+            place[...] = np.moveaxis(modality.denormalise(part.x[0], header.dtype, header.range), part.axis + 1, 0)
     missing = _unpack_mask(header.missing, header.shape, where)
     if missing is not None:
         values[missing] = np.array(header.no_data).astype(values.dtype)
@@ -220,7 +241,7 @@ def _unpack_mask(text: str, shape: tuple[int, ...], where: str) -> NDArray[np.bo
         data = unpacker.decompress(base64.b64decode(text, validate=True), -(-size // 8) + 1)
     except (binascii.Error, zlib.error) as error:
         raise FormatError(f"{where}: expected a mask of missing values, got {error}") from error
-    if len(data) != -(-size // 8):
+    if len(data) != -(-size // 8) or not unpacker.eof:
         raise FormatError(f"{where}: expected a mask of {size} missing or measured values, got another size")
     bits = np.unpackbits(np.frombuffer(data, np.uint8), count=size)
     return bits.astype(bool).reshape(shape)

@@ -14,6 +14,8 @@ def cases() -> dict[str, Case]:
         network_cases.block(),
         packet_cases.analysis(),
         packet_cases.synthesis(),
+        packet_cases.companded_analysis(),
+        packet_cases.companded_synthesis(),
         network_cases.attention(),
         network_cases.absorbed(),
         network_cases.depthwise(),

@@ -137,9 +137,9 @@ def _measure(
     device, extents = x.device, tuple(x.shape[2:])
     samples = prod(x.shape)
     with torch.no_grad():
-        symbols = codec.quantize(codec.encode(x))
+        symbols = codec.to_symbols(x)
         wholes: dict[str, Callable[[], Any]] = {
-            "encode": lambda: codec.quantize(codec.encode(x)),
+            "encode": lambda: codec.to_symbols(x),
             "decode": lambda: codec.decode(symbols, extents),
         }
         say("timing encode and decode")

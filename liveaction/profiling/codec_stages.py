@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from liveaction.codec.model import Codec
+from liveaction.kernels.parallel import over_tokens
 from liveaction.nn.blocks import ViTBlock
 from liveaction.profiling.measure import reset_resident_peak, resident, summary, synchronise
-from liveaction.transforms.compand import compand, expand
 from liveaction.transforms.window import crop, pad_to_multiple
 
 
@@ -159,16 +159,12 @@ def named_stages(codec: Codec, part: str) -> dict[str, nn.Module]:
 
 
 def walk_encode(codec: Codec, x: torch.Tensor, clock: Clock) -> None:
-    """:meth:`Codec.quantize` after :meth:`Codec.encode`, with the stages that are no modules told by hand."""
+    """:meth:`Codec.to_symbols`, with the stages that are no modules told by hand."""
     with clock.stage("packets"):
-        v = codec.packets(pad_to_multiple(x, codec.packets.factors))
-    if codec.spec.compand:
-        with clock.stage("compand"):
-            compand(v)
-    del v
+        codec.packets(pad_to_multiple(x, codec.packets.factors))
     y = codec.encode(x)  # the hooks tell the stages of the encoder
     with clock.stage("quantise"):
-        codec.quantize(y)
+        over_tokens(codec.quantize, y.flatten(2))
 
 
 def walk_decode(codec: Codec, symbols: torch.Tensor, extents: tuple[int, ...], clock: Clock) -> None:
@@ -178,8 +174,5 @@ def walk_decode(codec: Codec, symbols: torch.Tensor, extents: tuple[int, ...], c
     device_type = symbols.device.type
     with torch.autocast(device_type, codec.compute_dtype, enabled=codec.compute_dtype != torch.float32):
         v = codec.decoder(y).float()
-    if codec.spec.compand:
-        with clock.stage("expand"):
-            v = expand(v)
     with clock.stage("synthesis"):
         crop(codec.packets.inverse(v), extents)

@@ -1,11 +1,12 @@
 """Cases of the wavelet packets. The shape is the signal's in both directions."""
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 import torch
 
-from liveaction.kernels import dispatch, wavelet_packet
+from liveaction.kernels import dispatch, quantize, wavelet_packet
 from liveaction.profiling import anchors
 from liveaction.profiling.case import Arguments, Case, Shape
 from liveaction.profiling.sizes import normal, size
@@ -86,18 +87,27 @@ def _packet_fields() -> dict[str, Any]:
     }
 
 
+def _analysed(x: torch.Tensor, plan: Any) -> torch.Tensor:
+    own = _plan(tuple(x.shape), x.dtype, x.device)
+    if max(x.shape[2:]) > LONGEST:
+        return wavelet_packet.wavelet_packet_analysis_composed(x, own)
+    return wavelet_packet.wavelet_packet_analysis_reference(x, own)
+
+
+def _synthesised(y: torch.Tensor, plan: Any) -> torch.Tensor:
+    shape = _signal(tuple(y.shape))
+    own = _plan(shape, y.dtype, y.device)
+    if max(shape[2:]) > LONGEST:
+        return wavelet_packet.wavelet_packet_synthesis_composed(y, own)
+    return wavelet_packet.wavelet_packet_synthesis_reference(y, own)
+
+
 def analysis() -> Case:
     """Signal to packets."""
 
     def inputs(shape: Shape, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Arguments:
         x = torch.randn(shape, generator=generator).to(device, dtype)
         return x, _plan(shape, dtype, device)
-
-    def reference(x: torch.Tensor, plan: Any) -> torch.Tensor:
-        own = _plan(tuple(x.shape), x.dtype, x.device)
-        if max(x.shape[2:]) > LONGEST:
-            return wavelet_packet.wavelet_packet_analysis_composed(x, own)
-        return wavelet_packet.wavelet_packet_analysis_reference(x, own)
 
     def anchor_reference(x: torch.Tensor, plan: Any) -> torch.Tensor:
         theirs = _plan(tuple(x.shape), x.dtype, x.device, published=True)
@@ -107,7 +117,7 @@ def analysis() -> Case:
         name="wavelet_packet_analysis",
         make_inputs=inputs,
         function=wavelet_packet.wavelet_packet_analysis,
-        reference=reference,
+        reference=_analysed,
         anchor=lambda x, plan: anchors.analysis(x, _levels(tuple(x.shape))[0]),
         anchor_reference=anchor_reference,
         **_packet_fields(),
@@ -120,13 +130,6 @@ def synthesis() -> Case:
     def inputs(shape: Shape, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Arguments:
         return normal(_grid(shape), dtype, device, generator), _plan(shape, dtype, device)
 
-    def reference(y: torch.Tensor, plan: Any) -> torch.Tensor:
-        shape = _signal(tuple(y.shape))
-        own = _plan(shape, y.dtype, y.device)
-        if max(shape[2:]) > LONGEST:
-            return wavelet_packet.wavelet_packet_synthesis_composed(y, own)
-        return wavelet_packet.wavelet_packet_synthesis_reference(y, own)
-
     def anchor_reference(y: torch.Tensor, plan: Any) -> torch.Tensor:
         theirs = _plan(_signal(tuple(y.shape)), y.dtype, y.device, published=True)
         return wavelet_packet.wavelet_packet_synthesis_composed(y, theirs)
@@ -135,8 +138,48 @@ def synthesis() -> Case:
         name="wavelet_packet_synthesis",
         make_inputs=inputs,
         function=wavelet_packet.wavelet_packet_synthesis,
-        reference=reference,
+        reference=_synthesised,
         anchor=lambda y, plan: anchors.synthesis(y, _levels(tuple(y.shape))[0]),
         anchor_reference=anchor_reference,
         **_packet_fields(),
+    )
+
+
+def companded_analysis() -> Case:
+    """Signal to companded packets; small signals, since rounding beside 0, where the slope is steep, decides else."""
+    plain = analysis()
+
+    def inputs(shape: Shape, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Arguments:
+        x, plan = plain.make_inputs(shape, dtype, device, generator)
+        return 0.1 * x, plan
+
+    return replace(
+        plain,
+        name="wavelet_packet_analysis_companded",
+        make_inputs=inputs,
+        function=lambda x, plan: wavelet_packet.wavelet_packet_analysis(x, plan, companded=True),
+        reference=lambda x, plan: quantize.compand_reference(_analysed(x, plan)),
+        backward_bytes=lambda shape, dtype: 3 * size(shape, dtype),
+        anchor=None,
+        anchor_reference=None,
+    )
+
+
+def companded_synthesis() -> Case:
+    """Companded packets to signal; values of the size that companding gives."""
+    plain = synthesis()
+
+    def inputs(shape: Shape, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Arguments:
+        y, plan = plain.make_inputs(shape, dtype, device, generator)
+        return 10 * y, plan
+
+    return replace(
+        plain,
+        name="wavelet_packet_synthesis_companded",
+        make_inputs=inputs,
+        function=lambda y, plan: wavelet_packet.wavelet_packet_synthesis(y, plan, companded=True),
+        reference=lambda y, plan: _synthesised(quantize.expand_reference(y), plan),
+        backward_bytes=lambda shape, dtype: 3 * size(shape, dtype),
+        anchor=None,
+        anchor_reference=None,
     )

@@ -159,7 +159,7 @@ def _check(checkpoint: Checkpoint, translation: Translation, out: Path, package:
     codec, _, _ = load_model(out)
     x = parity.seeded_signal(codec)
     with torch.inference_mode():
-        symbols = codec.quantize(codec.encode(x))
+        symbols = codec.to_symbols(x)
         finite = bool(torch.isfinite(codec.decode(symbols, tuple(x.shape[2:]))).all())
     size = " x ".join(map(str, x.shape[2:]))
     told = f"read back by its digest; a seeded signal of {size} has symbols within {symbols.abs().max().item()}"

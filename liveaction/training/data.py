@@ -44,7 +44,7 @@ class Item:
         parts: list[Any] = [modality.spec.model_dump(mode="json"), self.name]
         if self.path is not None:
             parts.append(str(self.path.resolve()))
-            files = sorted(p for p in self.path.iterdir() if p.is_file()) if self.path.is_dir() else [self.path]
+            files = modality.parts(self.path)
             parts += [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
@@ -147,8 +147,16 @@ class Crops:
         for item in items:
             progress(item.name)
             self.signals.append(cached_signal(item, modality, folder))
-        sizes = np.array([signal.values.size for signal in self.signals], dtype=np.float64)
-        self.shares = sizes / sizes.sum()
+        self.shares = _shares(self.signals)
+
+    @classmethod
+    def of(cls, modality: "Modality", signal: Signal) -> "Crops":
+        """Crops of one signal in memory; nothing is cached."""
+        crops = cls.__new__(cls)
+        crops.modality = modality
+        crops.signals = [Cached(signal.filled(), signal.missing, modality.range_of(signal))]
+        crops.shares = _shares(crops.signals)
+        return crops
 
     def batch(self, keys: Sequence[Sequence[int]], extents: tuple[int, ...]) -> Batch:
         """One crop of ``extents`` samples per key.
@@ -174,6 +182,11 @@ class Crops:
             return x, None
         known = ~np.pad(signal.missing[part], pad, mode="edge")
         return x, torch.from_numpy(known.astype(np.float32))
+
+
+def _shares(signals: Sequence[Cached]) -> NDArray[np.float64]:
+    sizes = np.array([signal.values.size for signal in signals], dtype=np.float64)
+    return np.asarray(sizes / sizes.sum())
 
 
 def prefetch(make: Callable[[int], Batch], steps: Iterator[int]) -> Iterator[tuple[int, Batch]]:

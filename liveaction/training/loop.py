@@ -134,7 +134,7 @@ class Trainer:
             raise SpecError(f"[training] batch: expected a multiple of the {ranks} processes, got {self.spec.batch}")
         torch.manual_seed(self.spec.seed)
         self.codec: Codec = build_codec(recipe).to(accelerator.device)
-        self.optimizer = _optimizer(self.codec, self.spec)
+        self.optimizer = build_optimizer(self.codec, self.spec)
         self.elements_per_latent = recipe.hidden / recipe.codec.latent_channels
         self.validations: list[Validation] = []
         self.stop_asked = False
@@ -267,7 +267,7 @@ class Trainer:
         with torch.no_grad():
             batch = self.held_out.batch(keys, max(self.recipe.crops, key=prod)).to(self.accelerator.device)
             x = batch.x
-            symbols = torch.cat([self.codec.quantize(self.codec.encode(crop)) for crop in x.split(1)])
+            symbols = torch.cat([self.codec.to_symbols(crop) for crop in x.split(1)])
             decoded = torch.cat([self.codec.decode(s, tuple(x.shape[2:])) for s in symbols.split(1)])
         bits = max(symbol_entropy(symbols), 1e-6)
         quality = 10 * math.log10(4) - 10 * float(distortion(x, decoded, batch.known))
@@ -322,7 +322,12 @@ class Trainer:
         draw_curves(self.folder)
 
 
-def _optimizer(codec: Codec, spec: TrainSpec) -> Any:
+def build_optimizer(codec: Codec, spec: TrainSpec) -> Any:
+    """The optimiser that the recipe names, of timm.
+
+    Raises:
+        SpecError: timm has none of that name.
+    """
     import timm.optim
 
     try:

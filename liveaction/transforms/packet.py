@@ -43,13 +43,19 @@ class WaveletPacket(nn.Module):
             of 2**J. ``folded`` is the published rule, which inverts only axes of at least as many samples as the
             filter has taps at every level.
         order: ``level``, or ``paper``: on three axes the published code permutes the channels after each level.
+        companded: packets come and go with their range compressed; see :func:`liveaction.kernels.quantize.compand`.
 
     Raises:
         SpecError: unknown wavelet or boundary, a wavelet without a symmetric rule, or an order that does not apply.
     """
 
     def __init__(
-        self, wavelet: str, levels: tuple[int, ...], boundary: str = "symmetric", order: str = "level"
+        self,
+        wavelet: str,
+        levels: tuple[int, ...],
+        boundary: str = "symmetric",
+        order: str = "level",
+        companded: bool = False,
     ) -> None:
         super().__init__()
         if boundary not in banks.BOUNDARIES:
@@ -61,6 +67,7 @@ class WaveletPacket(nn.Module):
                 f"[codec] packet_order: expected level, or paper with equal levels, got {order!r} with {levels}"
             )
         self.wavelet, self.levels, self.boundary, self.order = wavelet, tuple(levels), boundary, order
+        self.companded = companded
         self.rule = "folded3" if boundary == "folded" and len(self.levels) == 3 else boundary
         self.factors = tuple(2**level for level in levels)
         self.bands = prod(self.factors)
@@ -72,7 +79,8 @@ class WaveletPacket(nn.Module):
     def extra_repr(self) -> str:
         """What ``print(model)`` shows."""
         order = "" if self.order == "level" else f", order={self.order!r}"
-        return f"{self.wavelet!r}, levels={self.levels}, boundary={self.boundary!r}{order}"
+        companded = ", companded=True" if self.companded else ""
+        return f"{self.wavelet!r}, levels={self.levels}, boundary={self.boundary!r}{order}{companded}"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Analysis.
@@ -87,7 +95,7 @@ class WaveletPacket(nn.Module):
             ShapeError: wrong number of axes, wrong extents, wrong dtype.
         """
         self._check(x, self.factors)
-        return wavelet_packet_analysis(x, self._plan(x.shape[1], tuple(x.shape[2:]), x))
+        return wavelet_packet_analysis(x, self._plan(x.shape[1], tuple(x.shape[2:]), x), self.companded)
 
     def inverse(self, y: torch.Tensor) -> torch.Tensor:
         """Synthesis, the exact inverse of :meth:`forward`: ``[B, C*P, *G] -> [B, C, *S]``."""
@@ -95,7 +103,7 @@ class WaveletPacket(nn.Module):
         if y.shape[1] % self.bands:
             raise ShapeError(f"wavelet packets: expected a multiple of {self.bands} channels, got {tuple(y.shape)}")
         extents = tuple(n * f for n, f in zip(y.shape[2:], self.factors, strict=True))
-        return wavelet_packet_synthesis(y, self._plan(y.shape[1] // self.bands, extents, y))
+        return wavelet_packet_synthesis(y, self._plan(y.shape[1] // self.bands, extents, y), self.companded)
 
     def _plan(self, channels: int, extents: tuple[int, ...], like: torch.Tensor) -> PacketPlan:
         plan: PacketPlan = packet_plan(

@@ -1,5 +1,7 @@
 """The codec between tensors: shapes, crops, token slices, quantisers, noise."""
 
+import math
+
 import pytest
 import torch
 
@@ -162,6 +164,26 @@ def test_another_step_is_used_both_ways():
         assert torch.allclose(codec.decode(coarse, (8, 8), 2.0), codec.synthesise(coarse * 2.0, (8, 8)))
 
 
+@pytest.mark.parametrize("kind", ["pointwise", "linear", "paper"])
+@pytest.mark.parametrize("quantizer", ["uniform", "laplace"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_symbols_are_the_quantised_latents(kind, quantizer, dtype, monkeypatch):
+    changes = {"encoder": {"kind": kind}, "quantizer": {"kind": quantizer}, "compute_dtype": dtype}
+    codec = small(2, 2, **changes)
+    x = torch.rand(2, 2, 61, 200) * 2 - 1
+    with torch.no_grad():
+        expected = codec.quantize(codec.encode(x), 0.01)
+    sizes = []
+    quantize = codec.quantize
+    monkeypatch.setattr(codec, "quantize", lambda y, step: sizes.append(y.numel()) or quantize(y, step))
+    symbols = codec.to_symbols(x, 0.01)
+    assert symbols.dtype == torch.int32 and torch.equal(symbols, expected) and symbols.unique().numel() > 5
+    if kind != "paper":
+        assert max(sizes) < symbols.numel() == sum(sizes)  # where they are made, not as a whole
+    monkeypatch.setattr(model, "MOST_AT_ONCE", x.numel() // 2)
+    assert torch.equal(codec.to_symbols(x, 0.01), expected)
+
+
 def test_a_step_too_small_for_exact_symbols_is_refused():
     codec = small(1, 2)
     y = torch.full((1, 4, 2, 2), 8.0)
@@ -170,3 +192,55 @@ def test_a_step_too_small_for_exact_symbols_is_refused():
         codec.quantize(y, 1e-9)
     with pytest.raises(SpecError, match="expected symbols below"):
         codec.quantize(y * float("nan"))
+    with pytest.raises(SpecError, match="expected symbols below"):
+        codec.to_symbols(torch.rand(1, 1, 40, 40), 1e-12)
+
+
+@pytest.mark.parametrize(("extents", "levels"), [((203, 12, 9), 2), ((9, 150, 17), 1), ((2000,), 3), ((8, 8, 400), 3)])
+def test_parts_of_a_linear_codec_are_those_of_the_whole(extents, levels, monkeypatch):
+    axes = ["x", "y", "z"][: len(extents)]
+    settings = [f"codec.levels={levels}", "codec.latent_channels=2", "training.crop=[8]", f"modality.axes={axes}"]
+    codec = build_codec(load_recipe("ct_klt", settings)).eval()
+    with torch.no_grad():
+        symbols = codec.to_symbols(torch.rand(1, 1, *extents) * 2 - 1, 0.01)
+        whole = codec.decode(symbols, extents, 0.01)
+        monkeypatch.setattr(model, "MOST_AT_ONCE", math.prod(extents) // 6)
+        parts = list(codec.decode_slabs(symbols, extents, 0.01))
+        again = codec.decode(symbols, extents, 0.01)
+    axis = extents.index(max(extents))
+    assert len(parts) > 2 and {part.axis for part in parts} == {axis}
+    ends = [part.start + part.x.shape[axis + 2] for part in parts]
+    assert [part.start for part in parts] == [0, *ends[:-1]] and ends[-1] == extents[axis]
+    assert again.shape == whole.shape and (again - whole).abs().max() < 1e-5
+
+
+def test_parts_of_a_network_know_their_neighbours(monkeypatch):
+    torch.manual_seed(0)
+    codec = build_codec(load_recipe("ct_smoke")).eval()
+    symbols = torch.randint(-3, 4, (1, 32, 40, 2, 2))
+    with torch.no_grad():
+        whole = codec.decode(symbols, (320, 16, 16))
+        monkeypatch.setattr(model, "MOST_AT_ONCE", 16 * 16 * 8 * 10)
+        parts = codec.decode(symbols, (320, 16, 16))
+        linear = codec.decode(symbols * 0, (320, 16, 16))
+    # two blocks that look one latent far each: with a halo of one, only what is next to a cut may differ
+    error = (parts - whole).square().mean((0, 1, 3, 4)).sqrt()
+    assert error.max() < 0.05 * (whole - linear).square().mean().sqrt() and (error < 1e-6).float().mean() > 0.5
+
+
+def test_a_large_signal_is_asked_for_slab_by_slab(monkeypatch):
+    codec = build_codec(load_recipe("ct_klt")).eval()
+    x = torch.rand(1, 1, 400, 16, 16) * 2 - 1
+    whole = codec.to_symbols(x)
+    asked = []
+
+    class Source:
+        shape = x.shape
+
+        def narrow(self, dim, start, length):
+            asked.append(length)
+            return x.narrow(dim, start, length)
+
+    monkeypatch.setattr(model, "MOST_AT_ONCE", 16 * 16 * 160)
+    assert torch.equal(codec.to_symbols(Source()), whole)
+    assert len(asked) > 3 and max(asked) <= 176

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from liveaction.errors import ShapeError
-from liveaction.transforms.compand import compand, expand
+from liveaction.kernels.quantize import compand, expand
 from liveaction.transforms.window import crop, pad_to_multiple, padded_extents
 
 VALUES = torch.cat(

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from liveaction.errors import ShapeError
+from liveaction.kernels.quantize import compand, expand
 from liveaction.nn.blocks import Depthwise, LightBlock, MBConv, PaperBlock, PointwiseBlock, ViTBlock
 from liveaction.nn.norm import ChannelNorm
-from liveaction.transforms.compand import compand, expand
 from liveaction.transforms.window import crop, pad_to_multiple
 
 

@@ -5,6 +5,7 @@ import torch
 
 from liveaction.errors import MissingDependencyError, SpecError
 from liveaction.kernels import dispatch
+from liveaction.kernels.quantize import compand, expand
 from liveaction.kernels.wavelet_packet import wavelet_packet_analysis, wavelet_packet_synthesis
 from liveaction.transforms.packet import WaveletPacket
 from liveaction.transforms.wavelet import FOLDED, level_pairs, packet_inverse, packet_matrix
@@ -108,6 +109,39 @@ def test_one_axis_spoils_no_more_than_its_filters_reach():
     assert not back[0, 0, : 32 * 980].isnan().any() and not back[0, 0, 32 * 1020 :].isnan().any()
 
 
+@pytest.mark.parametrize("provider", ["numba", "composed"])
+@pytest.mark.parametrize(
+    ("wavelet", "levels", "boundary", "order", "extents"),
+    [*CASES[:5], ("bior4.4", (5,), "symmetric", "level", (32 * 700,))],
+    ids=[*IDS[:5], "bior4.4-one-axis"],
+)
+def test_companded_packets_are_compand_of_packets(wavelet, levels, boundary, order, extents, provider):
+    plain = WaveletPacket(wavelet, levels, boundary, order)
+    companded = WaveletPacket(wavelet, levels, boundary, order, companded=True)
+    assert "companded" in repr(companded) and "companded" not in repr(plain)
+    x = 10 * torch.randn(2, 3, *extents)
+    x[1] = 0
+    with dispatch.use("reference"):
+        expected = compand(plain(x.double()))
+        assert torch.equal(companded(x.double()), expected)
+        assert torch.equal(companded.inverse(expected), plain.inverse(expand(expected)))
+    with dispatch.use(provider):
+        y = companded(x)
+        assert torch.equal(y, compand(plain(x)))
+        assert torch.equal(companded.inverse(y), plain.inverse(expand(y)))
+    _same(y, expected, 3e-6)
+
+
+def test_the_companded_gradient_is_true_at_0():
+    transform = WaveletPacket("haar", (1, 1), "periodic", companded=True)
+    x = torch.randn(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
+    y = transform(x).detach().requires_grad_()
+    assert torch.autograd.gradcheck(transform, x) and torch.autograd.gradcheck(transform.inverse, y)
+    zero = torch.zeros(1, 1, 2, 2, requires_grad=True)
+    transform(zero)[0, 0].sum().backward()
+    assert torch.allclose(zero.grad, torch.tensor(12.8 * 0.4 * 0.1**-0.6 / 2))  # Haar's low pass, of 1/2 on two axes
+
+
 @pytest.mark.parametrize("boundary", ["symmetric", "periodic", "folded", "folded3"])
 @pytest.mark.parametrize("n", [2, 4, 8, 10, 64, 66, 130])
 def test_pairs_are_the_rows_of_one_level(boundary, n):
@@ -187,8 +221,9 @@ def test_an_unknown_implementation_is_refused():
         pass
 
 
-def test_it_compiles_and_exports_whole():
-    packets = WaveletPacket("bior4.4", (2, 2)).eval()
+@pytest.mark.parametrize("companded", [False, True])
+def test_it_compiles_and_exports_whole(companded):
+    packets = WaveletPacket("bior4.4", (2, 2), companded=companded).eval()
     x = torch.randn(1, 2, 24, 40)
     expected = packets(x)
     compiled = torch.compile(packets, fullgraph=True, backend="aot_eager")

@@ -8,6 +8,7 @@ import torch
 from liveaction.errors import MissingDependencyError
 from liveaction.kernels import dispatch, wavelet_packet_ops
 from liveaction.kernels import wavelet_packet_tables_triton as tables_module
+from liveaction.kernels.quantize import compand
 from liveaction.kernels.wavelet_packet import analysis_matrix, synthesis_matrix
 from liveaction.testing import SHARED_LIMIT, AheadCase, assert_kernel_close, compile_ahead, poisoned
 from liveaction.transforms.packet import WaveletPacket
@@ -38,9 +39,8 @@ CASES = [
 ]
 
 
-def made(wavelet, levels, boundary, order, shape, dtype=torch.float32):
-    transform = WaveletPacket(wavelet, levels, boundary, order)
-    return transform, torch.randn(shape, device=device).to(dtype)
+def made(wavelet, levels, boundary, order, shape, companded=False):
+    return WaveletPacket(wavelet, levels, boundary, order, companded), torch.randn(shape, device=device)
 
 
 def run(provider, function, x):
@@ -84,6 +84,70 @@ def test_gradients_are_those_of_the_reference(case):
                     run(provider, function, leaf).backward(weight.to(leaf.dtype))
                 found[provider] = leaf.grad
             assert_kernel_close(found["triton"], found["reference"], found["composed"], function.__class__.__name__)
+
+
+# D = 1, 2 and 3; every boundary; one pass and several; channels placed by the last pass and picked behind it; no pass
+COMPANDED = [
+    ("haar", (3,), "symmetric", "level", (2, 1, 24)),
+    ("bior4.4", (3,), "periodic", "level", (1, 3, 200)),
+    ("bior4.4", (4,), "symmetric", "level", (2, 1, 320)),
+    ("bior4.4", (2, 2), "symmetric", "level", (2, 3, 36, 20)),
+    ("bior4.4", (3, 3), "periodic", "level", (1, 3, 8, 136)),
+    ("bior4.4", (3, 3), "folded", "level", (2, 1, 48, 40)),
+    ("bior4.4", (0, 0), "symmetric", "level", (2, 2, 3, 5)),
+    ("bior4.4", (1, 2, 3), "symmetric", "level", (2, 3, 4, 8, 16)),
+    ("bior4.4", (1, 1, 1), "folded", "paper", (1, 3, 10, 12, 14)),
+    ("haar", (1, 1, 1), "periodic", "level", (2, 1, 4, 6, 2)),
+]
+
+
+@pytest.mark.parametrize("case", COMPANDED, ids=str)
+def test_companded_packets_and_their_gradients_are_those_of_the_reference(case):
+    transform, x = made(*case, companded=True)
+    x *= 0.3  # so that rounding of the few packets beside 0, where the slope changes fastest, does not rule the error
+    x[:1, :1] = 0  # packets of exactly 0, where the derivative is the true one
+    packets = run("composed", transform, x)
+    with dispatch.use("composed"):
+        assert torch.equal(packets, compand(made(*case)[0](x)))
+    dy, dx = torch.randn_like(packets), torch.randn_like(x)
+    for function, given, cotangent in ((transform, x, dy), (transform.inverse, packets, dx)):
+        found = {}
+        for provider in ("reference", "composed", "triton"):
+            leaf = (given.double() if provider == "reference" else given.clone()).requires_grad_()
+            with poisoned():
+                result = run(provider, function, leaf)
+                (gradient,) = torch.autograd.grad(result, leaf, cotangent.to(leaf.dtype))
+            found[provider] = (result.detach(), gradient)
+        for i, name in enumerate(("value", "gradient")):
+            k, r, c = (found[provider][i] for provider in ("triton", "reference", "composed"))
+            assert_kernel_close(k, r, c, name)
+            assert norm_error(k, r) < 1e-6
+            assert k.is_contiguous() or k.movedim(1, -1).is_contiguous()
+
+
+def test_companding_takes_no_kernel_of_its_own_and_keeps_the_result_alone(monkeypatch):
+    from liveaction.kernels import wavelet_packet_launch_triton as launch
+
+    def refuse(*_):
+        raise AssertionError("companding on its own")
+
+    for name in ("signed_power", "signed_power_backward"):
+        monkeypatch.setattr(launch, name, refuse)
+    transform, x = made("bior4.4", (1, 2), "symmetric", "level", (1, 1, 12, 20), companded=True)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        y = run("triton", transform, x.requires_grad_())
+    assert [t.data_ptr() for t in kept if t.shape == y.shape] == [y.data_ptr()]
+    assert not any(t.shape == x.shape for t in kept)
+    run("triton", transform.inverse, y).sum().backward()
+
+
+def test_companded_packets_have_no_second_derivative():
+    transform, x = made("bior4.4", (1, 1), "symmetric", "level", (1, 1, 6, 4), companded=True)
+    y = run("triton", transform, x.requires_grad_())
+    (dx,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    with pytest.raises(NotImplementedError, match="companded ones have no second derivative"):
+        dx.sum().backward()
 
 
 @pytest.mark.parametrize("name", ["analysis", "synthesis"])
@@ -157,7 +221,7 @@ def plan_of(transform, x, monkeypatch):
     """The plan that a transform makes for ``x``."""
     plans = []
     with monkeypatch.context() as patch:
-        patch.setattr(wavelet_packet_ops, "analysis", lambda x, plan: plans.append(plan) or x)
+        patch.setattr(wavelet_packet_ops, "analysis", lambda x, plan, companded: plans.append(plan) or x)
         run("triton", transform, x)
     return plans[0]
 
@@ -173,36 +237,44 @@ OPERATIONS = {
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # opcheck's own
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("levels", [(1, 1), (2, 0)], ids=str)
-def test_the_operations_are_registered_rightly(name, levels, monkeypatch):
+@pytest.mark.parametrize("companded", [False, True])
+def test_the_operations_are_registered_rightly(name, levels, companded, monkeypatch):
     transform, x = made("bior4.4", levels, "symmetric", "level", (2, 3, 8, 4))
     tables, layout = wavelet_packet_ops._flat(plan_of(transform, x, monkeypatch))
-    given = x if OPERATIONS[name] else run("composed", transform, x).contiguous()
+    packets = run("composed", transform, x).contiguous()
+    given = x if OPERATIONS[name] else packets
     operation = getattr(torch.ops.liveaction, name).default
-    torch.library.opcheck(operation, (given.requires_grad_(), tables, layout))
-    real = operation(given.detach(), tables, layout)
+    backward = name.endswith("backward")
+    last = (packets if companded else None) if backward else companded
+    torch.library.opcheck(operation, (given.requires_grad_(not (backward and companded)), tables, layout, last))
+    real = operation(given.detach(), tables, layout, last)
     with torch._subclasses.FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        fake = operation(mode.from_tensor(given.detach()), [mode.from_tensor(t) for t in tables], layout)
+        fake = operation(mode.from_tensor(given.detach()), [mode.from_tensor(t) for t in tables], layout, last)
     assert (fake.shape, fake.stride(), fake.dtype) == (real.shape, real.stride(), real.dtype)
 
 
 class Both(torch.nn.Module):
     """There and back through the operations."""
 
-    def __init__(self, plan):
+    def __init__(self, plan, companded):
         super().__init__()
-        self.plan = plan
+        self.plan, self.companded = plan, companded
 
     def forward(self, x):
-        y = wavelet_packet_ops.analysis(x, self.plan)
-        return wavelet_packet_ops.synthesis(2 * y, self.plan)
+        y = wavelet_packet_ops.analysis(x, self.plan, self.companded)
+        return wavelet_packet_ops.synthesis(2 * y, self.plan, self.companded)
 
 
-def test_they_compile_and_export(monkeypatch):
+@pytest.mark.parametrize("companded", [False, True])
+def test_they_compile_and_export(companded, monkeypatch):
     transform, x = made("bior4.4", (1, 1), "symmetric", "level", (2, 3, 8, 4))
-    module = Both(plan_of(transform, x, monkeypatch))
-    expected = module(x)
-    assert torch.equal(torch.compile(module, fullgraph=True, backend="aot_eager")(x), expected)
-    assert torch.equal(torch.export.export(module, (x,)).module()(x), expected)
+    module = Both(plan_of(transform, x, monkeypatch), companded)
+    expected = module(x.requires_grad_())
+    (gradient,) = torch.autograd.grad(expected.square().sum(), x)
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")(x)
+    assert torch.equal(compiled, expected)
+    assert torch.equal(torch.autograd.grad(compiled.square().sum(), x)[0], gradient)
+    assert torch.equal(torch.export.export(module, (x.detach(),)).module()(x), expected)
 
 
 def test_what_is_refused(monkeypatch):
@@ -283,7 +355,7 @@ class Recorder:
 
     def launch(self, *_, enable_fp_fusion, num_warps, num_stages, **constants):
         integers = ("blocks", "channels", "rest", "heads", "edges", "tiles", "exponent", "vectors", "rows")
-        pointers = {"x_ptr": "*fp32", "y_ptr": "*fp32", "high_ptr": "*fp16", "low_ptr": "*fp16"}
+        pointers = {"x_ptr": "*fp32", "c_ptr": "*fp32", "y_ptr": "*fp32", "high_ptr": "*fp16", "low_ptr": "*fp16"}
         case = AheadCase(
             f"liveaction.kernels.wavelet_packet_triton:{self.name}",
             pointers | dict.fromkeys(integers, "i32"),
@@ -300,6 +372,7 @@ REAL = [
     ("bior4.4", (3, 3, 3), "symmetric", 1, (512, 512, 512)),
     ("bior4.4", (3, 3, 3), "periodic", 3, (8, 1080, 1920)),
     ("bior4.4", (7,), "symmetric", 7, (2**20,)),
+    ("bior4.4", (3,), "symmetric", 1, (2**20,)),
 ]
 
 
@@ -320,6 +393,8 @@ def launched(monkeypatch):
             assert launch._in_last_pass(order, passes)
             for one in passes:
                 launch._launch(torch.zeros(1), one, order if one is passes[-1] else None, merge, False)
+            launch._launch(torch.zeros(1), passes[-1], order, merge, False, companded=True)
+            launch._launch(torch.zeros(1), passes[-1], order, merge, True, at=torch.zeros(1))
     return cases, grids
 
 

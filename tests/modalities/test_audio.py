@@ -286,7 +286,9 @@ def test_the_channels_of_the_recipe_are_checked(tmp_path: Path) -> None:
         FormatError, match=r"expected 2 channels as the recipe has, got 3; .*--set modality.channels=3, or"
     ):
         _audio(2).read(tmp_path / "a.wav")
-    with pytest.raises(FormatError, match=r"expected 7 channels .* got 3; .*modality.channels=3, and fewer codec.lat"):
+    with pytest.raises(
+        FormatError, match=r"expected 7 channels .* got 3; .*modality.channels=3, and fewer codec.latent_channels"
+    ):
         _audio(7).read(tmp_path / "a.wav")
 
 
@@ -306,14 +308,14 @@ def test_some_channels_are_taken_and_written(tmp_path: Path) -> None:
     [
         (
             {"options": {"selct": [0]}},
-            r"^\[modality.options\] selct: expected a known key, got 'selct'; known are select",
+            r"^\[modality.options\] selct: expected a known key, got 'selct'; did you mean select",
         ),
         (
             {"options": {"select": [0, 1]}},
             r"^\[modality.options\] select: expected 3 different channels .* got \[0, 1\]",
         ),
         ({"options": {"select": [0, 1, 1]}}, "expected 3 different channels"),
-        ({"options": {"select": [0, 1, -1]}}, r"^\[modality.options\] select.2: .*got -1"),
+        ({"options": {"select": [0, 1, -1]}}, r"^\[modality.options\] select: .*got -1"),
         ({"options": {"select": []}}, r"^\[modality.options\] select: .*got \[\]"),
         ({"axes": ("y", "x")}, r"array_audio: expected 1 axis"),
     ],

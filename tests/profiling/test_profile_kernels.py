@@ -26,6 +26,8 @@ SMALL = {
     "monarch": (1, 48, 5, 7),
     "wavelet_packet_analysis": (1, 1, 16, 24, 8),
     "wavelet_packet_synthesis": (1, 2, 24, 8),
+    "wavelet_packet_analysis_companded": (1, 1, 16, 24, 8),
+    "wavelet_packet_synthesis_companded": (1, 2, 24, 8),
     "linear_attention": (1, 64, 33),
     "depthwise": (1, 6, 4, 5, 7),
     "pointwise_block": (1, 16, 5, 7),

@@ -1,5 +1,7 @@
-"""A picture of a CT volume and its reconstruction: three planes, two windows, the signed error."""
+"""A picture of a volume and its reconstruction: three planes in one or more windows, the signed error."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +12,63 @@ from liveaction.errors import ShapeError
 from liveaction.files import atomic_path
 from liveaction.signal import Signal
 
-_WINDOWS = {"soft tissue": (400, 40), "lung": (1500, -600)}  # name: width, level in HU
 _PLANES = {"axial": (2, 0, 1), "coronal": (1, 0, 2), "sagittal": (0, 1, 2)}  # name: normal, across, down (of L, P, S)
 _ENDS = {0: ("R", "L"), 1: ("A", "P"), 2: ("S", "I")}
-_DARK, _LIGHT, _DIM = "#101214", "#e8eaed", "#9aa0a6"
+DARK, LIGHT, _DIM = "#101214", "#e8eaed", "#9aa0a6"
 _INK = "#f9d65c"
 _ERROR = ("#b8e3ff", "#2f86dd", "#17191c", "#de4f2b", "#ffd18c")  # below zero, zero, above
-_BODY = -300  # HU; what is denser counts as the patient
 
 
-def draw_preview(original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
+@dataclass(frozen=True)
+class Look:
+    """How a kind of volume is drawn.
+
+    Attributes:
+        name: stands above the picture where it has no title.
+        unit: of the values.
+        windows: words, and the values drawn black and white.
+        body: what is above counts as the patient, in whose middle the planes lie.
+        faint: the error scale reaches at least this far.
+    """
+
+    name: str
+    unit: str
+    windows: tuple[tuple[str, float, float], ...]
+    body: float
+    faint: float
+
+
+Below = tuple[float, Callable[[Any], None]]
+
+
+def percentile_look(signal: Signal, name: str) -> Look:
+    """One window from the first to the 99.5th percentile of a volume's values."""
+    sample = signal.values.reshape(-1)[:: max(1, signal.values.size // 2**22)]
+    low, high = (float(v) for v in np.percentile(sample, (1, 99.5)))
+    high = high if low < high else low + 1
+    words = f"window {low:.4g} to {high:.4g} {signal.unit}".rstrip()
+    return Look(name, signal.unit, ((words, low, high),), body=low + 0.2 * (high - low), faint=0.002 * (high - low))
+
+
+def draw_preview(
+    original: Signal | None,
+    reconstruction: Signal,
+    path: Path,
+    look: Look,
+    title: str = "",
+    below: Below | None = None,
+) -> None:
     """Draw axial, coronal and sagittal planes through the middle of the body, as a radiologist reads them, to a PNG.
 
     The patient's right is on the left, the front or the head is up; millimetres have the same length across and down.
 
     Args:
-        original: ``[1, X, Y, Z]`` in HU; None draws the reconstruction alone.
-        reconstruction: ``[1, X, Y, Z]`` in HU; metadata may hold ``affine`` (4x4, RAS+), else axes are L, P, S.
+        original: ``[1, X, Y, Z]``; None draws the reconstruction alone.
+        reconstruction: ``[1, X, Y, Z]``; metadata may hold ``affine`` (4x4, RAS+), else axes are L, P, S.
         path: the file to write.
+        look: windows and unit.
         title: a line above the picture.
+        below: height in inches, and what draws into axes over the whole width below the planes.
 
     Raises:
         ShapeError: the volumes differ in shape, or are not one channel of three axes.
@@ -41,37 +81,40 @@ def draw_preview(original: Signal | None, reconstruction: Signal, path: Path, ti
         )
     decoded, steps = _upright(reconstruction)
     source = None if original is None else _upright(original, reconstruction)[0]
-    middle = _middle(decoded if source is None else source)
-    columns = _columns(source, decoded)
-    figure, grid = _layout(decoded, steps, len(columns))
+    middle = _middle(decoded if source is None else source, look.body)
+    columns = _columns(source, decoded, look)
+    figure, grid = _layout(decoded, steps, len(columns), below[0] if below else 0.0)
     for c, (name, volume, low, high, colours) in enumerate(columns):
         for r, plane in enumerate(_PLANES):
             axes = figure.add_subplot(grid[r, c])
             drawn = _draw_plane(axes, volume, steps, middle, plane, (low, high, colours))
             if c == 0:
-                axes.set_ylabel(plane, color=_LIGHT, fontsize=12)
+                axes.set_ylabel(plane, color=LIGHT, fontsize=12)
             if r == 0:
-                axes.set_title(name, color=_LIGHT, fontsize=12, pad=8)
-        _draw_bar(figure, grid[3, c], drawn)
-    figure.suptitle(title or "CT", color=_LIGHT, fontsize=15, y=1 - 0.3 / figure.get_figheight())
+                axes.set_title(name, color=LIGHT, fontsize=12, pad=8)
+        _draw_bar(figure, grid[3, c], drawn, look.unit)
+    if below:
+        below[1](figure.add_axes((0.07, 0.55 / figure.get_figheight(), 0.9, below[0] / figure.get_figheight())))
+    figure.suptitle(title or look.name, color=LIGHT, fontsize=15, y=1 - 0.3 / figure.get_figheight())
     with atomic_path(path) as part:
-        figure.savefig(part, dpi=100, facecolor=_DARK, format="png")
+        figure.savefig(part, dpi=100, facecolor=DARK, format="png")
 
 
-def _layout(volume: NDArray[Any], steps: tuple[float, ...], columns: int) -> tuple[Any, Any]:
-    """A dark figure, and a grid whose rows are as high as the planes are against the widest."""
+def _layout(volume: NDArray[Any], steps: tuple[float, ...], columns: int, below: float) -> tuple[Any, Any]:
+    """A dark figure, and a grid whose rows are as high as the planes are against the widest; room for more below."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     extents = [n * step for n, step in zip(volume.shape, steps, strict=True)]
     widths, heights = max(extents[0], extents[1]), [max(extents[down], 1e-9) for _, _, down in _PLANES.values()]
     heights = [float(np.clip(h / widths, 0.35, 1.4)) for h in heights]
-    across = (18.0 if columns == 5 else 9.0) / columns
-    figure = Figure(figsize=(across * columns, across * sum(heights) + 1.9), facecolor=_DARK)
+    across = {1: 6.0, 5: 3.6}.get(columns, 4.5)
+    below = below + 0.75 if below else 0.0
+    figure = Figure(figsize=(across * columns, across * sum(heights) + 1.9 + below), facecolor=DARK)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
-        4, columns, height_ratios=[*heights, 0.045], left=0.03, right=0.985, wspace=0.03, hspace=0.04,
-        top=1 - 1.05 / figure.get_figheight(), bottom=0.55 / figure.get_figheight(),
+        4, columns, height_ratios=[*heights, 0.045], left=0.54 / (across * columns), right=0.985,
+        wspace=0.03, hspace=0.04, top=1 - 1.05 / figure.get_figheight(), bottom=(0.55 + below) / figure.get_figheight(),
     )  # fmt: skip
     return figure, grid
 
@@ -91,28 +134,29 @@ def _upright(signal: Signal, like: Signal | None = None) -> tuple[NDArray[Any], 
     return apply_orientation(signal.values[0], turn), tuple(steps)
 
 
-def _middle(volume: NDArray[Any]) -> tuple[int, ...]:
-    """Index of the centre of the body: where half of what is denser than fat and lung lies before it, per axis."""
-    mask = volume > _BODY
+def _middle(volume: NDArray[Any], body: float) -> tuple[int, ...]:
+    """Index of the centre of the body: where half of what is above ``body`` lies before it, per axis."""
+    mask = volume > body
     if not mask.any():
         return tuple(n // 2 for n in volume.shape)
     sums = (mask.sum(axis=tuple(j for j in range(3) if j != i)).cumsum() for i in range(3))
     return tuple(int(np.searchsorted(total, total[-1] / 2)) for total in sums)
 
 
-def _columns(source: NDArray[Any] | None, decoded: NDArray[Any]) -> list[tuple[str, NDArray[Any], float, float, str]]:
+def _columns(
+    source: NDArray[Any] | None, decoded: NDArray[Any], look: Look
+) -> list[tuple[str, NDArray[Any], float, float, str]]:
     """What is drawn from left to right: heading, volume, lowest and highest value, colour map."""
     columns = []
-    for name, (width, level) in _WINDOWS.items():
-        low, high = level - width / 2, level + width / 2
+    for words, low, high in look.windows:
         pair = {"reconstruction": decoded} if source is None else {"original": source, "reconstruction": decoded}
         for kind, volume in pair.items():
-            columns.append((f"{kind}\n{name} window, W {width} L {level}", volume, low, high, "gray"))
+            columns.append((f"{kind}\n{words}", volume, low, high, "gray"))
     if source is not None:
         error = np.subtract(decoded, source, dtype=np.float32)
         rms = float(np.sqrt(np.mean(np.square(error, dtype=np.float64))))
-        limit = max(float(np.percentile(np.abs(error), 99.5)), 1.0)
-        columns.append((f"error, reconstruction − original\nrms {rms:.3g} HU", error, -limit, limit, "error"))
+        limit = max(float(np.percentile(np.abs(error), 99.5)), look.faint)
+        columns.append((f"error, reconstruction − original\nrms {rms:.3g} {look.unit}", error, -limit, limit, "error"))
     return columns
 
 
@@ -144,7 +188,7 @@ def _annotate(axes: Any, across: int, down: int, wide: float, tall: float) -> No
     """The patient's sides, and a scale bar in mm."""
     from matplotlib.patheffects import Normal, Stroke, withStroke
 
-    axes.set(xticks=[], yticks=[], facecolor=_DARK)
+    axes.set(xticks=[], yticks=[], facecolor=DARK)
     for spine in axes.spines.values():
         spine.set_visible(False)
     halo = [withStroke(linewidth=2, foreground="black")]
@@ -168,15 +212,15 @@ def _annotate(axes: Any, across: int, down: int, wide: float, tall: float) -> No
     axes.text(x, y - tall * 0.02, f"{length:g} mm", color=_INK, fontsize=8, va="bottom", path_effects=halo)
 
 
-def _draw_bar(figure: Any, place: Any, drawn: Any) -> None:
-    """A colour bar in HU below a column."""
+def _draw_bar(figure: Any, place: Any, drawn: Any, unit: str) -> None:
+    """A colour bar below a column."""
     box = place.subgridspec(1, 3, width_ratios=[0.08, 0.84, 0.08])
     axes = figure.add_subplot(box[0, 1])
     bar = figure.colorbar(drawn, cax=axes, orientation="horizontal")
     low, high = drawn.get_clim()
     ticks = [low, (low + high) / 2, high]
     labels = [f"{v:.2g}" if abs(v) < 10 else f"{v:.0f}" for v in ticks]
-    bar.set_ticks(ticks, labels=[labels[0], f"{labels[1]} HU", labels[2]])
+    bar.set_ticks(ticks, labels=[labels[0], f"{labels[1]} {unit}".rstrip(), labels[2]])
     bar.outline.set_visible(False)
     axes.tick_params(colors=_DIM, labelsize=9, length=0)
 

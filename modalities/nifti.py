@@ -1,12 +1,8 @@
-"""NIfTI volumes: values through MONAI, geometry and on-disk dtype kept in the header's own bytes."""
+"""NIfTI volumes and series of them: values through MONAI, geometry and on-disk dtype kept in the header's own bytes."""
 
 import base64
 import binascii
-import logging
-import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +11,12 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, ShapeError
 from liveaction.files import atomic_path
+from liveaction.modalities.third_party import one_line, quiet
 from liveaction.signal import Signal
 
 SUFFIXES = (".nii", ".nii.gz")
 _MILLIMETRES = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
-_NOISY = ("nibabel.global", "pydicom", "monai")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep warnings and log lines of third-party readers to themselves while a file is read or written."""
-    loggers = [logging.getLogger(name) for name in _NOISY]
-    before = [logger.disabled for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.disabled = True
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, disabled in zip(loggers, before, strict=True):
-            logger.disabled = disabled
-
-
-def one_line(error: BaseException) -> str:
-    """A third party's complaint as ``ErrorName: words``, on one line of at most 160 characters."""
-    words = " ".join(str(error).split())
-    return f"{type(error).__name__}: {words[:160]}".rstrip(": .")
+_SECONDS = {"msec": 0.001, "usec": 1e-6}
 
 
 def is_nifti(path: Path) -> bool:
@@ -49,21 +24,50 @@ def is_nifti(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def read_nifti(path: Path) -> tuple[NDArray[Any], str, dict[str, Any]]:
-    """Read a volume of three axes; trailing axes of extent one are dropped here and restored by :func:`write_nifti`.
+_SHAPES = {3: "a volume [X, Y, Z]", 4: "a series of volumes [X, Y, Z, T]"}
+_WAYS = {
+    3: "split or stack it into volumes, or take a recipe for series",
+    4: "take a recipe for volumes, or stack volumes to a series",
+}
+
+
+def find_nifti(path: Path) -> list[Path]:
+    """The NIfTI file that ``path`` is, or all below the folder but hidden ones, sorted.
+
+    Raises:
+        FormatError: nothing is there, or nothing in it is NIfTI.
+    """
+    wanted = "a NIfTI file (.nii, .nii.gz), or a folder that holds such"
+    if not path.exists():
+        raise FormatError(f"{path}: expected {wanted}, got no such path; check the spelling")
+    if path.is_file():
+        if not is_nifti(path):
+            raise FormatError(f"{path}: expected {wanted}, got a file named {path.name!r}; convert it")
+        return [path]
+    files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
+    found = sorted(file for file in files if is_nifti(file))
+    if not found:
+        got = "other files only" if files else "an empty folder"
+        raise FormatError(f"{path}: expected {wanted}, got {got}; check what was copied there")
+    return found
+
+
+def read_nifti(path: Path, axes: int = 3) -> tuple[NDArray[Any], str, dict[str, Any]]:
+    """Read a volume or a series; trailing axes of extent one are dropped here and restored by :func:`write_nifti`.
 
     Integers on disk with slope 1 and an integer intercept stay integers: the on-disk dtype where the values fit, else
     int16 or int32. All else is float32, but float64 stays. The sform wins over the qform. Extensions are dropped.
 
     Args:
         path: ``.nii`` or ``.nii.gz``, NIfTI-1 or NIfTI-2, either byte order.
+        axes: 3 for one volume, 4 for a series.
 
     Returns:
-        values ``[X, Y, Z]`` with slope and intercept applied, the on-disk dtype's name, JSON metadata with the affine
-        in the file's own spatial unit and ``spacing`` in mm.
+        values ``[X, Y, Z]`` or ``[X, Y, Z, T]`` with slope and intercept applied, the on-disk dtype's name, JSON
+        metadata with the affine in the file's own spatial unit and ``spacing`` in mm.
 
     Raises:
-        FormatError: the file is not a readable NIfTI volume of real numbers with three axes.
+        FormatError: the file is not a readable NIfTI file of real numbers with that many axes.
     """
     with quiet():
         from monai.data import NibabelReader
@@ -75,7 +79,7 @@ def read_nifti(path: Path) -> tuple[NDArray[Any], str, dict[str, Any]]:
             image = reader.read(path)
             with ImageOpener(path) as file:
                 header = type(image.header).from_fileobj(file)
-            _check_header(path, image)
+            _check_header(path, image, axes)
             array, _ = reader.get_data(image)
     except _read_errors() as error:
         if isinstance(error, FormatError):
@@ -84,7 +88,7 @@ def read_nifti(path: Path) -> tuple[NDArray[Any], str, dict[str, Any]]:
             f"{path}: expected a whole NIfTI file, got {one_line(error)}; copy or convert the source again"
         ) from error
     proxy, disk = image.dataobj, header.get_data_dtype().newbyteorder("=")
-    values = _settle(np.asarray(array).reshape(image.shape[:3]), disk, proxy.slope, proxy.inter)
+    values = _settle(np.asarray(array).reshape(image.shape[:axes]), disk, proxy.slope, proxy.inter)
     metadata = {"source": "nifti", "values_dtype": values.dtype.name, **_geometry(path, header)}
     return values, disk.name, metadata
 
@@ -97,8 +101,8 @@ def _read_errors() -> tuple[type[Exception], ...]:
     return OSError, EOFError, zlib.error, ValueError, MemoryError, ImageFileError, HeaderDataError, ImageDataError
 
 
-def _check_header(path: Path, image: Any) -> None:
-    """Refuse what is not one volume of real numbers, before its samples are loaded."""
+def _check_header(path: Path, image: Any, axes: int) -> None:
+    """Refuse what has other axes, or is not made of real numbers, before its samples are loaded."""
     import nibabel
 
     if not isinstance(image, nibabel.Nifti1Image | nibabel.Nifti2Image):
@@ -106,8 +110,8 @@ def _check_header(path: Path, image: Any) -> None:
             f"{path}: expected NIfTI-1 or NIfTI-2 in one file, got {type(image).__name__}; convert it to .nii.gz"
         )
     shape = tuple(int(n) for n in image.shape)
-    if len(shape) < 3 or any(n != 1 for n in shape[3:]) or 0 in shape:
-        raise FormatError(f"{path}: expected a volume [X, Y, Z], got shape {shape}; split or stack it into volumes")
+    if len(shape) < axes or any(n != 1 for n in shape[axes:]) or 0 in shape:
+        raise FormatError(f"{path}: expected {_SHAPES[axes]}, got shape {shape}; {_WAYS[axes]}")
     dtype = image.get_data_dtype()
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise FormatError(f"{path}: expected real numbers of at most 64 bits, got {dtype.name!r}; convert the source")
@@ -131,10 +135,14 @@ def _settle(array: NDArray[Any], disk: np.dtype[Any], slope: float, inter: float
 def _geometry(path: Path, header: Any) -> dict[str, Any]:
     """JSON of where the samples lie: affine, spacing in mm, orientation, unit, and the header itself."""
     affine = header.get_best_affine()
-    unit = header.get_xyzt_units()[0]
+    unit, time = header.get_xyzt_units()
+    about = {}
+    if int(header["dim"][0]) > 3:
+        about["repetition_time"] = float(header["pixdim"][4]) * _SECONDS.get(time, 1.0)
     header["vox_offset"] = 0
     return {
         **describe_affine(path, affine, _MILLIMETRES[unit]),
+        **about,
         "unit": unit,
         "header_version": 2 if header["sizeof_hdr"] == 540 else 1,
         "header": base64.b64encode(header.binaryblock).decode("ascii"),
@@ -165,18 +173,18 @@ def describe_affine(path: Path, affine: NDArray[Any], millimetres: float = 1.0) 
 
 
 def write_nifti(signal: Signal, path: Path) -> None:
-    """Write a volume with its source's geometry, dtype, slope and intercept; a new file or the old one, never a half.
+    """Write a volume or a series with its source's geometry, dtype, slope and intercept; atomic.
 
     A signal without a NIfTI header (DICOM, synthetic) gets one: its affine as sform with code 1 (scanner), mm, and the
     same as qform where it has no shear.
 
     Args:
-        signal: ``[1, X, Y, Z]`` with finite values.
+        signal: ``[1, X, Y, Z]`` or ``[1, X, Y, Z, T]`` with finite values.
         path: ends in ``.nii`` or ``.nii.gz``; replaced where it exists.
 
     Raises:
         FormatError: another suffix, no such folder, or metadata that do not describe a volume.
-        ShapeError: not one channel of three axes.
+        ShapeError: not one channel of three or four axes.
     """
     import nibabel
 
@@ -184,7 +192,7 @@ def write_nifti(signal: Signal, path: Path) -> None:
         raise FormatError(f"{path}: expected a name ending in '.nii' or '.nii.gz', got {path.name!r}; rename it")
     if not path.parent.is_dir():
         raise FormatError(f"{path}: expected a folder to write into, got none at {str(path.parent)!r}; make it first")
-    if signal.values.ndim != 4 or signal.values.shape[0] != 1:
+    if signal.values.ndim not in (4, 5) or signal.values.shape[0] != 1:
         raise ShapeError(f"{path}: expected values [1, X, Y, Z], got {signal.values.shape}")
     with quiet():
         header = _header(signal, path)
@@ -210,7 +218,8 @@ def _header(signal: Signal, path: Path) -> Any:
         header.set_data_dtype(np.dtype(signal.dtype))
         header.set_data_shape(signal.shape)
         header.set_slope_inter(1, 0)
-        header.set_xyzt_units("mm")
+        header.set_xyzt_units("mm", "sec" if len(signal.shape) > 3 else None)
+        header.set_zooms(signal.spacing)
         axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
         header.set_qform(affine, code=int(np.allclose(axes.T @ axes, np.eye(3), atol=1e-4)))
         header.set_sform(affine, code=1)
@@ -230,8 +239,8 @@ def _stored(signal: Signal, header: Any) -> NDArray[Any]:
         slope, inter = 1.0, 0.0
         header["scl_slope"], header["scl_inter"] = slope, inter
     values = signal.values[0]
-    rank = max(3, int(header["dim"][0]))
-    values = values.reshape(values.shape + (1,) * (rank - 3))
+    rank = max(values.ndim, int(header["dim"][0]))
+    values = values.reshape(values.shape + (1,) * (rank - values.ndim))
     if values.dtype == disk.newbyteorder("=") and (slope, inter) == (1, 0):
         same: NDArray[Any] = values.astype(disk)
         return same

@@ -1,0 +1,264 @@
+"""What coding a signal and training a codec will cost, from the real codec on small crops of the signal.
+
+Seconds and memory are taken to grow linearly with the number of samples, plus a constant: crops of growing size are
+coded until one takes long enough, and the line through the last two points is followed to the size that was asked for.
+"""
+
+import copy
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from liveaction.codec.model import Codec, build_codec
+from liveaction.codec.stream import compress, decompress
+from liveaction.codec.weights import load_model
+from liveaction.profiling.measure import peak_memory
+from liveaction.signal import Signal
+from liveaction.spec import Recipe
+from liveaction.training.data import Batch, Crops
+from liveaction.training.log import TrainingLog
+from liveaction.training.loop import build_optimizer
+from liveaction.training.loss import distortion, rate
+from liveaction.training.warm_start import packet_moments, warm_start
+
+if TYPE_CHECKING:
+    from liveaction.modalities.base import Modality
+
+CPU = torch.device("cpu")
+LONG_ENOUGH = 1.5
+"""Seconds; a measured call that takes longer is the last one."""
+LADDER = tuple(2**k for k in range(14, 27, 2))
+"""Values per crop that are coded."""
+ASSUMPTION = "real runs on small crops of this file; seconds and memory grow linearly with samples, plus a constant"
+_DIGEST = "0" * 64
+_VALIDATION_CROPS = 8
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds, and bytes at the peak beyond what the process and the signal take; None where the system keeps none."""
+
+    seconds: float
+    bytes: int | None
+
+
+@dataclass
+class Line:
+    """Points of cost over samples, followed linearly."""
+
+    points: list[tuple[int, Cost]] = field(default_factory=list)
+
+    def at(self, samples: int) -> Cost:
+        """Between two points by interpolation, beyond them along the last two; never less than the last one there."""
+        seconds = _follow([(n, cost.seconds) for n, cost in self.points], samples)
+        known = [(n, cost.bytes) for n, cost in self.points if cost.bytes is not None]
+        return Cost(seconds, round(_follow(known, samples)) if known else None)
+
+
+def _follow(points: Sequence[tuple[int, float]], samples: int) -> float:
+    places, values = [n for n, _ in points], [value for _, value in points]
+    if samples <= places[-1]:
+        return float(np.interp(samples, places, values))
+    if len(points) == 1:
+        return values[-1] * samples / places[-1]
+    slope = (values[-1] - values[-2]) / (places[-1] - places[-2])
+    return values[-1] + max(slope, 0.0) * (samples - places[-1])
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What to expect on this machine, on the CPU.
+
+    Attributes:
+        compress, decompress: of the whole signal, without loading the model and reading or writing files.
+        training: seconds of the recipe's whole training in a process of its own, without reading files and drawing
+            pictures; peak bytes beyond a process that has the libraries loaded.
+        stream_bytes: the order of the stream's size; the rate depends on the training.
+        measured: values of the largest crop that was coded.
+        assumption: how the figures were found.
+    """
+
+    compress: Cost
+    decompress: Cost
+    training: Cost
+    stream_bytes: int
+    measured: int
+    assumption: str = ASSUMPTION
+
+
+def estimate(
+    source: str, recipe: Recipe, signal: Signal, modality: "Modality", say: Say = lambda text: None
+) -> Estimate:
+    """Run the codec on crops of ``signal`` and extrapolate.
+
+    Args:
+        source: what names the recipe; a model directory gives its weights.
+        say: is told what happens.
+
+    Raises:
+        SpecError: the recipe does not fit together.
+    """
+    crops = Crops.of(modality, signal)
+    say("measuring the warm start")
+    codec, started = _codec(source, recipe, crops)
+    there, back, size = Line(), Line(), 0.0
+    for number, part in enumerate(_parts(signal)):
+        say(f"coding a crop of {' x '.join(map(str, part.shape))}")
+        data, first, once = _measured(partial(compress, part, codec, recipe, _DIGEST), number == 0)
+        _, second, again = _measured(partial(decompress, data[0], codec, _DIGEST), number == 0)
+        started += once + again
+        there.points.append((part.values.size, first))
+        back.points.append((part.values.size, second))
+        size = len(data[0]) / part.values.size
+        if max(first.seconds, second.seconds) > LONG_ENOUGH:
+            break
+    training = _training(recipe, codec, crops, started, say)
+    n = signal.values.size
+    return Estimate(there.at(n), back.at(n), training, round(size * n), there.points[-1][0])
+
+
+def _codec(source: str, recipe: Recipe, crops: Crops) -> tuple[Codec, float]:
+    """The codec as training begins it, or a trained one, and the seconds that the whole warm start takes."""
+    if Path(source).is_dir():
+        return load_model(Path(source), "cpu")[0], 0.0
+    torch.manual_seed(recipe.training.seed)
+    codec = build_codec(recipe).eval()
+    if recipe.training.start != "warm":
+        return codec, 0.0
+    wanted, times = recipe.training.warm_crops, [time.perf_counter()]
+
+    def batches() -> Iterator[torch.Tensor]:
+        while len(times) <= wanted and (len(times) < 3 or times[-1] - times[1] < LONG_ENOUGH):
+            yield crops.batch([(1, recipe.training.seed, len(times))], recipe.crops[0]).x
+            times.append(time.perf_counter())
+
+    moments = packet_moments(codec, batches())
+    once = times[1] - times[0]  # the first one compiles
+    each = (times[-1] - times[1]) / max(len(times) - 2, 1)
+    began = time.perf_counter()
+    warm_start(codec, moments)
+    return codec, once + each * wanted + time.perf_counter() - began
+
+
+def _parts(signal: Signal) -> list[Signal]:
+    """Middles of the signal of growing size, the whole of it last where the ladder reaches so far."""
+    parts: list[Signal] = []
+    for values in LADDER:
+        extents = list(signal.shape)
+        while prod(extents) * signal.values.shape[0] > values and max(extents) > 1:
+            longest = extents.index(max(extents))
+            extents[longest] = -(-extents[longest] // 2)
+        if not parts or prod(extents) > prod(parts[-1].shape):
+            starts = [(n - extent) // 2 for n, extent in zip(signal.shape, extents, strict=True)]
+            parts.append(signal.crop(*(slice(s, s + e) for s, e in zip(starts, extents, strict=True))))
+    return parts
+
+
+def _measured(run: Callable[[], Any], first: bool) -> tuple[Any, Cost, float]:
+    """The result, the better time of two where one is short, the peak of memory, and what a first call takes more."""
+    began = time.perf_counter()
+    if first:
+        run()  # compiles
+    once, times, result = time.perf_counter() - began, list[float](), None
+    while len(times) < 2 and sum(times) < LONG_ENOUGH / 3:
+        began = time.perf_counter()
+        result = run()
+        times.append(time.perf_counter() - began)
+    peak = peak_memory(run, CPU) if sum(times) < 4 * LONG_ENOUGH else None
+    return result, Cost(min(times), peak), max(once - min(times), 0.0)
+
+
+def _training(recipe: Recipe, codec: Codec, crops: Crops, started: float, say: Say) -> Cost:
+    """Warm start, steps of every crop size before and after the encoder is frozen, validations."""
+    spec, model = recipe.training, copy.deepcopy(codec)
+    optimizer = build_optimizer(model, spec)
+    largest = max(recipe.crops, key=prod)
+    factors = codec.packets.factors
+    half = tuple(max(f, n // 2 // f * f) for n, f in zip(largest, factors, strict=True))
+    free, frozen = Line(), Line()
+    for number, (extents, batch) in enumerate(((half, 1), (largest, 1), (largest, spec.batch))):
+        samples = prod(extents) * batch
+        if free.points and samples <= free.points[-1][0]:
+            continue
+        say(f"training on {batch} crop(s) of {' x '.join(map(str, extents))}")
+        given = crops.batch([(0, spec.seed, i) for i in range(batch)], extents)
+        for line, rounded in ((free, False), (frozen, True)):
+            model.encoder.requires_grad_(not rounded)
+            model.quantizer.requires_grad_(not rounded)
+            step = _step(model, optimizer, recipe, given, rounded)
+            _, cost, once = _measured(step, number == 0)
+            line.points.append((samples, cost))
+            started += once
+        if free.points[-1][1].seconds > 2 * LONG_ENOUGH:
+            break
+    steps, crop = spec.steps, _validation(codec, crops, largest)
+    total = started + _opening_a_log() + _validations(recipe) * _VALIDATION_CROPS * crop.seconds
+    for i, extents in enumerate(recipe.crops):
+        samples = prod(extents) * spec.batch
+        begin, end = (-(-steps * k // len(recipe.crops)) for k in (i, i + 1))
+        split = min(max(round(spec.freeze_at * steps), begin), end)
+        total += (split - begin) * free.at(samples).seconds + (end - split) * frozen.at(samples).seconds
+    step_bytes = free.at(prod(largest) * spec.batch).bytes
+    if step_bytes is None or crop.bytes is None:
+        return Cost(total, None)
+    held = 12 * _VALIDATION_CROPS * prod(largest) * codec.channels  # float32 crops, symbols and decoded crops
+    return Cost(total, max(step_bytes, held + crop.bytes) + _kept(recipe, codec, crops))
+
+
+def _kept(recipe: Recipe, codec: Codec, crops: Crops) -> int:
+    """Bytes all along: weights, gradients, the optimiser's two states, a checkpoint's copy; pages of mapped files."""
+    weights = sum(4 * p.numel() for p in codec.parameters())
+    values = crops.signals[0].values
+    touched = recipe.training.steps * recipe.training.batch * prod(recipe.crops[-1]) * codec.channels
+    return 5 * weights + 2 * min(touched, values.size) * values.itemsize
+
+
+def _opening_a_log() -> float:
+    """Seconds that a run takes to load what it writes its curves with."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        TrainingLog(Path(folder), 0, True).close()
+        return time.perf_counter() - began
+
+
+def _step(model: Codec, optimizer: Any, recipe: Recipe, batch: Batch, rounded: bool) -> Callable[[], None]:
+    """One step as the trainer takes it, at a learning rate of nothing."""
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+
+    def step() -> None:
+        model.train()
+        out = model(batch.x, rounded=rounded)
+        loss = distortion(batch.x, out.reconstruction, batch.known)
+        loss = loss + recipe.training.rate_weight * rate(out.companded, model.quantizer.step, recipe.training.rate)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def _validations(recipe: Recipe) -> int:
+    steps, every = recipe.training.steps, recipe.training.validate_every
+    return 1 + steps // every + (1 if steps % every else 0)
+
+
+def _validation(codec: Codec, crops: Crops, extents: tuple[int, ...]) -> Cost:
+    """One crop, there and back."""
+    x = crops.batch([(2, 0, 0)], extents).x
+
+    def run() -> None:
+        with torch.no_grad():
+            codec.decode(codec.quantize(codec.encode(x)), extents)
+
+    return _measured(run, False)[1]

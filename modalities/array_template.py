@@ -1,0 +1,224 @@
+"""A commented recipe for an array: general, or filled in from a file."""
+
+import json
+from dataclasses import dataclass
+from math import ceil, floor, log10, prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_NAMES = ("t", "z", "y", "x")
+_CHANNELS = {"c", "channel", "channels", "component", "components", "rgb"}
+_WIDTH = 1024  # about the hidden width aimed at, channels times bands
+
+_TEXT = """\
+# {title}
+# liveaction check {name}.yaml --data FILE   says what it amounts to on a file of yours, and what it would cost
+# liveaction train {name}.yaml --data FOLDER --out runs/{name}
+name: {name}
+description: {description}
+
+modality:
+  name: array
+  axes: {axes}      # what is transformed, by names of your own;{axes_note}
+  channels: {channels}      # components at one point;{channels_note}
+  unit: "{unit}"      # of the values; shown in reports and pictures
+  # What maps onto [-1, 1]: [low, high] in the unit, values outside are clipped; native, all that the integers of the
+  # file can hold; or {{percentiles: [0.1, 99.9]}} of each file.
+  range: {range}{range_note}
+  options:
+    # The axes as they are stored in the file, all of them. The channel axis is the one called {channel_axis}
+    # (channel_axis: NAME calls it otherwise). An axis that is neither in axes nor the channel axis has extent 1.
+    order: {order}{order_note}
+{channel_line}    {key_line}
+    {dtype_line}
+    {no_data_line}
+    # spacing: {spacing}      # distance between samples per transformed axis
+
+codec:
+  wavelet: bior4.4      # any of PyWavelets' biorthogonal ones; haar is shortest
+  # Halvings per axis: one number for all, or a list. channels * 2**(sum of levels) is the hidden width, {width} here;
+  # 512 to 1536 serves best, more costs time and more training data.
+  levels: {levels}
+  boundary: symmetric      # or periodic, for axes that close on themselves
+  # Numbers kept per token; hidden width / latent_channels is the dimension reduction, {reduction:g} here. Fewer of
+  # them: smaller files, less detail.
+  latent_channels: {latent}
+  encoder: {{kind: pointwise, depth: 4}}      # depth 0 to 4: cheaper or better
+  decoder: {{kind: light, depth: 4}}      # light for CPUs; {{kind: vit, depth: 8}} is better and wants a GPU
+  # step: larger gives smaller files. compress --quality 1..7 takes other steps from the same model.
+  quantizer: {{kind: uniform, step: 0.2}}
+  compute_dtype: float32      # or bfloat16, faster where the processor has it
+
+training:
+  steps: 2000      # 0 keeps the warm start alone, a linear codec
+  batch: 4      # crops per step
+  crop: {crop}      # extents of the crops, in turn: each a number or one per axis, multiples of 2**levels
+  start: warm      # from the statistics of the data; or random
+  warm_crops: 256      # crops measured for it; their tokens should be many times the hidden width
+  rate_weight: 0.01      # larger: smaller files, more error
+  learning_rate: 0.002
+  validate_every: 250
+  checkpoint_every: 500      # train --resume goes on from the last one
+  seed: 0
+"""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file says: names and extents of the stored axes, which is the channel axis, dtype, range, NaN."""
+
+    source: str
+    order: tuple[str, ...]
+    shape: tuple[int, ...]
+    channel: str | None
+    dtype: str
+    limits: tuple[float, float]
+    has_nan: bool
+    key: str | None
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the axes to transform: all but the channels and those of extent 1."""
+        sizes = dict(zip(self.order, self.shape, strict=True))
+        found = tuple(name for name in self.order if name != self.channel and sizes[name] > 1)
+        return found or tuple(name for name in self.order if name != self.channel)[-1:]
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        """Of the transformed axes."""
+        return tuple(self.shape[self.order.index(name)] for name in self.axes)
+
+    @property
+    def channels(self) -> int:
+        """How many."""
+        return 1 if self.channel is None else self.shape[self.order.index(self.channel)]
+
+
+def gather_facts(source: Path, array: NDArray[Any], stored: dict[str, Any], key: str | None) -> Facts:
+    """Look at an array as its format read it; names are the file's where it has some (Zarr), else t, z, y, x."""
+    names = _stored_names(stored, array.ndim)
+    if names is not None:
+        channel = next((i for i, name in enumerate(names) if name.lower() in _CHANNELS), None)
+    else:
+        channel = _channel_axis(array.shape)
+        plain = [n for i, n in enumerate(array.shape) if i != channel]
+        given = _NAMES[-len(plain) :] if len(plain) <= 4 else tuple(f"a{i}" for i in range(len(plain)))
+        rest = iter(given)
+        names = tuple("c" if i == channel else next(rest) for i in range(array.ndim))
+    sample = array.reshape(-1)[:: max(1, array.size // 2**24)]
+    bad = np.isnan(sample) if array.dtype.kind == "f" else np.zeros(sample.shape, dtype=bool)
+    there = sample[~bad & np.isfinite(sample)]
+    limits = _outward(float(there.min()), float(there.max())) if there.size else (0.0, 1.0)
+    kept = None if stored.get("key") in (None, "") or (key is None and not stored.get("others")) else stored["key"]
+    label = None if channel is None else names[channel]
+    return Facts(source.name, names, array.shape, label, array.dtype.name, limits, bool(bad.any()), kept)
+
+
+def array_recipe(name: str, facts: Facts | None) -> str:
+    """The text of a recipe for the modality ``array``; general where there are no facts."""
+    known = facts or Facts("", ("z", "y", "x"), (256, 256, 256), None, "float32", (0.0, 1.0), False, None)
+    levels = choose_levels(known.channels, known.extents) if facts else (3, 3, 3)
+    width = known.channels * 2 ** sum(levels)
+    latent = max(1, width // 8)
+    said = f"{known.source} is {' x '.join(map(str, known.shape))} {known.dtype}"
+    channel = known.channel or "c"
+    return _TEXT.format(
+        name=name,
+        title=f"Arrays like {known.source}" if facts else "Any array in npy, npz, HDF5 or Zarr",
+        description=f"arrays like {known.source}, {known.dtype}" if facts else "arrays of my own",
+        axes=_listed(known.axes),
+        axes_note=f" {said}" if facts else " one to five, the last varying fastest as a rule",
+        channels=known.channels,
+        channels_note=_channels_note(facts),
+        unit="",
+        range=f"[{known.limits[0]:.15g}, {known.limits[1]:.15g}]",
+        range_note=f"      # a little more than the least and the largest value of {known.source}" if facts else "",
+        channel_axis=channel,
+        channel_line=f"    channel_axis: {channel}\n" if channel != "c" else "",
+        order=_listed(known.order),
+        order_note="      # names are guesses; change them at will, here and in axes" if facts else "",
+        key_line=f"key: {known.key}      # the array in the file"
+        if known.key
+        else "# key: /scan/raw      # which array, where an npz, HDF5 or Zarr holds several",
+        dtype_line=f"dtype: {known.dtype}      # files of another dtype are refused"
+        if facts
+        else "# dtype: float32      # files of another dtype are refused",
+        no_data_line="no_data: nan      # NaN is where nothing was measured; it comes back as it was"
+        if known.has_nan
+        else "# no_data: -9999      # where nothing was measured (or nan); counts for nothing, comes back exactly",
+        spacing=json.dumps([1.0] * len(known.axes)),
+        width=width,
+        levels=json.dumps(list(levels)) if len(set(levels)) > 1 else levels[0],
+        reduction=width / latent,
+        latent=latent,
+        crop=json.dumps([list(choose_crop(known.channels, known.extents, levels))]),
+    )
+
+
+def choose_levels(channels: int, extents: tuple[int, ...]) -> tuple[int, ...]:
+    """Levels per axis that bring the hidden width near 1024, eight tokens at least left on an axis where it can be."""
+    levels, most = [0] * len(extents), 9 if len(extents) == 1 else 4
+    for least in (8, 2):
+        while True:
+            open_axes = [a for a, n in enumerate(extents) if n >= least * 2 ** (levels[a] + 1) and levels[a] < most]
+            if not open_axes or channels * 2 ** (sum(levels) + 1) > _WIDTH:
+                break
+            longest = max(open_axes, key=lambda a: extents[a] / 2 ** levels[a])
+            levels[longest] += 1
+        if sum(levels):
+            break
+    return tuple(levels)
+
+
+def choose_crop(channels: int, extents: tuple[int, ...], levels: tuple[int, ...]) -> tuple[int, ...]:
+    """Extents of training crops: about 2**17 values, no longer than the file, multiples of 2**levels."""
+    crop = [2**level for level in levels]
+    while True:
+        short = [a for a, n in enumerate(extents) if 2 * crop[a] <= max(n, 2 ** levels[a])]
+        if not short or 2 * channels * prod(crop) > 2**17:
+            return tuple(crop)
+        crop[min(short, key=lambda a: crop[a] / extents[a])] *= 2
+
+
+def _channels_note(facts: Facts | None) -> str:
+    if facts is None:
+        return " colours, sensors, polarisations"
+    if facts.channel is None:
+        return " no axis looks like channels; name one in order if it is"
+    return f" axis {facts.channel} is the short one; if it is an axis like the others, name it in axes"
+
+
+def _channel_axis(shape: tuple[int, ...]) -> int | None:
+    """The first or last axis where it is at most 16 long, and every other longer than one is four times as long."""
+    for axis in (len(shape) - 1, 0):
+        others = [n for i, n in enumerate(shape) if i != axis and n > 1]
+        if len(shape) > 1 and 1 < shape[axis] <= 16 and others and min(others) >= 4 * shape[axis]:
+            return axis
+    return None
+
+
+def _stored_names(stored: dict[str, Any], ndim: int) -> tuple[str, ...] | None:
+    """Axis names that a Zarr store holds, where they are whole and differ."""
+    for document in stored.get("documents", {}).values():
+        names = document.get("dimension_names") or document.get("_ARRAY_DIMENSIONS") or ()
+        words = [name for name in names if isinstance(name, str) and name.isidentifier()]
+        if len(words) == len(names) == len(set(names)) == ndim:
+            return tuple(words)
+    return None
+
+
+def _outward(low: float, high: float) -> tuple[float, float]:
+    """The two, moved apart to numbers of few digits."""
+    if low == high:
+        return low - 1, high + 1
+    power = floor(log10(high - low)) - 1
+    unit = 10.0**power
+    return round(floor(low / unit) * unit, max(0, -power)), round(ceil(high / unit) * unit, max(0, -power))
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    words = {"yes", "no", "on", "off", "null", "true", "false"}  # YAML reads these otherwise
+    return f"[{', '.join(json.dumps(name) if name.lower() in words else name for name in names)}]"

@@ -1,0 +1,87 @@
+"""What readers of hyperspectral files hand over, and what their bands are."""
+
+import base64
+import binascii
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liveaction.errors import FormatError
+
+AXES = ("band", "y", "x")
+LONGEST_TEXT = 1 << 24
+_NANOMETRES = {"nm": 1.0, "nanometer": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, "micron": 1e3, "micrometer": 1e3}
+
+
+class Cube(NamedTuple):
+    """``values`` ``[band, y, x]`` in native byte order and the file's dtype; ``metadata`` to write it back.
+
+    ``no_data`` is what the file says stands where nothing was measured.
+    """
+
+    values: NDArray[Any]
+    metadata: dict[str, Any]
+    no_data: float | None = None
+
+
+class Bands(NamedTuple):
+    """Centre of every band in nm, and which are marked bad; None where the file does not say."""
+
+    wavelengths: NDArray[np.float64] | None = None
+    bad: NDArray[np.bool_] | None = None
+
+
+def nanometres(values: list[float], unit: str) -> list[float] | None:
+    """Wavelengths in nm; a unit that is not named is told by the size of the numbers, another one gives None."""
+    unit = unit.strip().lower().removesuffix("s").replace("metre", "meter")
+    if unit in {"", "unknown", "wavelength"}:
+        unit = "um" if max(values, default=0.0) < 100 else "nm"
+    scale = _NANOMETRES.get(unit)
+    return None if scale is None else [value * scale for value in values]
+
+
+def check_dtype(dtype: np.dtype[Any], path: Path) -> None:
+    """Refuse what is not a real number of 8 to 64 bits that a stream holds."""
+    if dtype.kind not in "iuf" or dtype.itemsize > 8 or dtype.name == "float16":
+        raise FormatError(
+            f"{path}: expected integers, float32 or float64, got {dtype.name!r}; convert the source, for example its "
+            "magnitude"
+        )
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a path whose folder is not there."""
+    if not path.parent.is_dir():
+        raise FormatError(f"{path}: expected a folder to write into, got none at {str(path.parent)!r}; make it first")
+
+
+def one_line(error: BaseException) -> str:
+    """A third party's complaint as ``ErrorName: words``, on one line of at most 160 characters."""
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words[:160]}".rstrip(": .")
+
+
+def pack_bytes(data: bytes) -> str:
+    """Bytes as short text for the metadata: deflated, base64."""
+    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
+
+
+def unpack_bytes(text: Any, path: Path) -> bytes:
+    """Inverse of :func:`pack_bytes`.
+
+    Raises:
+        FormatError: not such text, or too long.
+    """
+    try:
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(base64.b64decode(text, validate=True), LONGEST_TEXT)
+    except (binascii.Error, zlib.error, TypeError, ValueError) as error:
+        raise FormatError(f"{path}: expected metadata with its source's header, got {one_line(error)}") from error
+    if unpacker.unconsumed_tail or not unpacker.eof:
+        raise FormatError(
+            f"{path}: expected metadata with its source's whole header, got a part; read the source again"
+        )
+    return data

@@ -1,0 +1,30 @@
+"""What third-party readers say: kept quiet, or put on one line."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_NOISY = ("nibabel.global", "pydicom", "monai", "tifffile", "PIL")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep warnings and log lines of third-party readers to themselves while a file is read or written."""
+    loggers = [logging.getLogger(name) for name in _NOISY]
+    before = [logger.disabled for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.disabled = True
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
+
+
+def one_line(error: BaseException) -> str:
+    """A third party's complaint as ``ErrorName: words``, on one line of at most 160 characters."""
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words[:160]}".rstrip(": .")
