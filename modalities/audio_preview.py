@@ -43,12 +43,12 @@ def draw_preview(original: Signal | None, reconstruction: Signal, path: Path, ti
     height = (2.1 if original is not None else 1.4) * rows + 5.4
     figure = Figure(figsize=(15, height), facecolor=_DARK)
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(
+    places = figure.add_gridspec(
         2, 1, height_ratios=[height - 5.4, 3.6], left=0.06, right=0.95, top=1 - 0.95 / height, bottom=0.6 / height,
         hspace=1.1 / (height / 2 - 1),
     )  # fmt: skip
-    _draw_waves(figure, grid[0].subgridspec(rows, 2, width_ratios=[3, 1.15], wspace=0.1, hspace=0.3), pair, step)
-    _draw_spectrograms(figure, grid[1], pair, step)
+    _draw_waves(figure, places[0].subgridspec(rows, 2, width_ratios=[3, 1.15], wspace=0.1, hspace=0.3), pair, step)
+    _draw_spectrograms(figure, places[1], pair, step)
     shown = f", {rows} of {len(pair[0])} channels" if rows < len(pair[0]) else ""
     about = f"{pair[0].shape[1] * step:.2f} s at {1 / step:g} Hz{shown}"
     figure.suptitle(f"{title or 'audio'}\n{about}", color=_LIGHT, fontsize=13, y=1 - 0.12 / height, va="top")
@@ -105,7 +105,7 @@ def _head(axes: Any, side: int, both: bool) -> None:
     if side == 0:
         names = (("original", _BEFORE), ("reconstruction", _AFTER)) if both else (("reconstruction", _AFTER),)
         for k, (name, colour) in enumerate(names):
-            place = {"x": 0.005 + 0.075 * k, "y": 0.97, "va": "top", "transform": axes.transAxes}
+            place = {"x": 0.075 * k, "y": 1.04, "va": "bottom", "transform": axes.transAxes}
             axes.text(s=name, color=colour, fontsize=9, weight="bold", **place)
 
 
