@@ -1,12 +1,25 @@
 """A whole array in its unit, with what is needed to write it back."""
 
+import tempfile
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import ShapeError
+
+LARGE = 1 << 28
+"""Bytes; larger arrays that are made here are mapped from a temporary file."""
+
+
+def empty_values(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    """Room for the values of a signal; a large one is a nameless temporary file that goes with the array."""
+    if prod(shape) * np.dtype(dtype).itemsize <= LARGE:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile(prefix="liveaction-") as file:
+        return np.memmap(file, np.dtype(dtype), "w+", shape=shape)
 
 
 @dataclass(frozen=True)

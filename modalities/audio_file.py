@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
-from liveaction.modalities.audio_samples import BLOCK, CODED, NATIVE, Samples, empty, to_native
+from liveaction.modalities.audio_samples import BLOCK, CODED, NATIVE, Samples, to_native
+from liveaction.signal import empty_values
 
 # suffix: the container that is written; None is read only
 CONTAINERS: dict[str, str | None] = {
@@ -106,7 +107,7 @@ def read_audio(path: Path, channels: int, select: Sequence[int] | None = None) -
             about = replace(about, channel_mask=0)
         _check_length(path, file)
         frames, at = file.frames, 0
-        values = empty(len(picked), frames, samples)
+        values = empty_values((len(picked), frames), samples.dtype)
         while len(block := file.read(BLOCK, dtype="float64" if about.lossy else samples.read_as, always_2d=True)):
             part = to_native(block[:, picked], samples, bool(about.lossy)).T
             values[:, at : at + part.shape[1]] = part

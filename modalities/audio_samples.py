@@ -1,13 +1,11 @@
 """Audio samples between libsndfile's left-justified integers and the numbers that the file holds."""
 
-import tempfile
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 1 << 18  # samples per channel read or written at once
-LARGE = 1 << 28  # bytes; larger recordings are mapped from a temporary file
 
 
 class Samples(NamedTuple):
@@ -42,15 +40,6 @@ NATIVE = {
 }
 CODED = frozenset({"VORBIS", "OPUS", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610", "G721_32"})
 """Lossy subtypes, beside ``MPEG_LAYER_*``."""
-
-
-def empty(channels: int, frames: int, samples: Samples) -> NDArray[Any]:
-    """Room for ``[channels, frames]`` values; a large one is a nameless temporary file that goes with the array."""
-    dtype = np.dtype(samples.dtype)
-    if channels * frames * dtype.itemsize <= LARGE:
-        return np.empty((channels, frames), dtype)
-    with tempfile.TemporaryFile() as file:
-        return np.memmap(file, dtype, "w+", shape=(channels, frames))
 
 
 def to_native(block: NDArray[Any], samples: Samples, coded: bool) -> NDArray[Any]:

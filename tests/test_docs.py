@@ -1,13 +1,18 @@
 """The documents under docs/ tell the truth: tables, commands and recipes."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from math import prod
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import typer
+import yaml
 
 from liveaction.cli import app
 from liveaction.codec.model import build_codec
@@ -70,3 +75,39 @@ def test_commands_parse(name):
             command = command.commands[words.pop(0)]
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, line
+
+
+@pytest.mark.slow
+def test_the_tutorial_can_be_typed_as_it_stands(tmp_path):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "liveaction").write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m liveaction "$@"\n')
+    (tools / "liveaction").chmod(0o755)
+    environment = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}", "LIVEACTION_CACHE": str(tmp_path / "cache")}
+    said = {}
+    for kind, code in re.findall(r"```(python|sh)\n(.*?)```", TEXTS["own_modality.md"], re.DOTALL):
+        command = [sys.executable, "-c", code] if kind == "python" else ["sh", "-euc", code]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{code}\n{done.stderr[-2000:]}"
+        said[code.split()[1]] = done.stdout
+    table = re.search(r"```yaml\n(modality:.*?)```", TEXTS["own_modality.md"], re.DOTALL)[1]
+    assert load_recipe(tmp_path / "my_radar.yaml").modality.model_dump() == yaml.safe_load(table)["modality"] | {
+        "axes": ("range", "azimuth", "time"), "range": (-30, 110)
+    }  # fmt: skip
+    assert "8.33% missing" in said["check"] and "on this machine" in said["check"]
+    assert "PSNR 4" in said["train"]
+    before, after = (np.load(tmp_path / name) for name in ("tuesday.npy", "back.npy"))
+    assert after.dtype == before.dtype and np.array_equal(after == -999, before == -999)
+    assert np.abs(after - before).max() < 20
+    assert (tmp_path / "compare.png").stat().st_size > 100_000
+
+
+def test_every_picture_of_the_documents_is_there():
+    named = [
+        (path, picture)
+        for path in sorted((ROOT / "docs").rglob("*.md"))
+        for picture in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
+    ]
+    assert len(named) >= 8 and all((path.parent / picture).is_file() for path, picture in named)
+    shown = {(path.parent / picture).resolve() for path, picture in named}
+    assert {*(ROOT / "docs" / "pictures").iterdir()} <= shown

@@ -38,7 +38,7 @@ def test_commands_parse(command):
 
 def test_recipes_and_paths_exist():
     text = TEXTS["README.md"]
-    named = set(re.findall(r"`((?:paper_|ct_|array_)[a-z0-9_]+)`", text))
+    named = set(re.findall(r"`((?:paper|ct|mri|series|hyperspectral|video|rgb|grey|array|music)_[a-z0-9_]+)`", text))
     assert named and named <= set(recipe_names())
     assert set(recipe_names()) <= named, "a shipped recipe is missing from the README"
     paths = re.findall(r"`((?:liveaction|kernels|benchmarks|modalities|configs)/[\w./]+)`", text)

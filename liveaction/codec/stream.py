@@ -22,7 +22,7 @@ from liveaction.coding.container import unpack, unpack_header
 from liveaction.coding.entropy import decode_symbols, encode_symbols
 from liveaction.errors import FormatError, IntegrityError, ShapeError
 from liveaction.registry import build_modality
-from liveaction.signal import Signal
+from liveaction.signal import Signal, empty_values
 from liveaction.spec import Finite, ModalitySpec, Recipe
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def decompress(
     modality = build_modality(header.modality)
     with torch.no_grad():
         device = next(codec.parameters()).device
-        values = np.empty(header.shape, header.dtype)
+        values = empty_values(header.shape, header.dtype)
         for part in codec.decode_slabs(symbols[None].to(device), header.shape[1:], header.step):
             place = np.moveaxis(values, part.axis + 1, 0)[part.start : part.start + part.x.shape[part.axis + 2]]
             place[...] = np.moveaxis(modality.denormalise(part.x[0], header.dtype, header.range), part.axis + 1, 0)

@@ -150,3 +150,13 @@ def test_crops_know_what_is_missing(tmp_path, monkeypatch):
     mixed = both.batch([(2, i) for i in range(12)], (8, 8, 8))
     assert {float(k.mean()) == 1.0 for k in mixed.known} == {True, False}
     assert both.batch([(3,)], (16, 8, 8)).x.shape == (1, 1, 16, 8, 8)
+
+
+def test_large_values_come_back_in_a_mapped_file(monkeypatch):
+    codec = build_codec(RECIPE)
+    values = np.random.default_rng(0).integers(-100, 100, (1, 9, 8, 7)).astype(np.int16)
+    data, _ = compress(signal(values), codec, RECIPE, DIGEST)
+    plain, _ = decompress(data, codec, DIGEST)
+    monkeypatch.setattr("liveaction.signal.LARGE", 100)
+    mapped, _ = decompress(data, codec, DIGEST)
+    assert isinstance(mapped.values, np.memmap) and np.array_equal(mapped.values, plain.values)
