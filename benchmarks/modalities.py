@@ -43,12 +43,21 @@ class Case:
 
 
 CASES = {
-    "ct": Case("ct_smoke", ("ct/fnndsc*", "ct/total*"), ("ct/*_dicom", "ct/inv*", "ct/fnn*", "ct/tot*"), ".nii.gz"),
-    "mri": Case("mri_smoke", ("synthetic",), ("ct/mri*",)),
-    "hyperspectral": Case("hyperspectral_light", ("hyperspectral/abu-*.mat",), ("hyperspectral/*.[mnh][apd][tyr]",)),
-    "video": Case("video_light", ("video/vid4*", "video/carphone*"), ("video/*.mkv", "video/*.[ym]*4*"), ".mkv"),
-    "rgb": Case("rgb_light", ("images/kodim0*.png",), ("images/*.png",)),
-    "music": Case("music_light", ("music/*",), ("music/*",)),
+    "ct": Case("ct_smoke", ("ct/fnndsc*", "ct/total*"), ("ct/*_dicom", "ct/[ift]*.nii.gz"), ".nii.gz"),
+    "mri": Case("mri_smoke", ("synthetic",), ("ct/mri*",), ".nii.gz"),
+    "hyperspectral": Case("hyperspectral_smoke", ("hyperspectral/abu-[ab]*", "hyperspectral/indian*",
+                          "hyperspectral/enmap*.hdr"), ("hyperspectral/*.[mnh][apd][tyr]",)),
+    "video": Case("video_smoke", ("video/vid4*", "video/carphone*"), ("video/*.mkv", "video/[cp]*"), ".mkv"),
+    "rgb": Case("rgb_smoke", ("images/kodim0*.png",), ("images/*.png",)),
+    "array_audio_4": Case("array_audio_smoke", ("array_audio/jsambisonics_b*",), ("array_audio/*_4ch_*",)),
+    "array_audio_7": Case("array_audio_smoke", ("synthetic",), ("array_audio/*_7ch_*",),
+                          settings=("modality.channels=7",)),
+    "array_audio_8": Case("array_audio_smoke", ("synthetic",), ("array_audio/*_8ch_*",),
+                          settings=("modality.channels=8",)),
+    "music": Case("music_smoke", ("music/[em]*", "music/*guit*", "music/*garzul*"), ("music/*.flac",)),
+    "array": Case("array_smoke", ("hyperspectral/indian*",), ("hyperspectral/indian*",), settings=(
+        "modality.axes=[y, x, band]", "modality.options={order: [y, x, band]}", "modality.unit=DN",
+        "modality.range=[0, 10000]")),
 }  # fmt: skip
 
 

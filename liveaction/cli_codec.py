@@ -209,14 +209,14 @@ def info(
 
 def _closeness(measured: dict[str, float], unit: str, limits: tuple[float, float]) -> str:
     """One line of what a modality compares; the four measures that all have first."""
-    low, high = limits
+    (low, high), unit = limits, f" {unit}" if unit else ""
     parts = [
-        f"PSNR {measured['psnr_normalised']:.2f} dB (range {low:g} to {high:g} {unit}, that is peak to peak 2)",
-        f"root-mean-square error {measured['rmse']:.4g} {unit}",
-        f"largest {measured['max_error']:g} {unit}",
+        f"PSNR {measured['psnr_normalised']:.2f} dB (range {low:g} to {high:g}{unit}, that is peak to peak 2)",
+        f"root-mean-square error {measured['rmse']:.4g}{unit}",
+        f"largest {measured['max_error']:g}{unit}",
     ]
     if "ssim" in measured:
         parts.append(f"SSIM {measured['ssim']:.4f}")
     rest = measured.keys() - {"psnr_normalised", "rmse", "max_error", "ssim", "clipped_share"}
     parts += [f"{name.replace('_', ' ')} {measured[name]:.4g}" for name in measured if name in rest]
-    return ", ".join(part.rstrip() for part in parts)
+    return ", ".join(parts)
