@@ -109,7 +109,9 @@ def code(name: str, case: Case, model: Path, source: Path, seen: bool, pictured:
     if home is None:
         return row | {"refused": line}
     if pictured:
-        shrink(picture)
+        shrink(picture, 1200)
+        matplotlib.image.imsave(picture.with_suffix(".jpg"), matplotlib.image.imread(picture)[..., :3])
+        picture.unlink()
     megabytes = there["bytes"] * there["ratio"] / 1e6
     row |= {key: there[key] for key in ("bytes", "ratio", "bits_per_element")}
     row["encode_mb_s"] = megabytes / (there["encode_seconds"] + there["entropy_coding_seconds"])
@@ -118,7 +120,7 @@ def code(name: str, case: Case, model: Path, source: Path, seen: bool, pictured:
     return row | {key: value for key, value in home.items() if key not in left_out}
 
 
-def shrink(picture: Path, most: int = 1600) -> None:
+def shrink(picture: Path, most: int) -> None:
     """At most ``most`` pixels wide, by taking the mean of blocks: records stay small."""
     pixels = matplotlib.image.imread(picture)
     step = -(-pixels.shape[1] // most)

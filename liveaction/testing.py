@@ -111,7 +111,7 @@ def compile_ahead(cases: Sequence[AheadCase], capability: int) -> list[Resources
     text = json.dumps([asdict(case) for case in cases])
     done = subprocess.run(command, input=text, capture_output=True, text=True, env=environment)
     if done.returncode:
-        raise RuntimeError(f"sm_{capability}: {done.stderr.strip()[-2000:]}")
+        raise RuntimeError(f"sm_{capability}, exit status {done.returncode}: {done.stderr.strip()[-2000:]}")
     return [Resources(**row) for row in json.loads(done.stdout.splitlines()[-1])]
 
 
