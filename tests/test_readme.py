@@ -57,6 +57,13 @@ def test_figures_stand_in_the_records():
     for row in (row for row in rows if row["quality"] == 4):
         line = f"| {row['ratio']:.0f} | {row['bits_per_element']:.3f} | {row['psnr_normalised']:.1f} dB"
         assert line in TEXTS["README.md"]
+    coded = json.loads((results / "modalities_cpu.json").read_text())["rows"].values()
+    for line in re.findall(r"^\| [^|]+ \| `\w+_smoke` \| .* \|$", TEXTS["README.md"], re.MULTILINE):
+        _, _, recipe, ratio, quality, *_ = (cell.strip() for cell in line.split("|"))
+        assert any(
+            f"{file['ratio']:.0f} {file['psnr_normalised']:.1f} dB" == f"{ratio} {quality}" and not file["trained_on"]
+            for case in coded for file in case["files"] if f"`{case['recipe']}`" == recipe and "ratio" in file
+        ), line  # fmt: skip
     rows = json.loads((results / "codec_speed_cpu.json").read_text())["rows"]
     for case in ("ct", "hyperspectral", "video_8", "video_48", "array_audio", "rgb_4k"):
         cells = []
