@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.files import atomic_path
-from liveaction.modalities.hyperspectral_cube import AXES, Cube, check_dtype, check_folder, one_line
+from liveaction.modalities.hyperspectral_cube import AXES, Cube, check_dtype, check_folder
+from liveaction.modalities.third_party import one_line
 
 Order = tuple[str, ...]
 _CLASSES = {"double": "float64", "single": "float32"} | {

@@ -58,12 +58,6 @@ def check_folder(path: Path) -> None:
         raise FormatError(f"{path}: expected a folder to write into, got none at {str(path.parent)!r}; make it first")
 
 
-def one_line(error: BaseException) -> str:
-    """A third party's complaint as ``ErrorName: words``, on one line of at most 160 characters."""
-    words = " ".join(str(error).split())
-    return f"{type(error).__name__}: {words[:160]}".rstrip(": .")
-
-
 def pack_bytes(data: bytes) -> str:
     """Bytes as short text for the metadata: deflated, base64."""
     return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
