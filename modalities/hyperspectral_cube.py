@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
+from liveaction.modalities.third_party import one_line
 
 AXES = ("band", "y", "x")
 LONGEST_TEXT = 1 << 24

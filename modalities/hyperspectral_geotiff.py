@@ -17,10 +17,10 @@ from liveaction.modalities.hyperspectral_cube import (
     check_dtype,
     check_folder,
     nanometres,
-    one_line,
     pack_bytes,
     unpack_bytes,
 )
+from liveaction.modalities.third_party import one_line
 
 SUFFIXES = (".tif", ".tiff")
 _LAYOUT = ("interleave", "compress", "tiled", "blockxsize", "blockysize", "photometric")
