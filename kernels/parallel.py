@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from math import prod
 from threading import Barrier
 from typing import TypeVar
 
@@ -44,31 +45,65 @@ def in_threads(function: Callable[[T], R], items: Iterable[T], with_torch: bool 
     return [future.result() for future in futures]
 
 
-def over_tokens(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+Ranges = tuple[tuple[int, int], ...]
+
+
+def over_tokens(
+    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, boxes: Iterable[Ranges] | None = None
+) -> torch.Tensor:
     """Apply a function of single tokens to all of them; no gradient.
+
+    On CPUs it is done in pieces of at most :data:`TOKENS`, in threads; elsewhere at once. The pieces of a box depend
+    on its extents alone, so a box gives the same bits whatever else ``x`` holds and however many threads there are.
 
     Args:
         function: ``[1, C, T'] -> [1, L, T']`` for any T', each token by itself.
-        x: ``[B, C, T]``.
+        x: ``[B, C, *G]``.
+        boxes: half-open ranges per axis that cut all of G; one box where None.
 
     Returns:
-        ``[B, L, T]``. On CPUs in pieces of :data:`TOKENS`, in threads; elsewhere at once.
+        ``[B, L, *G]``.
     """
-    batch, tokens = x.shape[0], x.shape[2]
-    if x.device.type != "cpu" or batch * tokens < 2 * SMALLEST:
-        return function(x)
-    size = max(SMALLEST, min(TOKENS, -(-batch * tokens // torch.get_num_threads())))
-    starts = [(item, start) for item in range(batch) for start in range(0, tokens, size)]
+    if x.device.type != "cpu":
+        return function(x.flatten(2)).unflatten(2, x.shape[2:])
+    whole: Ranges = tuple((0, n) for n in x.shape[2:])
+    places = [
+        (slice(item, item + 1), slice(None), *(slice(low, high) for low, high in piece))
+        for item in range(x.shape[0])
+        for box in (boxes or [whole])
+        for piece in _pieces(box)
+    ]
     settings = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"), torch.is_inference_mode_enabled()
 
-    def run(place: tuple[int, int]) -> torch.Tensor:
-        (item, start), (enabled, dtype, inference) = place, settings  # the latter are a thread's own
+    def run(place: tuple[slice, ...]) -> torch.Tensor:
+        enabled, dtype, inference = settings  # a thread's own
         with torch.inference_mode(inference), torch.no_grad(), torch.autocast("cpu", dtype, enabled=enabled):
-            return function(x[item : item + 1, :, start : start + size])
+            piece = x[place]
+            return function(piece.reshape(1, x.shape[1], -1)).unflatten(2, piece.shape[2:])
 
-    pieces = in_threads(run, starts, with_torch=True)
-    per_item = len(starts) // batch
-    return torch.cat([torch.cat(pieces[i : i + per_item], 2) for i in range(0, len(starts), per_item)])
+    made = in_threads(run, places, with_torch=True)
+    out = made[0].new_empty(x.shape[0], made[0].shape[1], *x.shape[2:])
+    for place, piece in zip(places, made, strict=True):
+        out[place] = piece
+    return out
+
+
+def _pieces(box: Ranges) -> list[Ranges]:
+    """Cut a box along its first axes into pieces of at most :data:`TOKENS`, of fewer where it has few."""
+    tokens = prod(high - low for low, high in box)
+    most = max(SMALLEST, min(TOKENS, -(-tokens // 8)))
+    pieces, left = [box], tokens
+    for axis, (low, high) in enumerate(box):
+        if left <= most:
+            break
+        left //= high - low
+        step = max(1, most // left)
+        pieces = [
+            (*piece[:axis], (start, min(start + step, high)), *piece[axis + 1 :])
+            for piece in pieces
+            for start in range(low, high, step)
+        ]
+    return pieces
 
 
 @lru_cache(maxsize=4)

@@ -1,6 +1,9 @@
 """A whole array in its unit, with what is needed to write it back."""
 
+import mmap
+import os
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -19,7 +22,16 @@ def empty_values(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     if prod(shape) * np.dtype(dtype).itemsize <= LARGE:
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile(prefix="liveaction-") as file:
+        with suppress(AttributeError):  # not on every system
+            os.posix_fallocate(file.fileno(), 0, prod(shape) * np.dtype(dtype).itemsize)  # or a full disk ends us later
         return np.memmap(file, np.dtype(dtype), "w+", shape=shape)
+
+
+def release_pages(values: NDArray[Any]) -> None:
+    """Let go of the memory that pages of a mapped file take; they are read again where they are needed."""
+    mapping = getattr(values, "_mmap", None)
+    if isinstance(values, np.memmap) and values.mode in ("r", "r+", "w+") and hasattr(mapping, "madvise"):
+        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,8 @@ class Signal:
         """
         if self.missing is None or not self.missing.any():
             return self.values
-        values, missing = self.values.copy(), self.missing.copy()
+        values, missing = empty_values(self.values.shape, self.values.dtype.name), self.missing.copy()
+        values[...] = self.values
         for axis in range(1, values.ndim):
             _fill_along(values, missing, axis)
         values[missing] = 0

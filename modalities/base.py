@@ -138,6 +138,19 @@ class Modality(ABC):
         rounded: NDArray[Any] = np.clip(np.rint(values.double().numpy()), least, largest).astype(target)
         return rounded
 
+    def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
+        """A region of a signal with metadata that place it; those of the whole serve many formats.
+
+        Args:
+            signal: the values of the region, with the metadata of the whole.
+            box: half-open ranges of the region's samples per axis, in the whole.
+            extents: of the whole.
+
+        Raises:
+            FormatError: the format cannot say where a region lies.
+        """
+        return signal
+
     def compare(self, original: Signal, reconstruction: Signal) -> dict[str, float]:
         """How close a reconstruction is; what is missing does not count. A modality adds its own measures.
 

@@ -1,5 +1,6 @@
 """3-D CT: NIfTI volumes and DICOM series in HU."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from liveaction.errors import FormatError, SpecError
 from liveaction.modalities.base import Modality
 from liveaction.modalities.ct_dicom import is_dicom, read_dicom
-from liveaction.modalities.nifti import describe_affine, is_nifti, read_nifti, write_nifti
+from liveaction.modalities.nifti import describe_affine, is_nifti, move_origin, read_nifti, write_nifti
 from liveaction.modalities.synthetic import ct_phantom
 from liveaction.modalities.volume_preview import Look, draw_preview
 from liveaction.signal import Signal
@@ -110,6 +111,11 @@ class CT(Modality):
         place = describe_affine(Path(f"phantom {seed}"), phantom.affine)
         metadata = {"source": "synthetic", "seed": seed, "values_dtype": "int16", "unit": "mm", **place}
         return Signal(phantom.values[np.newaxis], self.spec.axes, self.spec.unit, phantom.spacing, "int16", metadata)
+
+    def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
+        """A region with the affine of its first voxel."""
+        first = [low for low, _ in box]
+        return replace(signal, metadata=move_origin(signal.metadata, first))
 
     def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
         """Draw three planes in two windows, and the signed error where there is an original, as PNG.

@@ -1,12 +1,13 @@
 """Magnetic resonance volumes: NIfTI in arbitrary units."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from liveaction.errors import ShapeError, SpecError
 from liveaction.modalities.base import Modality
-from liveaction.modalities.nifti import describe_affine, find_nifti, read_nifti, write_nifti
+from liveaction.modalities.nifti import describe_affine, find_nifti, move_origin, read_nifti, write_nifti
 from liveaction.modalities.options import Options, parse_options
 from liveaction.modalities.synthetic_head import head_phantom
 from liveaction.modalities.volume_preview import draw_preview, percentile_look
@@ -65,6 +66,11 @@ class MRI(Modality):
         place = describe_affine(Path(f"phantom {seed}"), phantom.affine)
         metadata = {"source": "synthetic", "seed": seed, "values_dtype": "int16", "unit": "mm", **place}
         return Signal(phantom.values[np.newaxis], self.spec.axes, self.spec.unit, phantom.spacing, "int16", metadata)
+
+    def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
+        """A region with the affine of its first voxel."""
+        first = [low for low, _ in box]
+        return replace(signal, metadata=move_origin(signal.metadata, first))
 
     def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
         """Draw three planes in one window, and the signed error where there is an original, as PNG.

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,13 @@ def describe_affine(path: Path, affine: NDArray[Any], millimetres: float = 1.0) 
         "spacing": [float(n) * millimetres for n in np.linalg.norm(columns, axis=0)],
         "orientation": "".join(aff2axcodes(affine)),
     }
+
+
+def move_origin(metadata: dict[str, Any], first: Sequence[int]) -> dict[str, Any]:
+    """Metadata of the part of a volume that begins at voxel ``first`` (x, y, z): its affine starts there."""
+    affine = np.array(metadata["affine"], dtype=np.float64)
+    affine[:3, 3] += affine[:3, :3] @ np.asarray(first, dtype=np.float64)
+    return {**metadata, "affine": affine.tolist()}
 
 
 def write_nifti(signal: Signal, path: Path) -> None:

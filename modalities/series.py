@@ -7,7 +7,7 @@ import numpy as np
 
 from liveaction.errors import ShapeError, SpecError
 from liveaction.modalities.base import Modality
-from liveaction.modalities.nifti import describe_affine, find_nifti, read_nifti, write_nifti
+from liveaction.modalities.nifti import describe_affine, find_nifti, move_origin, read_nifti, write_nifti
 from liveaction.modalities.options import Options, parse_options
 from liveaction.modalities.series_preview import draw_series
 from liveaction.modalities.synthetic_heart import heart_phantom
@@ -71,6 +71,11 @@ class Series(Modality):
         metadata = {"source": "synthetic", "seed": seed, "values_dtype": "int16", "unit": "mm", **place}
         spacing = (seconds, *phantom.spacing)
         return Signal(phantom.values[np.newaxis], self.spec.axes, self.spec.unit, spacing, "int16", metadata)
+
+    def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
+        """A region with the affine of its first voxel."""
+        first = [low for low, _ in box[1:]]
+        return replace(signal, metadata=move_origin(signal.metadata, first))
 
     def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
         """Draw the middle volume in three planes, its error, and a few voxels over time, as PNG.

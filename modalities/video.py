@@ -1,6 +1,7 @@
 """Video: clips in containers and folders of frames, RGB or grey."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -151,6 +152,13 @@ class Video(Modality):
             "rotation": 0,
         }
         return Signal(values, self.spec.axes, self.spec.unit, (1 / 25, 1.0, 1.0), "uint8", metadata)
+
+    def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
+        """A region with the timestamps of its frames."""
+        stamps = signal.metadata.get("timestamps")
+        if not stamps:
+            return signal
+        return replace(signal, metadata={**signal.metadata, "timestamps": stamps[slice(*box[0])]})
 
     def compare(self, original: Signal, reconstruction: Signal) -> dict[str, float]:
         """As :meth:`Modality.compare`, with ``worst_frame_psnr`` and ``mean_frame_psnr`` in dB on the same range.

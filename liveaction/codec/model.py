@@ -7,14 +7,16 @@ B batch, C channels, D axes, S extents, J levels per axis, E = C * prod 2**J, L 
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import nn
 
+from liveaction.codec import grid
+from liveaction.codec.grid import Box, Layout, chunk_extents, relative, slices, window_extents
 from liveaction.coding.quantize import add_noise, build_quantizer, to_symbols
+from liveaction.coding.tables import generic_tables
 from liveaction.errors import ShapeError, SpecError
 from liveaction.kernels.parallel import over_tokens
 from liveaction.nn.decoder import Decoder
@@ -22,13 +24,7 @@ from liveaction.nn.encoder import Encoder
 from liveaction.spec import CodecSpec, Recipe
 from liveaction.transforms.packet import WaveletPacket
 from liveaction.transforms.wavelet import support
-from liveaction.transforms.window import crop, pad_to_multiple, slabs
-
-MOST_AT_ONCE = 2**26
-"""Samples whose packets the codec holds at a time, about; without gradients, larger signals go slab by slab."""
-
-HALO = 1
-"""Latents of its neighbours that a part is decoded with, on either side."""
+from liveaction.transforms.window import crop, pad_to_multiple
 
 LARGEST_SYMBOL = 2**24
 
@@ -42,23 +38,28 @@ class CodecOutput:
 
 
 class Source(Protocol):
-    """A signal ``[B, C, *S]`` in [-1, 1] that is made where it is asked for, as ``torch.Tensor.narrow`` does."""
+    """A signal ``[B, C, *S]`` in [-1, 1] that is made where it is asked for."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the whole."""
 
-    def narrow(self, dim: int, start: int, length: int) -> torch.Tensor:
-        """``length`` entries of dimension ``dim`` from ``start`` on."""
+    def crop(self, box: Box) -> torch.Tensor:
+        """The samples of a box, ``[B, C, *]``."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """``x`` ``[B, C, *]``, the samples of a decoded signal from ``start`` on along ``axis``, all of the other axes."""
+class _Tensor:
+    """A tensor as a source."""
 
-    axis: int
-    start: int
     x: torch.Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.x.shape)
+
+    def crop(self, box: Box) -> torch.Tensor:
+        return self.x[(slice(None), slice(None), *slices(box))]
 
 
 class Codec(nn.Module):
@@ -83,6 +84,7 @@ class Codec(nn.Module):
         self.quantizer = build_quantizer(spec.quantizer, spec.latent_channels)
         self.decoder = Decoder(spec.decoder, axes, width, spec.latent_channels)
         self.compute_dtype = getattr(torch, spec.compute_dtype)
+        self.tables = generic_tables(spec.latent_channels, axes)
 
     def analyse(self, x: torch.Tensor) -> torch.Tensor:
         """Padded wavelet packets ``[B, E, *G]`` in float32 (float64 for float64 input), companded where the spec says.
@@ -105,46 +107,58 @@ class Codec(nn.Module):
 
         Extents that are not multiples of 2**J are padded by repeating the last sample.
         """
-        return self._encode(x, lambda y: y)
+        return self._latents(self.analyse(x), lambda y: y)
 
     def to_symbols(self, x: torch.Tensor | Source, step: float | None = None) -> torch.Tensor:
-        """Signal in [-1, 1] to symbols, :meth:`quantize` of :meth:`encode`: ``[B, C, *S] -> [B, L, *G]``, int32.
+        """Signal in [-1, 1] to symbols: ``[B, C, *S] -> [B, L, *G]``, int32. See :meth:`encode_slabs`."""
+        source = _Tensor(x) if isinstance(x, torch.Tensor) else x
+        layout = self.layout(tuple(source.shape[2:]))
+        parts = list(self.encode_slabs(source, layout, step))
+        if len(parts) == 1:
+            return parts[0][1]
+        symbols = parts[0][1].new_empty(*parts[0][1].shape[:2], *layout.grid)
+        for box, part in parts:
+            symbols[(slice(None), slice(None), *slices(box))] = part
+        return symbols
 
-        Latents are rounded where they are made: on CPUs piece by piece, in the same threads. A large ``x`` is asked for
-        slab by slab, so it need not be there as a whole.
+    def encode_slabs(
+        self, source: Source, layout: Layout, step: float | None = None
+    ) -> Iterator[tuple[Box, torch.Tensor]]:
+        """:meth:`quantize` of :meth:`encode`, box by box of whole chunks: latents of the box, symbols ``[B, L, *]``.
+
+        The signal is asked for with the samples around a box that its packets depend on, and each chunk is encoded on
+        its own, so symbols do not depend on how large the boxes are. Encoders that look at the whole signal, and axes
+        that wrap, are encoded at once.
 
         Raises:
             SpecError: as :meth:`quantize`.
         """
-        with torch.no_grad():
-            return self._encode(x, lambda y: self.quantize(y, step))
+        reach = [
+            -(-support(self.spec.wavelet, level) // factor) if level else 0
+            for level, factor in zip(self.packets.levels, layout.factors, strict=True)
+        ]
+        slab = layout.grid
+        if self._local and self.spec.encoder.kind != "paper":
+            per_latent = self.channels * self.packets.bands
+            slab = window_extents(layout.grid, layout.chunk, grid.SLAB_SAMPLES // per_latent)
+        for box in replace(layout, window=slab).windows():
+            around = tuple(
+                (max(low - r, 0), min(high + r, g)) for (low, high), r, g in zip(box, reach, layout.grid, strict=True)
+            )
+            with torch.no_grad():
+                v = self.analyse(source.crop(layout.samples(around)))
+                v = v[(slice(None), slice(None), *slices(box, around))]
+                chunks = [relative(layout.chunk_box(number), box) for number in layout.chunks_in(box)]
+                yield box, self._latents(v, lambda y: self.quantize(y, step), chunks)
 
-    def _encode(self, x: torch.Tensor | Source, last: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """``last`` of the latents, element by element; of some tokens at a time where the encoder allows it."""
-        if torch.is_grad_enabled() or self.spec.encoder.kind == "paper":
-            x = x.narrow(0, 0, x.shape[0])
-            v = self.analyse(x)
-            with self._compute(x):
+    def _latents(
+        self, v: torch.Tensor, last: Callable[[torch.Tensor], torch.Tensor], boxes: list[Box] | None = None
+    ) -> torch.Tensor:
+        """``last`` of the latents of packets, token by token where the encoder allows it."""
+        with self._compute(v):
+            if torch.is_grad_enabled() or self.spec.encoder.kind == "paper":
                 return last(self._wide(self.encoder(v)))
-        size = prod(x.shape)
-        if size <= MOST_AT_ONCE or self.spec.boundary != "symmetric":
-            return self._encode_tokens(x.narrow(0, 0, x.shape[0]), last)
-        axis = max(range(self.axes), key=lambda a: x.shape[a + 2])
-        levels = self.packets.levels[axis]
-        halo = support(self.spec.wavelet, levels)
-        cuts = slabs(x.shape[axis + 2], 2**levels, halo, MOST_AT_ONCE * x.shape[axis + 2] // size)
-        pieces = []
-        for slab in cuts:
-            y = self._encode_tokens(x.narrow(axis + 2, slab.start, slab.stop - slab.start), last)
-            pieces.append(y.narrow(axis + 2, slab.skip, slab.last - slab.first))
-        return torch.cat(pieces, axis + 2)
-
-    def _encode_tokens(self, x: torch.Tensor, last: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """As :meth:`_encode`, without slabs; no gradient, and an encoder that looks at single tokens."""
-        v = self.analyse(x)
-        with self._compute(x):
-            y = over_tokens(lambda tokens: last(self._wide(self.encoder(tokens))), v.flatten(2))
-            return y.reshape(*y.shape[:2], *v.shape[2:])
+            return over_tokens(lambda tokens: last(self._wide(self.encoder(tokens))), v, boxes)
 
     def quantize(self, y: torch.Tensor, step: float | None = None) -> torch.Tensor:
         """Latents to symbols: int32 ``[B, L, *G]``, rounded half to even; ``step`` defaults to the recipe's.
@@ -173,48 +187,57 @@ class Codec(nn.Module):
         Raises:
             ShapeError: the latent grid does not fit ``extents``.
         """
-        grid = tuple(-(-n // f) for n, f in zip(extents, self.packets.factors, strict=True))
-        if tuple(symbols.shape[1:]) != (self.spec.latent_channels, *grid):
+        wanted = tuple(-(-n // f) for n, f in zip(extents, self.packets.factors, strict=True))
+        if tuple(symbols.shape[1:]) != (self.spec.latent_channels, *wanted):
             raise ShapeError(
-                f"codec: expected symbols [B, {self.spec.latent_channels}, *{grid}] for extents {extents}, got "
+                f"codec: expected symbols [B, {self.spec.latent_channels}, *{wanted}] for extents {extents}, got "
                 f"{tuple(symbols.shape)}"
             )
-        parts = list(self.decode_slabs(symbols, extents, step))
-        return parts[0].x if len(parts) == 1 else torch.cat([part.x for part in parts], parts[0].axis + 2)
+        layout = self.layout(extents)
+        boxes = list(layout.windows())
+        if len(boxes) == 1 or torch.is_grad_enabled():
+            return self.synthesise(symbols.float() * (step or self.quantizer.step), extents)
+        x = None
+        for box in boxes:
+            part = self.decode_window(
+                symbols[(slice(None), slice(None), *slices(layout.around(box)))], layout, box, step
+            )
+            x = part.new_empty(*part.shape[:2], *extents) if x is None else x
+            x[(slice(None), slice(None), *slices(layout.samples(box)))] = part
+        assert x is not None
+        return x
 
-    def decode_slabs(
-        self, symbols: torch.Tensor, extents: tuple[int, ...], step: float | None = None
-    ) -> Iterator[Part]:
-        """:meth:`decode`, part by part along the longest axis, so that memory does not grow with it.
+    def layout(self, extents: tuple[int, ...]) -> Layout:
+        """How the latents of a signal of ``extents`` are cut into chunks, and decoded in windows."""
+        whole = Layout(extents, self.packets.factors, extents, extents, 0)
+        chunk = chunk_extents(whole.grid)
+        if not self._local or self.spec.decoder.kind == "paper":
+            return replace(
+                whole, chunk=chunk, window=tuple(-(-g // c) * c for g, c in zip(whole.grid, chunk, strict=True))
+            )
+        positions = grid.WINDOW_SAMPLES // (self.channels * self.packets.bands)
+        return replace(whole, chunk=chunk, window=window_extents(whole.grid, chunk, positions), halo=grid.HALO)
 
-        Which parts there are depends on ``extents`` alone: the network sees each with :data:`HALO` latents of its
-        neighbours on either side, the wavelets see as many as they reach. Without gradients only.
+    def decode_window(self, symbols: torch.Tensor, layout: Layout, box: Box, step: float | None = None) -> torch.Tensor:
+        """One window of :meth:`decode`.
+
+        Args:
+            symbols: of the latents ``layout.around(box)``, ``[B, L, *]``.
+            layout: of the signal.
+            box: latents of the window.
+            step: as for :meth:`decode`.
+
+        Returns:
+            The samples ``layout.samples(box)``, ``[B, C, *]``.
         """
-        companded = symbols.float() * (step or self.quantizer.step)
-        grid = symbols.shape[2:]
-        axis = max(range(self.axes), key=lambda a: grid[a])
-        blocks = grid[axis]
-        count = max(2 * HALO, MOST_AT_ONCE * grid[axis] // (prod(grid) * self.channels * self.packets.bands))
-        if count >= blocks or self.spec.boundary != "symmetric" or torch.is_grad_enabled():
-            yield Part(axis, 0, self.synthesise(companded, extents))
-            return
-        factor = self.packets.factors[axis]
-        reach = -(-support(self.spec.wavelet, self.packets.levels[axis]) // factor)
-        kept, first, done = companded.new_empty(0), 0, 0  # packets of the blocks from ``first`` on; samples given out
-        for begin in range(0, blocks, count):
-            end = min(begin + count, blocks)
-            low, high = max(begin - HALO, 0), min(end + HALO, blocks)
-            v = self._packets(companded.narrow(axis + 2, low, high - low))
-            v = v.narrow(axis + 2, begin - low, end - begin)
-            kept = torch.cat([kept, v], axis + 2) if begin else v
-            ready = blocks if end == blocks else max(end - reach, done)
-            if ready > done:
-                x = self._signal(kept).narrow(axis + 2, (done - first) * factor, (ready - done) * factor)
-                left = tuple(n if a != axis else min(x.shape[a + 2], n - done * factor) for a, n in enumerate(extents))
-                yield Part(axis, done * factor, crop(x, left))
-                done = ready
-            start = max(done - reach, first)
-            kept, first = kept.narrow(axis + 2, start - first, end - start), start
+        around = layout.around(box)
+        x = self._signal(self._packets(symbols.float() * (step or self.quantizer.step)))
+        return x[(slice(None), slice(None), *slices(layout.samples(box), layout.samples(around)))]
+
+    @property
+    def _local(self) -> bool:
+        """Whether a part of the signal can be transformed without the whole."""
+        return self.spec.boundary == "symmetric"
 
     def _packets(self, companded: torch.Tensor) -> torch.Tensor:
         with self._compute(companded):

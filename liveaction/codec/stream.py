@@ -1,73 +1,39 @@
 """Between a signal and bytes: compress, decompress, info."""
 
-import base64
-import binascii
-import json
-import zlib
-from collections.abc import Callable
+import io
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from liveaction.codec.chunks import pack_chunk
+from liveaction.codec.grid import Box, Layout, relative, slices
+from liveaction.codec.header import MOST_VALUES, make_header, parse_header
 from liveaction.codec.model import Codec
-from liveaction.coding.container import pack as pack_container
-from liveaction.coding.container import unpack, unpack_header
-from liveaction.coding.entropy import decode_symbols, encode_symbols
-from liveaction.errors import FormatError, IntegrityError, ShapeError
+from liveaction.codec.reader import StreamReader
+from liveaction.coding.container import ContainerReader, ContainerWriter
+from liveaction.errors import FormatError, ShapeError
+from liveaction.files import atomic_path
+from liveaction.kernels.parallel import in_threads
 from liveaction.registry import build_modality
-from liveaction.signal import Signal, empty_values
-from liveaction.spec import Finite, ModalitySpec, Recipe
+from liveaction.signal import Signal, release_pages
+from liveaction.spec import Recipe
 
 if TYPE_CHECKING:
     from liveaction.modalities.base import Modality
 
-DTYPES = (
-    "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
-)  # fmt: skip
 QUALITIES = {1: 8.0, 2: 4.0, 3: 2.0, 4: 1.0, 5: 0.5, 6: 0.25, 7: 0.125}
 """``--quality`` to a multiple of the recipe's step; 4 is the step that the model was trained with."""
 
-
-class StreamHeader(BaseModel):
-    """What a stream says of itself, checked before anything is allocated."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    recipe: str
-    weights: str = Field(pattern=r"^[0-9a-f]{64}$")
-    modality: ModalitySpec
-    shape: tuple[int, ...]
-    dtype: str
-    native_dtype: str
-    axes: tuple[str, ...]
-    unit: str
-    spacing: tuple[float, ...]
-    metadata: dict[str, Any]
-    latent_shape: tuple[int, ...]
-    step: float = Field(gt=0, allow_inf_nan=False)
-    range: tuple[Finite, Finite]
-    bits: int = Field(default=0, ge=0, le=64)
-    missing: str = ""
-    no_data: float = 0.0
-
-    @field_validator("range")
-    @classmethod
-    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not value[0] < value[1]:
-            raise ValueError(f"expected low < high, got {list(value)}")
-        return value
-
-    @property
-    def native_bits(self) -> int:
-        """Bits of the signal in its source's dtype."""
-        return prod(self.shape) * (self.bits or np.dtype(self.native_dtype).itemsize * 8)
+Stage = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -78,8 +44,17 @@ class Timings:
     coding: float
 
 
+@dataclass(frozen=True)
+class Written:
+    """A stream that was written: its bytes, its quantiser step, and how long it took."""
+
+    bytes: int
+    step: float
+    timings: Timings
+
+
 class _Normalised:
-    """A signal's values ``[1, C, *S]`` in [-1, 1], made slab by slab as the codec asks for them."""
+    """A signal's values ``[1, C, *S]`` in [-1, 1], made box by box as the codec asks for them."""
 
     def __init__(
         self, modality: "Modality", values: NDArray[Any], limits: tuple[float, float], device: torch.device
@@ -87,9 +62,10 @@ class _Normalised:
         self.modality, self.values, self.limits, self.device = modality, values, limits, device
         self.shape = (1, *values.shape)
 
-    def narrow(self, dim: int, start: int, length: int) -> torch.Tensor:
-        part = (slice(None),) * (dim - 1) + (slice(start, start + length),) if dim else ()
-        return self.modality.normalise(self.values[part], self.limits)[None].to(self.device)
+    def crop(self, box: Box) -> torch.Tensor:
+        part = self.modality.normalise(self.values[(slice(None), *slices(box))], self.limits)[None].to(self.device)
+        release_pages(self.values)
+        return part
 
 
 def compress(
@@ -98,19 +74,46 @@ def compress(
     recipe: Recipe,
     digest: str,
     step: float | None = None,
-    stage: Callable[[str], None] = lambda text: None,
+    stage: Stage = lambda text: None,
+    extras: Mapping[str, Any] | None = None,
 ) -> tuple[bytes, Timings]:
-    """A signal to the bytes of a stream.
+    """A signal to the bytes of a stream; arguments and errors as :func:`compress_file`."""
+    file = io.BytesIO()
+    written = _write(file, signal, codec, recipe, digest, step, stage, extras or {})
+    return file.getvalue(), written.timings
+
+
+def compress_file(
+    signal: Signal,
+    path: str | Path,
+    codec: Codec,
+    recipe: Recipe,
+    digest: str,
+    step: float | None = None,
+    stage: Stage = lambda text: None,
+    extras: Mapping[str, Any] | None = None,
+) -> Written:
+    """A signal to a stream on disk, which appears whole or not at all; memory does not grow with the signal.
 
     Args:
-        signal: values ``[C, *S]`` in the unit of the recipe's modality.
+        signal: values ``[C, *S]`` in the unit of the recipe's modality; mapped from a file, they are read box by box.
+        path: of the ``.lva`` file.
         codec, recipe, digest: as ``load_model`` returns them.
         step: quantiser step, in latent units; the recipe's where None. A larger one gives fewer bits.
         stage: is told what happens.
+        extras: JSON data to keep in the header, which decoding does not need.
 
     Raises:
         ShapeError: the signal has other channels or axes than the recipe.
     """
+    with atomic_path(Path(path)) as part, part.open("w+b") as file:
+        return _write(file, signal, codec, recipe, digest, step, stage, extras or {})
+
+
+def _write(
+    file: BinaryIO, signal: Signal, codec: Codec, recipe: Recipe, digest: str, step: float | None, stage: Stage,
+    extras: Mapping[str, Any],
+) -> Written:  # fmt: skip
     if signal.values.shape[0] != codec.channels or len(signal.shape) != codec.axes or 0 in signal.shape:
         raise ShapeError(
             f"compress: expected values [{codec.channels}, *S] with {codec.axes} axes as recipe {recipe.name!r} has, "
@@ -118,158 +121,127 @@ def compress(
         )
     modality = build_modality(recipe.modality)
     chosen = float(step or codec.quantizer.step)
-    limits = modality.range_of(signal)
-    began = perf_counter()
+    began, coding = perf_counter(), 0.0
     stage("encoding")
-    with torch.no_grad():
-        source = _Normalised(modality, signal.filled(), limits, next(codec.parameters()).device)
-        symbols = codec.to_symbols(source, chosen)[0].cpu().numpy()
-    encoded = perf_counter()
-    stage("entropy coding")
-    header = StreamHeader(
-        recipe=recipe.name,
-        weights=digest,
-        modality=recipe.modality,
-        shape=signal.values.shape,
-        dtype=signal.values.dtype.name,
-        native_dtype=signal.dtype,
-        axes=signal.axes,
-        unit=signal.unit,
-        spacing=signal.spacing,
-        metadata=signal.metadata,
-        latent_shape=symbols.shape,
-        step=chosen,
-        range=limits,
-        bits=signal.bits,
-        missing=_pack_mask(signal.missing),
-        no_data=signal.no_data,
-    )
-    data = pack_container(header.model_dump(mode="json"), encode_symbols(symbols))
-    return data, Timings(encoded - began, perf_counter() - encoded)
+    limits = modality.range_of(signal)
+    header = make_header(signal, codec, recipe, digest, chosen, limits, extras)
+    layout = header.layout
+    writer = ContainerWriter(file, header.model_dump(mode="json"), layout.chunks)
+    source = _Normalised(modality, signal.filled(), limits, next(codec.parameters()).device)
+    ready: dict[int, bytes] = {}
+    following = done = 0
+    for box, symbols in codec.encode_slabs(source, layout, chosen):
+        start = perf_counter()
+        ready |= _pack_chunks(symbols[0].cpu().numpy(), box, layout, signal, codec)
+        while following in ready:
+            writer.add(ready.pop(following))
+            following += 1
+        coding += perf_counter() - start
+        done += prod(high - low for low, high in box)
+        stage(f"encoding, {done / prod(layout.grid):.0%}")
+    size = writer.close()
+    return Written(size, chosen, Timings(perf_counter() - began - coding, coding))
+
+
+def _pack_chunks(
+    symbols: NDArray[np.int32], box: Box, layout: Layout, signal: Signal, codec: Codec
+) -> dict[int, bytes]:
+    """The bytes of the chunks in ``box``, whose latents ``symbols`` ``[L, *]`` are, by number."""
+
+    def pack(number: int) -> bytes:
+        chunk = layout.chunk_box(number)
+        missing = None
+        if signal.missing is not None:
+            missing = signal.missing[(slice(None), *slices(layout.samples(chunk)))]
+        part = np.ascontiguousarray(symbols[(slice(None), *slices(relative(chunk, box)))])
+        return pack_chunk(part, missing, codec.tables)
+
+    numbers = list(layout.chunks_in(box))
+    return dict(zip(numbers, in_threads(pack, numbers), strict=True))
 
 
 def decompress(
-    data: bytes,
+    data: bytes | Path,
     codec: Codec,
     digest: str,
     where: str = "stream",
-    stage: Callable[[str], None] = lambda text: None,
+    stage: Stage = lambda text: None,
+    region: Box | None = None,
+    fill: float | None = None,
+    most_values: int = MOST_VALUES,
 ) -> tuple[Signal, Timings]:
-    """The bytes of a stream to a signal.
+    """A stream to a signal; memory does not grow with it, a large result is mapped from a temporary file.
 
     Args:
+        data: bytes, or the path of a file, of which only what is needed is read.
         codec, digest: as ``load_model`` returns them.
-        where: stands first in errors.
+        where: stands first in errors; a path stands for itself.
+        stage: is told what happens.
+        region: half-open ranges of samples per axis; all of it where None. A region has the samples that the whole has.
+        fill: what to put where a chunk is damaged, in the unit; where None, damage is an error.
+        most_values: a stream that declares more is refused before anything is allocated.
 
     Raises:
         FormatError: not a stream, cut short, or inconsistent.
         IntegrityError: damaged, or made with other weights.
     """
-    began = perf_counter()
-    stage("entropy decoding")
-    raw, payload = unpack(data, where)
-    header = _parse(raw, where)
-    if header.weights != digest:
-        raise IntegrityError(
-            f"{where}: expected the weights {header.weights[:12]} of recipe {header.recipe!r} it was made with, got "
-            f"{digest[:12]}; pass the model directory that compressed it"
-        )
-    _check_sizes(header, codec, where)
-    symbols = torch.from_numpy(decode_symbols(payload, header.latent_shape, where))
-    decoded = perf_counter()
-    stage("decoding")
-    modality = build_modality(header.modality)
-    with torch.no_grad():
-        device = next(codec.parameters()).device
-        values = empty_values(header.shape, header.dtype)
-        for part in codec.decode_slabs(symbols[None].to(device), header.shape[1:], header.step):
-            place = np.moveaxis(values, part.axis + 1, 0)[part.start : part.start + part.x.shape[part.axis + 2]]
-            place[...] = np.moveaxis(modality.denormalise(part.x[0], header.dtype, header.range), part.axis + 1, 0)
-    missing = _unpack_mask(header.missing, header.shape, where)
-    if missing is not None:
-        values[missing] = np.array(header.no_data).astype(values.dtype)
-    about = header.metadata, header.bits, missing, header.no_data
-    signal = Signal(values, header.axes, header.unit, header.spacing, header.native_dtype, *about)
-    return signal, Timings(perf_counter() - decoded, decoded - began)
+    with open_reader(data, codec, digest, where, fill, most_values) as reader:
+        return reader.read(region, stage), Timings(reader.seconds - reader.coding_seconds, reader.coding_seconds)
+
+
+@contextmanager
+def open_reader(
+    data: bytes | Path,
+    codec: Codec,
+    digest: str,
+    where: str = "stream",
+    fill: float | None = None,
+    most_values: int = MOST_VALUES,
+) -> Iterator[StreamReader]:
+    """A stream that is open to be decoded; arguments and errors as :func:`decompress`."""
+    with open_bytes(data) as file:
+        name = str(data) if isinstance(data, Path) else where
+        yield StreamReader(ContainerReader(file, name), codec, digest, name, fill, most_values)
+
+
+@contextmanager
+def open_bytes(data: bytes | Path) -> Iterator[BinaryIO]:
+    """A file to read at any place.
+
+    Raises:
+        FormatError: it cannot be opened.
+    """
+    if isinstance(data, bytes):
+        yield io.BytesIO(data)
+        return
+    try:
+        file = data.open("rb")
+    except OSError as error:
+        raise FormatError(f"{data}: expected a readable .lva file, got {error.strerror}") from error
+    with file:
+        yield file
 
 
 def read_info(path: str | Path) -> dict[str, Any]:
-    """What a stream file says of itself, without decoding: header fields, bytes, ratio, bits per element.
+    """What a stream file says of itself, without decoding: header fields, bytes, ratio, bits per element, chunks.
 
     Raises:
-        FormatError: the file cannot be read, or is not a whole stream.
+        FormatError: the file cannot be read, or its header or index is not right.
     """
     path = Path(path)
-    header = _parse(unpack(read_stream(path), str(path))[0], str(path))
-    size = path.stat().st_size
+    with open_bytes(path) as file:
+        container = ContainerReader(file, str(path))
+        header = parse_header(container.header, container.chunks, str(path), most_values=2**63)
+        chunk_bytes = sum(entry.length for entry in container.entries)
     fields = header.model_dump(mode="json")
-    elements = prod(header.shape)
-    fields["missing"] = "none" if not header.missing else "some values"
-    return {**fields, "bytes": size, "ratio": header.native_bits / (8 * size), "bits_per_element": 8 * size / elements}
-
-
-def read_header(data: bytes, where: str) -> StreamHeader:
-    """The checked header of a stream's first bytes."""
-    return _parse(unpack_header(data, where)[0], where)
-
-
-def read_stream(path: Path) -> bytes:
-    """A file's bytes.
-
-    Raises:
-        FormatError: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FormatError(f"{path}: expected a readable .lva file, got {error.strerror}") from error
-
-
-def _pack_mask(missing: NDArray[np.bool_] | None) -> str:
-    """One bit per value, deflated, base64: bad bands and borders take next to nothing."""
-    if missing is None or not missing.any():
-        return ""
-    return base64.b64encode(zlib.compress(np.packbits(missing).tobytes(), 9)).decode()
-
-
-def _unpack_mask(text: str, shape: tuple[int, ...], where: str) -> NDArray[np.bool_] | None:
-    if not text:
-        return None
-    size = prod(shape)
-    try:
-        unpacker = zlib.decompressobj()
-        data = unpacker.decompress(base64.b64decode(text, validate=True), -(-size // 8) + 1)
-    except (binascii.Error, zlib.error) as error:
-        raise FormatError(f"{where}: expected a mask of missing values, got {error}") from error
-    if len(data) != -(-size // 8) or not unpacker.eof:
-        raise FormatError(f"{where}: expected a mask of {size} missing or measured values, got another size")
-    bits = np.unpackbits(np.frombuffer(data, np.uint8), count=size)
-    return bits.astype(bool).reshape(shape)
-
-
-def _parse(raw: dict[str, Any], where: str) -> StreamHeader:
-    try:
-        header = StreamHeader.model_validate_json(json.dumps(raw))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise FormatError(f"{where}: expected header key {key!r} to be right, got: {first['msg'].lower()}") from error
-    bad = [d for d in (header.dtype, header.native_dtype) if d not in DTYPES]
-    if bad:
-        raise FormatError(f"{where}: expected a dtype among {', '.join(DTYPES)}, got {bad[0]!r}")
-    return header
-
-
-def _check_sizes(header: StreamHeader, codec: Codec, where: str) -> None:
-    """Refuse extents that do not belong together before memory is taken for them."""
-    extents = header.shape[1:]
-    if len(extents) != codec.axes or header.shape[0] != codec.channels or min(header.shape) < 1:
-        raise FormatError(f"{where}: expected shape [{codec.channels}, *S] of {codec.axes} axes, got {header.shape}")
-    grid = tuple(-(-n // f) for n, f in zip(extents, codec.packets.factors, strict=True))
-    if header.latent_shape != (codec.spec.latent_channels, *grid):
-        raise FormatError(
-            f"{where}: expected latents {(codec.spec.latent_channels, *grid)} for shape {header.shape}, got "
-            f"{header.latent_shape}"
-        )
-    if len(header.axes) != codec.axes or len(header.spacing) != codec.axes:
-        raise FormatError(f"{where}: expected {codec.axes} axes and spacings, got {header.axes}, {header.spacing}")
+    bits = 8 * container.size
+    return {
+        **fields,
+        "grid": list(header.layout.grid),
+        "chunks": container.chunks,
+        "bytes": container.size,
+        "bytes_of_chunks": chunk_bytes,
+        "ratio": header.native_bits / bits,
+        "bits_per_element": bits / prod(header.shape),
+        "bits_per_latent": 8 * chunk_bytes / (header.latent_channels * math.prod(header.layout.grid)),
+    }

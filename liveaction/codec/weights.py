@@ -1,4 +1,4 @@
-"""The model directory: ``config.json``, ``model.safetensors``, ``encoder.safetensors``.
+"""The model directory: ``config.json``, ``model.safetensors``, ``encoder.safetensors``, ``entropy.safetensors``.
 
 No pickle anywhere. The digest names weights and recipe's codec and modality tables together; a stream carries it, so
 that other weights are refused before anything is decoded.
@@ -11,15 +11,19 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
 from liveaction.codec.model import Codec, build_codec
+from liveaction.coding.tables import EntropyTables
 from liveaction.errors import FormatError, IntegrityError, SpecError
 from liveaction.files import atomic_path
 from liveaction.recipe import dump_recipe, parse_recipe
 from liveaction.spec import Recipe
 
 CONFIG, WEIGHTS, ENCODER = "config.json", "model.safetensors", "encoder.safetensors"
+TABLES = "entropy.safetensors"
 FORMAT = 1
 
 
@@ -49,6 +53,7 @@ def save_model(codec: Codec, recipe: Recipe, folder: Path) -> str:
     digest = weights_digest(codec, tables)
     save_tensors(state, folder / WEIGHTS)
     save_tensors(sensor, folder / ENCODER)
+    save_tables(codec.tables, folder)
     write_json({"format": FORMAT, "digest": digest, "recipe": tables}, folder / CONFIG)
     return digest
 
@@ -83,9 +88,33 @@ def load_model(folder: str | Path, device: str = "cpu", dtype: str = "") -> tupl
             f"{folder / WEIGHTS}: expected weights {config['digest'][:12]}, got {digest[:12]}; "
             "the file was changed after it was saved, take the original"
         )
+    codec.tables = load_tables(folder)
     codec.requires_grad_(False)
     codec.compute_dtype = choose_dtype(dtype, recipe)
     return codec.eval().to(device), recipe, digest
+
+
+def save_tables(tables: EntropyTables, folder: Path) -> None:
+    """Write the entropy tables of a model directory, atomically."""
+    with atomic_path(folder / TABLES) as part:
+        save_arrays(tables.arrays(), part)
+
+
+def load_tables(folder: Path) -> EntropyTables:
+    """The entropy tables of a model directory.
+
+    Raises:
+        FormatError: they are not there, or not such tables.
+    """
+    path = folder / TABLES
+    try:
+        arrays = load_arrays(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise FormatError(
+            f"{path}: expected entropy tables, got {line}; liveaction freeze {folder} makes them"
+        ) from error
+    return EntropyTables.from_arrays(arrays, str(path))
 
 
 def choose_dtype(name: str, recipe: Recipe) -> torch.dtype:

@@ -1,84 +1,189 @@
-"""Container version 0: one header, one payload, both checked.
+"""Container version 1: a header, an index, chunks; every byte is checked. ``docs/stream.md`` is the specification.
 
     offset  bytes  what (little-endian)
     0       8      magic 89 4C 56 41 0D 0A 1A 0A
-    8       2      version, 0
-    10      4      length of the header
+    8       2      version, 1
+    10      4      H, length of the header
     14      4      CRC-32 of the header
-    18      8      length of the payload
-    26      4      CRC-32 of the payload
-    30             header, UTF-8 JSON; then the payload; then nothing
+    18      4      N, number of chunks
+    22      4      CRC-32 of the index
+    26      4      CRC-32 of bytes 0 to 25
+    30      H      header, a JSON object in UTF-8
+    30+H    16 N   index: offset (8), length (4) and CRC-32 (4) of each chunk
+    ...            the chunks in order, without gaps; then nothing
 
 The magic has a high bit and both line endings, so a transfer as text is noticed.
 """
 
+import io
 import json
 import struct
 import zlib
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 from liveaction.errors import FormatError, IntegrityError
 
 MAGIC = b"\x89LVA\r\n\x1a\n"
-VERSION = 0
-_FIXED = struct.Struct("<8sHIIQI")
+VERSION = 1
 LONGEST_HEADER = 1 << 24
+MOST_CHUNKS = 1 << 28
+_PREFIX = struct.Struct("<8sHIIII")
+_CRC = struct.Struct("<I")
+_ENTRY = struct.Struct("<QII")
+FIXED = _PREFIX.size + _CRC.size
 
 
-def pack(header: dict[str, Any], payload: bytes) -> bytes:
-    """Bytes of a container."""
-    text = json.dumps(header, separators=(",", ":")).encode()
-    return _FIXED.pack(MAGIC, VERSION, len(text), zlib.crc32(text), len(payload), zlib.crc32(payload)) + text + payload
-
-
-def unpack_header(data: bytes, where: str) -> tuple[dict[str, Any], int, int, int]:
-    """Header, offset of the payload, its length, its CRC-32; the payload itself is not looked at.
+class ContainerWriter:
+    """Writes a container to a file that can seek: header first, chunks as they come, the index at the end.
 
     Args:
-        data: the beginning of a container, or all of it.
-        where: stands first in the error.
+        file: at position 0, empty.
+        header: JSON data.
+        chunks: how many will come.
+    """
+
+    def __init__(self, file: BinaryIO, header: dict[str, Any], chunks: int) -> None:
+        self._file, self._entries, self._count = file, list[tuple[int, int, int]](), chunks
+        self._text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
+        if len(self._text) > LONGEST_HEADER:
+            raise FormatError(
+                f"stream: expected a header of at most {LONGEST_HEADER} bytes, got {len(self._text)}; the source's "
+                "metadata are too long"
+            )
+        self._next = FIXED + len(self._text) + _ENTRY.size * chunks
+        file.seek(self._next)
+
+    def add(self, chunk: bytes) -> None:
+        """Append the next chunk."""
+        self._entries.append((self._next, len(chunk), zlib.crc32(chunk)))
+        self._file.write(chunk)
+        self._next += len(chunk)
+
+    def close(self) -> int:
+        """Write what stands before the chunks; the file itself stays open.
+
+        Returns:
+            The size of the container in bytes.
+        """
+        if len(self._entries) != self._count:
+            raise ValueError(f"expected {self._count} chunks, got {len(self._entries)}")
+        index = b"".join(_ENTRY.pack(*entry) for entry in self._entries)
+        prefix = _PREFIX.pack(MAGIC, VERSION, len(self._text), zlib.crc32(self._text), self._count, zlib.crc32(index))
+        self._file.seek(0)
+        self._file.write(prefix + _CRC.pack(zlib.crc32(prefix)) + self._text + index)
+        self._file.seek(self._next)
+        return self._next
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a chunk lies in the file, how long it is, and its CRC-32."""
+
+    offset: int
+    length: int
+    crc: int
+
+
+class ContainerReader:
+    """Reads a container from a file that can seek; chunks only when they are asked for.
+
+    Args:
+        file: from its beginning to its end a container.
+        where: stands first in errors.
 
     Raises:
-        FormatError: not a container, a version this one does not know, or cut short.
-        IntegrityError: the header's checksum does not match.
+        FormatError: not a container, a version this one does not know, cut short, or longer than its index says.
+        IntegrityError: a checksum does not match.
     """
+
+    def __init__(self, file: BinaryIO, where: str) -> None:
+        self._file, self._where = file, where
+        self.size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        header_length, header_crc, self.chunks, self._index_crc = _read_prefix(file.read(FIXED), where)
+        self._index_at = FIXED + header_length
+        if self.size < self._index_at + _ENTRY.size * self.chunks:
+            raise FormatError(
+                f"{where}: expected at least {self._index_at + _ENTRY.size * self.chunks} bytes of header and index, "
+                f"got {self.size}; the file is cut short"
+            )
+        self.header = _read_header(file.read(header_length), header_crc, where)
+        self._entries: Sequence[Entry] | None = None
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """The index, read when it is first asked for, and checked against the size of the file."""
+        if self._entries is None:
+            self._entries = self._read_index()
+        return self._entries
+
+    def read(self, number: int) -> bytes:
+        """The bytes of a chunk.
+
+        Raises:
+            IntegrityError: they are not the ones that were written.
+        """
+        entry = self.entries[number]
+        self._file.seek(entry.offset)
+        data = self._file.read(entry.length)
+        if len(data) != entry.length or zlib.crc32(data) != entry.crc:
+            raise IntegrityError(
+                f"{self._where}: expected checksum {entry.crc:08x} of chunk {number}, got another; the file is damaged"
+            )
+        return data
+
+    def _read_index(self) -> Sequence[Entry]:
+        where = self._where
+        self._file.seek(self._index_at)
+        data = self._file.read(_ENTRY.size * self.chunks)
+        if zlib.crc32(data) != self._index_crc:
+            raise IntegrityError(f"{where}: expected index checksum {self._index_crc:08x}, got another; it is damaged")
+        entries = [Entry(*fields) for fields in _ENTRY.iter_unpack(data)]
+        place = self._index_at + len(data)
+        for number, entry in enumerate(entries):
+            if entry.offset != place:
+                raise FormatError(f"{where}: expected chunk {number} at byte {place}, got {entry.offset}")
+            place += entry.length
+        if place > self.size:
+            raise FormatError(f"{where}: expected {place} bytes, got {self.size}; the file is cut short")
+        if place < self.size:
+            raise FormatError(f"{where}: expected {place} bytes, got {self.size}; something was appended")
+        return entries
+
+
+def _read_prefix(data: bytes, where: str) -> tuple[int, int, int, int]:
+    """Length and CRC-32 of the header, number of chunks, CRC-32 of the index."""
     if data[:8] != MAGIC:
         hint = "; it went through a transfer as text" if data[1:4] == b"LVA" else ""
         raise FormatError(f"{where}: expected a liveaction stream, got other bytes{hint}")
-    if len(data) < _FIXED.size:
-        raise FormatError(f"{where}: expected at least {_FIXED.size} bytes, got {len(data)}; the file is cut short")
-    _, version, header_length, header_crc, payload_length, payload_crc = _FIXED.unpack_from(data)
+    version = int.from_bytes(data[8:10], "little") if len(data) >= 10 else VERSION
+    if version == 0:
+        raise FormatError(
+            f"{where}: expected stream version {VERSION}, got 0, a draft; compress the source again"
+        )
     if version != VERSION:
         raise FormatError(f"{where}: expected stream version {VERSION}, got {version}; use the version that wrote it")
-    end = _FIXED.size + header_length
+    if len(data) < FIXED:
+        raise FormatError(f"{where}: expected at least {FIXED} bytes, got {len(data)}; the file is cut short")
+    if _CRC.unpack_from(data, _PREFIX.size)[0] != zlib.crc32(data[: _PREFIX.size]):
+        raise IntegrityError(f"{where}: expected another checksum of the first {_PREFIX.size} bytes; it is damaged")
+    _, _, header_length, header_crc, chunks, index_crc = _PREFIX.unpack_from(data)
     if header_length > LONGEST_HEADER:
         raise FormatError(f"{where}: expected a header of at most {LONGEST_HEADER} bytes, got {header_length}")
-    if len(data) < end:
-        raise FormatError(f"{where}: expected a header of {header_length} bytes, got less; the file is cut short")
-    text = data[_FIXED.size : end]
-    if zlib.crc32(text) != header_crc:
-        raise IntegrityError(f"{where}: expected header checksum {header_crc:08x}, got another; the file is damaged")
+    if chunks > MOST_CHUNKS:
+        raise FormatError(f"{where}: expected at most {MOST_CHUNKS} chunks, got {chunks}")
+    return header_length, header_crc, chunks, index_crc
+
+
+def _read_header(text: bytes, crc: int, where: str) -> dict[str, Any]:
+    if zlib.crc32(text) != crc:
+        raise IntegrityError(f"{where}: expected header checksum {crc:08x}, got another; the file is damaged")
     try:
         header = json.loads(text)
-    except ValueError as error:
-        raise FormatError(f"{where}: expected a JSON header, got {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{where}: expected a JSON header, got {type(error).__name__}") from error
     if not isinstance(header, dict):
         raise FormatError(f"{where}: expected a JSON object as header, got {type(header).__name__}")
-    return header, end, payload_length, payload_crc
-
-
-def unpack(data: bytes, where: str) -> tuple[dict[str, Any], bytes]:
-    """Header and payload, both verified.
-
-    Raises:
-        FormatError: not a container, cut short, or with something behind its end.
-        IntegrityError: a checksum does not match.
-    """
-    header, start, length, crc = unpack_header(data, where)
-    payload = data[start:]
-    if len(payload) != length:
-        way = "the file is cut short" if len(payload) < length else "something was appended"
-        raise FormatError(f"{where}: expected a payload of {length} bytes, got {len(payload)}; {way}")
-    if zlib.crc32(payload) != crc:
-        raise IntegrityError(f"{where}: expected payload checksum {crc:08x}, got another; the file is damaged")
-    return header, payload
+    return header

@@ -72,3 +72,11 @@ def _expand(
 def _fits(symbols: NDArray[np.int32], dtype: str) -> bool:
     limits = np.iinfo(dtype)
     return symbols.size == 0 or bool(limits.min <= symbols.min() and symbols.max() <= limits.max)
+
+
+def encode_chunk(symbols, tables):
+    return encode_symbols(symbols)
+
+
+def decode_chunk(data, shape, tables, where):
+    return decode_symbols(data, shape, where)

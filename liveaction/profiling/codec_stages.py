@@ -164,7 +164,7 @@ def walk_encode(codec: Codec, x: torch.Tensor, clock: Clock) -> None:
         codec.packets(pad_to_multiple(x, codec.packets.factors))
     y = codec.encode(x)  # the hooks tell the stages of the encoder
     with clock.stage("quantise"):
-        over_tokens(codec.quantize, y.flatten(2))
+        over_tokens(codec.quantize, y)
 
 
 def walk_decode(codec: Codec, symbols: torch.Tensor, extents: tuple[int, ...], clock: Clock) -> None:

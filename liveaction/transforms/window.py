@@ -1,6 +1,4 @@
-"""Pad to a multiple of the packet factor, and its inverse; slabs to transform one after the other."""
-
-from dataclasses import dataclass
+"""Pad to a multiple of the packet factor, and its inverse."""
 
 import torch
 
@@ -10,40 +8,6 @@ from liveaction.errors import ShapeError
 def padded_extents(extents: tuple[int, ...], factors: tuple[int, ...]) -> tuple[int, ...]:
     """Each extent rounded up to a multiple of its factor."""
     return tuple(-(-n // f) * f for n, f in zip(extents, factors, strict=True))
-
-
-@dataclass(frozen=True)
-class Slab:
-    """A run of blocks of one axis, with the samples to read for them.
-
-    Attributes:
-        start, stop: samples, halo included.
-        first, last: the blocks wanted, ``last`` not included, of all; ``skip`` blocks before them belong to the halo.
-    """
-
-    start: int
-    stop: int
-    first: int
-    last: int
-    skip: int
-
-
-def slabs(extent: int, factor: int, halo: int, samples: int) -> list[Slab]:
-    """Cut an axis of ``extent`` samples into slabs.
-
-    Args:
-        factor: F, samples per block.
-        halo: samples that a block's packets may depend on beyond its own, on either side.
-        samples: about how many a slab reads, halo included; at least one block is wanted of each.
-    """
-    around = -(-halo // factor)
-    blocks, count = -(-extent // factor), max(1, samples // factor - 2 * around)
-    found = []
-    for first in range(0, blocks, count):
-        last = min(first + count, blocks)
-        begin = max(first - around, 0)
-        found.append(Slab(begin * factor, min((last + around) * factor, extent), first, last, first - begin))
-    return found
 
 
 def pad_to_multiple(x: torch.Tensor, factors: tuple[int, ...]) -> torch.Tensor:

@@ -1,0 +1,64 @@
+"""The bytes of one chunk: which values are missing, then the symbols.
+
+bytes  what (little-endian)
+4      M, length of the mask
+M      nothing where no value of the chunk is missing; else one bit per value of its samples [C, *], 1 for missing,
+       most significant bit first, deflated (zlib)
+rest   the symbols [L, *], entropy coded
+"""
+
+import struct
+import zlib
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liveaction.coding.entropy import decode_chunk, encode_chunk
+from liveaction.coding.tables import EntropyTables
+from liveaction.errors import FormatError
+
+_LENGTH = struct.Struct("<I")
+
+
+def pack_chunk(symbols: NDArray[np.int32], missing: NDArray[np.bool_] | None, tables: EntropyTables) -> bytes:
+    """Bytes of the chunk with ``symbols`` ``[L, *]``, and ``missing`` ``[C, *]`` among its samples."""
+    mask = b"" if missing is None or not missing.any() else zlib.compress(np.packbits(missing).tobytes(), 9)
+    return _LENGTH.pack(len(mask)) + mask + encode_chunk(symbols, tables)
+
+
+def unpack_symbols(data: bytes, shape: tuple[int, ...], tables: EntropyTables, where: str) -> NDArray[np.int32]:
+    """The symbols ``[L, *]`` of a chunk.
+
+    Raises:
+        FormatError: the bytes do not hold them.
+    """
+    return decode_chunk(data[_mask_end(data, where) :], shape, tables, where)
+
+
+def unpack_mask(data: bytes, shape: tuple[int, ...], where: str) -> NDArray[np.bool_] | None:
+    """Which of a chunk's samples ``[C, *]`` are missing; None where none is.
+
+    Raises:
+        FormatError: the bytes do not hold that many.
+    """
+    packed = data[_LENGTH.size : _mask_end(data, where)]
+    if not packed:
+        return None
+    size = prod(shape)
+    try:
+        unpacker = zlib.decompressobj()
+        bits = unpacker.decompress(packed, -(-size // 8) + 1)
+    except zlib.error as error:
+        raise FormatError(f"{where}: expected a deflated mask of missing values, got {error}") from error
+    if len(bits) != -(-size // 8) or not unpacker.eof or unpacker.unused_data:
+        raise FormatError(f"{where}: expected a mask of {size} values, got another size")
+    return np.unpackbits(np.frombuffer(bits, np.uint8), count=size).astype(bool).reshape(shape)
+
+
+def _mask_end(data: bytes, where: str) -> int:
+    length = _LENGTH.unpack_from(data)[0] if len(data) >= _LENGTH.size else len(data)
+    end: int = _LENGTH.size + length
+    if end > len(data):
+        raise FormatError(f"{where}: expected a mask of {length} bytes, got {len(data)} in all")
+    return end

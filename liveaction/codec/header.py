@@ -1,0 +1,197 @@
+"""What a stream says of itself: made when it is written, checked before anything is allocated."""
+
+import json
+from collections.abc import Mapping
+from math import prod
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from liveaction.codec.grid import CHUNK_TOKENS, Layout
+from liveaction.codec.model import Codec
+from liveaction.errors import FormatError, IntegrityError
+from liveaction.signal import Signal
+from liveaction.spec import Finite, ModalitySpec, Recipe
+
+DTYPES = (
+    "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
+)  # fmt: skip
+
+MOST_VALUES = 2**34
+"""Values that a stream may declare unless a caller allows more."""
+
+Extents = Annotated[tuple[Annotated[int, Field(ge=1, strict=True)], ...], Field(min_length=1, max_length=16)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class StreamHeader(BaseModel):
+    """The header's keys. An unknown one is refused, since a decoder may need it; what may be ignored is in ``extras``.
+
+    Attributes:
+        recipe: its name; ``weights`` and ``tables`` are sha256 digests of the model's weights and entropy tables.
+        modality: how the file is written back.
+        shape: ``[C, *S]``; ``dtype`` of the values, ``native_dtype`` and ``bits`` of the source's.
+        axes, unit, spacing, metadata, no_data: as in :class:`~liveaction.signal.Signal`.
+        range: the values that map onto -1 and 1.
+        latent_channels, factors, chunk, window, halo: L, and the grid as in :class:`~liveaction.codec.grid.Layout`.
+        step: of the quantiser, in latent units.
+        extras: anything else that a writer wants to keep; kept and shown, not needed to decode.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: str
+    weights: Digest
+    tables: Digest
+    modality: ModalitySpec
+    shape: Extents
+    dtype: str
+    native_dtype: str
+    bits: int = Field(ge=0, le=64)
+    axes: tuple[str, ...]
+    unit: str
+    spacing: tuple[float, ...]
+    metadata: dict[str, Any]
+    no_data: float | None
+    range: tuple[Finite, Finite]
+    latent_channels: int = Field(ge=1, le=2**20, strict=True)
+    factors: Extents
+    chunk: Extents
+    window: Extents
+    halo: int = Field(ge=0, le=2**16, strict=True)
+    step: float = Field(gt=0, allow_inf_nan=False)
+    extras: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("range")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not value[0] < value[1]:
+            raise ValueError(f"expected low < high, got {list(value)}")
+        return value
+
+    @field_validator("dtype", "native_dtype")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in DTYPES:
+            raise ValueError(f"expected a dtype among {', '.join(DTYPES)}, got {value!r}")
+        return value
+
+    @property
+    def native_bits(self) -> int:
+        """Bits of the signal in its source's dtype."""
+        return prod(self.shape) * (self.bits or np.dtype(self.native_dtype).itemsize * 8)
+
+    @property
+    def layout(self) -> Layout:
+        """How the latents are cut."""
+        return Layout(self.shape[1:], self.factors, self.chunk, self.window, self.halo)
+
+    @property
+    def missing_value(self) -> float:
+        """What stands where values are missing; JSON has no NaN, so ``no_data`` is null for it."""
+        return float("nan") if self.no_data is None else self.no_data
+
+
+def make_header(
+    signal: Signal, codec: Codec, recipe: Recipe, digest: str, step: float, limits: tuple[float, float],
+    extras: Mapping[str, Any],
+) -> StreamHeader:  # fmt: skip
+    """The header of a stream of ``signal``."""
+    layout = codec.layout(signal.shape)
+    return StreamHeader(
+        recipe=recipe.name,
+        weights=digest,
+        tables=codec.tables.digest,
+        modality=recipe.modality,
+        shape=signal.values.shape,
+        dtype=signal.values.dtype.name,
+        native_dtype=signal.dtype,
+        bits=signal.bits,
+        axes=signal.axes,
+        unit=signal.unit,
+        spacing=signal.spacing,
+        metadata=signal.metadata,
+        no_data=None if np.isnan(signal.no_data) else signal.no_data,
+        range=limits,
+        latent_channels=codec.spec.latent_channels,
+        factors=layout.factors,
+        chunk=layout.chunk,
+        window=layout.window,
+        halo=layout.halo,
+        step=step,
+        extras=dict(extras),
+    )
+
+
+def parse_header(raw: dict[str, Any], chunks: int, where: str, most_values: int = MOST_VALUES) -> StreamHeader:
+    """The header of a container with so many chunks, checked in itself.
+
+    Raises:
+        FormatError: a key is wrong or unknown, or sizes do not belong together or are above ``most_values``.
+    """
+    try:
+        header = StreamHeader.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise FormatError(
+                f"{where}: expected known header keys, got {key!r}; take the version of liveaction that wrote it"
+            ) from error
+        message = first["msg"].removeprefix("Value error, ").lower()
+        raise FormatError(f"{where}: expected header key {key!r} to be right, got: {message}") from error
+    except RecursionError as error:
+        raise FormatError(f"{where}: expected a flat header, got one nested too deeply") from error
+    if prod(header.shape) > most_values:
+        raise FormatError(
+            f"{where}: expected at most {most_values} values, got {prod(header.shape)} as {header.shape}; if that is "
+            "what it should hold, raise the limit with --max-voxels"
+        )
+    _check_grid(header, chunks, where)
+    return header
+
+
+def _check_grid(header: StreamHeader, chunks: int, where: str) -> None:
+    axes = len(header.shape) - 1
+    lengths = {name: len(getattr(header, name)) for name in ("axes", "spacing", "factors", "chunk", "window")}
+    for name, length in lengths.items():
+        if length != axes or axes < 1:
+            raise FormatError(f"{where}: expected header key {name!r} with one entry per axis ({axes}), got {length}")
+    layout = header.layout
+    if any(c > g for c, g in zip(layout.chunk, layout.grid, strict=True)) or prod(layout.chunk) > 4 * CHUNK_TOKENS:
+        raise FormatError(
+            f"{where}: expected chunks within the grid {layout.grid} of at most {4 * CHUNK_TOKENS} latents, got "
+            f"{layout.chunk}"
+        )
+    bounds = [-(-g // c) * c for g, c in zip(layout.grid, layout.chunk, strict=True)]
+    if any(w % c or w > most for w, c, most in zip(layout.window, layout.chunk, bounds, strict=True)):
+        raise FormatError(f"{where}: expected windows of whole chunks {layout.chunk}, got {layout.window}")
+    if layout.chunks != chunks:
+        raise FormatError(f"{where}: expected {layout.chunks} chunks for shape {header.shape}, got {chunks}")
+
+
+def check_codec(header: StreamHeader, codec: Codec, digest: str, where: str) -> None:
+    """Refuse a stream that was made with another model.
+
+    Raises:
+        IntegrityError: other weights or entropy tables.
+        FormatError: sizes that do not belong to the codec.
+    """
+    if header.weights != digest:
+        raise IntegrityError(
+            f"{where}: expected the weights {header.weights[:12]} of recipe {header.recipe!r} it was made with, got "
+            f"{digest[:12]}; pass the model directory that compressed it"
+        )
+    if header.tables != codec.tables.digest:
+        raise IntegrityError(
+            f"{where}: expected the entropy tables {header.tables[:12]} it was made with, got "
+            f"{codec.tables.digest[:12]}; pass the model directory as it was before liveaction freeze changed it"
+        )
+    found = header.shape[0], header.latent_channels, header.factors
+    wanted = codec.channels, codec.spec.latent_channels, codec.packets.factors
+    if found != wanted:
+        raise FormatError(
+            f"{where}: expected {wanted[0]} channels, {wanted[1]} latent channels and factors {wanted[2]}, as recipe "
+            f"{header.recipe!r} has, got {found[0]}, {found[1]} and {found[2]}"
+        )

@@ -1,0 +1,197 @@
+"""A stream that is open: any region of it, and what is damaged."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from liveaction.codec.chunks import unpack_mask, unpack_symbols
+from liveaction.codec.grid import Box, overlap, shape_of, slices
+from liveaction.codec.header import MOST_VALUES, check_codec, parse_header
+from liveaction.codec.model import Codec
+from liveaction.coding.container import ContainerReader
+from liveaction.errors import FormatError, ShapeError
+from liveaction.kernels.parallel import in_threads
+from liveaction.registry import build_modality
+from liveaction.signal import Signal, empty_values, release_pages
+
+if TYPE_CHECKING:
+    from liveaction.modalities.base import Modality
+
+KEPT_BYTES = 2**27
+"""Of decoded chunks that are kept for the windows beside them."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A chunk that cannot be read: its number, its samples per axis, and why."""
+
+    chunk: int
+    samples: Box
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    symbols: NDArray[np.int32]
+    missing: NDArray[np.bool_] | None
+
+
+class StreamReader:
+    """Decodes regions of a stream, always in the same windows, so that a region has the samples that the whole has.
+
+    Args:
+        container: the stream.
+        codec, digest: as ``load_model`` returns them.
+        where: stands first in errors.
+        fill: what to put where a chunk is damaged, in the unit; where None, damage is an error.
+        most_values: a stream that declares more is refused before anything is allocated.
+
+    Attributes:
+        header: what the stream says of itself.
+        damaged: the chunks found damaged so far, by number; only with ``fill``.
+        seconds, coding_seconds: spent in all, and in reading and entropy decoding alone.
+
+    Raises:
+        FormatError: the header is wrong.
+        IntegrityError: damaged, or made with another model.
+    """
+
+    def __init__(
+        self,
+        container: ContainerReader,
+        codec: Codec,
+        digest: str,
+        where: str,
+        fill: float | None = None,
+        most_values: int = MOST_VALUES,
+    ) -> None:
+        self.container, self.codec, self.where, self.fill = container, codec, where, fill
+        self.header = parse_header(container.header, container.chunks, where, most_values)
+        check_codec(self.header, codec, digest, where)
+        self.layout = self.header.layout
+        self.modality: Modality = build_modality(self.header.modality)
+        self.damaged: dict[int, Damage] = {}
+        self.seconds = self.coding_seconds = 0.0
+        self._kept: OrderedDict[int, _Chunk] = OrderedDict()
+
+    def read(self, region: Box | None = None, stage: Callable[[str], None] = lambda text: None) -> Signal:
+        """The samples of a region, half-open ranges per axis; all of it where None.
+
+        Raises:
+            ShapeError: the region is empty or not within the signal.
+            FormatError: a chunk is damaged, and there is nothing to fill in.
+        """
+        began = perf_counter()
+        header, extents = self.header, self.layout.extents
+        box = region or tuple((0, n) for n in extents)
+        if len(box) != len(extents) or any(
+            not 0 <= low < high <= n for (low, high), n in zip(box, extents, strict=False)
+        ):
+            raise ShapeError(
+                f"{self.where}: expected a region within {tuple((0, n) for n in extents)} with at least one sample per "
+                f"axis, got {box}"
+            )
+        values = empty_values((header.shape[0], *shape_of(box)), header.dtype)
+        missing: NDArray[np.bool_] | None = None
+        windows = list(self.layout.windows(box))
+        for number, window in enumerate(windows):
+            stage(f"decoding, {number / len(windows):.0%}")
+            part, gone = self._window(window)
+            samples = self.layout.samples(window)
+            shared = overlap(samples, box)
+            target, origin = (slice(None), *slices(shared, box)), (slice(None), *slices(shared, samples))
+            values[target] = part[origin]
+            if gone is not None:
+                missing = np.zeros(values.shape, bool) if missing is None else missing
+                missing[target] = gone[origin]
+            release_pages(values)
+        whole = Signal(
+            values, header.axes, header.unit, header.spacing, header.native_dtype, header.metadata, header.bits,
+            missing, header.missing_value,
+        )  # fmt: skip
+        self.seconds += perf_counter() - began
+        return whole if region is None else self.modality.cropped(whole, box, extents)
+
+    def _window(self, window: Box) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Values ``[C, *]`` of a window in the unit, and which of them are missing."""
+        began = perf_counter()
+        header, layout = self.header, self.layout
+        around = layout.around(window)
+        samples = layout.samples(window)
+        numbers = list(layout.chunks_in(around))
+        chunks = self._chunks(numbers)
+        symbols = np.zeros((header.latent_channels, *shape_of(around)), np.int32)
+        missing: NDArray[np.bool_] | None = None
+        for number, chunk in zip(numbers, chunks, strict=True):
+            box = layout.chunk_box(number)
+            shared = overlap(box, around)
+            symbols[(slice(None), *slices(shared, around))] = chunk.symbols[(slice(None), *slices(shared, box))]
+            inside = overlap(layout.samples(box), samples)
+            if chunk.missing is not None and 0 not in shape_of(inside):
+                missing = np.zeros((header.shape[0], *shape_of(samples)), bool) if missing is None else missing
+                part = chunk.missing[(slice(None), *slices(inside, layout.samples(box)))]
+                missing[(slice(None), *slices(inside, samples))] = part
+        self.coding_seconds += perf_counter() - began
+        with torch.no_grad():
+            device = next(self.codec.parameters()).device
+            x = self.codec.decode_window(torch.from_numpy(symbols)[None].to(device), layout, window, header.step)
+        values = self.modality.denormalise(x[0], header.dtype, header.range)
+        if missing is not None:
+            values[missing] = np.array(header.missing_value).astype(values.dtype)
+        for damage in (self.damaged[number] for number in numbers if number in self.damaged):
+            lost = overlap(damage.samples, samples)
+            values[(slice(None), *slices(lost, samples))] = _as(self.fill, values.dtype)
+        return values, missing
+
+    def _chunks(self, numbers: list[int]) -> list[_Chunk]:
+        """Decoded chunks, from those kept or from the file; the file is read by one thread, the decoding is not."""
+        absent = [number for number in numbers if number not in self._kept]
+        data = [self._bytes(number) for number in absent]
+        made = in_threads(lambda job: self._decode(*job), list(zip(absent, data, strict=True)))
+        found = {number: self._kept[number] for number in numbers if number in self._kept}
+        found |= dict(zip(absent, made, strict=True))
+        for number in numbers:
+            self._kept[number] = found[number]
+            self._kept.move_to_end(number)
+        size = sum(chunk.symbols.nbytes for chunk in self._kept.values())
+        while size > KEPT_BYTES and len(self._kept) > 1:
+            size -= self._kept.popitem(last=False)[1].symbols.nbytes
+        return [found[number] for number in numbers]
+
+    def _bytes(self, number: int) -> bytes | FormatError:
+        try:
+            return self.container.read(number)
+        except FormatError as error:
+            return error
+
+    def _decode(self, number: int, data: bytes | FormatError) -> _Chunk:
+        layout = self.layout
+        box = layout.chunk_box(number)
+        shape = (self.header.latent_channels, *shape_of(box))
+        samples = layout.samples(box)
+        where = f"{self.where}: chunk {number}"
+        try:
+            if isinstance(data, FormatError):
+                raise data
+            symbols = unpack_symbols(data, shape, self.codec.tables, where)
+            return _Chunk(symbols, unpack_mask(data, (self.header.shape[0], *shape_of(samples)), where))
+        except FormatError as error:
+            if self.fill is None:
+                place = ", ".join(f"{a} {low}:{high}" for a, (low, high) in zip(self.header.axes, samples, strict=True))
+                raise type(error)(f"{error} (chunk {number} holds {place}; --fill VALUE decodes the rest)") from error
+            self.damaged[number] = Damage(number, samples, str(error))
+            return _Chunk(np.zeros(shape, np.int32), None)
+
+
+def _as(fill: float | None, dtype: np.dtype[Any]) -> Any:
+    """A fill value in a signal's dtype, clipped to what it holds."""
+    if fill is None or dtype.kind == "f":
+        return fill
+    info = np.iinfo(dtype)
+    return min(max(round(fill), info.min), info.max) if np.isfinite(fill) else 0
