@@ -32,7 +32,9 @@ _check_install()
 
 if TYPE_CHECKING:
     from liveaction.codec.model import Codec, build_codec
-    from liveaction.codec.stream import compress, decompress, read_info
+    from liveaction.codec.stream import compress, compress_file, decompress, read_info
+    from liveaction.codec.verify import verify
+    from liveaction.codec.view import open
     from liveaction.codec.weights import load_model, save_model
     from liveaction.metrics import psnr, ssim
     from liveaction.recipe import load_recipe, recipe_names
@@ -47,15 +49,18 @@ _HOMES = {
     "build_codec": "liveaction.codec.model",
     "build_modality": "liveaction.registry",
     "compress": "liveaction.codec.stream",
+    "compress_file": "liveaction.codec.stream",
     "decompress": "liveaction.codec.stream",
     "load_model": "liveaction.codec.weights",
     "load_recipe": "liveaction.recipe",
     "modality_names": "liveaction.registry",
+    "open": "liveaction.codec.view",
     "psnr": "liveaction.metrics",
     "read_info": "liveaction.codec.stream",
     "recipe_names": "liveaction.recipe",
     "save_model": "liveaction.codec.weights",
     "ssim": "liveaction.metrics",
+    "verify": "liveaction.codec.verify",
 }
 
 __all__ = [
@@ -66,15 +71,18 @@ __all__ = [
     "build_codec",
     "build_modality",
     "compress",
+    "compress_file",
     "decompress",
     "load_model",
     "load_recipe",
     "modality_names",
+    "open",
     "psnr",
     "read_info",
     "recipe_names",
     "save_model",
     "ssim",
+    "verify",
 ]
 
 

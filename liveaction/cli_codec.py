@@ -1,7 +1,7 @@
-"""The verbs ``train``, ``compress``, ``decompress`` and ``info``."""
+"""The verbs ``train``, ``freeze`` and ``compress``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -19,7 +19,6 @@ from liveaction.cli_shared import (
     refuse_existing,
 )
 from liveaction.errors import SpecError
-from liveaction.files import atomic_path
 
 app = typer.Typer()
 
@@ -68,6 +67,30 @@ def train(
         raise typer.Exit(1)
 
 
+@app.command(epilog="Example: `liveaction freeze runs/ct --data scans/`")
+def freeze(
+    model: Annotated[Path, typer.Argument(help="A model directory.")],
+    data: Annotated[list[str], typer.Option("--data", help="As for `liveaction train`. May be repeated.")],
+    quiet: Quiet = False,
+) -> None:
+    """Fit a model's entropy tables to data anew. Streams that were made with the former tables need those."""
+    from liveaction.codec.weights import load_model, save_tables
+    from liveaction.progress import stages
+    from liveaction.registry import build_modality
+    from liveaction.training.data import Crops, cache_folder, find_items
+    from liveaction.training.freeze import freeze as fit
+
+    with stages(console, quiet) as stage:
+        stage("loading the model")
+        codec, recipe, _ = load_model(model, tables=False)
+        modality = build_modality(recipe.modality)
+        crops = Crops(modality, find_items(modality, data), cache_folder(), lambda name: stage(f"reading {name}"))
+        stage("fitting entropy tables")
+        codec.tables = fit(codec, crops, recipe.training.seed)
+        save_tables(codec.tables, model)
+    typer.echo(f"{model}: entropy tables {codec.tables.digest[:12]}")
+
+
 @app.command(epilog="Example: `liveaction compress scan.nii.gz scan.lva --model runs/ct --quality 5`")
 def compress(
     source: Annotated[Path, typer.Argument(help="A NIfTI file or a folder with one DICOM series.")],
@@ -84,8 +107,7 @@ def compress(
     as_json: AsJson = False,
 ) -> None:
     """Compress one signal with a trained model."""
-    from liveaction.codec.stream import QUALITIES, read_header
-    from liveaction.codec.stream import compress as compress_signal
+    from liveaction.codec.stream import QUALITIES, compress_file
     from liveaction.codec.weights import choose_device, load_model
     from liveaction.progress import stages
     from liveaction.registry import build_modality
@@ -101,122 +123,23 @@ def compress(
         stage(f"reading {source}")
         signal = build_modality(recipe.modality).read(source)
         chosen = codec.quantizer.step * QUALITIES[quality] if quality else step
-        data, timings = compress_signal(signal, codec, recipe, digest, chosen, stage)
-        with atomic_path(target) as part:
-            part.write_bytes(data)
+        written = compress_file(signal, target, codec, recipe, digest, chosen, stage)
     elements = signal.values.size
     report = {
         "target": str(target),
-        "bytes": len(data),
-        "ratio": signal.native_bits / (8 * len(data)),
-        "bits_per_element": 8 * len(data) / elements,
-        "step": read_header(data, str(target)).step,
-        "encode_seconds": timings.tensors,
-        "entropy_coding_seconds": timings.coding,
-        "msamples_per_second": elements / 1e6 / (timings.tensors + timings.coding),
+        "bytes": written.bytes,
+        "ratio": signal.native_bits / (8 * written.bytes),
+        "bits_per_element": 8 * written.bytes / elements,
+        "step": written.step,
+        "encode_seconds": written.timings.tensors,
+        "entropy_coding_seconds": written.timings.coding,
+        "msamples_per_second": elements / 1e6 / (written.timings.tensors + written.timings.coding),
     }
     if as_json:
         print_json(report)
         return
     typer.echo(
-        f"{target}: {len(data):,} bytes, {report['ratio']:.1f}:1 of {signal.dtype}, "
-        f"{report['bits_per_element']:.4f} bits per element; encoded in {timings.tensors:.2f} s, "
-        f"entropy coded in {timings.coding:.2f} s ({report['msamples_per_second']:.1f} Msamples/s)"
+        f"{target}: {written.bytes:,} bytes, {report['ratio']:.1f}:1 of {signal.dtype}, "
+        f"{report['bits_per_element']:.4f} bits per element; encoded in {written.timings.tensors:.2f} s, "
+        f"entropy coded in {written.timings.coding:.2f} s ({report['msamples_per_second']:.1f} Msamples/s)"
     )
-
-
-@app.command(
-    epilog="Example: `liveaction decompress scan.lva back.nii.gz --model runs/ct --against scan.nii.gz "
-    "--picture compare.png`"
-)
-def decompress(
-    source: Annotated[Path, typer.Argument(help="A .lva file.")],
-    target: Annotated[Path, typer.Argument(help="The file to write, such as back.nii.gz.")],
-    model: ModelDir,
-    against: Annotated[Path | None, typer.Option(help="The original, to compare with.")] = None,
-    picture: Annotated[Path | None, typer.Option(help="Write a PNG of the result (and of --against).")] = None,
-    device: Device = "auto",
-    dtype: Dtype = "",
-    force: Force = False,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
-) -> None:
-    """Bring a signal back, and say how close it is to its original."""
-    from liveaction.codec.stream import decompress as decompress_stream
-    from liveaction.codec.stream import read_stream
-    from liveaction.codec.weights import choose_device, load_model
-    from liveaction.progress import stages
-    from liveaction.registry import build_modality
-
-    refuse_existing(target, force)
-    with stages(console, quiet) as stage:
-        data = read_stream(source)
-        stage("loading the model")
-        codec, recipe, digest = load_model(model, choose_device(device), dtype)
-        signal, timings = decompress_stream(data, codec, digest, str(source), stage)
-        modality = build_modality(recipe.modality)
-        stage(f"writing {target}")
-        modality.write(signal, target)
-        elements = signal.values.size
-        report: dict[str, Any] = {
-            "target": str(target),
-            "decode_seconds": timings.tensors,
-            "entropy_decoding_seconds": timings.coding,
-            "msamples_per_second": elements / 1e6 / (timings.tensors + timings.coding),
-        }
-        original = None
-        if against is not None:
-            stage("comparing")
-            original = modality.read(against)
-            report |= (closeness := modality.compare(original, signal))
-        if picture is not None:
-            stage("drawing")
-            rate = f"{8 * len(data) / elements:.4f} bits per element, {signal.native_bits / (8 * len(data)):.1f}:1"
-            quality = f", PSNR {report['psnr_normalised']:.2f} dB" if original is not None else ""
-            modality.preview(original, signal, picture, f"{recipe.name}: {rate}{quality}")
-    if as_json:
-        print_json(report)
-        return
-    typer.echo(
-        f"{target}: decoded in {timings.coding + timings.tensors:.2f} s "
-        f"({report['msamples_per_second']:.1f} Msamples/s)"
-    )
-    if original is not None:
-        typer.echo(f"against {against}: {_closeness(closeness, signal.unit, modality.range_of(original))}")
-    if picture is not None:
-        typer.echo(f"{picture}: picture")
-
-
-@app.command(epilog="Example: `liveaction info scan.lva`")
-def info(
-    source: Annotated[Path, typer.Argument(help="A .lva file.")],
-    as_json: AsJson = False,
-) -> None:
-    """Show what a stream says of itself, without decoding; its checksums are verified."""
-    from liveaction.codec.stream import read_info
-
-    fields = read_info(source)
-    if as_json:
-        print_json(fields)
-        return
-    fields["modality"] = fields["modality"]["name"]
-    for name, value in fields.items():
-        if name != "metadata":
-            text = f"{value:.4f}" if isinstance(value, float) else str(value)
-            typer.echo(f"{name:<18} {text}")
-    typer.echo(f"{'metadata':<18} {', '.join(fields['metadata'])}")
-
-
-def _closeness(measured: dict[str, float], unit: str, limits: tuple[float, float]) -> str:
-    """One line of what a modality compares; the four measures that all have first."""
-    (low, high), unit = limits, f" {unit}" if unit else ""
-    parts = [
-        f"PSNR {measured['psnr_normalised']:.2f} dB (range {low:g} to {high:g}{unit}, that is peak to peak 2)",
-        f"root-mean-square error {measured['rmse']:.4g}{unit}",
-        f"largest {measured['max_error']:g}{unit}",
-    ]
-    if "ssim" in measured:
-        parts.append(f"SSIM {measured['ssim']:.4f}")
-    rest = measured.keys() - {"psnr_normalised", "rmse", "max_error", "ssim", "clipped_share"}
-    parts += [f"{name.replace('_', ' ')} {measured[name]:.4g}" for name in measured if name in rest]
-    return ", ".join(parts)

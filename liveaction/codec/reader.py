@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -23,8 +23,19 @@ from liveaction.signal import Signal, empty_values, release_pages
 if TYPE_CHECKING:
     from liveaction.modalities.base import Modality
 
+
+class _Sized(Protocol):
+    @property
+    def nbytes(self) -> int: ...
+
+
+Key, Value = TypeVar("Key"), TypeVar("Value", bound=_Sized)
+
 KEPT_BYTES = 2**27
 """Of decoded chunks that are kept for the windows beside them."""
+
+WINDOW_BYTES = 2**28
+"""Of decoded windows that are kept where a stream is read piece by piece."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,36 @@ class _Chunk:
     symbols: NDArray[np.int32]
     missing: NDArray[np.bool_] | None
 
+    @property
+    def nbytes(self) -> int:
+        return self.symbols.nbytes
+
+
+@dataclass(frozen=True)
+class _Window:
+    values: NDArray[Any]
+    missing: NDArray[np.bool_] | None
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes
+
+
+class _Kept(OrderedDict[Key, Value]):
+    """What was used last, up to so many bytes."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def keep(self, key: Key, value: Value) -> None:
+        """Remember a value as the newest; the oldest are forgotten."""
+        self[key] = value
+        self.move_to_end(key)
+        size = sum(kept.nbytes for kept in self.values())
+        while size > self.most:
+            size -= self.popitem(last=False)[1].nbytes
+
 
 class StreamReader:
     """Decodes regions of a stream, always in the same windows, so that a region has the samples that the whole has.
@@ -51,6 +92,7 @@ class StreamReader:
         where: stands first in errors.
         fill: what to put where a chunk is damaged, in the unit; where None, damage is an error.
         most_values: a stream that declares more is refused before anything is allocated.
+        keep_windows: keep the windows decoded last, for a stream that is read piece by piece.
 
     Attributes:
         header: what the stream says of itself.
@@ -70,6 +112,7 @@ class StreamReader:
         where: str,
         fill: float | None = None,
         most_values: int = MOST_VALUES,
+        keep_windows: bool = False,
     ) -> None:
         self.container, self.codec, self.where, self.fill = container, codec, where, fill
         self.header = parse_header(container.header, container.chunks, where, most_values)
@@ -78,7 +121,8 @@ class StreamReader:
         self.modality: Modality = build_modality(self.header.modality)
         self.damaged: dict[int, Damage] = {}
         self.seconds = self.coding_seconds = 0.0
-        self._kept: OrderedDict[int, _Chunk] = OrderedDict()
+        self._kept = _Kept[int, _Chunk](KEPT_BYTES)
+        self._windows = _Kept[Box, _Window](WINDOW_BYTES if keep_windows else 0)
 
     def read(self, region: Box | None = None, stage: Callable[[str], None] = lambda text: None) -> Signal:
         """The samples of a region, half-open ranges per axis; all of it where None.
@@ -102,7 +146,9 @@ class StreamReader:
         windows = list(self.layout.windows(box))
         for number, window in enumerate(windows):
             stage(f"decoding, {number / len(windows):.0%}")
-            part, gone = self._window(window)
+            known = self._windows.get(window) or self._decode_window(window)
+            self._windows.keep(window, known)
+            part, gone = known.values, known.missing
             samples = self.layout.samples(window)
             shared = overlap(samples, box)
             target, origin = (slice(None), *slices(shared, box)), (slice(None), *slices(shared, samples))
@@ -118,7 +164,7 @@ class StreamReader:
         self.seconds += perf_counter() - began
         return whole if region is None else self.modality.cropped(whole, box, extents)
 
-    def _window(self, window: Box) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    def _decode_window(self, window: Box) -> _Window:
         """Values ``[C, *]`` of a window in the unit, and which of them are missing."""
         began = perf_counter()
         header, layout = self.header, self.layout
@@ -141,13 +187,18 @@ class StreamReader:
         with torch.no_grad():
             device = next(self.codec.parameters()).device
             x = self.codec.decode_window(torch.from_numpy(symbols)[None].to(device), layout, window, header.step)
+        if not bool(torch.isfinite(x).all()):
+            raise FormatError(
+                f"{self.where}: expected finite samples, got others from the latents {window}; the symbols are not of a "
+                "signal"
+            )
         values = self.modality.denormalise(x[0], header.dtype, header.range)
         if missing is not None:
             values[missing] = np.array(header.missing_value).astype(values.dtype)
         for damage in (self.damaged[number] for number in numbers if number in self.damaged):
             lost = overlap(damage.samples, samples)
             values[(slice(None), *slices(lost, samples))] = _as(self.fill, values.dtype)
-        return values, missing
+        return _Window(values, missing)
 
     def _chunks(self, numbers: list[int]) -> list[_Chunk]:
         """Decoded chunks, from those kept or from the file; the file is read by one thread, the decoding is not."""
@@ -157,11 +208,7 @@ class StreamReader:
         found = {number: self._kept[number] for number in numbers if number in self._kept}
         found |= dict(zip(absent, made, strict=True))
         for number in numbers:
-            self._kept[number] = found[number]
-            self._kept.move_to_end(number)
-        size = sum(chunk.symbols.nbytes for chunk in self._kept.values())
-        while size > KEPT_BYTES and len(self._kept) > 1:
-            size -= self._kept.popitem(last=False)[1].symbols.nbytes
+            self._kept.keep(number, found[number])
         return [found[number] for number in numbers]
 
     def _bytes(self, number: int) -> bytes | FormatError:

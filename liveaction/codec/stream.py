@@ -197,11 +197,12 @@ def open_reader(
     where: str = "stream",
     fill: float | None = None,
     most_values: int = MOST_VALUES,
+    keep_windows: bool = False,
 ) -> Iterator[StreamReader]:
-    """A stream that is open to be decoded; arguments and errors as :func:`decompress`."""
+    """A stream that is open to be decoded; arguments and errors as :func:`decompress` and :class:`StreamReader`."""
     with open_bytes(data) as file:
         name = str(data) if isinstance(data, Path) else where
-        yield StreamReader(ContainerReader(file, name), codec, digest, name, fill, most_values)
+        yield StreamReader(ContainerReader(file, name), codec, digest, name, fill, most_values, keep_windows)
 
 
 @contextmanager

@@ -58,13 +58,16 @@ def save_model(codec: Codec, recipe: Recipe, folder: Path) -> str:
     return digest
 
 
-def load_model(folder: str | Path, device: str = "cpu", dtype: str = "") -> tuple[Codec, Recipe, str]:
+def load_model(
+    folder: str | Path, device: str = "cpu", dtype: str = "", tables: bool = True
+) -> tuple[Codec, Recipe, str]:
     """Read a model directory.
 
     Args:
         folder: as training leaves it.
         device: torch's name of one.
         dtype: as for :func:`choose_dtype`.
+        tables: read the entropy tables, too; without, the codec has those that need no data.
 
     Returns:
         The codec in evaluation mode on ``device``, its recipe, its digest.
@@ -88,7 +91,8 @@ def load_model(folder: str | Path, device: str = "cpu", dtype: str = "") -> tupl
             f"{folder / WEIGHTS}: expected weights {config['digest'][:12]}, got {digest[:12]}; "
             "the file was changed after it was saved, take the original"
         )
-    codec.tables = load_tables(folder)
+    if tables:
+        codec.tables = load_tables(folder)
     codec.requires_grad_(False)
     codec.compute_dtype = choose_dtype(dtype, recipe)
     return codec.eval().to(device), recipe, digest

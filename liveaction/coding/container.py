@@ -160,9 +160,7 @@ def _read_prefix(data: bytes, where: str) -> tuple[int, int, int, int]:
         raise FormatError(f"{where}: expected a liveaction stream, got other bytes{hint}")
     version = int.from_bytes(data[8:10], "little") if len(data) >= 10 else VERSION
     if version == 0:
-        raise FormatError(
-            f"{where}: expected stream version {VERSION}, got 0, a draft; compress the source again"
-        )
+        raise FormatError(f"{where}: expected stream version {VERSION}, got 0, a draft; compress the source again")
     if version != VERSION:
         raise FormatError(f"{where}: expected stream version {VERSION}, got {version}; use the version that wrote it")
     if len(data) < FIXED:

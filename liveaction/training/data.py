@@ -22,6 +22,7 @@ from liveaction.files import atomic_path
 from liveaction.signal import Signal
 
 if TYPE_CHECKING:
+    from liveaction.codec.grid import Layout
     from liveaction.modalities.base import Modality
 
 SYNTHETIC = "synthetic"
@@ -170,6 +171,20 @@ class Crops:
         full = torch.ones(crops[0][0].shape)
         known = torch.stack([full if known is None else known for _, known in crops]) if lost else None
         return Batch(torch.stack([x for x, _ in crops]), known)
+
+    def chunk(self, key: Sequence[int], layout: Callable[[tuple[int, ...]], "Layout"]) -> torch.Tensor:
+        """A chunk of one of the signals as a codec cuts them, ``[C, *]`` in [-1, 1]; equal keys give equal chunks.
+
+        Args:
+            key: non-negative integers.
+            layout: how a signal of given extents is cut.
+        """
+        rng = np.random.default_rng(list(key))
+        signal = self.signals[rng.choice(len(self.signals), p=self.shares)]
+        cut = layout(signal.values.shape[1:])
+        box = cut.samples(cut.chunk_box(int(rng.integers(cut.chunks))))
+        part = (slice(None), *(slice(low, high) for low, high in box))
+        return self.modality.normalise(signal.values[part], signal.limits)
 
     def _crop(self, rng: np.random.Generator, extents: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor | None]:
         signal = self.signals[rng.choice(len(self.signals), p=self.shares)]

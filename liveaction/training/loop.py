@@ -25,6 +25,7 @@ from liveaction.recipe import dump_recipe, parse_recipe
 from liveaction.spec import Recipe, TrainSpec
 from liveaction.training.checkpoint import Checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from liveaction.training.data import Batch, Crops, prefetch
+from liveaction.training.freeze import freeze
 from liveaction.training.log import TrainingLog
 from liveaction.training.loss import distortion, rate, symbol_entropy
 from liveaction.training.start_from import take_weights
@@ -170,11 +171,17 @@ class Trainer:
             self._checkpoint(done)
         elif done and (not self.validations or self.validations[-1].step != done):
             self._validate(done, log)
-        digest = save_model(self.codec, self.recipe, self.folder) if self.accelerator.is_main_process else ""
+        digest = self._save() if self.accelerator.is_main_process else ""
         result = TrainingResult(self.folder, digest, done, finished, time.monotonic() - began, self.validations)
         if self.accelerator.is_main_process:
             self._summary(result)
         return result
+
+    def _save(self) -> str:
+        self.listener.stage("fitting entropy tables")
+        self.codec.eval()
+        self.codec.tables = freeze(self.codec, self.train_crops, self.spec.seed)
+        return save_model(self.codec, self.recipe, self.folder)
 
     def _warm_start(self) -> None:
         self.listener.stage("warm start: measuring the covariance of the wavelet packets")

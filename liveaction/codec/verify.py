@@ -1,0 +1,70 @@
+"""Whether a stream is whole: structure, checksums, digests, and that it decodes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from liveaction.codec.header import MOST_VALUES, StreamHeader, parse_header
+from liveaction.codec.model import Codec
+from liveaction.codec.reader import Damage, StreamReader
+from liveaction.codec.stream import open_bytes
+from liveaction.coding.container import ContainerReader
+from liveaction.errors import FormatError
+from liveaction.signal import Signal
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found.
+
+    Attributes:
+        header: what the stream says of itself.
+        bytes, chunks: of the stream.
+        damaged: the chunks that cannot be read or decoded.
+        decoded: the whole signal, what is damaged filled with 0; None without a model.
+    """
+
+    header: StreamHeader
+    bytes: int
+    chunks: int
+    damaged: tuple[Damage, ...]
+    decoded: Signal | None
+
+
+def verify(
+    path: str | Path,
+    codec: Codec | None = None,
+    digest: str = "",
+    stage: Callable[[str], None] = lambda text: None,
+    most_values: int = MOST_VALUES,
+) -> Verification:
+    """Check a stream on disk: header, index and the checksum of every chunk; with a model, decode all of it.
+
+    Args:
+        path: of the ``.lva`` file.
+        codec, digest: as ``load_model`` returns them.
+        stage: is told what happens.
+        most_values: as for :func:`liveaction.codec.stream.decompress`.
+
+    Raises:
+        FormatError: it is no stream, or its header or index is damaged, so that nothing can be read.
+        IntegrityError: as that, or made with another model.
+    """
+    path = Path(path)
+    with open_bytes(path) as file:
+        container = ContainerReader(file, str(path))
+        header = parse_header(container.header, container.chunks, str(path), most_values)
+        damaged: dict[int, Damage] = {}
+        for number in range(container.chunks):
+            stage(f"checking chunk {number} of {container.chunks}")
+            try:
+                container.read(number)
+            except FormatError as error:
+                damaged[number] = Damage(number, header.layout.samples(header.layout.chunk_box(number)), str(error))
+        decoded = None
+        if codec is not None:
+            reader = StreamReader(container, codec, digest, str(path), 0.0, most_values)
+            decoded = reader.read(None, stage)
+            damaged |= reader.damaged
+    found = tuple(damaged[number] for number in sorted(damaged))
+    return Verification(header, container.size, container.chunks, found, decoded)

@@ -1,0 +1,138 @@
+"""``liveaction.open``: a stream as a read-only array of which only what is asked for is decoded."""
+
+from contextlib import ExitStack
+from math import prod
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liveaction.codec.header import MOST_VALUES, StreamHeader
+from liveaction.codec.stream import open_reader
+from liveaction.codec.weights import choose_device, load_model
+
+
+class StreamView:
+    """A stream that is indexed like a NumPy array, with integers, slices of any step and ``...``.
+
+    Its shape is that of the signal, ``[*S]`` for one channel and ``[C, *S]`` for several. Windows that were decoded
+    last are kept, so reading slice by slice decodes each window once.
+
+    Attributes:
+        header: what the stream says of itself.
+        shape, ndim, size, dtype: as of an array.
+
+    Raises:
+        FormatError, IntegrityError: as :func:`liveaction.codec.stream.decompress`, also while indexing.
+    """
+
+    def __init__(
+        self, path: str | Path, model: str | Path, device: str = "auto", most_values: int = MOST_VALUES
+    ) -> None:
+        codec, _, digest = load_model(model, choose_device(device))
+        with ExitStack() as stack:
+            self._reader = stack.enter_context(
+                open_reader(Path(path), codec, digest, most_values=most_values, keep_windows=True)
+            )
+            self._stack = stack.pop_all()
+        self.header: StreamHeader = self._reader.header
+        channels, *extents = self.header.shape
+        self.shape = tuple(extents) if channels == 1 else (channels, *extents)
+        self.dtype = np.dtype(self.header.dtype)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes, the channels' included where there are several."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return prod(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"<stream {self.header.recipe} {self.shape} {self.dtype.name}>"
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        entries = _expand(key, self.ndim)
+        ranges, rest = zip(*(_bounds(entry, n) for entry, n in zip(entries, self.shape, strict=True)), strict=True)
+        lead = self.ndim - len(self.header.axes)
+        box = tuple(ranges[lead:])
+        if any(low == high for low, high in ranges):
+            shape = [high - low for low, high in ranges]
+            return np.empty(shape, self.dtype)[tuple(rest)]
+        values = self._reader.read(box).values
+        values = values[slice(*ranges[0])] if lead else values[0]
+        found: NDArray[Any] = np.asarray(values[tuple(rest)])
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("a stream cannot become an array without decoding; leave copy out")
+        return np.asarray(self[...], dtype)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open(path: str | Path, model: str | Path, device: str = "auto", most_values: int = MOST_VALUES) -> StreamView:
+    """Open a ``.lva`` file as a read-only array; close it, or use it in a ``with`` block.
+
+    Args:
+        path: of the stream.
+        model: directory of the model that made it.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        most_values: a stream that declares more is refused before anything is allocated.
+
+    Raises:
+        FormatError: it cannot be read, or is no stream.
+        IntegrityError: damaged, or made with another model.
+    """
+    return StreamView(path, model, device, most_values)
+
+
+def _expand(key: Any, ndim: int) -> list[int | slice]:
+    """One integer or slice per axis."""
+    entries = list(key) if isinstance(key, tuple) else [key]
+    if sum(entry is Ellipsis for entry in entries) > 1:
+        raise IndexError("a stream takes one '...' in an index")
+    if not any(entry is Ellipsis for entry in entries):
+        entries.append(Ellipsis)
+    place = next(i for i, entry in enumerate(entries) if entry is Ellipsis)
+    missing = ndim - (len(entries) - 1)
+    if missing < 0:
+        raise IndexError(f"too many indices: a stream of {ndim} axes, got {len(entries) - 1}")
+    filled: list[Any] = [*entries[:place], *[slice(None)] * missing, *entries[place + 1 :]]
+    for entry in filled:
+        if isinstance(entry, bool | np.bool_) or not isinstance(entry, slice | int | np.integer):
+            raise TypeError(f"a stream is indexed with integers, slices and '...', got {type(entry).__name__}")
+    return filled
+
+
+def _bounds(entry: int | slice, n: int) -> tuple[tuple[int, int], int | slice]:
+    """The range that an entry needs of an axis of ``n``, and the entry as seen from its beginning."""
+    if not isinstance(entry, slice):
+        place = int(entry)
+        if not -n <= place < n:
+            raise IndexError(f"index {place} is out of bounds for an axis of {n}")
+        place %= n
+        return (place, place + 1), 0
+    wanted = range(*entry.indices(n))
+    if not wanted:
+        return (0, 0), slice(0, 0)
+    low, high = min(wanted[0], wanted[-1]), max(wanted[0], wanted[-1])
+    return (low, high + 1), slice(None, None, wanted.step)

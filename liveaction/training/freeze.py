@@ -1,0 +1,42 @@
+"""Freeze: entropy tables from the latents of training data, at all quantiser steps that one model serves."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from liveaction.codec.model import Codec
+from liveaction.codec.stream import QUALITIES
+from liveaction.coding.tables import EntropyTables, fit_tables
+from liveaction.training.data import Crops
+
+SYMBOLS = 2**22
+"""Symbols to look at per quantiser step, about."""
+
+_KEY = 3
+
+
+def freeze(codec: Codec, crops: Crops, seed: int) -> EntropyTables:
+    """Entropy tables of a codec, fitted to chunks drawn from signals; equal seeds give equal tables.
+
+    Args:
+        codec: trained.
+        crops: what to draw from, signals in proportion to their sizes.
+        seed: of the draw.
+    """
+    return fit_tables(_examples(codec, crops, seed), codec.spec.latent_channels, codec.axes)
+
+
+def _examples(codec: Codec, crops: Crops, seed: int) -> Iterator[NDArray[np.int32]]:
+    """Symbols ``[L, *c]`` of chunks at every quality; at least eight chunks, at most 64."""
+    device, seen = next(codec.parameters()).device, 0
+    for number in range(64):
+        if number >= 8 and seen >= SYMBOLS:
+            return
+        with torch.no_grad():
+            x = crops.chunk((_KEY, seed, number), codec.layout).to(device)
+            y = codec.encode(x[None])
+            for factor in QUALITIES.values():
+                yield codec.quantize(y, codec.quantizer.step * factor)[0].cpu().numpy()
+        seen += y.numel()
