@@ -93,6 +93,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "liveaction.modalities.hyperspectral*",
         "liveaction.modalities.array*",
         "liveaction.modalities.*_preview",
+        "liveaction.codec.reader",
     ),
     "rasterio": ("liveaction.modalities.hyperspectral*",),
     "h5py": ("liveaction.modalities.hyperspectral*", "liveaction.modalities.array*"),

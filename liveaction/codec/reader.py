@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from liveaction.codec.chunks import unpack_mask, unpack_symbols
-from liveaction.codec.grid import Box, overlap, shape_of, slices
+from liveaction.codec.grid import Box, overlap, relative, shape_of, slices
 from liveaction.codec.header import MOST_VALUES, check_codec, parse_header
 from liveaction.codec.model import Codec
 from liveaction.coding.container import ContainerReader
@@ -183,14 +183,16 @@ class StreamReader:
                 missing = np.zeros((header.shape[0], *shape_of(samples)), bool) if missing is None else missing
                 part = chunk.missing[(slice(None), *slices(inside, layout.samples(box)))]
                 missing[(slice(None), *slices(inside, samples))] = part
+        lost = [layout.chunk_box(number) for number in numbers if number in self.damaged]
+        if lost:
+            _continue_into(symbols, [relative(overlap(box, around), around) for box in lost])
         self.coding_seconds += perf_counter() - began
         with torch.no_grad():
             device = next(self.codec.parameters()).device
             x = self.codec.decode_window(torch.from_numpy(symbols)[None].to(device), layout, window, header.step)
         if not bool(torch.isfinite(x).all()):
             raise FormatError(
-                f"{self.where}: expected finite samples, got others from the latents {window}; the symbols are not of a "
-                "signal"
+                f"{self.where}: expected finite samples, got others from the latents {window}; it is no signal's stream"
             )
         values = self.modality.denormalise(x[0], header.dtype, header.range)
         if missing is not None:
@@ -234,6 +236,23 @@ class StreamReader:
                 raise type(error)(f"{error} (chunk {number} holds {place}; --fill VALUE decodes the rest)") from error
             self.damaged[number] = Damage(number, samples, str(error))
             return _Chunk(np.zeros(shape, np.int32), None)
+
+
+def _continue_into(symbols: NDArray[np.int32], lost: list[Box]) -> None:
+    """Put the nearest symbols that are there where boxes were lost, so that what lies beside decodes well.
+
+    Args:
+        symbols: ``[L, *]``, changed in place.
+        lost: boxes within the grid of ``symbols``.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    gone = np.zeros(symbols.shape[1:], bool)
+    for box in lost:
+        gone[slices(box)] = True
+    if not gone.all():
+        nearest = distance_transform_edt(gone, return_distances=False, return_indices=True)
+        symbols[:, gone] = symbols[(slice(None), *nearest[:, gone])]
 
 
 def _as(fill: float | None, dtype: np.dtype[Any]) -> Any:

@@ -3,10 +3,8 @@
 import json
 import os
 import shutil
-import struct
 import subprocess
 import sys
-import zlib
 
 import nibabel
 import numpy as np
@@ -17,7 +15,7 @@ from typer.testing import CliRunner
 from liveaction.cli import app
 from liveaction.codec.stream import compress, decompress
 from liveaction.codec.weights import load_model
-from liveaction.coding.container import MAGIC, pack, unpack
+from liveaction.coding.container import ContainerReader
 from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError
 from liveaction.metrics import psnr
 from liveaction.recipe import load_recipe
@@ -175,41 +173,72 @@ def test_damaged_and_truncated_streams_are_refused(work, tmp_path):
     refused(FormatError, "the file is cut short", "info", tmp_path / "cut.lva")
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "words"),
-    [
-        ("shape", [1, 2**40, 2**20, 8], "expected latents"),
-        ("shape", [1, 160, 160], "expected shape"),
-        ("dtype", "object", "expected a dtype"),
-        ("step", -1.0, "header key 'step'"),
-        ("latent_shape", [128, 20, 20, 13], "expected latents"),
-        ("surprise", 1, "header key 'surprise'"),
-    ],
-)
-def test_a_header_that_does_not_hold_together_is_refused_before_memory_is_taken(work, key, value, words):
-    codec, recipe, digest = load_model(work / "klt")
-    signal = build_modality(recipe.modality).read(work / "scan.nii.gz")
-    header, payload = unpack(compress(signal, codec, recipe, digest, 1.6)[0], "stream")
-    with pytest.raises(FormatError, match=words):
-        decompress(pack(header | {key: value}, payload), codec, digest)
+def test_a_region_is_a_volume_in_its_place(work, tmp_path):
+    stream, whole, part = tmp_path / "a.lva", tmp_path / "whole.nii", tmp_path / "part.nii"
+    model = ("-m", work / "klt", "-q")
+    invoke("compress", work / "scan.nii.gz", stream, *model)
+    invoke("decompress", stream, whole, *model)
+    said = invoke("decompress", stream, part, *model, "--region", "20:100,:,-30:-2", "--against", work / "scan.nii.gz",
+                  "--json")  # fmt: skip
+    assert said.exit_code == 0, said.exception
+    whole, part = nibabel.load(whole), nibabel.load(part)
+    assert np.array_equal(np.asarray(part.dataobj), np.asarray(whole.dataobj)[20:100, :, 66:94])
+    assert np.allclose(part.affine @ [0, 0, 0, 1], whole.affine @ [20, 0, 66, 1])
+    original = np.asarray(nibabel.load(work / "scan.nii.gz").dataobj, float)[20:100, :, 66:94]
+    assert json.loads(said.stdout)["max_error"] == np.abs(original - np.asarray(part.dataobj)).max()
+    for region in ("20:100", "1:2,3:4,5:5", "a:b,:,:", "1:2:3,:,:", "0,0,0"):
+        refused(SpecError, "--region: expected a range", "decompress", stream, tmp_path / "no.nii", *model,
+                "--region", region)  # fmt: skip
 
 
-def test_a_declared_size_far_beyond_the_payload_is_refused(work):
-    codec, recipe, digest = load_model(work / "klt")
-    signal = build_modality(recipe.modality).read(work / "scan.nii.gz")
-    header, payload = unpack(compress(signal, codec, recipe, digest, 1.6)[0], "stream")
-    huge = {"shape": [1, 2**20, 2**20, 2**20], "latent_shape": [128, 2**17, 2**17, 2**17]}
-    with pytest.raises(FormatError, match="got another number"):
-        decompress(pack(header | huge, payload), codec, digest)
+def test_a_damaged_chunk_is_named_and_the_rest_comes_back(work, tmp_path):
+    stream, good, back = tmp_path / "a.lva", tmp_path / "good.nii", tmp_path / "back.nii"
+    invoke("compress", work / "scan.nii.gz", stream, "-m", work / "klt")
+    invoke("decompress", stream, good, "-m", work / "klt")
+    assert "all whole; not decoded" in invoke("verify", stream).stdout
+    said = invoke("verify", stream, "-m", work / "klt", "--against", work / "scan.nii.gz")
+    assert said.exit_code == 0 and "decodes with this model" in said.stdout and "PSNR" in said.stdout
+    with stream.open("rb") as file:
+        container = ContainerReader(file, "x")
+        chunks, entry = container.chunks, container.entries[0]
+    data = bytearray(stream.read_bytes())
+    data[entry.offset + entry.length // 2] ^= 4
+    stream.write_bytes(data)
+    assert chunks > 1
+    said = invoke("verify", stream)
+    assert said.exit_code == 1 and "1 damaged" in said.stdout
+    assert "chunk 0 is damaged, samples x 0:128, y 0:128, z 0:96" in said.stderr
+    report = json.loads(invoke("verify", stream, "-m", work / "klt", "--json", "-q").stdout)
+    assert report["damaged"][0]["samples"] == {"x": [0, 128], "y": [0, 128], "z": [0, 96]}
+    refused(IntegrityError, "(chunk 0 holds x 0:128, y 0:128, z 0:96; --fill VALUE decodes the rest)", "decompress",
+            stream, back, "-m", work / "klt")  # fmt: skip
+    assert not back.exists()
+    said = invoke("decompress", stream, back, "-m", work / "klt", "--fill", "-2000")
+    assert said.exit_code == 3 and "filled with -2000" in said.stderr
+    good, back = (np.asarray(nibabel.load(path).dataobj).astype(float) for path in (good, back))
+    assert (back[:128, :128, :96] == -2000).all() and np.abs(back - good)[157:].max() == 0  # wavelets reach 28
+    # what is whole elsewhere is read as if nothing had happened
+    part = tmp_path / "part.nii"
+    said = invoke("decompress", stream, part, "-m", work / "klt", "--region", "150:160,150:160,:", "--fill", "0")
+    assert said.exit_code == (3 if "filled" in said.stderr else 0)
+    refused(SpecError, "--against: expected --model as well", "verify", stream, "--against", work / "scan.nii.gz")
 
 
-def test_a_later_version_and_a_text_transfer_are_told_apart(work):
-    codec, _, digest = load_model(work / "klt")
-    later = struct.pack("<8sHIIQI", MAGIC, 1, 2, zlib.crc32(b"{}"), 0, 0) + b"{}"
-    with pytest.raises(FormatError, match="expected stream version 0, got 1"):
-        decompress(later, codec, digest)
-    with pytest.raises(FormatError, match="transfer as text"):
-        decompress(later.replace(b"\r\n", b"\n"), codec, digest)
+def test_freezing_anew_changes_the_tables_alone(work, tmp_path):
+    shutil.copytree(work / "klt", tmp_path / "model")
+    stream = tmp_path / "a.lva"
+    invoke("compress", work / "scan.nii.gz", stream, "-m", tmp_path / "model")
+    before, _, digest = load_model(tmp_path / "model")
+    assert invoke("freeze", tmp_path / "model", "--data", "synthetic:1:5", "-q").exit_code == 0
+    after, _, same = load_model(tmp_path / "model")
+    assert same == digest and after.tables.digest != before.tables.digest
+    refused(IntegrityError, "pass the model directory as it was before liveaction freeze", "decompress", stream,
+            tmp_path / "b.nii", "-m", tmp_path / "model")  # fmt: skip
+    (tmp_path / "model" / "entropy.safetensors").unlink()
+    refused(FormatError, "liveaction freeze", "compress", work / "scan.nii.gz", tmp_path / "c.lva", "-m",
+            tmp_path / "model")  # fmt: skip
+    assert invoke("freeze", tmp_path / "model", "--data", "synthetic:1:5", "-q").exit_code == 0
+    assert load_model(tmp_path / "model")[0].tables.digest == after.tables.digest
 
 
 def test_a_model_directory_is_checked(work, tmp_path):

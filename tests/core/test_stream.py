@@ -1,0 +1,323 @@
+"""Streams: the same bytes however they are made, the same samples whatever is asked for, damage that stays local."""
+
+import io
+import json
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+
+import liveaction
+from liveaction.codec import grid
+from liveaction.codec.header import MOST_VALUES
+from liveaction.codec.model import build_codec
+from liveaction.codec.stream import compress, compress_file, decompress, open_reader, read_info
+from liveaction.codec.verify import verify
+from liveaction.codec.weights import save_model
+from liveaction.coding.container import ContainerReader, ContainerWriter
+from liveaction.errors import FormatError, IntegrityError, ShapeError
+from liveaction.recipe import load_recipe
+from liveaction.signal import Signal
+
+RECIPE = load_recipe("array_smoke", ["codec.levels=2", "codec.latent_channels=6", "modality.range=[-1,1]"])
+EXTENTS = (70, 41, 52)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A codec in its folder, and a signal of several windows and chunks, some of it missing."""
+    torch.manual_seed(0)
+    codec = build_codec(RECIPE).eval()
+    folder = tmp_path_factory.mktemp("model")
+    digest = save_model(codec, RECIPE, folder)
+    rng = np.random.default_rng(0)
+    ramps = np.meshgrid(*(np.linspace(0, 3, n) for n in EXTENTS), indexing="ij")
+    values = (0.4 * np.sin(sum(ramps)) + 0.02 * rng.standard_normal(EXTENTS)).astype(np.float32)[None]
+    missing = np.zeros(values.shape, bool)
+    missing[0, 60:, :, 3] = True
+    values[missing] = -9
+    about = RECIPE.modality.axes, "", (1.0,) * 3, "float32", {"format": "npy"}
+    return codec, digest, folder, Signal(values, *about, missing=missing, no_data=-9.0)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Windows and slabs so small that the signal has many of both."""
+    monkeypatch.setattr(grid, "CHUNK_TOKENS", 200)
+    monkeypatch.setattr(grid, "WINDOW_SAMPLES", 64 * 500)
+    monkeypatch.setattr(grid, "SLAB_SAMPLES", 64 * 900)
+
+
+def write(made, **more):
+    codec, digest, _, signal = made
+    return compress(signal, codec, RECIPE, digest, **more)[0]
+
+
+def changed(data, **keys):
+    """The same chunks under another header."""
+    container, file = ContainerReader(io.BytesIO(data), "x"), io.BytesIO()
+    writer = ContainerWriter(file, {**container.header, **keys}, container.chunks)
+    for number in range(container.chunks):
+        writer.add(container.read(number))
+    writer.close()
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("slab", [1, 64 * 300, 64 * 2000, 2**30])
+def test_the_bytes_do_not_depend_on_the_slabs(made, small, slab, monkeypatch):
+    data = write(made)
+    monkeypatch.setattr(grid, "SLAB_SAMPLES", slab)
+    assert write(made) == data
+
+
+def test_the_bytes_do_not_depend_on_the_threads(made, small):
+    threads, data = torch.get_num_threads(), write(made)
+    try:
+        for count in (1, 2, 4):
+            torch.set_num_threads(count)
+            assert write(made) == data
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_file_holds_the_same_bytes_and_a_failure_leaves_none(made, small, tmp_path):
+    codec, digest, _, signal = made
+    written = compress_file(signal, tmp_path / "a.lva", codec, RECIPE, digest, extras={"note": "kept"})
+    data = (tmp_path / "a.lva").read_bytes()
+    assert data == write(made, extras={"note": "kept"}) and written.bytes == len(data)
+    info = read_info(tmp_path / "a.lva")
+    assert info["extras"] == {"note": "kept"} and info["bytes"] == len(data) and info["chunks"] > 8
+    assert info["grid"] == [18, 11, 13] and info["tables"] == codec.tables.digest
+    with pytest.raises(ZeroDivisionError):
+        compress_file(
+            signal, tmp_path / "b.lva", codec, RECIPE, digest, stage=lambda text: 1 // (text != "encoding, 100%")
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["a.lva"]
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        ((0, 70), (0, 41), (0, 52)),
+        ((3, 4), (40, 41), (51, 52)),
+        ((0, 9), (7, 30), (20, 21)),
+        ((33, 70), (0, 41), (2, 5)),
+    ],
+)
+def test_a_region_has_the_samples_of_the_whole(made, small, box):
+    codec, digest, _, signal = made
+    data = write(made)
+    whole, _ = decompress(data, codec, digest)
+    part, _ = decompress(data, codec, digest, region=box)
+    place = (slice(None), *(slice(low, high) for low, high in box))
+    assert np.array_equal(part.values, whole.values[place])
+    gone = whole.missing[place]
+    assert np.array_equal(part.missing, gone) if gone.any() else part.missing is None or not part.missing.any()
+    assert np.array_equal(whole.missing, signal.missing) and (whole.values[whole.missing] == -9).all()
+
+
+def test_a_region_reads_only_its_chunks(made, small):
+    codec, digest, _, _ = made
+    data = write(made)
+    with open_reader(data, codec, digest) as reader:
+        asked = []
+        reader.container.read = lambda number, plain=reader.container.read: asked.append(number) or plain(number)
+        reader.read(((0, 4), (0, 4), (0, 4)))
+        around = reader.layout.around(next(reader.layout.windows()))
+        assert asked == list(reader.layout.chunks_in(around)) and len(asked) < reader.container.chunks / 2
+
+
+@pytest.mark.parametrize(
+    "box", [((0, 71), (0, 41), (0, 52)), ((5, 5), (0, 41), (0, 52)), ((-1, 5), (0, 41), (0, 52)), ((0, 5),)]
+)
+def test_a_region_outside_is_refused(made, box):
+    codec, digest, _, _ = made
+    with pytest.raises(ShapeError, match=r"expected a region within \(\(0, 70\), \(0, 41\), \(0, 52\)\)"):
+        decompress(write(made), codec, digest, region=box)
+
+
+def test_windows_differ_little_from_the_whole(made, small, monkeypatch):
+    codec, digest, _, signal = made
+    cut, _ = decompress(write(made), codec, digest)
+    monkeypatch.undo()
+    whole, _ = decompress(write(made), codec, digest)
+    there = ~signal.missing
+    error = np.sqrt(np.mean((whole.values - signal.values)[there] ** 2))
+    assert 0 < np.sqrt(np.mean((cut.values - whole.values)[there] ** 2)) < 0.1 * error
+
+
+def test_a_damaged_chunk_costs_what_it_held(made, small):
+    codec, digest, _, _ = made
+    data = write(made)
+    whole, _ = decompress(data, codec, digest)
+    container = ContainerReader(io.BytesIO(data), "x")
+    broken = bytearray(data)
+    broken[container.entries[5].offset + 6] ^= 0x40
+    with pytest.raises(
+        IntegrityError, match=r"checksum .* of chunk 5.*\(chunk 5 holds .* \d+:\d+; --fill VALUE decodes"
+    ):
+        decompress(bytes(broken), codec, digest)
+    with open_reader(bytes(broken), codec, digest, fill=7.0) as reader:
+        back = reader.read()
+        assert list(reader.damaged) == [5]
+        layout, box = reader.layout, reader.damaged[5].samples
+        readers = [layout.samples(w) for w in layout.windows() if 5 in layout.chunks_in(layout.around(w))]
+    lost = (0, *(slice(low, high) for low, high in box))
+    assert (back.values[lost] == 7).all()
+    same = np.ones(EXTENTS, bool)
+    for samples in readers:
+        same[tuple(slice(low, high) for low, high in samples)] = False
+    assert same.any() and np.array_equal(back.values[0][same], whole.values[0][same])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill", "value"), [("uint8", 300.0, 255), ("int16", -1.6, -2), ("uint8", float("nan"), 0)]
+)
+def test_a_fill_value_becomes_what_the_dtype_holds(dtype, fill, value):
+    from liveaction.codec.reader import _as
+
+    assert _as(fill, np.dtype(dtype)) == value
+
+
+def test_verify_finds_what_is_damaged(made, small, tmp_path):
+    codec, digest, _, signal = made
+    path, data = tmp_path / "a.lva", write(made)
+    path.write_bytes(data)
+    good = verify(path)
+    assert good.damaged == () and good.decoded is None and good.bytes == len(data)
+    full = verify(path, codec, digest)
+    assert full.damaged == () and np.array_equal(full.decoded.missing, signal.missing)
+    broken = bytearray(data)
+    container = ContainerReader(io.BytesIO(data), "x")
+    for number in (2, 9):
+        broken[container.entries[number].offset] ^= 1
+    path.write_bytes(broken)
+    assert [damage.chunk for damage in verify(path).damaged] == [2, 9]
+    assert [damage.chunk for damage in verify(path, codec, digest).damaged] == [2, 9]
+    broken[40] ^= 1
+    path.write_bytes(broken)
+    with pytest.raises(IntegrityError, match="header checksum"):
+        verify(path)
+
+
+def test_chunks_with_right_checksums_and_wrong_content_are_found(made, small, tmp_path):
+    codec, digest, _, _ = made
+    container, file = ContainerReader(io.BytesIO(write(made)), "x"), io.BytesIO()
+    writer = ContainerWriter(file, container.header, container.chunks)
+    for number in range(container.chunks):
+        chunk = container.read(number)
+        writer.add({3: b"", 4: chunk[:-2], 6: b"\xff\xff\xff\xff" + chunk[4:]}.get(number, chunk))
+    writer.close()
+    (tmp_path / "a.lva").write_bytes(file.getvalue())
+    assert verify(tmp_path / "a.lva").damaged == ()  # nothing to see without the model
+    assert [damage.chunk for damage in verify(tmp_path / "a.lva", codec, digest).damaged] == [3, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"shape": [1, 2**20, 2**20, 2**20]}, r"expected at most 17179869184 values, got 1152921504606846976 as"),
+        ({"shape": [1, 70, 41]}, "expected header key 'axes' with one entry per axis"),
+        ({"shape": [1, 700, 41, 52]}, r"expected \d+ chunks for shape"),
+        ({"shape": [1, 0, 41, 52]}, "header key 'shape.1'"),
+        ({"dtype": "object"}, "header key 'dtype' to be right, got: expected a dtype"),
+        ({"step": -1.0}, "header key 'step'"),
+        ({"range": [1, -1]}, "header key 'range'"),
+        ({"chunk": [99, 99, 99]}, "expected chunks within the grid"),
+        ({"chunk": [1, 1]}, "expected header key 'chunk' with one entry per axis"),
+        ({"window": [7, 1, 1]}, "expected windows of whole chunks"),
+        ({"factors": [4, 4, 2]}, "expected"),
+        ({"latent_channels": 7}, "expected 1 channels, 6 latent channels and factors"),
+        ({"needed_later": 1}, "expected known header keys, got 'needed_later'; take the version of liveaction that"),
+        ({"weights": "0" * 64}, "pass the model directory that compressed it"),
+        ({"tables": "0" * 64}, "expected the entropy tables 000000000000 it was made with, got"),
+    ],
+)  # fmt: skip
+def test_a_header_that_does_not_hold_together_is_refused(made, keys, words):
+    codec, digest, _, _ = made
+    with pytest.raises(FormatError, match=words):
+        decompress(changed(write(made), **keys), codec, digest)
+
+
+def test_unknown_optional_keys_are_kept(made, tmp_path):
+    codec, digest, _, _ = made
+    data = changed(write(made), extras={"by": {"a": "later version"}})
+    (tmp_path / "a.lva").write_bytes(data)
+    assert read_info(tmp_path / "a.lva")["extras"] == {"by": {"a": "later version"}}
+    assert decompress(data, codec, digest)[0].values.shape == (1, *EXTENTS)
+
+
+def test_a_declared_2_to_the_60_values_take_no_time_and_no_memory(made):
+    codec, digest, _, _ = made
+    data = changed(write(made), shape=[1, 2**20, 2**20, 2**20])
+    decompress_refused(data, codec, digest)  # what is imported on first use
+    tracemalloc.start()
+    began = time.perf_counter()
+    decompress_refused(data, codec, digest)
+    seconds, peak = time.perf_counter() - began, tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6 and seconds < 0.5  # some ms; a margin for a busy machine
+    # a higher limit lets it go on to the next thing that is wrong
+    with pytest.raises(FormatError, match=r"expected \d+ chunks"):
+        decompress(data, codec, digest, most_values=2**60)
+
+
+def decompress_refused(data, codec, digest):
+    with pytest.raises(FormatError, match=f"expected at most {MOST_VALUES} values"):
+        decompress(data, codec, digest)
+
+
+INDICES = [
+    np.s_[...], np.s_[3], np.s_[-1, 5], np.s_[2:30, ..., 7], np.s_[::-1, 4, 40:10:-3], np.s_[60:90, :, -5:],
+    np.s_[5:5], np.s_[1, 2, 3], np.s_[:, 40:, ::7],
+]  # fmt: skip
+
+
+def test_a_stream_opens_as_an_array(made, small, tmp_path):
+    codec, digest, folder, _ = made
+    data = write(made)
+    (tmp_path / "a.lva").write_bytes(data)
+    whole = decompress(data, codec, digest)[0].values[0]
+    with liveaction.open(tmp_path / "a.lva", folder, device="cpu") as view:
+        assert view.shape == EXTENTS and view.dtype == np.float32 and view.ndim == 3 and len(view) == 70
+        assert view.size == whole.size and "float32" in repr(view)
+        for index in INDICES:
+            assert np.array_equal(view[index], whole[index]), index
+        assert np.array_equal(np.asarray(view), whole) and np.asarray(view, np.float64).dtype == np.float64
+        for index, kind in [(70, IndexError), ((0, 0, 0, 0), IndexError), ([1, 2], TypeError), (None, TypeError)]:
+            with pytest.raises(kind):
+                view[index]
+
+
+def test_slice_by_slice_each_window_is_decoded_once(made, small, tmp_path, monkeypatch):
+    folder = made[2]
+    (tmp_path / "a.lva").write_bytes(write(made))
+    with liveaction.open(tmp_path / "a.lva", folder, device="cpu") as view:
+        decoded = []
+        reader = view._reader
+        decode = reader._decode_window
+        monkeypatch.setattr(reader, "_decode_window", lambda window: decoded.append(window) or decode(window))
+        for z in range(70):
+            view[z]
+        assert len(decoded) == len(list(reader.layout.windows())) > 4
+
+
+def test_several_channels_come_first(tmp_path):
+    recipe = load_recipe("rgb_smoke")
+    codec = build_codec(recipe).eval()
+    digest = save_model(codec, recipe, tmp_path / "model")
+    values = np.random.default_rng(0).integers(0, 255, (3, 40, 30), dtype=np.uint8)
+    data, _ = compress(Signal(values, ("y", "x"), "", (1, 1), "uint8", {}), codec, recipe, digest)
+    (tmp_path / "a.lva").write_bytes(data)
+    back = decompress(data, codec, digest)[0].values
+    with liveaction.open(tmp_path / "a.lva", tmp_path / "model", device="cpu") as view:
+        assert view.shape == (3, 40, 30)
+        for index in (np.s_[1], np.s_[:2, 5:9], np.s_[..., 3], np.s_[::-1, 4]):
+            assert np.array_equal(view[index], back[index])
+
+
+def test_the_header_is_plain_json(made):
+    header = ContainerReader(io.BytesIO(write(made)), "x").header
+    assert json.loads(json.dumps(header, allow_nan=False)) == header
