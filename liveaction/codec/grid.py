@@ -21,7 +21,7 @@ HALO = 2
 """Latents around a window. What reaches further (wavelets, attention, convolutions) adds less than 1 % to the error at
 window borders: ``benchmarks/seams.py``."""
 
-SLAB_SAMPLES = 2**26
+SLAB_SAMPLES = 2**25
 """Samples that are encoded at a time, about; at least one chunk."""
 
 
