@@ -216,7 +216,9 @@ class Codec(nn.Module):
                 whole, chunk=chunk, window=tuple(-(-g // c) * c for g, c in zip(whole.grid, chunk, strict=True))
             )
         positions = grid.WINDOW_SAMPLES // (self.channels * self.packets.bands)
-        return replace(whole, chunk=chunk, window=window_extents(whole.grid, chunk, positions), halo=grid.HALO)
+        return replace(
+            whole, chunk=chunk, window=window_extents(whole.grid, chunk, positions), halo=grid.halo_of(self.axes)
+        )
 
     def decode_window(self, symbols: torch.Tensor, layout: Layout, box: Box, step: float | None = None) -> torch.Tensor:
         """One window of :meth:`decode`.
