@@ -1,10 +1,12 @@
 """The verbs ``train``, ``compress``, ``decompress`` and ``info``."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from liveaction.cli_folder import compress_folder
 from liveaction.cli_shared import (
     AsJson,
     Device,
@@ -18,7 +20,7 @@ from liveaction.cli_shared import (
     print_json,
     refuse_existing,
 )
-from liveaction.errors import SpecError
+from liveaction.errors import LiveactionWarning, SpecError
 from liveaction.files import atomic_path
 
 app = typer.Typer()
@@ -68,10 +70,17 @@ def train(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: `liveaction compress scan.nii.gz scan.lva --model runs/ct --quality 5`")
+@app.command(
+    epilog="Examples: `liveaction compress scan.nii.gz scan.lva --model runs/ct --quality 5` · "
+    "`liveaction compress scans/ archive/ --model runs/ct --jobs 4`"
+)
 def compress(
-    source: Annotated[Path, typer.Argument(help="A NIfTI file or a folder with one DICOM series.")],
-    target: Annotated[Path, typer.Argument(help="The .lva file to write.")],
+    source: Annotated[
+        Path, typer.Argument(help="A file, a folder with one DICOM series, or a folder of many signals.")
+    ],
+    target: Annotated[
+        Path, typer.Argument(help="The .lva file to write; any other name is a folder for all that SOURCE holds.")
+    ],
     model: ModelDir,
     step: Annotated[float | None, typer.Option(help="Quantiser step; default: the one trained with.")] = None,
     quality: Annotated[
@@ -79,11 +88,16 @@ def compress(
     ] = None,
     device: Device = "auto",
     dtype: Dtype = "",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that a folder is compressed with.")] = 1,
     force: Force = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compress one signal with a trained model."""
+    """Compress one signal with a trained model, or every signal in a folder.
+
+    A folder keeps its shape: `a/b.png` becomes `a/b.png.lva`. `manifest.jsonl` there records every item; what it says
+    is done is skipped the next time, so an interrupted run goes on.
+    """
     from liveaction.codec.stream import QUALITIES, read_header
     from liveaction.codec.stream import compress as compress_signal
     from liveaction.codec.weights import choose_device, load_model
@@ -94,6 +108,11 @@ def compress(
         raise SpecError("--step, --quality: expected one of them, got both")
     if step is not None and not step > 0:
         raise SpecError(f"--step: expected a positive number, got {step}")
+    if target.suffix != ".lva":
+        compress_folder(source, target, model, step, quality, device, dtype, jobs, force, quiet, as_json)
+        return
+    if jobs > 1:
+        warnings.warn(LiveactionWarning("--jobs: expected a folder to write to, got one signal; ignored"), stacklevel=1)
     refuse_existing(target, force)
     with stages(console, quiet) as stage:
         stage("loading the model")

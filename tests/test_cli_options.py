@@ -11,7 +11,7 @@ OPTIONS = {
     "new": {"--like", "--data", "--key", "--force"},
     "check": {"--shape", "--data", "--set", "--quiet", "--json"},
     "train": {"--data", "--out", "--val", "--steps", "--set", "--start-from", "--resume", "--device", "--quiet"},
-    "compress": {"--model", "--step", "--quality", "--device", "--dtype", "--force", "--quiet", "--json"},
+    "compress": {"--model", "--step", "--quality", "--device", "--dtype", "--jobs", "--force", "--quiet", "--json"},
     "decompress": {"--model", "--against", "--picture", "--device", "--dtype", "--force", "--quiet", "--json"},
     "info": {"--json"},
     "doctor": {"--json"},
