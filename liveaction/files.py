@@ -192,4 +192,4 @@ def _is_under(name: object, path: Path) -> bool:
         return False
     there = Path(os.fsdecode(name))
     places = (path, temporary_path(path), temporary_path(path, "before"))
-    return any(there == place or place in there.parents for place in places)
+    return there in path.parents or any(there == place or place in there.parents for place in places)

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -70,7 +70,8 @@ class FolderCompression:
         target: the folder to write into, made if missing. An item ``a/b.png`` becomes ``a/b.png.lva`` there.
 
     Raises:
-        SpecError: ``target`` is no folder, lies within an item, or is being written to by another process.
+        SpecError: ``target`` is no folder, lies within an item, or is being written to by another process; a setting
+            is out of its range.
         FormatError: nothing readable is in ``source``, ``model`` is no model, or the target's manifest is none.
         WriteError: ``target`` cannot be made or written to.
     """
@@ -78,6 +79,8 @@ class FolderCompression:
     def __init__(self, source: str | Path, target: str | Path, settings: Settings) -> None:
         import torch
 
+        if settings.jobs < 1:
+            raise SpecError(f"--jobs: expected a positive number, got {settings.jobs}")
         self.source, self.target, self.settings = Path(source), Path(target), settings
         self._open = ExitStack()
         if self.target.exists() and not self.target.is_dir():
@@ -86,7 +89,7 @@ class FolderCompression:
                 "choose another name"
             )
         self.device = choose_device(settings.device)
-        codec, recipe, digest = load_model(settings.model, self.device, settings.dtype)
+        codec, recipe, digest = load_model(settings.model, dtype=settings.dtype)
         step = settings.step or codec.quantizer.step * QUALITIES[settings.quality or 4]
         dtype = str(codec.compute_dtype).removeprefix("torch.")
         self.wanted = Entry("", "", "ok", weights=digest, step=float(step), dtype=dtype)
@@ -115,16 +118,18 @@ class FolderCompression:
         jobs = [self._job(item) for item in self.items]
         arguments = self.settings.model, self.device, self.settings.dtype, self.wanted.weights, self.threads
         try:
-            for outcome in run_jobs(_compressor, arguments, jobs, self.settings.jobs, lambda _, e: self._note(e)):
-                item, entry = outcome.job.item, outcome.result
-                if entry is None:
-                    entry = replace(outcome.job.wanted, status="failed", error=_named(outcome.error, item))
-                    self.manifest.append(entry)
-                yield item, entry
+            with closing(run_jobs(_compressor, arguments, jobs, self.settings.jobs, self._note)) as outcomes:
+                for outcome in outcomes:
+                    item, entry = outcome.job.item, outcome.result
+                    if entry is None:
+                        entry = replace(outcome.job.wanted, status="failed", error=_named(outcome.error, item))
+                        self.manifest.append(entry)
+                    yield item, entry
         finally:
             self._clean()  # what stopped and killed workers left
 
-    def _note(self, entry: Entry) -> None:
+    def _note(self, job: _Job, entry: Entry) -> None:
+        """A stream is about to take its place: its line comes first."""
         self.manifest.append(entry)
 
     def _job(self, item: Item) -> _Job:
@@ -148,7 +153,7 @@ def find_items(modality: "Modality", source: Path, target: Path) -> list[Item]:
     for path in modality.find(source):
         name = path.relative_to(source) if path.is_relative_to(source) else Path(path.name)
         if name == Path():
-            name = Path(source.resolve().name)
+            name = Path(source.name if source.name not in ("", "..") else source.resolve().name)
         if path.is_dir() and target.resolve().is_relative_to(path.resolve()):
             raise SpecError(f"{target}: expected a folder outside of what is compressed, got one in {str(path)!r}")
         goal = name.with_name(name.name + SUFFIX)

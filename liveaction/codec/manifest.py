@@ -124,7 +124,9 @@ def _lock(handle: int, folder: Path) -> None:
             "folder"
         ) from None
     except OSError as error:
-        raise WriteError(f"{folder}: expected files that can be locked, got {error.strerror}") from error
+        raise WriteError(
+            f"{folder}: expected files that can be locked, got {error.strerror}; choose another place"
+        ) from error
 
 
 def _whole_lines(data: bytes) -> tuple[list[bytes], int]:

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
@@ -45,7 +45,7 @@ def run_jobs(
     jobs: Iterable[Any],
     count: int,
     told: Callable[[Any, Any], None],
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Do jobs in ``count`` processes and give their outcomes as they come.
 
     Args:
