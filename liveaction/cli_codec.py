@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from liveaction.cli_folder import compress_folder
+from liveaction.cli_folder import run_folder
 from liveaction.cli_shared import (
     AsJson,
     Device,
     Dtype,
     Force,
+    Jobs,
     ModelDir,
     Overrides,
     Quiet,
@@ -88,7 +89,7 @@ def compress(
     ] = None,
     device: Device = "auto",
     dtype: Dtype = "",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that a folder is compressed with.")] = 1,
+    jobs: Jobs = 1,
     force: Force = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -98,6 +99,8 @@ def compress(
     A folder keeps its shape: `a/b.png` becomes `a/b.png.lva`. `manifest.jsonl` there records every item; what it says
     is done is skipped the next time, so an interrupted run goes on.
     """
+    from liveaction.codec.archive import FolderCompression
+    from liveaction.codec.folder import Settings
     from liveaction.codec.stream import QUALITIES, read_header
     from liveaction.codec.stream import compress as compress_signal
     from liveaction.codec.weights import choose_device, load_model
@@ -109,10 +112,10 @@ def compress(
     if step is not None and not step > 0:
         raise SpecError(f"--step: expected a positive number, got {step}")
     if target.suffix != ".lva":
-        compress_folder(source, target, model, step, quality, device, dtype, jobs, force, quiet, as_json)
+        settings = Settings(model, step, quality, device, dtype, jobs, force)
+        run_folder(lambda: FolderCompression(source, target, settings), quiet, as_json)
         return
-    if jobs > 1:
-        warnings.warn(LiveactionWarning("--jobs: expected a folder to write to, got one signal; ignored"), stacklevel=1)
+    _warn_of_folder_options(jobs)
     refuse_existing(target, force)
     with stages(console, quiet) as stage:
         stage("loading the model")
@@ -145,28 +148,44 @@ def compress(
 
 
 @app.command(
-    epilog="Example: `liveaction decompress scan.lva back.nii.gz --model runs/ct --against scan.nii.gz "
-    "--picture compare.png`"
+    epilog="Examples: `liveaction decompress scan.lva back.nii.gz --model runs/ct --against scan.nii.gz "
+    "--picture compare.png` · `liveaction decompress archive/ back/ --model runs/ct --jobs 4`"
 )
 def decompress(
-    source: Annotated[Path, typer.Argument(help="A .lva file.")],
-    target: Annotated[Path, typer.Argument(help="The file to write, such as back.nii.gz.")],
+    source: Annotated[Path, typer.Argument(help="A .lva file, or a folder of them.")],
+    target: Annotated[Path, typer.Argument(help="The file to write, such as back.nii.gz, or the folder.")],
     model: ModelDir,
     against: Annotated[Path | None, typer.Option(help="The original, to compare with.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Write a PNG of the result (and of --against).")] = None,
+    suffix: Annotated[
+        str, typer.Option(help="Of a folder: added to names that do not end so, such as `.nii.gz`.")
+    ] = "",
     device: Device = "auto",
     dtype: Dtype = "",
+    jobs: Jobs = 1,
     force: Force = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a signal back, and say how close it is to its original."""
+    """Bring a signal back, and say how close it is to its original; or bring back every signal of a folder.
+
+    In a folder `a/b.png.lva` becomes `a/b.png`; its `manifest.jsonl` is as that of compress.
+    """
+    from liveaction.codec.archive import FolderDecompression
+    from liveaction.codec.folder import Settings
     from liveaction.codec.stream import decompress as decompress_stream
     from liveaction.codec.stream import read_stream
     from liveaction.codec.weights import choose_device, load_model
     from liveaction.progress import stages
     from liveaction.registry import build_modality
 
+    if source.is_dir():
+        if against is not None or picture is not None:
+            raise SpecError(f"--against, --picture: expected one .lva file with them, got the folder {str(source)!r}")
+        settings = Settings(model, device=device, dtype=dtype, jobs=jobs, force=force)
+        run_folder(lambda: FolderDecompression(source, target, settings, suffix), quiet, as_json)
+        return
+    _warn_of_folder_options(jobs, suffix)
     refuse_existing(target, force)
     with stages(console, quiet) as stage:
         data = read_stream(source)
@@ -224,6 +243,14 @@ def info(
             text = f"{value:.4f}" if isinstance(value, float) else str(value)
             typer.echo(f"{name:<18} {text}")
     typer.echo(f"{'metadata':<18} {', '.join(fields['metadata'])}")
+
+
+def _warn_of_folder_options(jobs: int, suffix: str = "") -> None:
+    for name, given in (("--jobs", jobs > 1), ("--suffix", suffix)):
+        if given:
+            warnings.warn(
+                LiveactionWarning(f"{name}: expected a folder with it, got one signal; ignored"), stacklevel=3
+            )
 
 
 def _closeness(measured: dict[str, float], unit: str, limits: tuple[float, float]) -> str:

@@ -1,23 +1,24 @@
-"""``liveaction compress`` of a folder: the bar, the failures and the totals."""
+"""``liveaction compress`` and ``decompress`` of folders: the bar, the failures and the totals."""
 
-from pathlib import Path
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import typer
 
 from liveaction.cli_shared import console, print_json
 
+if TYPE_CHECKING:
+    from liveaction.codec.folder import FolderTask
 
-def compress_folder(
-    source: Path, target: Path, model: Path, step: float | None, quality: int | None, device: str, dtype: str,
-    jobs: int, force: bool, quiet: bool, as_json: bool,
-) -> None:  # fmt: skip
-    """Compress all that ``source`` holds into the folder ``target``; exit status 1 where an item failed."""
-    from liveaction.codec.archive import FolderCompression, Settings, totals
+
+def run_folder(prepare: Callable[[], "FolderTask"], quiet: bool, as_json: bool) -> None:
+    """Work on a folder and say how it went; exit status 1 where an item failed."""
+    from liveaction.codec.folder import totals
     from liveaction.progress import stages, transfer
 
     with stages(console, quiet) as stage:
         stage("loading the model")
-        task = FolderCompression(source, target, Settings(model, step, quality, device, dtype, jobs, force))
+        task = prepare()
     entries = []
     try:
         with task, transfer(console, quiet, len(task.items), sum(item.size for item in task.items)) as advance:
@@ -28,13 +29,13 @@ def compress_folder(
         for entry in entries:
             if entry.status == "failed":
                 typer.echo(f"liveaction: {entry.error}", err=True)
-    report = {"target": str(target), **totals(entries)}
+    report = {"target": str(task.target), **totals(entries)}
     if as_json:
         print_json(report)
     else:
         ratio = f", {report['ratio']:.1f}:1" if report["ratio"] else ""
         typer.echo(
-            f"{target}: {report['done']} done, {report['skipped']} skipped, {report['failed']} failed of "
+            f"{task.target}: {report['done']} done, {report['skipped']} skipped, {report['failed']} failed of "
             f"{report['items']} items; {report['bytes']:,} bytes{ratio}"
         )
     if report["failed"]:

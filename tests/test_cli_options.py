@@ -12,7 +12,10 @@ OPTIONS = {
     "check": {"--shape", "--data", "--set", "--quiet", "--json"},
     "train": {"--data", "--out", "--val", "--steps", "--set", "--start-from", "--resume", "--device", "--quiet"},
     "compress": {"--model", "--step", "--quality", "--device", "--dtype", "--jobs", "--force", "--quiet", "--json"},
-    "decompress": {"--model", "--against", "--picture", "--device", "--dtype", "--force", "--quiet", "--json"},
+    "decompress": {
+        "--model", "--against", "--picture", "--suffix", "--device", "--dtype", "--jobs", "--force", "--quiet",
+        "--json",
+    },
     "info": {"--json"},
     "doctor": {"--json"},
     "import-livecodec": {"--modality", "--force", "--quiet"},
