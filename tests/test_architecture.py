@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction": {".codec", ".metrics", ".recipe", ".registry", ".signal", ".spec"},
     "liveaction.__main__": {".cli"},
     "liveaction.errors": set(),
-    "liveaction.files": set(),
+    "liveaction.files": {".errors", "psutil"},
     "liveaction.spec": {".errors", "pydantic"},
     "liveaction.recipe": {".errors", ".spec", "pydantic", "yaml"},
     "liveaction.registry": {".errors", ".spec"},
