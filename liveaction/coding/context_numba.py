@@ -1,6 +1,6 @@
 """Contexts of the entropy coder: what the symbols of a chunk are coded by; integers only, compiled by Numba.
 
-A row is prepared by :func:`_row_sums` in both directions, then walked along. docs/entropy.md says the same in words.
+A row is prepared by :func:`_prepare` in both directions, then walked along. docs/entropy.md says the same in words.
 """
 
 # mypy: disable-error-code="no-untyped-call, no-untyped-def, untyped-decorator"
@@ -9,6 +9,8 @@ import numba
 import numpy as np
 
 from liveaction.coding.layout import (
+    AFTER,
+    BEFORE,
     BIN_ONE,
     CAP,
     CLASS_ONE,
@@ -18,17 +20,18 @@ from liveaction.coding.layout import (
     SCALES,
 )
 
-_compiled = numba.njit(nogil=True, cache=True)
+_compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
+BORDER = BEFORE + AFTER
 MOST_ACTIVE = (1 << 18) - 1
 
 
 @_compiled
-def _row_sums(source, at, distances, weights, first, sums):
-    """``sums[x] += sum_j weights[j] source[at + distances[j] + x]`` over j >= ``first``."""
+def _add(source, at, distances, weights, first, last, sums):
+    """``sums[x] += sum_j weights[j] source[at + distances[j] + x]`` over first <= j < last, modulo 2**32."""
     length = len(sums)
     j = first
-    while j + 4 <= len(distances):
+    while j + 4 <= last:
         w0, w1, w2, w3 = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
         s0 = source[at + distances[j] : at + distances[j] + length]
         s1 = source[at + distances[j + 1] : at + distances[j + 1] + length]
@@ -37,11 +40,29 @@ def _row_sums(source, at, distances, weights, first, sums):
         for x in range(length):
             sums[x] = np.int32(sums[x] + w0 * s0[x] + w1 * s1[x] + w2 * s2[x] + w3 * s3[x])
         j += 4
-    while j < len(distances):
+    while j < last:
         w, s = weights[j], source[at + distances[j] : at + distances[j] + length]
         for x in range(length):
             sums[x] = np.int32(sums[x] + w * s[x])
         j += 1
+
+
+@_compiled
+def _prepare(source, at, row, plane, weights, outer, sums):
+    """Add to ``sums`` what the causal neighbours of row number ``row`` but the last two on it give.
+
+    ``outer`` holds what those outside the row's sheet, the last two axes, give to the whole sheet.
+    """
+    _, _, length, causal, _, rows, inner = plane
+    begin = (row % rows) * (length + BORDER)
+    if inner < len(causal):
+        if begin == 0:
+            outer[:] = 0
+            _add(source, at, causal, weights, inner, len(causal), outer)
+        part = outer[begin : begin + length]
+        for x in range(length):
+            sums[x] += part[x]
+    _add(source, at, causal, weights, 2, inner, sums)
 
 
 @_compiled
@@ -62,16 +83,20 @@ def _from_channels(activity, sources, alone, around, empty, ring, sums):
 
 
 @_compiled
-def _keep(sizes, starts, length, distances, alone, around):
+def _keep(sizes, plane, alone, around):
     """Normalised magnitudes of a channel that is done, ``[N]``: by themselves, and of all next to a position."""
+    _, starts, length, _, ring, _, _ = plane
     for r in range(len(starts)):
-        at, to = starts[r], r * length
+        at, a, b = starts[r], alone[r * length : (r + 1) * length], around[r * length : (r + 1) * length]
+        own = sizes[at : at + length]
+        d0, d1 = sizes[at + ring[0] : at + ring[0] + length], sizes[at + ring[1] : at + ring[1] + length]
         for x in range(length):
-            alone[to + x] = sizes[at + x]
-            around[to + x] = 0
-        for d in distances:
+            a[x] = own[x]
+            b[x] = d0[x] + d1[x]
+        for i in range(2, len(ring), 2):
+            d0, d1 = sizes[at + ring[i] : at + ring[i] + length], sizes[at + ring[i + 1] : at + ring[i + 1] + length]
             for x in range(length):
-                around[to + x] += sizes[at + d + x]
+                b[x] += d0[x] + d1[x]
 
 
 @_compiled
@@ -86,14 +111,6 @@ def _level(p):
 
 
 @_compiled
-def _scale(active, bins, shift):
-    """Activity to the distribution's number."""
-    v = min(max(active >> 6, 1), MOST_ACTIVE)
-    b = bins[v] if v < 4096 else bins[v >> 6] + 24
-    return min(max(b + shift, 0), SCALES - 1)
-
-
-@_compiled
 def _trace_row(row, values, sizes, at, predicted, active, weights, near, scale, bins, contexts, coded):
     """Contexts and values of a row; ``values`` and ``sizes`` are the planes, filled up as the decoder will."""
     limit, factor, shift = scale
@@ -102,7 +119,9 @@ def _trace_row(row, values, sizes, at, predicted, active, weights, near, scale, 
     p1, p2, a1, a2 = weights[0], weights[1], near[0], near[1]
     for x in range(len(row)):
         q, sign, level = _level(np.int64(np.int32(predicted[x] + p1 * s1 + p2 * s2)))
-        contexts[x] = _scale(active[x] + a1 * n1 + a2 * n2, bins, shift) * LEVELS + level
+        v = min(max((active[x] + a1 * n1 + a2 * n2) >> 6, 1), MOST_ACTIVE)
+        b = bins[np.uint64(v)] if v < 4096 else bins[np.uint64(v >> 6)] + 24
+        contexts[x] = min(max(b + shift, 0), SCALES - 1) * LEVELS + level
         s = np.int64(row[x])
         r = (s - q) * sign
         coded[x] = 2 * r - 1 if r > 0 else -2 * r
@@ -112,35 +131,40 @@ def _trace_row(row, values, sizes, at, predicted, active, weights, near, scale, 
 
 
 @_compiled
-def _residuals(symbols, values, starts, length, distances, weights, sums):
+def _residuals(values, plane, weights, sums):
     """Sum of |residual| of a channel under a predictor; ``values`` holds the symbols and the border."""
+    _, starts, length, causal, _, _, _ = plane
+    used = weights != 0
+    first, last = starts[0], starts[-1] + length
+    flat = sums[first:last]
+    flat[:] = 0
+    _add(values, first, causal[used], weights[used], 0, used.sum(), flat)
     total = 0
-    for r in range(len(starts)):
-        sums[:length] = 0
-        _row_sums(values, starts[r], distances, weights, 0, sums[:length])
+    for at in starts:
+        own, predicted = values[at : at + length], sums[at : at + length]
         for x in range(length):
-            total += abs(symbols[r * length + x] - ((np.int64(sums[x]) + 128) >> 8))
+            total += abs(np.int64(own[x]) - ((np.int64(predicted[x]) + 128) >> 8))
     return total
 
 
 @_compiled
-def _choose(symbols, values, starts, length, causal, predictors, sums):
+def _choose(symbols, values, plane, predictors, sums):
     """Predictor, border value and sum of |residual| of a channel: another than none must spare a 64th and 16."""
-    least, base, total = 0, 0, 0
+    least, total = 0, 0
     for s in symbols:
-        least += abs(s)
+        least += abs(np.int64(s))
         total += s
-    best, charged = 0, least
-    if least:
-        base = (2 * total + len(symbols)) // (2 * len(symbols))
-        values[:] = base
-        for r in range(len(starts)):
-            values[starts[r] : starts[r] + length] = symbols[r * length : (r + 1) * length]
-        for mode in range(1, len(predictors)):
-            used = predictors[mode] != 0
-            found = _residuals(symbols, values, starts, length, causal[used], predictors[mode][used], sums)
-            if found + (found >> 6) + 16 < charged:
-                best, least, charged = mode, found, found + (found >> 6) + 16
+    if least == 0:
+        return 0, 0, 0
+    _, starts, length, _, _, _, _ = plane
+    best, charged, base = 0, least, (2 * total + len(symbols)) // (2 * len(symbols))
+    values[:] = base
+    for r in range(len(starts)):
+        values[starts[r] : starts[r] + length] = symbols[r * length : (r + 1) * length]
+    for mode in range(1, len(predictors)):
+        found = _residuals(values, plane, predictors[mode], sums)
+        if found + (found >> 6) + 16 < charged:
+            best, least, charged = mode, found, found + (found >> 6) + 16
     return best, base if best else 0, least
 
 
@@ -151,18 +175,19 @@ def trace(symbols, plane, tables, scales, bins, classes, taken, bases, contexts,
     Returns:
         how many of ``contexts`` and ``coded`` were written; channels of class 0 have none.
     """
-    size, starts, length, causal, ring = plane
+    size, starts, length, causal, ring, rows, _ = plane
     predictors, activity, sources = tables[0].copy(), tables[2], tables[3]
     limits, factors, bounds = scales
     channels, count = symbols.shape
     values, sizes = np.zeros(size, np.int32), np.zeros(size, np.int32)
     alone, around = np.zeros((channels, count), np.uint16), np.zeros((channels, count), np.uint16)
-    active, sums = np.zeros(count, np.int32), np.zeros(length, np.int32)
+    active, sums, whole = np.zeros(count, np.int32), np.zeros(length, np.int32), np.zeros(size, np.int32)
+    outer = np.zeros((2, (rows - 1) * (length + BORDER) + length), np.int32)
     empty = np.zeros(channels, np.bool_)
     done = 0
     for c in range(channels):
         predictors[1] = tables[1][c]
-        mode, base, total = _choose(symbols[c], values, starts, length, causal, predictors, sums)
+        mode, base, total = _choose(symbols[c], values, plane, predictors, whole)
         mean, k = (total << 16) // count, np.int64(total > 0)
         while 0 < k < len(bounds) - 1 and mean >= bounds[k]:
             k += 1
@@ -179,10 +204,10 @@ def trace(symbols, plane, tables, scales, bins, classes, taken, bases, contexts,
             at, to, end = starts[r], r * length, done + length
             if mode:
                 sums[:] = 0
-                _row_sums(values, at, causal, weights, 2, sums)
-            _row_sums(sizes, at, causal, near, 2, active[to : to + length])
+                _prepare(values, at, r, plane, weights, outer[0], sums)
+            _prepare(sizes, at, r, plane, near, outer[1], active[to : to + length])
             _trace_row(symbols[c, to : to + length], values, sizes, at, sums, active[to : to + length], weights, near,
                        scale, bins, contexts[done:end], coded[done:end])  # fmt: skip
             done = end
-        _keep(sizes, starts, length, ring, alone[c], around[c])
+        _keep(sizes, plane, alone[c], around[c])
     return done

@@ -69,10 +69,8 @@ def encode_chunk(symbols: NDArray[np.int32], tables: EntropyTables) -> bytes:
 
     found = trace_chunk(symbols, tables)
     words = np.empty(4 * len(found.values) + 6 * len(found.classes), np.uint16)
-    offsets = tables.class_offset.astype(np.int64)
-    state, count = encode(
-        found.classes, found.taken, found.bases, found.contexts, found.values, offsets, *tables.sums[:3], words
-    )
+    heads = found.classes, found.taken, found.bases, tables.class_offset.astype(np.int64)
+    state, count = encode(heads, found.contexts, found.values, *tables.sums[:3], tables.inverses, words)
     return int(state).to_bytes(HEAD, "little") + words[:count][::-1].astype("<u2").tobytes()
 
 

@@ -49,12 +49,13 @@ def neighbours(axes: int) -> tuple[tuple[int, ...], ...]:
     """Causal neighbours ``[F, D]``: the last position, the one before it, then all others.
 
     The others are the causal offsets of -1, 0 and 1 with at most two that are not 0, in lexicographic order, then -2
-    along every axis but the last.
+    along every axis but the last; of these, those within the last two axes stand first.
     """
     near = [t for t in product((-1, 0, 1), repeat=axes) if t < (0,) * axes and sum(map(abs, t)) <= 2]
     along = [tuple(-2 * (i == axis) for i in range(axes)) for axis in range(axes)]
     first = [tuple(-(i == axes - 1) for i in range(axes)), along[-1]]
-    return tuple(first + [t for t in near if t not in first] + along[:-1])
+    others = [t for t in near + along[:-1] if t not in first]
+    return tuple(first + sorted(others, key=lambda t: any(t[:-2])))
 
 
 @lru_cache
@@ -114,6 +115,8 @@ class Plane:
         length: positions in a row.
         causal: int64 ``[F]``, distances of :func:`neighbours`.
         around: int64 ``[2 * D]``, distances of the next along every axis, both ways.
+        rows: rows of a sheet, which is the last two axes.
+        inner: how many of ``causal``, the first ones, lie in a position's sheet.
     """
 
     size: int
@@ -121,11 +124,13 @@ class Plane:
     length: int
     causal: NDArray[np.int64]
     around: NDArray[np.int64]
+    rows: int
+    inner: int
 
     @property
-    def parts(self) -> tuple[int, NDArray[np.int64], int, NDArray[np.int64], NDArray[np.int64]]:
+    def parts(self) -> tuple[int, NDArray[np.int64], int, NDArray[np.int64], NDArray[np.int64], int, int]:
         """All of it, for the loops."""
-        return self.size, self.starts, self.length, self.causal, self.around
+        return self.size, self.starts, self.length, self.causal, self.around, self.rows, self.inner
 
 
 @lru_cache(maxsize=64)
@@ -141,5 +146,11 @@ def plane(shape: tuple[int, ...]) -> Plane:
     causal = [sum(o * s for o, s in zip(offset, strides, strict=True)) for offset in neighbours(axes)]
     around = [sign * s for s in strides for sign in (-1, 1)]
     return Plane(
-        prod(wide), starts.reshape(-1) + BEFORE, shape[-1], np.array(causal, np.int64), np.array(around, np.int64)
+        size=prod(wide),
+        starts=starts.reshape(-1) + BEFORE,
+        length=shape[-1],
+        causal=np.array(causal, np.int64),
+        around=np.array(around, np.int64),
+        rows=shape[-2] if axes > 1 else 1,
+        inner=sum(not any(offset[:-2]) for offset in neighbours(axes)),
     )

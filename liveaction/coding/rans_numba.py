@@ -8,12 +8,13 @@ The state lies in [2**24, 2**40). J. Duda, "Asymmetric numeral systems", arXiv 1
 import numpy as np
 
 from liveaction.coding.context_numba import (
+    BORDER,
+    MOST_ACTIVE,
     _compiled,
     _from_channels,
     _keep,
     _level,
-    _row_sums,
-    _scale,
+    _prepare,
 )
 from liveaction.coding.layout import (
     BIN_ONE,
@@ -26,6 +27,7 @@ from liveaction.coding.layout import (
     LEVELS,
     ONE,
     SCALE_ONE,
+    SCALES,
     TOKENS,
 )
 
@@ -39,7 +41,8 @@ def _put(x, words, at, start, frequency):
     if x >= frequency << 24:
         words[at] = x & 0xFFFF
         x, at = x >> 16, at + 1
-    return (x // frequency << 16) + x % frequency + start, at
+    share = np.int64(np.uint64(x) // np.uint64(frequency))
+    return x + share * (65536 - frequency) + start, at
 
 
 @_compiled
@@ -61,16 +64,45 @@ def _top_bit(value):
 
 
 @_compiled
-def _put_value(x, words, at, value, cumulative):
-    token, bits = value, 0
-    if value >= DIRECT:
-        e = _top_bit(value)
-        token, bits = DIRECT + 4 * (e - 5) + ((value >> (e - 2)) & 3), e - 2
-        x, at = _put_bits(x, words, at, value & ((1 << bits) - 1), bits)
-    if cumulative[token + 1] == cumulative[token]:
-        x, at = _put_bits(x, words, at, token, 7)
-        token = ESCAPE
-    return _put(x, words, at, cumulative[token], cumulative[token + 1] - cumulative[token])
+def _put_rest(x, words, at, value):
+    """The raw bits of a value from :data:`DIRECT` on, and its token."""
+    e = _top_bit(value)
+    x, at = _put_bits(x, words, at, value & ((1 << (e - 2)) - 1), e - 2)
+    return x, at, DIRECT + 4 * (e - 5) + ((value >> (e - 2)) & 3)
+
+
+@_compiled
+def _put_values(contexts, coded, cumulative, inverses, words):
+    """State and number of words after all values; written out, for calls that take arrays cost more than the rest.
+
+    ``inverses`` are 2**32 // frequency: two estimates of the quotient, both too small, make a division.
+    """
+    x, at = np.int64(BOTTOM), 0
+    for n in range(len(coded)):
+        i = np.uint64(len(coded) - 1 - n)
+        row, value = np.uint64(contexts[i]), np.int64(coded[i])
+        token = value
+        if value >= DIRECT:
+            x, at, token = _put_rest(x, words, at, value)
+        start = cumulative[row, np.uint64(token)]
+        frequency = np.int64(cumulative[row, np.uint64(token + 1)] - start)
+        if frequency == 0:
+            x, at = _put_bits(x, words, at, token, 7)
+            token = ESCAPE
+            start = cumulative[row, np.uint64(token)]
+            frequency = np.int64(cumulative[row, np.uint64(token + 1)] - start)
+        if x >= frequency << 24:
+            words[np.uint64(at)] = x & 0xFFFF
+            x, at = x >> 16, at + 1
+        inverse = inverses[row, np.uint64(token)]
+        share = ((x >> 8) * inverse) >> 24
+        rest = x - share * frequency
+        more = (rest * inverse) >> 32
+        share, rest = share + more, rest - more * frequency
+        if rest >= frequency:
+            share, rest = share + 1, rest - frequency
+        x = (share << 16) + rest + start
+    return x, at
 
 
 @_compiled
@@ -80,11 +112,10 @@ def _class_row(before, offset):
 
 
 @_compiled
-def encode(classes, taken, bases, contexts, coded, offsets, class_sums, mode_sums, value_sums, words):
+def encode(heads, contexts, coded, class_sums, mode_sums, value_sums, inverses, words):
     """State, and how many ``words`` were written, for what `trace` found; they are read from the last to the first."""
-    x, at = np.int64(BOTTOM), 0
-    for i in range(len(coded) - 1, -1, -1):
-        x, at = _put_value(x, words, at, np.int64(coded[i]), value_sums[contexts[i]])
+    classes, taken, bases, offsets = heads
+    x, at = _put_values(contexts, coded, value_sums, inverses, words)
     for c in range(len(classes) - 1, -1, -1):
         k, mode, base = np.int64(classes[c]), taken[c], np.int64(bases[c])
         if mode:
@@ -104,7 +135,7 @@ def encode(classes, taken, bases, contexts, coded, offsets, class_sums, mode_sum
 def _advance(x, words, at, start, frequency):
     x = frequency * (x >> 16) + (x & 0xFFFF) - start
     if x < BOTTOM:
-        x, at = x << 16 | (np.int64(words[at]) if at < len(words) else 0), at + 1
+        x, at = x << 16 | (np.int64(words[np.uint64(at)]) if at < len(words) else 0), at + 1
     return x, at
 
 
@@ -172,12 +203,18 @@ def _decode_row(row, values, sizes, start, predicted, active, weights, near, sca
     largest = 0
     for i in range(len(row)):
         q, sign, level = _level(np.int64(np.int32(predicted[i] + p1 * s1 + p2 * s2)))
-        context = _scale(active[i] + a1 * n1 + a2 * n2, bins, shift) * LEVELS + level
-        slot = x & 0xFFFF
-        value = np.int64(firsts[context, slot >> 8])
-        while sums[context, value + 1] <= slot:
+        v = min(max((active[i] + a1 * n1 + a2 * n2) >> 6, 1), MOST_ACTIVE)
+        b = bins[np.uint64(v)] if v < 4096 else bins[np.uint64(v >> 6)] + 24
+        context = min(max(b + shift, 0), SCALES - 1) * LEVELS + level
+        slot, table = x & 0xFFFF, np.uint64(context)
+        value = np.int64(firsts[table, np.uint64(slot >> 8)])
+        low, high = sums[table, np.uint64(value)], sums[table, np.uint64(value + 1)]
+        while high <= slot:
             value += 1
-        x, at = _advance(x, words, at, sums[context, value], sums[context, value + 1] - sums[context, value])
+            low, high = high, sums[table, np.uint64(value + 1)]
+        x = (high - low) * (x >> 16) + slot - low
+        if x < BOTTOM:
+            x, at = x << 16 | (np.int64(words[np.uint64(at)]) if at < len(words) else 0), at + 1
         if value >= DIRECT:
             x, at, value = _rest_of_value(x, words, at, value)
             if value < 0:
@@ -209,13 +246,14 @@ def _flat_row(row, values, start, predicted, weights):
 @_compiled
 def decode(symbols, plane, tables, scales, bins, offsets, class_sums, mode_sums, value_sums, firsts, x, words):
     """Fill ``symbols`` ``[L, N]`` from a state and words; what was found, the last state, and the words read."""
-    size, starts, length, causal, ring = plane
+    size, starts, length, causal, ring, rows, _ = plane
     predictors, activity, sources = tables[0].copy(), tables[2], tables[3]
     limits, factors, _ = scales
     channels, count = symbols.shape
     values, sizes = np.zeros(size, np.int32), np.zeros(size, np.int32)
     alone, around = np.zeros((channels, count), np.uint16), np.zeros((channels, count), np.uint16)
     active, sums = np.zeros(count, np.int32), np.zeros(length, np.int32)
+    outer = np.zeros((2, (rows - 1) * (length + BORDER) + length), np.int32)
     classes, taken, bases = np.zeros(channels, np.int32), np.zeros(channels, np.int32), np.zeros(channels, np.int32)
     x, at, found = _heads(x, words, 0, offsets, class_sums, mode_sums, classes, taken, bases)
     for c in range(channels):
@@ -237,9 +275,9 @@ def decode(symbols, plane, tables, scales, bins, offsets, class_sums, mode_sums,
             start, to, end = starts[r], r * length, (r + 1) * length
             if mode:
                 sums[:] = 0
-                _row_sums(values, start, causal, weights, 2, sums)
+                _prepare(values, start, r, plane, weights, outer[0], sums)
             if k:
-                _row_sums(sizes, start, causal, near, 2, active[to:end])
+                _prepare(sizes, start, r, plane, near, outer[1], active[to:end])
                 x, at, found = _decode_row(
                     symbols[c, to:end], values, sizes, start, sums, active[to:end], weights, near, scale, bins, x,
                     words, at, value_sums, firsts,
@@ -249,5 +287,5 @@ def decode(symbols, plane, tables, scales, bins, offsets, class_sums, mode_sums,
             if found != GOOD:
                 return found, x, at
         if k:
-            _keep(sizes, starts, length, ring, alone[c], around[c])
+            _keep(sizes, plane, alone[c], around[c])
     return found, x, at

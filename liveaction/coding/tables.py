@@ -89,6 +89,11 @@ class EntropyTables:
         return tables[0], tables[1], tables[2], firsts
 
     @cached_property
+    def inverses(self) -> NDArray[np.int64]:
+        """For the loops, int64 ``[512, 117]``: 2**32 over a residual's frequency, rounded down."""
+        return (1 << 32) // np.maximum(self.residuals.astype(np.int64), 1)
+
+    @cached_property
     def context(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
         """For the loops, int32: room for all predictors of a channel, the trained ones, weights, sources."""
         fixed = fixed_predictors(self.axes)
