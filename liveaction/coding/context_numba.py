@@ -3,7 +3,7 @@
 A row is prepared by :func:`_prepare` in both directions, then walked along. docs/entropy.md says the same in words.
 """
 
-# mypy: disable-error-code="no-untyped-call, no-untyped-def, untyped-decorator"
+# mypy: disable-error-code="no-untyped-call, no-untyped-def, untyped-decorator, assignment, arg-type"
 
 import numba
 import numpy as np

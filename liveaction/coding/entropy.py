@@ -20,6 +20,9 @@ BOTTOM = 1 << 24
 HEAD = 5
 """Bytes of the state in front, little-endian; then come words of two."""
 
+POSITIONS = 1 << 16
+"""A chunk has no more; 4096 are usual."""
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -51,9 +54,9 @@ def trace_chunk(symbols: NDArray[np.int32], tables: EntropyTables) -> Trace:
     largest = max(int(symbols.max()), -int(symbols.min()))
     if largest >= LARGEST:
         raise FormatError(f"{where}: expected sizes below 2**24, got {largest}; take a greater quantiser step")
-    flat = np.ascontiguousarray(symbols, np.int32).reshape(len(symbols), -1)
+    flat = np.require(symbols, np.int32, ["C", "W"]).reshape(len(symbols), -1)
     at = plane(symbols.shape[1:])
-    heads = [np.zeros(len(flat), np.int32) for _ in range(3)]
+    heads = np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32)
     contexts, values = np.empty(flat.size, np.uint16), np.empty(flat.size, np.uint32)
     count = trace(flat, at.parts, tables.context, class_scales(), bins(), *heads, contexts, values)
     return Trace(*heads, contexts[:count], values[:count])
@@ -99,7 +102,8 @@ def decode_chunk(data: bytes, shape: tuple[int, ...], tables: EntropyTables, whe
     if found == NO_TOKEN:
         raise FormatError(f"{where}: expected a token, got a number without meaning; the data are damaged")
     if found != GOOD or read != len(words):
-        raise FormatError(f"{where}: expected {read} or more words of symbols, got {len(words)}; the data are damaged")
+        more = " or more" if found != GOOD else ""
+        raise FormatError(f"{where}: expected {read}{more} words of symbols, got {len(words)}; the data are damaged")
     if last != BOTTOM:
         raise FormatError(f"{where}: expected the state 2**24 at the end, got {last}; the data are damaged")
     return symbols.reshape(shape)
@@ -142,6 +146,8 @@ def _cost(frequencies: NDArray[np.uint16]) -> float:
 def _check_shape(shape: tuple[int, ...], tables: EntropyTables, where: str) -> None:
     if len(shape) != tables.axes + 1 or shape[0] != tables.channels or min(shape) < 1:
         raise FormatError(f"{where}: expected {tables.channels} channels and {tables.axes} axes, got {tuple(shape)}")
+    if prod(shape[1:]) > POSITIONS:
+        raise FormatError(f"{where}: expected at most {POSITIONS} positions in a chunk, got {prod(shape[1:])}")
 
 
 LEVEL = 19

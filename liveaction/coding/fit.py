@@ -1,4 +1,4 @@
-"""Fitting the entropy coder's tables to symbols: least squares and counts in float64, rounded to integers at the end."""
+"""Fitting of the entropy coder's tables to symbols: least squares and counts in float64, integers in the end."""
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -21,6 +21,7 @@ from liveaction.coding.layout import (
     TOKENS,
     WEIGHT_ONE,
     class_scales,
+    modes,
     neighbours,
 )
 from liveaction.coding.priors import class_weights, mode_weights, quantised, residual_weights, with_escape
@@ -50,11 +51,11 @@ def fit(examples: Iterable[NDArray[np.int32]], channels: int, axes: int) -> Entr
     arrays = start.arrays()
     arrays["predict"] = _predictors(chunks, start)
     tables = EntropyTables.from_arrays(arrays, "fit_tables")
-    sizes = [_normalised(chunk, trace_chunk(chunk, tables)) for chunk in chunks]
-    arrays["sources"] = _sources(sizes, axes)
-    arrays["activity"] = _activity(sizes, arrays["sources"], start)
+    arrays["sources"] = _sources((_normalised(chunk, trace_chunk(chunk, tables)) for chunk in chunks), start)
+    sizes = (_normalised(chunk, trace_chunk(chunk, tables)) for chunk in chunks)
+    arrays["activity"] = _activity(sizes, len(chunks), arrays["sources"], start)
     tables = EntropyTables.from_arrays(arrays, "fit_tables")
-    arrays |= _frequencies([trace_chunk(chunk, tables) for chunk in chunks], axes)
+    arrays |= _frequencies((trace_chunk(chunk, tables) for chunk in chunks), start)
     return EntropyTables.from_arrays(arrays, "fit_tables")
 
 
@@ -80,6 +81,8 @@ def _predictors(chunks: list[NDArray[np.int32]], start: EntropyTables) -> NDArra
     right = np.zeros((start.channels, len(offsets)))
     for chunk in chunks:
         busy = np.flatnonzero(chunk.reshape(len(chunk), -1).any(1))
+        if not len(busy):
+            continue
         part = chunk[busy].astype(np.float32)
         wide = _padded(part, np.rint(part.reshape(len(busy), -1).mean(1)))
         x = np.stack([_shifted(wide, offset) for offset in offsets], 1)
@@ -89,15 +92,15 @@ def _predictors(chunks: list[NDArray[np.int32]], start: EntropyTables) -> NDArra
         right[busy] += (x @ (part.reshape(len(busy), -1) * weight)[:, :, None])[:, :, 0]
     solved = np.linalg.solve(square + 10 * np.eye(len(offsets)), right[:, :, None])[:, :, 0]
     rounded = np.clip(np.rint(solved * PREDICT_ONE), -GREATEST_PREDICT, GREATEST_PREDICT).astype(np.int16)
-    return np.where(right.any(1)[:, None], rounded, start.predict)
+    return np.where(np.any(right, axis=1, keepdims=True), rounded, start.predict)
 
 
 def _normalised(chunk: NDArray[np.int32], found: Trace) -> NDArray[np.float32]:
-    """Normalised magnitudes of residuals ``[L, *c]``; 1 where a channel has none, NaN at its first position then."""
+    """Normalised magnitudes of residuals ``[L, *c]``; a channel without any has 1, and NaN at its first position."""
     limits, factors, _ = class_scales()
     sizes = np.ones(chunk.shape, np.float32)
     flat = sizes.reshape(len(chunk), -1)
-    busy = found.classes > 0
+    busy = np.asarray(found.classes > 0)
     k = found.classes[busy][:, None]
     r = (found.values.reshape(-1, flat.shape[1]).astype(np.int64) + 1) >> 1
     flat[busy] = np.minimum(np.minimum(r, limits[k]) * factors[k] >> 24, CAP) / ONE
@@ -114,9 +117,9 @@ def _fields(sizes: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.f
     return busy, wide, np.sum([_shifted(wide, step) for step in steps], 0, dtype=np.float32)
 
 
-def _sources(sizes: list[NDArray[np.float32]], axes: int) -> NDArray[np.int16]:
+def _sources(sizes: Iterable[NDArray[np.float32]], start: EntropyTables) -> NDArray[np.int16]:
     """The preceding channels whose magnitudes, at a position and around it, go most with a channel's ``[L, K]``."""
-    channels = len(sizes[0])
+    channels, axes = start.channels, start.axes
     count, y1, y2 = np.zeros((channels, 1)), np.zeros((channels, 1)), np.zeros((channels, 1))
     b1, b2, both = (np.zeros((channels, channels)) for _ in range(3))
     for size in sizes:
@@ -134,11 +137,13 @@ def _sources(sizes: list[NDArray[np.float32]], axes: int) -> NDArray[np.int16]:
     return np.where(order < np.arange(channels)[:, None], order, -1).astype(np.int16)
 
 
-def _activity(sizes: list[NDArray[np.float32]], sources: NDArray[np.int16], start: EntropyTables) -> NDArray[np.uint16]:
+def _activity(
+    sizes: Iterable[NDArray[np.float32]], count: int, sources: NDArray[np.int16], start: EntropyTables
+) -> NDArray[np.uint16]:
     """Weights whose sum over normalised magnitudes is the expected one, ``[L, F + 1 + 2 K]``."""
     channels = start.channels
     gathered: list[list[Floats]] = [[] for _ in range(channels)]
-    each = max(32, SAMPLES // (channels * len(sizes)))
+    each = max(32, SAMPLES // (channels * count))
     for number, size in enumerate(sizes):
         for c, rows in _samples(size, sources, start.axes, each, number):
             gathered[c].append(rows)
@@ -188,10 +193,22 @@ def _least_squares(square: Floats, right: Floats, weights: Floats) -> Floats:
     return weights
 
 
-def _frequencies(traces: list[Trace], axes: int) -> dict[str, NDArray[Any]]:
+def _frequencies(traces: Iterable[Trace], start: EntropyTables) -> dict[str, NDArray[Any]]:
     """Counts of what was coded, with the generic frequencies added, as tables."""
-    classes = np.stack([found.classes for found in traces]).astype(np.int64)
-    taken = np.stack([found.taken for found in traces])
+    heads, residuals = [], np.zeros((SCALES * LEVELS, TOKENS), np.int64)
+    for found in traces:
+        heads.append((found.classes.astype(np.int64), found.taken))
+        np.add.at(residuals, (found.contexts, tokens(found.values)[0]), 1)
+    flat = [row for levels in residual_weights() for row in levels]
+    classes, taken = (np.stack(column) for column in zip(*heads, strict=True))
+    return {
+        **_head_frequencies(classes, taken, start.axes),
+        "residuals": np.stack([with_escape(_added(*pair, COUNTS)) for pair in zip(residuals, flat, strict=True)]),
+    }
+
+
+def _head_frequencies(classes: NDArray[np.int64], taken: NDArray[np.int32], axes: int) -> dict[str, NDArray[Any]]:
+    """Tables of classes and predictors from those of all chunks ``[n, L]``."""
     offset = np.zeros(classes.shape[1], np.int64)
     for c, (before, after) in enumerate(pairwise(classes.T)):
         both = (before > 0) & (after > 0)
@@ -199,20 +216,15 @@ def _frequencies(traces: list[Trace], axes: int) -> dict[str, NDArray[Any]]:
     moved = np.clip(classes[:, :-1] + offset[1:], 1, CLASSES - 1)
     rows = np.where(classes[:, :-1] > 0, moved, 0)
     counts = np.zeros((CLASSES + 1, CLASSES), np.int64)
-    np.add.at(counts, (CLASSES, classes[:, 0]), 1)
+    np.add.at(counts[CLASSES], classes[:, 0], 1)
     np.add.at(counts, (rows, classes[:, 1:]), 1)
-    heads = np.zeros((classes.shape[1], 2, 3 + axes), np.int64)
+    heads = np.zeros((classes.shape[1], 2, modes(axes)), np.int64)
     np.add.at(heads, (np.arange(classes.shape[1])[None], (classes > 0) + 0, taken), 1)
-    residuals = np.zeros((SCALES * LEVELS, TOKENS), np.int64)
-    for found in traces:
-        np.add.at(residuals, (found.contexts, tokens(found.values)[0]), 1)
-    flat = [row for levels in residual_weights() for row in levels]
     kinds = mode_weights(axes)
     return {
         "class_offset": np.clip(offset, -127, 127).astype(np.int8),
         "classes": np.stack([quantised(_added(*pair, 16), 1) for pair in zip(counts, class_weights(), strict=True)]),
         "modes": np.stack([[quantised(_added(n, w, 8), 1) for n, w in zip(c, kinds, strict=True)] for c in heads]),
-        "residuals": np.stack([with_escape(_added(*pair, COUNTS)) for pair in zip(residuals, flat, strict=True)]),
     }
 
 

@@ -1,6 +1,7 @@
 """Frequencies that need no data: geometric mixtures in fixed point, the same on every machine."""
 
 from functools import lru_cache
+from itertools import pairwise
 from math import isqrt
 
 import numpy as np
@@ -74,7 +75,7 @@ def _geometric(scale: int, bounds: list[int]) -> list[int]:
     theta = mean * _ONE // (_ONE + isqrt(_ONE * _ONE + mean * mean))
     single = [(_ONE - theta) * _power(theta, (v + 1) // 2) // (_ONE + theta) for v in range(DIRECT)]
     powers = [_power(theta, v // 2) for v in bounds[DIRECT:]]
-    return single + [max(a - b, 0) for a, b in zip(powers, powers[1:], strict=False)]
+    return single + [max(a - b, 0) for a, b in pairwise(powers)]
 
 
 def _power(theta: int, exponent: int) -> int:
@@ -90,7 +91,7 @@ def _power(theta: int, exponent: int) -> int:
 @lru_cache(1)
 def class_weights() -> Weights:
     """Weights ``[CLASSES + 1][CLASSES]``: near the preceding class; the last row is the first channel's."""
-    rows = [[4096] + [(8 << max(10 - k // 3, 0)) for k in range(1, CLASSES)]]
+    rows = [[1 << 19] + [(8 << max(10 - k // 3, 0)) for k in range(1, CLASSES)]]
     for before in range(1, CLASSES):
         rows.append(
             [max(4, 512 >> (before // 4))] + [1 + (4096 >> min(abs(k - before), 12)) for k in range(1, CLASSES)]

@@ -3,7 +3,7 @@
 The state lies in [2**24, 2**40). J. Duda, "Asymmetric numeral systems", arXiv 1311.2540.
 """
 
-# mypy: disable-error-code="no-untyped-call, no-untyped-def, untyped-decorator"
+# mypy: disable-error-code="no-untyped-call, no-untyped-def, untyped-decorator, assignment, arg-type"
 
 import numpy as np
 

@@ -177,10 +177,10 @@ def generic_tables(channels: int, axes: int) -> EntropyTables:
     """
     offsets = neighbours(axes)
     near = [_GENERIC_NEAR[sum(map(abs, offset)), max(map(abs, offset))] for offset in offsets]
-    scale = 400 // sum(near)
-    own = [w * scale for w in near] + [150]
+    scale = WEIGHT_ONE // 2 // sum(near)
+    own = [w * scale for w in near] + [51]
     sources = np.array([[c - 1 - j if j < c else -1 for j in range(SOURCES)] for c in range(channels)], np.int16)
-    across = [w for share in (110, 70, 50, 40) for w in (share // 2, share // (4 * axes))]
+    across = [w for share in (162, 113, 79, 56) for w in (share * 11 // 20, share * 9 // (40 * axes))]
     heads = [quantised(row, 1) for row in mode_weights(axes)]
     arrays: dict[str, NDArray[Any]] = {
         "axes": np.array([axes], np.uint8),
@@ -195,7 +195,7 @@ def generic_tables(channels: int, axes: int) -> EntropyTables:
     return EntropyTables.from_arrays(arrays, "generic tables")
 
 
-_GENERIC_NEAR = {(1, 1): 4, (2, 1): 2, (2, 2): 1}
+_GENERIC_NEAR = {(1, 1): 4, (2, 1): 1, (2, 2): 1}
 """Relative weight of a neighbour by the sum and the maximum of its distances."""
 
 
