@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from liveaction.cli import app
 from liveaction.errors import FormatError, LiveactionError, SpecError, UnknownNameError
 from liveaction.new_recipe import write_recipe
-from liveaction.profiling.estimate import Cost, Line
+from liveaction.profiling.estimate import Cost, Line, Work
 from liveaction.recipe import load_recipe, recipe_names, recipe_text
 from liveaction.registry import build_modality
 
@@ -180,11 +180,15 @@ def test_check_of_poor_files(tmp_path: Path, values: np.ndarray) -> None:
 
 
 def test_a_line_is_followed() -> None:
-    line = Line([(10, Cost(1.0, 100)), (30, Cost(2.0, 300))])
-    assert line.at(20) == Cost(1.5, 200) and line.at(30) == Cost(2.0, 300)
-    assert line.at(70) == Cost(4.0, 700)
-    assert Line([(10, Cost(1.0, None))]).at(20) == Cost(2.0, None)
-    assert Line([(10, Cost(1.0, 5)), (20, Cost(0.5, None))]).at(40) == Cost(0.5, 20)
+    def line(*points: tuple[int, Cost]) -> Line:
+        return Line([(Work(n, n), cost) for n, cost in points])
+
+    two = line((10, Cost(1.0, 100)), (30, Cost(2.0, 300)))
+    assert two.at(Work(20, 20)) == Cost(1.5, 200) and two.at(Work(30, 30)) == Cost(2.0, 300)
+    assert two.at(Work(70, 70)) == Cost(4.0, 700)
+    assert two.at(Work(70, 30)) == Cost(4.0, 300)  # in windows, more samples take no more memory
+    assert line((10, Cost(1.0, None))).at(Work(20, 20)) == Cost(2.0, None)
+    assert line((10, Cost(1.0, 5)), (20, Cost(0.5, None))).at(Work(40, 40)) == Cost(0.5, 20)
 
 
 def test_shipped_recipes_know_how_to_be_copied(tmp_path: Path) -> None:

@@ -146,7 +146,3 @@ def _check_shape(shape: tuple[int, ...], tables: EntropyTables, where: str) -> N
         raise FormatError(f"{where}: expected {tables.channels} channels and {tables.axes} axes, got {tuple(shape)}")
     if prod(shape[1:]) > POSITIONS:
         raise FormatError(f"{where}: expected at most {POSITIONS} positions in a chunk, got {prod(shape[1:])}")
-
-
-LEVEL = 19
-_DTYPES = {1: "<i1", 2: "<i2", 4: "<i4"}
