@@ -57,7 +57,7 @@ def make(folder: Path, name: str, model: Path, files: dict[str, list[Path]]) -> 
     """Write ``folder/name.npz``: the symbols of files under a model, at a 16th of its step."""
     import torch
 
-    from liveaction.codec.stream import _Normalised
+    from liveaction.codec.stream import SignalSource
     from liveaction.codec.weights import load_model
     from liveaction.registry import build_modality
 
@@ -67,7 +67,7 @@ def make(folder: Path, name: str, model: Path, files: dict[str, list[Path]]) -> 
         for path in paths:
             modality = build_modality(recipe.modality)
             signal = modality.read(path)
-            samples = _Normalised(modality, signal.filled(), modality.range_of(signal), torch.device("cpu"))
+            samples = SignalSource(modality, signal.filled(), modality.range_of(signal), torch.device("cpu"))
             with torch.no_grad():
                 symbols = codec.to_symbols(samples, codec.quantizer.step / FINER)[0].numpy()
             found[f"{tag}:{path.name}"] = symbols.astype(np.int32)

@@ -53,7 +53,7 @@ class Written:
     timings: Timings
 
 
-class _Normalised:
+class SignalSource:
     """A signal's values ``[1, C, *S]`` in [-1, 1], made box by box as the codec asks for them."""
 
     def __init__(
@@ -134,7 +134,7 @@ def write_stream(
     header = make_header(signal, codec, recipe, digest, chosen, limits, extras or {})
     layout = header.layout
     writer = ContainerWriter(file, header.model_dump(mode="json"), layout.chunks)
-    source = _Normalised(modality, signal.filled(), limits, next(codec.parameters()).device)
+    source = SignalSource(modality, signal.filled(), limits, next(codec.parameters()).device)
     ready: dict[int, bytes] = {}
     following = done = 0
     for box, symbols in codec.encode_slabs(source, layout, chosen):

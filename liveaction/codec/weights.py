@@ -6,6 +6,7 @@ that other weights are refused before anything is decoded.
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,7 @@ def load_model(
 
 def save_tables(tables: EntropyTables, folder: Path) -> None:
     """Write the entropy tables of a model directory, atomically."""
-    with atomic_path(folder / TABLES) as part:
-        save_arrays(tables.arrays(), part)
+    _save(save_arrays, tables.arrays(), folder / TABLES)
 
 
 def load_tables(folder: Path) -> EntropyTables:
@@ -165,10 +165,14 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
     """Write a safetensors file, atomically."""
+    _save(save_file, tensors, path)
+
+
+def _save(write: Callable[[Any, Path], None], data: Any, path: Path) -> None:
     with atomic_path(path) as part:
         part.touch()
         mode = part.stat().st_mode
-        save_file(tensors, part)
+        write(data, part)
         part.chmod(mode)  # safetensors lets only the owner read
 
 

@@ -1,0 +1,91 @@
+"""Streams of the past: every later version decodes them to the same symbols, and to the same samples within rounding.
+
+``LIVEACTION_UPDATE_GOLDEN=1`` writes what is missing; what is there is never written again.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from liveaction.codec.model import build_codec
+from liveaction.codec.stream import compress_file, decompress, open_reader, read_info
+from liveaction.codec.verify import verify
+from liveaction.codec.weights import load_model, save_model
+from liveaction.errors import FormatError
+from liveaction.recipe import load_recipe
+from liveaction.registry import build_modality
+from liveaction.training.data import Crops
+from liveaction.training.freeze import freeze
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+VERSION_1 = GOLDEN / "v1"
+CASES = {
+    "line": ("array_smoke", (5000,), ("modality.axes=[t]", "codec.levels=5", "training.crop=[64]")),
+    "picture": ("rgb_smoke", (70, 90), ("codec.levels=2", "codec.latent_channels=5", "training.crop=[32]")),
+    "volume": ("array_smoke", (30, 34, 26), ("codec.levels=1", "codec.latent_channels=3", "training.crop=[16]")),
+}
+SMALL = ("codec.encoder.depth=1", "codec.decoder.depth=1")
+
+
+def _write(name):
+    """A tiny model, a stream and what it decodes to."""
+    recipe_name, extents, overrides = CASES[name]
+    if recipe_name == "array_smoke":
+        overrides = (*overrides, "modality.options={no_data: -99, dtype: float32}", "modality.range=[-90, 30]")
+    recipe = load_recipe(recipe_name, [*overrides, *SMALL, f"codec.latent_channels={min(5, len(extents) + 2)}"])
+    torch.manual_seed(1)
+    codec = build_codec(recipe).eval()
+    modality = build_modality(recipe.modality)
+    signal = modality.synthetic(4, extents)
+    codec.tables = freeze(codec, Crops.of(modality, signal), 0)
+    digest = save_model(codec, recipe, VERSION_1 / name)
+    compress_file(signal, VERSION_1 / f"{name}.lva", codec, recipe, digest, extras={"note": name})
+    _expect(name)
+
+
+def _read(name):
+    codec, _, digest = load_model(VERSION_1 / name)
+    path = VERSION_1 / f"{name}.lva"
+    with open_reader(path, codec, digest) as reader:
+        layout = reader.layout
+        chunks = reader._chunks(list(range(layout.chunks)))
+    sums = [hashlib.sha256(chunk.symbols.astype("<i4").tobytes()).hexdigest() for chunk in chunks]
+    return sums, decompress(path, codec, digest)[0]
+
+
+def _expect(name):
+    sums, signal = _read(name)
+    np.savez_compressed(VERSION_1 / f"{name}.npz", values=signal.values[:, ::3])
+    (VERSION_1 / f"{name}.json").write_text(json.dumps({"symbols": sums, "info": read_info(VERSION_1 / f"{name}.lva")}))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_version_1_decodes_for_ever(name):
+    if not (VERSION_1 / f"{name}.json").exists() and os.environ.get("LIVEACTION_UPDATE_GOLDEN"):
+        VERSION_1.mkdir(parents=True, exist_ok=True)
+        _write(name)
+    expected = json.loads((VERSION_1 / f"{name}.json").read_text())
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            sums, signal = _read(name)
+            assert sums == expected["symbols"]  # to the last bit, on any machine
+            values = np.load(VERSION_1 / f"{name}.npz")["values"].astype(float)
+            range_ = expected["info"]["range"]
+            assert np.abs(signal.values[:, ::3] - values).max() <= max(1e-4 * (range_[1] - range_[0]), 1)
+    finally:
+        torch.set_num_threads(threads)
+    assert read_info(VERSION_1 / f"{name}.lva") == expected["info"]
+    codec, _, digest = load_model(VERSION_1 / name)
+    assert verify(VERSION_1 / f"{name}.lva", codec, digest).damaged == ()
+
+
+def test_version_0_was_a_draft_and_is_refused():
+    with pytest.raises(FormatError, match="expected stream version 1, got 0, a draft; compress the source again"):
+        read_info(GOLDEN / "v0" / "line.lva")
