@@ -197,7 +197,7 @@ def _write(modality: Any, signal: Any, target: Path) -> None:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         if isinstance(error, LiveactionError):
             raise
-        said = " ".join(str(error).split())[:160]
+        said = "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(error).split())[:160])
         raise FormatError(
             f"{target}: expected metadata as they were read from a source, got {type(error).__name__}: {said}"
         ) from error

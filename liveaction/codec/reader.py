@@ -118,6 +118,7 @@ class StreamReader:
         self.container, self.codec, self.where, self.fill = container, codec, where, fill
         self.header = parse_header(container.header, container.chunks, where, most_values)
         check_codec(self.header, codec, digest, where)
+        _ = container.entries  # a wrong index is no damaged chunk
         self.layout = self.header.layout
         self.modality: Modality = self._modality()
         self.damaged: dict[int, Damage] = {}
@@ -129,7 +130,8 @@ class StreamReader:
         try:
             return build_modality(self.header.modality)
         except (SpecError, UnknownNameError) as error:
-            raise FormatError(f"{self.where}: expected a modality that this installation has, got: {error}") from error
+            said = "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(error).split()))
+            raise FormatError(f"{self.where}: expected a modality that this installation has, got: {said}") from error
 
     def read(self, region: Box | None = None, stage: Callable[[str], None] = lambda text: None) -> Signal:
         """The samples of a region, half-open ranges per axis; all of it where None.
