@@ -267,7 +267,9 @@ def _stored_dtype(signal: Signal, path: Path) -> np.dtype[Any]:
     """What the source held, with its byte order."""
     name = signal.metadata.get("dtype", signal.dtype)
     try:
-        dtype = np.dtype(name if isinstance(name, str) else None)
+        if not isinstance(name, str):
+            raise TypeError(name)
+        dtype = np.dtype(name)
     except (TypeError, ValueError) as error:
         raise FormatError(f"{path}: expected metadata with a dtype, got {str(name)[:80]!r}") from error
     check_dtype(path, dtype)
