@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
 
@@ -17,6 +19,7 @@ def run(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_no_change_of_a_stream_is_a_bug():
     done = run("tests.fuzz", "--mutations", "3000", "--seed", "7")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -28,6 +31,7 @@ def test_no_change_of_a_stream_is_a_bug():
     assert all("decoded" not in found["by_kind"][kind] for kind in raw)
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_outcomes():
     one, two = (json.loads(run("tests.fuzz", "--mutations", "400", "--seed", "3").stdout) for _ in range(2))
     assert one["by_kind"] == two["by_kind"]
