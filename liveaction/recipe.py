@@ -99,7 +99,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_constructor(None, _Loader.construct_undefined)  # type: ignore[type-var]
+_Loader.add_constructor(None, _Loader.construct_undefined)
 
 
 def _text(source: str) -> tuple[str, str]:

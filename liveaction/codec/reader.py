@@ -291,7 +291,7 @@ def _as(fill: float | None, dtype: np.dtype[Any]) -> Any:
     if fill is None:
         return fill
     if dtype.kind == "f":
-        info = np.finfo(dtype)
-        return dtype.type(fill if not np.isfinite(fill) else min(max(fill, float(info.min)), float(info.max)))
+        most = float(np.finfo(dtype).max)
+        return dtype.type(fill if not np.isfinite(fill) else min(max(fill, -most), most))
     info = np.iinfo(dtype)
     return min(max(round(fill), info.min), info.max) if np.isfinite(fill) else 0
