@@ -1,5 +1,6 @@
 """The command ``liveaction``. Verbs stay thin: they parse, call the library and print."""
 
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -59,6 +60,16 @@ def main() -> None:
             traceback.print_exc()
         else:
             sys.stderr.write(f"liveaction: {error}\n")
+        raise SystemExit(1) from None
+    except OSError as error:
+        if _show_traceback:
+            traceback.print_exc()
+        else:
+            where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+            sys.stderr.write(
+                f"liveaction: {where}expected files that can be read and written, got {error.strerror or error}; "
+                "check paths, rights and room\n"
+            )
         raise SystemExit(1) from None
 
 

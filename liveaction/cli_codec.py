@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
+from liveaction.cli_folder import refuse_folder_options, run_folder
 from liveaction.cli_shared import (
     AsJson,
     Device,
     Dtype,
     Force,
+    Jobs,
     ModelDir,
     Overrides,
     Quiet,
@@ -91,10 +93,17 @@ def freeze(
     typer.echo(f"{model}: entropy tables {codec.tables.digest[:12]}")
 
 
-@app.command(epilog="Example: `liveaction compress scan.nii.gz scan.lva --model runs/ct --quality 5`")
+@app.command(
+    epilog="Examples: `liveaction compress scan.nii.gz scan.lva --model runs/ct --quality 5` · "
+    "`liveaction compress scans/ archive/ --model runs/ct --jobs 4`"
+)
 def compress(
-    source: Annotated[Path, typer.Argument(help="A NIfTI file or a folder with one DICOM series.")],
-    target: Annotated[Path, typer.Argument(help="The .lva file to write.")],
+    source: Annotated[
+        Path, typer.Argument(help="A file, a folder with one DICOM series, or a folder of many signals.")
+    ],
+    target: Annotated[
+        Path, typer.Argument(help="The .lva file to write; any other name is a folder for all that SOURCE holds.")
+    ],
     model: ModelDir,
     step: Annotated[float | None, typer.Option(help="Quantiser step; default: the one trained with.")] = None,
     quality: Annotated[
@@ -102,11 +111,18 @@ def compress(
     ] = None,
     device: Device = "auto",
     dtype: Dtype = "",
+    jobs: Jobs = 1,
     force: Force = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compress one signal with a trained model."""
+    """Compress one signal with a trained model, or every signal in a folder.
+
+    A folder keeps its shape: `a/b.png` becomes `a/b.png.lva`. `manifest.jsonl` there records every item; what it says
+    is done is skipped the next time, so an interrupted run goes on.
+    """
+    from liveaction.codec.archive import FolderCompression
+    from liveaction.codec.folder import Settings
     from liveaction.codec.stream import QUALITIES, compress_file
     from liveaction.codec.weights import choose_device, load_model
     from liveaction.progress import stages
@@ -116,6 +132,11 @@ def compress(
         raise SpecError("--step, --quality: expected one of them, got both")
     if step is not None and not step > 0:
         raise SpecError(f"--step: expected a positive number, got {step}")
+    if target.suffix != ".lva":
+        settings = Settings(model, step, quality, device, dtype, jobs, force)
+        run_folder(lambda: FolderCompression(source, target, settings), quiet, as_json)
+        return
+    refuse_folder_options(jobs=jobs > 1)
     refuse_existing(target, force)
     with stages(console, quiet) as stage:
         stage("loading the model")

@@ -76,5 +76,6 @@ def _print_import(done: Any, out: Path) -> None:
         f"{summary.decoder_parameters:,} parameters",
         "not as published": "\n".join(done.remarks) or "nothing",
         "check": done.check,
+        "next": f"liveaction freeze {out} --data FILES fits the entropy tables, which are generic so far",
     }
     print_lines(lines)

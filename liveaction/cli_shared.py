@@ -28,6 +28,7 @@ Dtype = Annotated[
     ),
 ]
 ModelDir = Annotated[Path, typer.Option("--model", "-m", help="Model directory, as `liveaction train` leaves it.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Processes that a folder is worked on with.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing output.")]
 
 

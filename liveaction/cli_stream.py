@@ -5,7 +5,19 @@ from typing import Annotated, Any
 
 import typer
 
-from liveaction.cli_shared import AsJson, Device, Dtype, Force, ModelDir, Quiet, console, print_json, refuse_existing
+from liveaction.cli_folder import refuse_folder_options, run_folder
+from liveaction.cli_shared import (
+    AsJson,
+    Device,
+    Dtype,
+    Force,
+    Jobs,
+    ModelDir,
+    Quiet,
+    console,
+    print_json,
+    refuse_existing,
+)
 from liveaction.errors import FormatError, LiveactionError, SpecError
 
 app = typer.Typer()
@@ -20,11 +32,12 @@ MaxVoxels = Annotated[
 
 @app.command(
     epilog="Examples: `liveaction decompress scan.lva back.nii.gz --model runs/ct --against scan.nii.gz "
-    "--picture compare.png` · `liveaction decompress scan.lva part.nii.gz --model runs/ct --region 100:200,:,40:60`"
+    "--picture compare.png` · `liveaction decompress scan.lva part.nii.gz --model runs/ct --region 100:200,:,40:60` · "
+    "`liveaction decompress archive/ back/ --model runs/ct --jobs 4`"
 )
 def decompress(
-    source: Annotated[Path, typer.Argument(help="A .lva file.")],
-    target: Annotated[Path, typer.Argument(help="The file to write, such as back.nii.gz.")],
+    source: Annotated[Path, typer.Argument(help="A .lva file, or a folder of them.")],
+    target: Annotated[Path, typer.Argument(help="The file to write, such as back.nii.gz, or the folder.")],
     model: ModelDir,
     region: Annotated[
         str, typer.Option(help="Only these samples, one range per axis: `10:20,:,5:9`. Only their chunks are read.")
@@ -35,19 +48,43 @@ def decompress(
     ] = None,
     against: Annotated[Path | None, typer.Option(help="The original, to compare with.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Write a PNG of the result (and of --against).")] = None,
+    suffix: Annotated[
+        str, typer.Option(help="Of a folder: added to names that do not end so, such as `.nii.gz`.")
+    ] = "",
     max_voxels: MaxVoxels = None,
     device: Device = "auto",
     dtype: Dtype = "",
+    jobs: Jobs = 1,
     force: Force = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a signal back, or a region of it, and say how close it is to its original."""
+    """Bring a signal back, or a region of it, and say how close it is; or bring back every signal of a folder.
+
+    In a folder `a/b.png.lva` becomes `a/b.png`; its `manifest.jsonl` is as that of compress. The exit status is 3 where
+    --fill was needed.
+    """
+    from liveaction.codec.archive import FolderDecompression
+    from liveaction.codec.folder import Settings
     from liveaction.codec.header import MOST_VALUES
     from liveaction.codec.stream import open_reader
     from liveaction.codec.weights import choose_device, load_model
     from liveaction.progress import stages
 
+    if source.is_dir():
+        single = {
+            "--region": region,
+            "--fill": fill,
+            "--against": against,
+            "--picture": picture,
+            "--max-voxels": max_voxels,
+        }
+        for name in (name for name, given in single.items() if given not in (None, "")):
+            raise SpecError(f"{name}: expected one .lva file with it, got the folder {str(source)!r}; leave it out")
+        settings = Settings(model, device=device, dtype=dtype, jobs=jobs, force=force)
+        run_folder(lambda: FolderDecompression(source, target, settings, suffix), quiet, as_json)
+        return
+    refuse_folder_options(jobs=jobs > 1, suffix=bool(suffix))
     refuse_existing(target, force)
     with stages(console, quiet) as stage:
         stage("loading the model")

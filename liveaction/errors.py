@@ -40,5 +40,13 @@ class TrainingError(LiveactionError, RuntimeError):
     """Training cannot go on: a loss that is not finite, a run directory in use, a checkpoint of another recipe."""
 
 
+class WriteError(LiveactionError, OSError):
+    """Something cannot be written: no room, no right, a disk that fails."""
+
+
+class WorkerError(LiveactionError, RuntimeError):
+    """A process that was to work ended instead."""
+
+
 class LiveactionWarning(UserWarning):
     """Something asked for is being ignored or bent, and the user should know."""

@@ -6,7 +6,15 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from liveaction.spec import Recipe
 from liveaction.training.loop import Listener, StepReport, Validation
@@ -73,3 +81,27 @@ def stages(console: Console, quiet: bool) -> Iterator[Callable[[str], None]]:
         return
     with console.status("starting") as status:
         yield status.update
+
+
+@contextmanager
+def transfer(console: Console, quiet: bool, items: int, size: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar over items and their bytes: how many, MB/s, time left. What it gives is told of each item that is finished:
+    its bytes, and how many have failed by then."""
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.fields[count]}/{task.fields[items]}{task.description}"),
+        BarColumn(bar_width=20),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        disable=quiet,
+        transient=True,
+    )
+    task = bar.add_task("", total=max(size, 1), count=0, items=items)
+
+    def advance(taken: int, failed: int) -> None:
+        count = bar.tasks[0].fields["count"] + 1
+        bar.update(task, advance=taken, count=count, description=f", {failed} failed" if failed else "")
+
+    with bar:
+        yield advance

@@ -3,6 +3,7 @@
 import mmap
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -29,9 +30,20 @@ def empty_values(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
 
 def release_pages(values: NDArray[Any]) -> None:
     """Let go of the memory that pages of a mapped file take; they are read again where they are needed."""
-    mapping = getattr(values, "_mmap", None)
-    if isinstance(values, np.memmap) and values.mode in ("r", "r+", "w+") and hasattr(mapping, "madvise"):
+    base: Any = values
+    while base is not None and not isinstance(base, np.memmap):
+        base = getattr(base, "base", None)
+    mapping = getattr(base, "_mmap", None)
+    if mapping is not None and base.mode in ("r", "r+", "w+") and hasattr(mapping, "madvise"):
         mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def pieces(values: NDArray[Any], size: int = 1 << 24) -> Iterator[NDArray[Any]]:
+    """Consecutive parts of ``values`` along its first axis, of about ``size`` bytes; pages behind are released."""
+    step = max(1, size // max(1, values[:1].nbytes))
+    for start in range(0, len(values), step):
+        yield values[start : start + step]
+        release_pages(values)
 
 
 @dataclass(frozen=True)

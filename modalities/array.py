@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionError, LiveactionWarning, ShapeError, SpecError
-from liveaction.files import atomic_path
+from liveaction.files import atomic_path, write_errors
 from liveaction.modalities.array_formats import Format, check_dtype, find_format, formats
 from liveaction.modalities.array_layout import ArrayOptions, Layout
 from liveaction.modalities.array_phantom import array_phantom
@@ -121,7 +121,8 @@ class Array(Modality):
         array = np.asfortranarray(array) if signal.metadata.get("fortran") else np.ascontiguousarray(array)
         with atomic_path(path) as part:
             try:
-                form.write(part, array, self._kept(signal.metadata, name, path))
+                with write_errors(path):
+                    form.write(part, array, self._kept(signal.metadata, name, path))
             except LiveactionError:
                 raise
             except Exception as error:  # a format raises what it likes

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
+from liveaction.signal import pieces
 
 GROUP = "liveaction.formats"
 MOST_UNPACKED = 1 << 14
@@ -158,8 +159,12 @@ class Npy(Format):
 
     def write(self, path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
         """In C or Fortran order, as ``array`` lies in memory."""
+        layout = np.lib.format.header_data_from_array_1_0(array)
+        rows = array.T if layout["fortran_order"] else array
         with path.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
+            np.lib.format.write_array_header_1_0(file, layout)
+            for piece in pieces(np.atleast_1d(rows)):
+                file.write(piece.tobytes())
 
 
 class Npz(Format):

@@ -69,11 +69,13 @@ def write_hdf5(path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> Non
         storage["compression_opts"] = tuple(storage["compression_opts"])
     if "fillvalue" in storage:
         storage["fillvalue"] = _restore(storage["fillvalue"])
-    with h5py.File(path, "w") as file:
+    # through Python's file: HDF5's own ends the process where the disk is full
+    with path.open("w+b") as raw, h5py.File(raw, "w") as file:
         file.create_dataset(key, data=array, **storage)
         for place in _places(key):
             for label, kept in metadata.get("attributes", {}).get(place, {}).items():
                 file[place or "/"].attrs.create(label, _restore(kept))
+        file.flush()
 
 
 def _places(name: str) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
+from liveaction.files import temporary_path
 from liveaction.modalities.array_formats import check_dtype, check_key, check_unpacked, choose_array
 
 MOST_FILES = 1 << 20
@@ -72,7 +73,7 @@ def write_zarr(path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> Non
     if not path.name.lower().endswith(".zip"):
         _write_folder(path, array, metadata)
         return
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as place:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=temporary_path(path).name) as place:
         folder = Path(place) / "store"
         _write_folder(folder, array, metadata)
         with zipfile.ZipFile(path, "w") as archive:

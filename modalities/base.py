@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, ShapeError, SpecError
 from liveaction.metrics import mean_squared_error, ssim_by_slab
-from liveaction.signal import Signal
+from liveaction.signal import Signal, release_pages
 from liveaction.spec import ModalitySpec
 
 
@@ -175,6 +175,8 @@ class Modality(ABC):
         squares = normalised = largest = 0.0
         for part in _slabs(original.values.shape):
             one, two = original.values[part], reconstruction.values[part]
+            release_pages(original.values)
+            release_pages(reconstruction.values)
             if original.missing is not None:
                 one, two = (values[~original.missing[part]] for values in (one, two))
             if one.size == 0:
@@ -208,12 +210,18 @@ class Modality(ABC):
         """Refuse NaN and infinity, naming how many there are and where the first one is."""
         if values.dtype.kind != "f":
             return
-        bad = ~np.isfinite(values)
-        if bad.any():
-            first = tuple(int(i) for i in np.argwhere(bad)[0])
+        count, first = 0, None
+        for channel, part in _slabs(values.shape):
+            bad = ~np.isfinite(values[channel, part])
+            release_pages(values)
+            if first is None and bad.any():
+                row, *rest = (int(i) for i in np.argwhere(bad)[0])
+                first = (channel, row + part.start, *rest)
+            count += int(bad.sum())
+        if count:
             raise FormatError(
-                f"{path}: expected finite values in {self.spec.unit}, got {int(bad.sum())} NaN or infinite, the first "
-                f"at {first}; replace them in the source"
+                f"{path}: expected finite values in {self.spec.unit}, got {count} NaN or infinite, the first at "
+                f"{first}; replace them in the source"
             )
 
 

@@ -149,9 +149,11 @@ def _save_73(part: Path, name: str, array: NDArray[Any]) -> None:
     import h5py
 
     classes = {dtype: kind for kind, dtype in _CLASSES.items()}
-    with h5py.File(part, "w", userblock_size=512) as file:
+    # through Python's file: HDF5's own ends the process where the disk is full
+    with part.open("w+b") as raw, h5py.File(raw, "w", userblock_size=512) as file:
         item = file.create_dataset(name, data=array.T, compression="gzip", compression_opts=3)
         item.attrs["MATLAB_class"] = np.bytes_(classes[array.dtype.name])
+        file.flush()
     with part.open("r+b") as raw:
         raw.write(b"MATLAB 7.3 MAT-file, written by liveaction".ljust(116) + bytes(8) + b"\x00\x02IM")
 

@@ -17,11 +17,7 @@ CHUNK_TOKENS = 4096
 WINDOW_SAMPLES = 2**24
 """Samples in a window without its halo, about; at least one chunk."""
 
-HALO = 2
-"""Latents around a window. What reaches further (wavelets, attention, convolutions) adds less than 1 % to the error at
-window borders: ``benchmarks/seams.py``."""
-
-SLAB_SAMPLES = 2**26
+SLAB_SAMPLES = 2**25
 """Samples that are encoded at a time, about; at least one chunk."""
 
 
@@ -48,6 +44,15 @@ def window_extents(grid: Sequence[int], chunk: Sequence[int], positions: int) ->
         axis = max((a for a in range(len(grid)) if counts[a] > 1), key=lambda a: min(counts[a] * chunk[a], grid[a]))
         counts[axis] = -(-counts[axis] // 2)
     return tuple(n * c for n, c in zip(counts, chunk, strict=True))
+
+
+def halo_of(axes: int) -> int:
+    """Latents around a window: 4, all that the wavelets reach, or from three axes on 2, since there a halo is costly.
+
+    What reaches further (attention, convolutions, and on three axes the ends of the wavelets) adds about 1 % to the
+    error at window borders: ``benchmarks/seams.py``.
+    """
+    return 4 if axes < 3 else 2
 
 
 def _positions(counts: Sequence[int], grid: Sequence[int], chunk: Sequence[int]) -> int:

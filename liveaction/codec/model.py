@@ -133,23 +133,33 @@ class Codec(nn.Module):
         Raises:
             SpecError: as :meth:`quantize`.
         """
-        reach = [
-            -(-support(self.spec.wavelet, level) // factor) if level else 0
-            for level, factor in zip(self.packets.levels, layout.factors, strict=True)
-        ]
-        slab = layout.grid
-        if self._local and self.spec.encoder.kind != "paper":
-            per_latent = self.channels * self.packets.bands
-            slab = window_extents(layout.grid, layout.chunk, grid.SLAB_SAMPLES // per_latent)
-        for box in replace(layout, window=slab).windows():
-            around = tuple(
-                (max(low - r, 0), min(high + r, g)) for (low, high), r, g in zip(box, reach, layout.grid, strict=True)
-            )
+        for box in self._slabs(layout):
+            around = self._reach(layout, box)
             with torch.no_grad():
                 v = self.analyse(source.crop(layout.samples(around)))
                 v = v[(slice(None), slice(None), *slices(box, around))]
                 chunks = [relative(layout.chunk_box(number), box) for number in layout.chunks_in(box)]
                 yield box, self._latents(v, lambda y: self.quantize(y, step), chunks)
+
+    def slabs(self, layout: Layout) -> list[Box]:
+        """The latents whose samples :meth:`encode_slabs` asks for at a time."""
+        return [self._reach(layout, box) for box in self._slabs(layout)]
+
+    def _slabs(self, layout: Layout) -> Iterator[Box]:
+        slab = layout.grid
+        if self._local and self.spec.encoder.kind != "paper":
+            per_latent = self.channels * self.packets.bands
+            slab = window_extents(layout.grid, layout.chunk, grid.SLAB_SAMPLES // per_latent)
+        return replace(layout, window=slab).windows()
+
+    def _reach(self, layout: Layout, box: Box) -> Box:
+        """A box of latents with those around it whose samples its packets depend on."""
+        reach = [
+            -(-support(self.spec.wavelet, level) // factor) if level else 0
+            for level, factor in zip(self.packets.levels, layout.factors, strict=True)
+        ]
+        pairs = zip(box, reach, layout.grid, strict=True)
+        return tuple((max(low - r, 0), min(high + r, g)) for (low, high), r, g in pairs)
 
     def _latents(
         self, v: torch.Tensor, last: Callable[[torch.Tensor], torch.Tensor], boxes: list[Box] | None = None
@@ -216,7 +226,9 @@ class Codec(nn.Module):
                 whole, chunk=chunk, window=tuple(-(-g // c) * c for g, c in zip(whole.grid, chunk, strict=True))
             )
         positions = grid.WINDOW_SAMPLES // (self.channels * self.packets.bands)
-        return replace(whole, chunk=chunk, window=window_extents(whole.grid, chunk, positions), halo=grid.HALO)
+        return replace(
+            whole, chunk=chunk, window=window_extents(whole.grid, chunk, positions), halo=grid.halo_of(self.axes)
+        )
 
     def decode_window(self, symbols: torch.Tensor, layout: Layout, box: Box, step: float | None = None) -> torch.Tensor:
         """One window of :meth:`decode`.

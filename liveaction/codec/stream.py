@@ -79,7 +79,7 @@ def compress(
 ) -> tuple[bytes, Timings]:
     """A signal to the bytes of a stream; arguments and errors as :func:`compress_file`."""
     file = io.BytesIO()
-    written = _write(file, signal, codec, recipe, digest, step, stage, extras or {})
+    written = write_stream(signal, file, codec, recipe, digest, step, stage, extras)
     return file.getvalue(), written.timings
 
 
@@ -107,13 +107,20 @@ def compress_file(
         ShapeError: the signal has other channels or axes than the recipe.
     """
     with atomic_path(Path(path)) as part, part.open("w+b") as file:
-        return _write(file, signal, codec, recipe, digest, step, stage, extras or {})
+        return write_stream(signal, file, codec, recipe, digest, step, stage, extras)
 
 
-def _write(
-    file: BinaryIO, signal: Signal, codec: Codec, recipe: Recipe, digest: str, step: float | None, stage: Stage,
-    extras: Mapping[str, Any],
-) -> Written:  # fmt: skip
+def write_stream(
+    signal: Signal,
+    file: BinaryIO,
+    codec: Codec,
+    recipe: Recipe,
+    digest: str,
+    step: float | None = None,
+    stage: Stage = lambda text: None,
+    extras: Mapping[str, Any] | None = None,
+) -> Written:
+    """A signal to a stream in an empty file that can seek; arguments and errors as :func:`compress_file`."""
     if signal.values.shape[0] != codec.channels or len(signal.shape) != codec.axes or 0 in signal.shape:
         raise ShapeError(
             f"compress: expected values [{codec.channels}, *S] with {codec.axes} axes as recipe {recipe.name!r} has, "
@@ -124,7 +131,7 @@ def _write(
     began, coding = perf_counter(), 0.0
     stage("encoding")
     limits = modality.range_of(signal)
-    header = make_header(signal, codec, recipe, digest, chosen, limits, extras)
+    header = make_header(signal, codec, recipe, digest, chosen, limits, extras or {})
     layout = header.layout
     writer = ContainerWriter(file, header.model_dump(mode="json"), layout.chunks)
     source = _Normalised(modality, signal.filled(), limits, next(codec.parameters()).device)

@@ -1,82 +1,152 @@
-"""Symbols to bytes and back: integers only.
+"""Symbols to bytes and back: integers only, so that the same symbols are the same bytes on every machine.
 
-Each channel's symbols stand together, as the narrowest of int8, int16 and int32 that holds all of them; 16- and 32-bit
-symbols are split into planes of equal byte significance. Zstandard codes the result, one frame per channel, so that
-every channel has statistics of its own.
+A chunk is coded by itself: channel after channel, each symbol predicted from its neighbours, and the rest coded by a
+table that the magnitudes around it choose. docs/entropy.md says all of it.
 """
 
-import struct
+from dataclasses import dataclass
+from math import prod
 
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 
+from liveaction.coding.layout import CLASSES, DIRECT, ESCAPE, LARGEST, bins, class_scales, plane
+from liveaction.coding.tables import EntropyTables
 from liveaction.errors import FormatError
+
+BOTTOM = 1 << 24
+HEAD = 5
+"""Bytes of the state in front, little-endian; then come words of two."""
+
+POSITIONS = 1 << 16
+"""A chunk has no more; 4096 are usual."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a chunk ``[L, *c]`` consists of for the tables.
+
+    Attributes:
+        classes, taken, bases: int32 ``[L]``, each channel's class, predictor, and value around it.
+        contexts: uint16 ``[n]``, the row of residual frequencies of each symbol in a channel that is not of class 0.
+        values: uint32 ``[n]``, its residual r, as 2 r - 1 above 0 and -2 r else.
+    """
+
+    classes: NDArray[np.int32]
+    taken: NDArray[np.int32]
+    bases: NDArray[np.int32]
+    contexts: NDArray[np.uint16]
+    values: NDArray[np.uint32]
+
+
+def trace_chunk(symbols: NDArray[np.int32], tables: EntropyTables) -> Trace:
+    """Contexts and values of a chunk ``[L, *c]``.
+
+    Raises:
+        FormatError: other channels or axes than the tables', nothing in it, or a symbol of 2**24 or more in size.
+    """
+    from liveaction.coding.context_numba import trace
+
+    where = "symbols"
+    _check_shape(symbols.shape, tables, where)
+    largest = max(int(symbols.max()), -int(symbols.min()))
+    if largest >= LARGEST:
+        raise FormatError(f"{where}: expected sizes below 2**24, got {largest}; take a greater quantiser step")
+    flat = np.require(symbols, np.int32, ["C", "W"]).reshape(len(symbols), -1)
+    at = plane(symbols.shape[1:])
+    heads = np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32)
+    contexts, values = np.empty(flat.size, np.uint16), np.empty(flat.size, np.uint32)
+    count = trace(flat, at.parts, tables.context, class_scales(), bins(), *heads, contexts, values)
+    return Trace(*heads, contexts[:count], values[:count])
+
+
+def encode_chunk(symbols: NDArray[np.int32], tables: EntropyTables) -> bytes:
+    """Bytes of a chunk ``[L, *c]`` of symbols smaller than 2**24 in size, of any strides.
+
+    Raises:
+        FormatError: see :func:`trace_chunk`.
+    """
+    from liveaction.coding.rans_numba import encode
+
+    found = trace_chunk(symbols, tables)
+    words = np.empty(4 * len(found.values) + 6 * len(found.classes), np.uint16)
+    heads = found.classes, found.taken, found.bases, tables.class_offset.astype(np.int64)
+    state, count = encode(heads, found.contexts, found.values, *tables.sums[:3], tables.inverses, words)
+    return int(state).to_bytes(HEAD, "little") + words[:count][::-1].astype("<u2").tobytes()
+
+
+def decode_chunk(data: bytes, shape: tuple[int, ...], tables: EntropyTables, where: str) -> NDArray[np.int32]:
+    """Symbols of ``shape`` = ``[L, *c]`` from :func:`encode_chunk`; memory and time are bounded by ``shape``.
+
+    Raises:
+        FormatError: the bytes are not those of such a chunk, or ``shape`` is not one of the tables'.
+    """
+    from liveaction.coding.rans_numba import GOOD, NO_TOKEN, TOO_LARGE, decode
+
+    _check_shape(shape, tables, where)
+    if len(data) < HEAD or len(data) % 2 != HEAD % 2:
+        raise FormatError(f"{where}: expected {HEAD} bytes and an even number more, got {len(data)}")
+    state = int.from_bytes(data[:HEAD], "little")
+    if state < BOTTOM:
+        raise FormatError(f"{where}: expected a state from 2**24 on, got {state}; the data are damaged")
+    words = np.frombuffer(data, "<u2", offset=HEAD).astype(np.uint16)
+    symbols = np.empty((shape[0], prod(shape[1:])), np.int32)
+    offsets = tables.class_offset.astype(np.int64)
+    found, last, read = decode(
+        symbols, plane(shape[1:]).parts, tables.context, class_scales(), bins(), offsets, *tables.sums, state, words
+    )
+    if found == TOO_LARGE:
+        raise FormatError(f"{where}: expected symbols below 2**24 in size, got others; the data are damaged")
+    if found == NO_TOKEN:
+        raise FormatError(f"{where}: expected a token, got a number without meaning; the data are damaged")
+    if found != GOOD or read != len(words):
+        more = " or more" if found != GOOD else ""
+        raise FormatError(f"{where}: expected {read}{more} words of symbols, got {len(words)}; the data are damaged")
+    if last != BOTTOM:
+        raise FormatError(f"{where}: expected the state 2**24 at the end, got {last}; the data are damaged")
+    return symbols.reshape(shape)
+
+
+def ideal_bits(symbols: NDArray[np.int32], tables: EntropyTables) -> float:
+    """Bits that the tables' frequencies give a chunk ``[L, *c]``, side information included."""
+    return trace_bits(trace_chunk(symbols, tables), tables)
+
+
+def trace_bits(found: Trace, tables: EntropyTables) -> float:
+    """:func:`ideal_bits` of what :func:`trace_chunk` found."""
+    classes, taken = found.classes.astype(np.int64), found.taken
+    before = np.concatenate([[CLASSES], classes[:-1]])
+    moved = np.clip(before + tables.class_offset, 1, CLASSES - 1)
+    rows = np.where((before > 0) & (before < CLASSES), moved, before)
+    bits = _cost(tables.classes[rows, classes]) + _cost(tables.modes[np.arange(len(taken)), (classes > 0) + 0, taken])
+    lengths = np.frexp((2 * np.abs(found.bases) - (found.bases > 0)).astype(np.float64))[1]
+    bits += float((5 + np.maximum(lengths - 1, 0))[taken > 0].sum())
+    token, raw = tokens(found.values)
+    frequency = tables.residuals[found.contexts, token]
+    escaped = frequency == 0
+    frequency = np.where(escaped, tables.residuals[found.contexts, ESCAPE], frequency)
+    return bits + _cost(frequency) + float(raw.sum() + 7 * escaped.sum())
+
+
+def tokens(values: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Tokens of residual values, and how many raw bits follow each."""
+    values = values.astype(np.int64)
+    top = np.frexp(np.maximum(values, 1).astype(np.float64))[1].astype(np.int64) - 1
+    large = values >= DIRECT
+    shift = np.maximum(top - 2, 0)
+    return np.where(large, DIRECT + 4 * (top - 5) + ((values >> shift) & 3), values), np.where(large, shift, 0)
+
+
+def _cost(frequencies: NDArray[np.uint16]) -> float:
+    return float((16 - np.log2(frequencies.astype(np.float64))).sum())
+
+
+def _check_shape(shape: tuple[int, ...], tables: EntropyTables, where: str) -> None:
+    if len(shape) != tables.axes + 1 or shape[0] != tables.channels or min(shape) < 1:
+        raise FormatError(f"{where}: expected {tables.channels} channels and {tables.axes} axes, got {tuple(shape)}")
+    if prod(shape[1:]) > POSITIONS:
+        raise FormatError(f"{where}: expected at most {POSITIONS} positions in a chunk, got {prod(shape[1:])}")
+
 
 LEVEL = 19
 _DTYPES = {1: "<i1", 2: "<i2", 4: "<i4"}
-
-
-def encode_symbols(symbols: NDArray[np.int32]) -> bytes:
-    """Bytes of integers ``[L, *G]``: the width in bytes, then per channel a length (uint32) and a Zstandard frame."""
-    width = next(w for w, d in _DTYPES.items() if _fits(symbols, d))
-    compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True)
-    parts = [struct.pack("<B", width)]
-    for channel in symbols.reshape(symbols.shape[0], -1):
-        planes = channel.astype(_DTYPES[width]).view(np.uint8).reshape(-1, width).T
-        frame = compressor.compress(np.ascontiguousarray(planes).tobytes())
-        parts += [struct.pack("<I", len(frame)), frame]
-    return b"".join(parts)
-
-
-def decode_symbols(data: bytes, shape: tuple[int, ...], where: str) -> NDArray[np.int32]:
-    """Integers ``shape`` = ``[L, *G]`` from :func:`encode_symbols`.
-
-    Memory is bounded by ``shape``: a frame that would give more is refused before it is expanded.
-
-    Raises:
-        FormatError: the bytes do not hold that many symbols.
-    """
-    width = data[0] if data else 0
-    if width not in _DTYPES:
-        raise FormatError(f"{where}: expected symbols of 1, 2 or 4 bytes, got {width}")
-    count, position = int(np.prod(shape[1:])), 1
-    decompressor = zstandard.ZstdDecompressor()
-    channels: list[NDArray[np.signedinteger]] = []
-    for _ in range(shape[0]):
-        if len(data) < position + 4:
-            raise FormatError(f"{where}: expected {shape[0]} channels of symbols, got {len(channels)}")
-        (length,) = struct.unpack_from("<I", data, position)
-        frame = data[position + 4 : position + 4 + length]
-        position += 4 + length
-        channels.append(_expand(decompressor, frame, count, width, where))
-    if position != len(data):
-        raise FormatError(f"{where}: expected {position} bytes of symbols, got {len(data)}")
-    return np.stack(channels).astype(np.int32).reshape(shape)
-
-
-def _expand(
-    decompressor: zstandard.ZstdDecompressor, frame: bytes, count: int, width: int, where: str
-) -> NDArray[np.signedinteger]:
-    expected = count * width
-    try:
-        if zstandard.frame_content_size(frame) != expected:
-            raise FormatError(f"{where}: expected {count} symbols in a channel, got another number")
-        planes = decompressor.decompress(frame)
-    except zstandard.ZstdError as error:
-        raise FormatError(f"{where}: expected a Zstandard frame, got {error}") from error
-    columns = np.frombuffer(planes, np.uint8).reshape(width, count).T
-    return np.ascontiguousarray(columns).view(_DTYPES[width]).reshape(-1)
-
-
-def _fits(symbols: NDArray[np.int32], dtype: str) -> bool:
-    limits = np.iinfo(dtype)
-    return symbols.size == 0 or bool(limits.min <= symbols.min() and symbols.max() <= limits.max)
-
-
-def encode_chunk(symbols, tables):
-    return encode_symbols(symbols)
-
-
-def decode_chunk(data, shape, tables, where):
-    return decode_symbols(data, shape, where)

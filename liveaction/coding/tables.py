@@ -1,33 +1,221 @@
-"""Stub."""
+"""Tables of the entropy coder: integers that a model carries, made without data or fitted to some."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from liveaction.coding.layout import (
+    AXES,
+    CLASSES,
+    LEVELS,
+    PREDICT_ONE,
+    SCALES,
+    SOURCES,
+    TOKENS,
+    WEIGHT_ONE,
+    fixed_predictors,
+    modes,
+    neighbours,
+)
+from liveaction.coding.priors import (
+    FREQUENCIES,
+    class_weights,
+    mode_weights,
+    quantised,
+    residual_weights,
+    with_escape,
+)
+from liveaction.errors import FormatError
+
+_DTYPES = {
+    "predict": np.int16,
+    "activity": np.uint16,
+    "sources": np.int16,
+    "class_offset": np.int8,
+    "classes": np.uint16,
+    "modes": np.uint16,
+    "residuals": np.uint16,
+}
+GREATEST_PREDICT, GREATEST_ACTIVITY = 8 * PREDICT_ONE, 4 * WEIGHT_ONE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EntropyTables:
-    channels: int
+    """Integers that decide how latents ``[L, *c]`` of D axes are coded; F causal neighbours, K sources.
+
+    Attributes:
+        predict: int16 ``[L, F]``, the trained predictor of each channel, in 256ths.
+        activity: uint16 ``[L, F + 1 + 2 * K]``, weights in 1024ths of the neighbours, of 1, and of each source: at the
+            position, and around it.
+        sources: int16 ``[L, K]``, preceding channels; -1 for none.
+        class_offset: int8 ``[L]``, usual step of the class from the preceding channel.
+        classes: uint16 ``[79, 78]``, frequencies of a class by the preceding one, moved on by the usual step; the last
+            row is for the first channel.
+        modes: uint16 ``[L, 2, 3 + D]``, frequencies of predictors, for class 0 and others.
+        residuals: uint16 ``[512, 117]``, frequencies of tokens by scale and level; the last token is the escape.
+    """
+
     axes: int
-
-    def arrays(self) -> dict[str, Any]:
-        return {"size": np.array([self.channels, self.axes], np.int32)}
-
-    @classmethod
-    def from_arrays(cls, arrays: Any, where: str) -> "EntropyTables":
-        return cls(*map(int, arrays["size"]))
+    predict: NDArray[np.int16]
+    activity: NDArray[np.uint16]
+    sources: NDArray[np.int16]
+    class_offset: NDArray[np.int8]
+    classes: NDArray[np.uint16]
+    modes: NDArray[np.uint16]
+    residuals: NDArray[np.uint16]
 
     @property
+    def channels(self) -> int:
+        """L."""
+        return len(self.predict)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All integers by name, for a file; ``axes`` is uint8 ``[1]``."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**named, "axes": np.array([self.axes], np.uint8)}
+
+    @cached_property
+    def sums(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]:
+        """For the loops: the cumulative frequencies of classes, modes and residuals, each row from 0 to 2**16, and the
+        first token that a residual's slot may have, uint8 ``[512, 256]`` by the slot's upper byte."""
+        tables = [_cumulative(table) for table in (self.classes, self.modes, self.residuals)]
+        slots = np.arange(0, FREQUENCIES, 256)
+        firsts = np.stack([np.searchsorted(row[1:], slots, side="right") for row in tables[2]]).astype(np.uint8)
+        return tables[0], tables[1], tables[2], firsts
+
+    @cached_property
+    def inverses(self) -> NDArray[np.int64]:
+        """For the loops, int64 ``[512, 117]``: 2**32 over a residual's frequency, rounded down."""
+        return (1 << 32) // np.maximum(self.residuals.astype(np.int64), 1)
+
+    @cached_property
+    def context(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+        """For the loops, int32: room for all predictors of a channel, the trained ones, weights, sources."""
+        fixed = fixed_predictors(self.axes)
+        predictors = np.concatenate([fixed[:1], fixed])
+        return predictors, self.predict.astype(np.int32), self.activity.astype(np.int32), self.sources.astype(np.int32)
+
+    @cached_property
     def digest(self) -> str:
-        return hashlib.sha256(f"{self.channels} {self.axes}".encode()).hexdigest()
+        """SHA-256 of names, shapes and little-endian content, in hexadecimal."""
+        found = hashlib.sha256()
+        for name, array in sorted(self.arrays().items()):
+            found.update(f"{name}{list(array.shape)}".encode())
+            found.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+        return found.hexdigest()
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, NDArray[Any]], where: str) -> "EntropyTables":
+        """Tables from :meth:`arrays`, checked.
+
+        Raises:
+            FormatError: an array is missing or of another shape or dtype, a weight out of range, a sum not 2**16.
+        """
+        if arrays.keys() != {"axes", *_DTYPES}:
+            raise FormatError(f"{where}: expected tables axes, {', '.join(_DTYPES)}, got {', '.join(sorted(arrays))}")
+        axes, predict = arrays["axes"], arrays["predict"]
+        if axes.dtype != np.uint8 or axes.shape != (1,) or not 1 <= axes[0] <= AXES:
+            raise FormatError(f"{where}: expected axes as one uint8 from 1 to {AXES}, got {axes.dtype} {axes.tolist()}")
+        shapes = _shapes(len(predict) if predict.ndim else 0, int(axes[0]))
+        for name, shape in shapes.items():
+            array, dtype = arrays[name], np.dtype(_DTYPES[name])
+            if array.dtype != dtype or array.shape != shape or not array.size:
+                raise FormatError(f"{where}: expected {name} as {dtype} {shape}, got {array.dtype} {array.shape}")
+        _check_values(arrays, where)
+        made = {name: np.ascontiguousarray(arrays[name], _DTYPES[name]) for name in _DTYPES}
+        for array in made.values():
+            array.flags.writeable = False
+        return cls(int(axes[0]), **made)
+
+
+def _cumulative(table: NDArray[np.uint16]) -> NDArray[np.int32]:
+    ends = np.cumsum(table, -1, dtype=np.int32)
+    return np.concatenate([np.zeros_like(ends[..., :1]), ends], -1)
+
+
+def _shapes(channels: int, axes: int) -> dict[str, tuple[int, ...]]:
+    count = len(neighbours(axes))
+    return {
+        "predict": (channels, count),
+        "activity": (channels, count + 1 + 2 * SOURCES),
+        "sources": (channels, SOURCES),
+        "class_offset": (channels,),
+        "classes": (CLASSES + 1, CLASSES),
+        "modes": (channels, 2, modes(axes)),
+        "residuals": (SCALES * LEVELS, TOKENS + 1),
+    }
+
+
+def _check_values(arrays: dict[str, NDArray[Any]], where: str) -> None:
+    for name in ("classes", "modes", "residuals"):
+        table = arrays[name]
+        if (table.sum(-1, dtype=np.int64) != FREQUENCIES).any():
+            raise FormatError(f"{where}: expected frequencies of {name} that sum up to {FREQUENCIES}, got others")
+        needed = table[:, -1:] if name == "residuals" else table
+        if not needed.all():
+            raise FormatError(f"{where}: expected frequencies of {name} from 1 on, got 0")
+    sources = arrays["sources"].astype(np.int64)
+    if ((sources < -1) | (sources >= np.arange(len(sources))[:, None])).any():
+        raise FormatError(f"{where}: expected sources among the preceding channels or -1, got others")
+    for name, greatest in (("predict", GREATEST_PREDICT), ("activity", GREATEST_ACTIVITY)):
+        largest = int(np.abs(arrays[name].astype(np.int64)).max())
+        if largest > greatest:
+            raise FormatError(f"{where}: expected weights in {name} of at most {greatest}, got {largest}")
 
 
 def generic_tables(channels: int, axes: int) -> EntropyTables:
-    return EntropyTables(channels, axes)
+    """Tables made without any data, the same on every machine.
+
+    Args:
+        channels: L.
+        axes: D, from 1 to 4.
+    """
+    offsets = neighbours(axes)
+    near = [_GENERIC_NEAR[sum(map(abs, offset)), max(map(abs, offset))] for offset in offsets]
+    scale = WEIGHT_ONE // 2 // sum(near)
+    own = [w * scale for w in near] + [51]
+    sources = np.array([[c - 1 - j if j < c else -1 for j in range(SOURCES)] for c in range(channels)], np.int16)
+    across = [w for share in (162, 113, 79, 56) for w in (share * 11 // 20, share * 9 // (40 * axes))]
+    heads = [quantised(row, 1) for row in mode_weights(axes)]
+    arrays: dict[str, NDArray[Any]] = {
+        "axes": np.array([axes], np.uint8),
+        "predict": np.tile(_generic_predictor(axes), (channels, 1)),
+        "activity": np.tile(np.array(own + across, np.uint16), (channels, 1)),
+        "sources": sources,
+        "class_offset": np.zeros(channels, np.int8),
+        "classes": np.stack([quantised(row, 1) for row in class_weights()]),
+        "modes": np.tile(np.stack(heads), (channels, 1, 1)),
+        "residuals": np.stack([with_escape(row) for levels in residual_weights() for row in levels]),
+    }
+    return EntropyTables.from_arrays(arrays, "generic tables")
 
 
-def fit_tables(examples: Any, channels: int, axes: int) -> EntropyTables:
-    list(examples)
-    return EntropyTables(channels, axes)
+_GENERIC_NEAR = {(1, 1): 4, (2, 1): 1, (2, 2): 1}
+"""Relative weight of a neighbour by the sum and the maximum of its distances."""
+
+
+def _generic_predictor(axes: int) -> NDArray[np.int16]:
+    """(D + 1) / 2D of the last along each axis, less 1 / D of those diagonally between two of them; 1 in sum."""
+    weights = [0] * len(neighbours(axes))
+    for i, offset in enumerate(neighbours(axes)):
+        if min(offset) == -1 and max(offset) <= 0:
+            one = sum(offset) == -1
+            weights[i] = PREDICT_ONE * (axes + 1) // (2 * axes) if one else -(PREDICT_ONE // axes)
+    weights[0] += PREDICT_ONE - sum(weights)
+    return np.array(weights, np.int16)
+
+
+def fit_tables(examples: Iterable[NDArray[np.int32]], channels: int, axes: int) -> EntropyTables:
+    """Tables fitted to symbols ``[L, *c]`` of training chunks, at several quantiser steps; float64 inside, once.
+
+    Raises:
+        FormatError: no examples, or one of another shape.
+    """
+    from liveaction.coding.fit import fit
+
+    return fit(examples, channels, axes)

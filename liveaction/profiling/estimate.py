@@ -1,7 +1,8 @@
 """What coding a signal and training a codec will cost, from the real codec on small crops of the signal.
 
-Seconds and memory are taken to grow linearly with the number of samples, plus a constant: crops of growing size are
-coded until one takes long enough, and the line through the last two points is followed to the size that was asked for.
+Seconds are taken to grow linearly with the samples that are gone through, halos included, memory with those that are
+gone through at once, plus a constant: crops of growing size are coded until one takes long enough, and the line through
+the last two points is followed to what was asked for.
 """
 
 import copy
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from liveaction.codec.grid import shape_of
 from liveaction.codec.model import Codec, build_codec
 from liveaction.codec.stream import compress, decompress
 from liveaction.codec.weights import load_model
@@ -37,7 +39,10 @@ LONG_ENOUGH = 1.5
 """Seconds; a measured call that takes longer is the last one."""
 LADDER = tuple(2**k for k in range(14, 27, 2))
 """Values per crop that are coded."""
-ASSUMPTION = "real runs on small crops of this file; seconds and memory grow linearly with samples, plus a constant"
+ASSUMPTION = (
+    "real runs on small crops of this file; seconds grow linearly with its samples, memory with those of a window, "
+    "plus a constant"
+)
 _DIGEST = "0" * 64
 _VALIDATION_CROPS = 8
 
@@ -52,20 +57,29 @@ class Cost:
     bytes: int | None
 
 
+@dataclass(frozen=True)
+class Work:
+    """Samples that coding a signal goes through: all in all, halos included, and at once."""
+
+    total: int
+    largest: int
+
+
 @dataclass
 class Line:
-    """Points of cost over samples, followed linearly."""
+    """Points of cost over work, followed linearly: seconds over all samples, bytes over those at once."""
 
-    points: list[tuple[int, Cost]] = field(default_factory=list)
+    points: list[tuple[Work, Cost]] = field(default_factory=list)
 
-    def at(self, samples: int) -> Cost:
+    def at(self, work: Work) -> Cost:
         """Between two points by interpolation, beyond them along the last two; never less than the last one there."""
-        seconds = _follow([(n, cost.seconds) for n, cost in self.points], samples)
-        known = [(n, cost.bytes) for n, cost in self.points if cost.bytes is not None]
-        return Cost(seconds, round(_follow(known, samples)) if known else None)
+        seconds = _follow([(w.total, cost.seconds) for w, cost in self.points], work.total)
+        known = [(w.largest, cost.bytes) for w, cost in self.points if cost.bytes is not None]
+        return Cost(seconds, round(_follow(known, work.largest)) if known else None)
 
 
 def _follow(points: Sequence[tuple[int, float]], samples: int) -> float:
+    points = sorted(dict(points).items())
     places, values = [n for n, _ in points], [value for _, value in points]
     if samples <= places[-1]:
         return float(np.interp(samples, places, values))
@@ -111,20 +125,33 @@ def estimate(
     crops = Crops.of(modality, signal)
     say("measuring the warm start")
     codec, started = _codec(source, recipe, crops)
-    there, back, size = Line(), Line(), 0.0
+    there, back, size, measured = Line(), Line(), 0.0, 0
     for number, part in enumerate(_parts(signal)):
         say(f"coding a crop of {' x '.join(map(str, part.shape))}")
         data, first, once = _measured(partial(compress, part, codec, recipe, _DIGEST), number == 0)
         _, second, again = _measured(partial(decompress, data[0], codec, _DIGEST), number == 0)
         started += once + again
-        there.points.append((part.values.size, first))
-        back.points.append((part.values.size, second))
+        encoding, decoding = _works(codec, part)
+        there.points.append((encoding, first))
+        back.points.append((decoding, second))
+        measured = part.values.size
         size = len(data[0]) / part.values.size
         if max(first.seconds, second.seconds) > LONG_ENOUGH:
             break
     training = _training(recipe, codec, crops, started, say)
-    n = signal.values.size
-    return Estimate(there.at(n), back.at(n), training, round(size * n), there.points[-1][0])
+    encoding, decoding = _works(codec, signal)
+    return Estimate(there.at(encoding), back.at(decoding), training, round(size * signal.values.size), measured)
+
+
+def _works(codec: Codec, signal: Signal) -> tuple[Work, Work]:
+    """What encoding and decoding go through: slabs and windows, with what is around them."""
+    channels = signal.values.shape[0]
+    layout = codec.layout(signal.shape)
+    found = []
+    for boxes in (codec.slabs(layout), [layout.around(box) for box in layout.windows()]):
+        sizes = [channels * prod(shape_of(layout.samples(box))) for box in boxes]
+        found.append(Work(sum(sizes), max(sizes)))
+    return found[0], found[1]
 
 
 def _codec(source: str, recipe: Recipe, crops: Crops) -> tuple[Codec, float]:
@@ -188,7 +215,7 @@ def _training(recipe: Recipe, codec: Codec, crops: Crops, started: float, say: S
     free, frozen = Line(), Line()
     for number, (extents, batch) in enumerate(((half, 1), (largest, 1), (largest, spec.batch))):
         samples = prod(extents) * batch
-        if free.points and samples <= free.points[-1][0]:
+        if free.points and samples <= free.points[-1][0].total:
             continue
         say(f"training on {batch} crop(s) of {' x '.join(map(str, extents))}")
         given = crops.batch([(0, spec.seed, i) for i in range(batch)], extents)
@@ -197,18 +224,18 @@ def _training(recipe: Recipe, codec: Codec, crops: Crops, started: float, say: S
             model.quantizer.requires_grad_(not rounded)
             step = _step(model, optimizer, recipe, given, rounded)
             _, cost, once = _measured(step, number == 0)
-            line.points.append((samples, cost))
+            line.points.append((Work(samples, samples), cost))
             started += once
         if free.points[-1][1].seconds > 2 * LONG_ENOUGH:
             break
     steps, crop = spec.steps, _validation(codec, crops, largest)
     total = started + _opening_a_log() + _validations(recipe) * _VALIDATION_CROPS * crop.seconds
     for i, extents in enumerate(recipe.crops):
-        samples = prod(extents) * spec.batch
+        work = Work(*[prod(extents) * spec.batch] * 2)
         begin, end = (-(-steps * k // len(recipe.crops)) for k in (i, i + 1))
         split = min(max(round(spec.freeze_at * steps), begin), end)
-        total += (split - begin) * free.at(samples).seconds + (end - split) * frozen.at(samples).seconds
-    step_bytes = free.at(prod(largest) * spec.batch).bytes
+        total += (split - begin) * free.at(work).seconds + (end - split) * frozen.at(work).seconds
+    step_bytes = free.at(Work(*[prod(largest) * spec.batch] * 2)).bytes
     if step_bytes is None or crop.bytes is None:
         return Cost(total, None)
     held = 12 * _VALIDATION_CROPS * prod(largest) * codec.channels  # float32 crops, symbols and decoded crops

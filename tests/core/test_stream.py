@@ -148,6 +148,24 @@ def test_windows_differ_little_from_the_whole(made, small, monkeypatch):
     assert 0 < np.sqrt(np.mean((cut.values - whole.values)[there] ** 2)) < 0.1 * error
 
 
+@pytest.mark.parametrize("step", [0.4, 0.02])
+def test_borders_of_windows_are_no_worse_than_what_lies_between(made, small, step, monkeypatch):
+    codec, digest, _, signal = made
+    data = write(made, step=step)
+    layout = codec.layout(EXTENTS)
+    near = np.zeros(EXTENTS, bool)
+    for axis, n in enumerate(EXTENTS):
+        for cut in range(layout.window[axis] * 4, n, layout.window[axis] * 4):
+            np.moveaxis(near, axis, 0)[cut - 2 : cut + 2] = True
+    cut, _ = decompress(data, codec, digest)
+    monkeypatch.undo()
+    whole, _ = decompress(write(made, step=step), codec, digest)
+    wrong, right = ((s.values[0].astype(float) - signal.values[0]) ** 2 for s in (cut, whole))
+    there = ~signal.missing[0]
+    border, inside = (wrong[part & there].mean() / right[part & there].mean() for part in (near, ~near))
+    assert near.mean() > 0.1 and border / inside < 1.05
+
+
 def test_a_damaged_chunk_costs_what_it_held(made, small):
     codec, digest, _, _ = made
     data = write(made)

@@ -172,7 +172,9 @@ def test_an_imported_model_codes_files(checkpoint_file, tmp_path):
     assert "beside livecodec" in done.output and "0 symbols differ" in done.output
     _, recipe, digest = load_model(out)
     assert recipe.name == "ct_f4" and recipe.modality.name == "ct" and digest[:12] in done.output
-    assert {path.name for path in out.iterdir()} == {"config.json", "model.safetensors", "encoder.safetensors"}
+    assert {path.name for path in out.iterdir()} == {
+        "config.json", "encoder.safetensors", "entropy.safetensors", "model.safetensors",
+    }  # fmt: skip
 
     from liveaction.modalities.ct import CT
 

@@ -1,0 +1,152 @@
+"""What was made of which source, and how: ``manifest.jsonl`` beside the streams of a folder, one JSON object per line.
+
+A line is on the disk before its stream takes its place. So whatever stands under a target's name is either what one of
+its lines records, or not ours to overwrite.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from liveaction.errors import FormatError, SpecError, WriteError
+from liveaction.files import write_errors
+
+MANIFEST = "manifest.jsonl"
+WRITTEN = ("ok", "failed")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One item: where it came from, what it became, with which settings; ``error`` says why it failed.
+
+    ``source_digest`` is over the names and bytes of the item's files, ``sha256`` over the target's bytes, ``weights``
+    and ``tables`` the model's digests. ``status`` is ``ok`` or ``failed``; ``skipped`` is told, never written.
+    """
+
+    source: str
+    target: str
+    status: str
+    source_digest: str = ""
+    sha256: str = ""
+    bytes: int = 0
+    ratio: float = 0.0
+    bits_per_element: float = 0.0
+    seconds: float = 0.0
+    weights: str = ""
+    tables: str = ""
+    step: float = 0.0
+    dtype: str = ""
+    error: str = ""
+
+    def same_work(self, other: "Entry") -> bool:
+        """Whether both are of the same source with the same settings."""
+        keys = ("source_digest", "weights", "tables", "step", "dtype")
+        return all(getattr(self, key) == getattr(other, key) for key in keys)
+
+
+@dataclass(frozen=True)
+class History:
+    """What a manifest knows of one target: its newest line, and every sha256 that was ever its own."""
+
+    newest: Entry | None = None
+    digests: frozenset[str] = frozenset()
+
+
+class Manifest:
+    """An open manifest, written by one process at a time; :func:`open_manifest` gives it."""
+
+    def __init__(self, path: Path, handle: int) -> None:
+        self.path, self.handle = path, handle
+        self.known: dict[str, History] = {}
+        data, self.size = _whole_lines(path.read_bytes())
+        for number, line in enumerate(data, 1):
+            self._remember(_parse(line, f"{path}:{number}"))
+        with write_errors(path):
+            os.ftruncate(handle, self.size)
+
+    def history(self, target: str) -> History:
+        """What is known of a target."""
+        return self.known.get(target, History())
+
+    def append(self, entry: Entry) -> None:
+        """Add a line; it is on the disk when this returns.
+
+        Raises:
+            WriteError: it cannot be; the manifest ends with the line before.
+        """
+        line = json.dumps(asdict(entry)).encode() + b"\n"
+        with write_errors(self.path):
+            try:
+                written = 0
+                while written < len(line):
+                    written += os.pwrite(self.handle, line[written:], self.size + written)
+                os.fsync(self.handle)
+            except OSError:
+                os.ftruncate(self.handle, self.size)
+                raise
+        self.size += len(line)
+        self._remember(entry)
+
+    def _remember(self, entry: Entry) -> None:
+        before = self.history(entry.target).digests
+        self.known[entry.target] = History(entry, before | {entry.sha256} if entry.status == "ok" else before)
+
+
+@contextmanager
+def open_manifest(folder: Path) -> Iterator[Manifest]:
+    """The manifest of a folder, made if missing; the rest of a line that a killed process left is cut off.
+
+    Raises:
+        FormatError: the file of that name is no manifest.
+        SpecError: another process is writing into this folder.
+        WriteError: no room, or no right.
+    """
+    path = folder / MANIFEST
+    with write_errors(path):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        _lock(handle, folder)
+        yield Manifest(path, handle)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, folder: Path) -> None:
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SpecError(
+            f"{folder}: expected no other process to write there, got one that does; wait for it, or choose another "
+            "folder"
+        ) from None
+    except OSError as error:
+        raise WriteError(
+            f"{folder}: expected files that can be locked, got {error.strerror}; choose another place"
+        ) from error
+
+
+def _whole_lines(data: bytes) -> tuple[list[bytes], int]:
+    """The lines that end, and how many bytes they take."""
+    size = data.rfind(b"\n") + 1
+    return data[:size].splitlines(), size
+
+
+def _parse(line: bytes, where: str) -> Entry:
+    kinds = {field.name: field.type for field in fields(Entry)}
+    try:
+        found = json.loads(line)
+        right = {key: found[key] for key in kinds.keys() & found.keys()}
+        entry = Entry(**{key: kinds[key](value) for key, value in right.items()})  # type: ignore[operator]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise FormatError(
+            f"{where}: expected a line of liveaction's manifest, got {line[:40]!r}; choose another folder, or move "
+            "that file away"
+        ) from error
+    if entry.status not in WRITTEN:
+        raise FormatError(f"{where}: expected status ok or failed, got {entry.status!r}; move that file away")
+    return entry

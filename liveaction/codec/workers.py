@@ -1,0 +1,202 @@
+"""Work spread over processes of which any may die: what it was working on has failed, the others go on."""
+
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import ModuleType
+from typing import Any
+
+from liveaction.errors import LiveactionError, WorkerError
+
+Tell = Callable[[Any], None]
+"""What a worker tells the main process in the middle of a job; it returns when that has been taken note of."""
+Work = Callable[[Any, Tell], Any]
+"""A job, and how to tell, to a result."""
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    job: Any = None
+    ready: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A job's result, or why it has none."""
+
+    job: Any
+    result: Any = None
+    error: str = ""
+
+
+def run_jobs(
+    make: Callable[..., Work],
+    arguments: tuple[Any, ...],
+    jobs: Iterable[Any],
+    count: int,
+    told: Callable[[Any, Any], None],
+) -> Generator[Outcome, None, None]:
+    """Do jobs in ``count`` processes and give their outcomes as they come.
+
+    Args:
+        make: is called once in every process, with ``arguments``; importable, and all of it can be pickled.
+        told: is called here with a job and what its worker tells; the worker waits for it.
+
+    Raises:
+        WorkerError: processes end before they are ready for work.
+        LiveactionError: ``make`` fails.
+    """
+    pool = _Pool(make, arguments, deque(jobs), count, told)
+    try:
+        yield from pool.run()
+    finally:
+        pool.stop()
+
+
+class _Pool:
+    def __init__(
+        self,
+        make: Callable[..., Work],
+        arguments: tuple[Any, ...],
+        jobs: deque[Any],
+        count: int,
+        told: Callable[[Any, Any], None],
+    ) -> None:
+        self.make, self.arguments, self.waiting, self.told = make, arguments, jobs, told
+        self.workers: list[_Worker] = []
+        for _ in range(min(count, len(jobs))):
+            self._start()
+
+    def run(self) -> Iterator[Outcome]:
+        while self.workers:
+            ready = wait([worker.connection for worker in self.workers])
+            for worker in [worker for worker in self.workers if worker.connection in ready]:
+                try:
+                    kind, value = worker.connection.recv()
+                except (EOFError, OSError):
+                    yield from self._died(worker)
+                    continue
+                if kind == "told":
+                    self.told(worker.job, value)
+                    self._send(worker, None)
+                    continue
+                if kind == "broken":
+                    raise LiveactionError(value)
+                if kind != "ready":
+                    yield Outcome(worker.job, **{kind: value})
+                worker.ready = True
+                self._next(worker)
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            worker.process.terminate()
+        for worker in self.workers:
+            worker.process.join(10)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.connection.close()
+        self.workers = []
+
+    def _start(self) -> None:
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self.make, self.arguments), daemon=True)
+        with _without_main():
+            process.start()
+        theirs.close()
+        self.workers.append(_Worker(process, ours))
+
+    def _next(self, worker: _Worker) -> None:
+        """Give a worker its next job, or leave to end."""
+        worker.job = self.waiting.popleft() if self.waiting else None
+        self._send(worker, worker.job)
+
+    def _send(self, worker: _Worker, message: Any) -> None:
+        with suppress(OSError):  # it died: the next reading says so
+            worker.connection.send(message)
+
+    def _died(self, worker: _Worker) -> Iterator[Outcome]:
+        """A process is gone: as it should where nothing is left to do, else with its job."""
+        worker.process.join()
+        self.workers.remove(worker)
+        worker.connection.close()
+        code = worker.process.exitcode or 0
+        if worker.job is None and worker.ready and code == 0:
+            return
+        how = f"killed by {_signal_name(-code)}" if code < 0 else f"that ended with status {code}"
+        what = f"expected a process that finishes, got one {how}"
+        if not worker.ready:
+            raise WorkerError(f"--jobs: {what} before it could work; is memory short? take fewer --jobs")
+        if worker.job is not None:
+            yield Outcome(worker.job, error=f"{what}; is memory short? take fewer --jobs")
+        if self.waiting:
+            self._start()
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep new processes from running the main script anew: they need nothing of it, and it may have no guard."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _serve(connection: Connection, make: Callable[..., Work], arguments: tuple[Any, ...]) -> None:
+    """Work until told to end; end at once where the main process is gone. Ctrl-C is the main process's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def tell(value: Any) -> None:
+        connection.send(("told", value))
+        connection.recv()
+
+    try:
+        work = make(*arguments)
+    except Exception as error:
+        connection.send(("broken", one_line(error)))
+        return
+    connection.send(("ready", None))
+    while (job := connection.recv()) is not None:
+        try:
+            kind, value = "result", work(job, tell)
+        except Exception as error:
+            kind, value = "error", one_line(error)
+        connection.send((kind, value))
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def one_line(error: Exception) -> str:
+    """An error in one line; one that nobody foresaw with its kind."""
+    text = " ".join(str(error).split())
+    if isinstance(error, LiveactionError):
+        return text
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: expected to read it, got {error.strerror}"
+    return f"expected no {type(error).__name__}, got {text or 'one'}"

@@ -1,0 +1,234 @@
+"""Fitting of the entropy coder's tables to symbols: least squares and counts in float64, integers in the end."""
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liveaction.coding.entropy import Trace, tokens, trace_chunk
+from liveaction.coding.layout import (
+    AFTER,
+    BEFORE,
+    CAP,
+    CLASSES,
+    LEVELS,
+    ONE,
+    PREDICT_ONE,
+    SCALES,
+    SOURCES,
+    TOKENS,
+    WEIGHT_ONE,
+    class_scales,
+    modes,
+    neighbours,
+)
+from liveaction.coding.priors import class_weights, mode_weights, quantised, residual_weights, with_escape
+from liveaction.coding.tables import GREATEST_ACTIVITY, GREATEST_PREDICT, EntropyTables, generic_tables
+from liveaction.errors import FormatError
+
+Floats = NDArray[np.float64]
+SAMPLES = 3 << 19
+"""Positions that weights are fitted to, all channels together."""
+CLIP = 8.0
+"""Normalised magnitudes end here where sources are chosen."""
+PULL = 0.7
+"""How much the mean of all channels counts for a channel's weights, as a share of its samples."""
+COUNTS = 32
+"""What the generic tables count for, in symbols per row."""
+
+
+def fit(examples: Iterable[NDArray[np.int32]], channels: int, axes: int) -> EntropyTables:
+    """See :func:`liveaction.coding.tables.fit_tables`."""
+    chunks = list(examples)
+    if not chunks:
+        raise FormatError("fit_tables: expected examples of symbols, got none; give training chunks")
+    start = generic_tables(channels, axes)
+    for chunk in chunks:
+        if chunk.ndim != axes + 1 or len(chunk) != channels:
+            raise FormatError(f"fit_tables: expected {channels} channels and {axes} axes, got {chunk.shape}")
+    arrays = start.arrays()
+    arrays["predict"] = _predictors(chunks, start)
+    tables = EntropyTables.from_arrays(arrays, "fit_tables")
+    arrays["sources"] = _sources((_normalised(chunk, trace_chunk(chunk, tables)) for chunk in chunks), start)
+    sizes = (_normalised(chunk, trace_chunk(chunk, tables)) for chunk in chunks)
+    arrays["activity"] = _activity(sizes, len(chunks), arrays["sources"], start)
+    tables = EntropyTables.from_arrays(arrays, "fit_tables")
+    arrays |= _frequencies((trace_chunk(chunk, tables) for chunk in chunks), start)
+    return EntropyTables.from_arrays(arrays, "fit_tables")
+
+
+def _shifted(padded: NDArray[Any], offset: tuple[int, ...]) -> NDArray[Any]:
+    """What lies at ``offset`` from each position, ``[L, N]``, of planes with a border ``[L, *(c + 3)]``."""
+    sides = zip(offset, padded.shape[1:], strict=True)
+    cut = [slice(BEFORE + step, size - AFTER + step) for step, size in sides]
+    return padded[(slice(None), *cut)].reshape(len(padded), -1)
+
+
+def _padded(values: NDArray[Any], border: NDArray[Any]) -> NDArray[Any]:
+    """``[L, *c]`` with a border of ``border`` ``[L]``."""
+    wide = np.empty((len(values), *(n + BEFORE + AFTER for n in values.shape[1:])), np.float32)
+    wide[:] = border.reshape((-1,) + (1,) * (values.ndim - 1))
+    wide[(slice(None), *(slice(BEFORE, BEFORE + n) for n in values.shape[1:]))] = values
+    return wide
+
+
+def _predictors(chunks: list[NDArray[np.int32]], start: EntropyTables) -> NDArray[np.int16]:
+    """Least squares per channel, residuals weighted by the size of the neighbours."""
+    offsets = neighbours(start.axes)
+    square = np.zeros((start.channels, len(offsets), len(offsets)))
+    right = np.zeros((start.channels, len(offsets)))
+    for chunk in chunks:
+        busy = np.flatnonzero(chunk.reshape(len(chunk), -1).any(1))
+        if not len(busy):
+            continue
+        part = chunk[busy].astype(np.float32)
+        wide = _padded(part, np.rint(part.reshape(len(busy), -1).mean(1)))
+        x = np.stack([_shifted(wide, offset) for offset in offsets], 1)
+        weight = 1 / (np.abs(x).mean(1) + np.float32(0.3))
+        x *= weight[:, None]
+        square[busy] += x @ x.transpose(0, 2, 1)
+        right[busy] += (x @ (part.reshape(len(busy), -1) * weight)[:, :, None])[:, :, 0]
+    solved = np.linalg.solve(square + 10 * np.eye(len(offsets)), right[:, :, None])[:, :, 0]
+    rounded = np.clip(np.rint(solved * PREDICT_ONE), -GREATEST_PREDICT, GREATEST_PREDICT).astype(np.int16)
+    return np.where(np.any(right, axis=1, keepdims=True), rounded, start.predict)
+
+
+def _normalised(chunk: NDArray[np.int32], found: Trace) -> NDArray[np.float32]:
+    """Normalised magnitudes of residuals ``[L, *c]``; a channel without any has 1, and NaN at its first position."""
+    limits, factors, _ = class_scales()
+    sizes = np.ones(chunk.shape, np.float32)
+    flat = sizes.reshape(len(chunk), -1)
+    busy = np.asarray(found.classes > 0)
+    k = found.classes[busy][:, None]
+    r = (found.values.reshape(-1, flat.shape[1]).astype(np.int64) + 1) >> 1
+    flat[busy] = np.minimum(np.minimum(r, limits[k]) * factors[k] >> 24, CAP) / ONE
+    flat[~busy, 0] = np.nan
+    return sizes
+
+
+def _fields(sizes: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
+    """Channels that have residuals ``[L]``; planes with a border; the sum of all next to a position ``[L, N]``."""
+    busy = ~np.isnan(sizes.reshape(len(sizes), -1)[:, 0])
+    wide = _padded(np.nan_to_num(sizes, nan=1.0), np.ones(len(sizes)))
+    axes = sizes.ndim - 1
+    steps = [tuple(sign * (i == axis) for i in range(axes)) for axis in range(axes) for sign in (-1, 1)]
+    return busy, wide, np.sum([_shifted(wide, step) for step in steps], 0, dtype=np.float32)
+
+
+def _sources(sizes: Iterable[NDArray[np.float32]], start: EntropyTables) -> NDArray[np.int16]:
+    """The preceding channels whose magnitudes, at a position and around it, go most with a channel's ``[L, K]``."""
+    channels, axes = start.channels, start.axes
+    count, y1, y2 = np.zeros((channels, 1)), np.zeros((channels, 1)), np.zeros((channels, 1))
+    b1, b2, both = (np.zeros((channels, channels)) for _ in range(3))
+    for size in sizes:
+        busy, wide, around = _fields(size)
+        y = np.minimum(_shifted(wide, (0,) * axes), CLIP)
+        b = np.minimum((_shifted(wide, (0,) * axes) + around / (2 * axes)) / 2, CLIP)
+        y = np.where(busy[:, None], y, 0)
+        count[busy, 0] += y.shape[1]
+        y1, y2, both = y1 + y.sum(1, keepdims=True), y2 + (y * y).sum(1, keepdims=True), both + y @ b.T
+        b1, b2 = b1 + busy[:, None] * b.sum(1), b2 + busy[:, None] * (b * b).sum(1)
+    spread = np.maximum((count * y2 - y1**2) * (count * b2 - b1**2), 1e-9)
+    close = np.where(np.tri(channels, k=-1, dtype=bool), (count * both - y1 * b1) / np.sqrt(spread), -np.inf)
+    order = np.argsort(-close, axis=1, kind="stable")[:, :SOURCES]
+    order = np.pad(order, ((0, 0), (0, SOURCES - order.shape[1])), constant_values=channels)
+    return np.where(order < np.arange(channels)[:, None], order, -1).astype(np.int16)
+
+
+def _activity(
+    sizes: Iterable[NDArray[np.float32]], count: int, sources: NDArray[np.int16], start: EntropyTables
+) -> NDArray[np.uint16]:
+    """Weights whose sum over normalised magnitudes is the expected one, ``[L, F + 1 + 2 K]``."""
+    channels = start.channels
+    gathered: list[list[Floats]] = [[] for _ in range(channels)]
+    each = max(32, SAMPLES // (channels * count))
+    for number, size in enumerate(sizes):
+        for c, rows in _samples(size, sources, start.axes, each, number):
+            gathered[c].append(rows)
+    data = [np.concatenate(rows) if rows else np.zeros((0, start.activity.shape[1] + 1)) for rows in gathered]
+    generic = start.activity.mean(0) / WEIGHT_ONE
+    share = np.concatenate([rows[: max(64, SAMPLES // (4 * channels))] for rows in data[SOURCES:] or data])
+    common = _expected(share, generic, 0.01)
+    weights = np.stack([_expected(rows, common, PULL) for rows in data])
+    return np.clip(np.rint(weights * WEIGHT_ONE), 0, GREATEST_ACTIVITY).astype(np.uint16)
+
+
+def _samples(
+    size: NDArray[np.float32], sources: NDArray[np.int16], axes: int, each: int, seed: int
+) -> Iterator[tuple[int, Floats]]:
+    """Channels, with rows of features and, last, what they shall give."""
+    busy, wide, around = _fields(size)
+    centre = _shifted(wide, (0,) * axes)
+    near = [_shifted(wide, offset) for offset in neighbours(axes)]
+    rng = np.random.default_rng(seed)
+    at = rng.permutation(centre.shape[1])[:each]
+    for c in np.flatnonzero(busy):
+        rows = [x[c, at] for x in near] + [np.ones(len(at), np.float32)]
+        for j in sources[c]:
+            rows += [centre[j, at], around[j, at]] if j >= 0 else [rows[len(near)], 2 * axes * rows[len(near)]]
+        yield int(c), np.stack([*rows, centre[c, at]], 1).astype(np.float32)
+
+
+def _expected(rows: Floats, prior: Floats, pull: float) -> Floats:
+    """Weights >= 0 for which the weighted sum is the mean of an exponential law of greatest likelihood."""
+    weights = prior
+    x, y = rows[:, :-1], rows[:, -1]
+    strength = pull * len(rows) + 2000
+    for _ in range(3):
+        mean = np.maximum(x @ weights, 0.05)
+        scaled = x / mean[:, None]
+        square = (scaled.T @ scaled).astype(np.float64) + strength * np.eye(len(prior))
+        weights = _least_squares(square, scaled.T @ (y / mean) + strength * prior, weights)
+    return weights
+
+
+def _least_squares(square: Floats, right: Floats, weights: Floats) -> Floats:
+    """Minimum of w square w / 2 - right w over w >= 0, coordinate by coordinate."""
+    weights = np.maximum(weights, 0)
+    for _ in range(60):
+        for i in range(len(weights)):
+            weights[i] = max(0.0, weights[i] + (right[i] - square[i] @ weights) / square[i, i])
+    return weights
+
+
+def _frequencies(traces: Iterable[Trace], start: EntropyTables) -> dict[str, NDArray[Any]]:
+    """Counts of what was coded, with the generic frequencies added, as tables."""
+    heads, residuals = [], np.zeros((SCALES * LEVELS, TOKENS), np.int64)
+    for found in traces:
+        heads.append((found.classes.astype(np.int64), found.taken))
+        np.add.at(residuals, (found.contexts, tokens(found.values)[0]), 1)
+    flat = [row for levels in residual_weights() for row in levels]
+    classes, taken = (np.stack(column) for column in zip(*heads, strict=True))
+    return {
+        **_head_frequencies(classes, taken, start.axes),
+        "residuals": np.stack([with_escape(_added(*pair, COUNTS)) for pair in zip(residuals, flat, strict=True)]),
+    }
+
+
+def _head_frequencies(classes: NDArray[np.int64], taken: NDArray[np.int32], axes: int) -> dict[str, NDArray[Any]]:
+    """Tables of classes and predictors from those of all chunks ``[n, L]``."""
+    offset = np.zeros(classes.shape[1], np.int64)
+    for c, (before, after) in enumerate(pairwise(classes.T)):
+        both = (before > 0) & (after > 0)
+        offset[c + 1] = np.rint(np.mean((after - before)[both])) if both.any() else 0
+    moved = np.clip(classes[:, :-1] + offset[1:], 1, CLASSES - 1)
+    rows = np.where(classes[:, :-1] > 0, moved, 0)
+    counts = np.zeros((CLASSES + 1, CLASSES), np.int64)
+    np.add.at(counts[CLASSES], classes[:, 0], 1)
+    np.add.at(counts, (rows, classes[:, 1:]), 1)
+    heads = np.zeros((classes.shape[1], 2, modes(axes)), np.int64)
+    np.add.at(heads, (np.arange(classes.shape[1])[None], (classes > 0) + 0, taken), 1)
+    kinds = mode_weights(axes)
+    return {
+        "class_offset": np.clip(offset, -127, 127).astype(np.int8),
+        "classes": np.stack([quantised(_added(*pair, 16), 1) for pair in zip(counts, class_weights(), strict=True)]),
+        "modes": np.stack([[quantised(_added(n, w, 8), 1) for n, w in zip(c, kinds, strict=True)] for c in heads]),
+    }
+
+
+def _added(counts: NDArray[np.int64], weights: list[int], strength: int) -> list[int]:
+    """Integer counts with ``weights`` added as if they were ``strength`` counts."""
+    total = sum(weights)
+    return [int(n) * total + strength * w for n, w in zip(counts, weights, strict=True)]
