@@ -30,7 +30,8 @@ class _Sized(Protocol):
     def nbytes(self) -> int: ...
 
 
-Key, Value = TypeVar("Key"), TypeVar("Value", bound=_Sized)
+Key = TypeVar("Key")
+Value = TypeVar("Value", bound=_Sized)
 
 KEPT_BYTES = 2**27
 """Of decoded chunks that are kept for the windows beside them."""
@@ -229,8 +230,8 @@ class StreamReader:
         if missing is not None:
             values[missing] = _as(header.missing_value, values.dtype)
         for damage in (self.damaged[number] for number in numbers if number in self.damaged):
-            lost = overlap(damage.samples, samples)
-            values[(slice(None), *slices(lost, samples))] = _as(self.fill, values.dtype)
+            hole = overlap(damage.samples, samples)
+            values[(slice(None), *slices(hole, samples))] = _as(self.fill, values.dtype)
         return _Window(values, missing)
 
     def _chunks(self, numbers: list[int]) -> list[_Chunk]:

@@ -165,7 +165,7 @@ def chunk_contents(rng: random.Random, parts: Parts, other: Parts) -> bytes:
         elif draw < 0.7:
             data = rng.choice(rng.choice([parts, other]).chunks)
         elif draw < 0.8:
-            data = rng.choice([0, 1, mask + 1, len(data), 2**31, 2**32 - 1]).to_bytes(4, "little") + data[4:]
+            data = rng.choice([0, 1, (mask + 1) % 2**32, len(data), 2**31, 2**32 - 1]).to_bytes(4, "little") + data[4:]
         elif draw < 0.9:
             bits = zlib.compress(rng.randbytes(rng.choice([0, 1, 8, 12, 13, 100])) or bytes(10**6))
             data = len(bits).to_bytes(4, "little") + bits + data[4 + mask :]
