@@ -10,7 +10,10 @@ import yaml
 from pydantic import ValidationError
 
 from liveaction.errors import SpecError, UnknownNameError
-from liveaction.spec import Recipe
+from liveaction.spec import Recipe, refuse_programs
+
+LONGEST, MOST_KEYS = 1 << 20, 4096
+"""Bytes of a recipe's file; keys of a table."""
 
 
 def recipe_names() -> list[str]:
@@ -33,7 +36,7 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     where, text = _text(str(source))
     try:
         data = _Loader(text).get_single_data()
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise SpecError(f"{where}: expected YAML, got {_one_line(error)}") from error
     if not isinstance(data, dict):
         raise SpecError(f"{where}: expected tables modality, codec and training, got {type(data).__name__}")
@@ -59,6 +62,10 @@ def recipe_text(source: str | Path) -> str:
 def parse_recipe(data: dict[str, Any], where: str) -> Recipe:
     """Validate plain data as a recipe; ``where`` stands first in the error."""
     try:
+        refuse_programs(data)
+    except ValueError as error:
+        raise SpecError(f"{where}: {error}") from error
+    try:
         return Recipe.model_validate(data)
     except ValidationError as error:
         raise SpecError(f"{where}{_explain(error)}") from error
@@ -72,15 +79,27 @@ def dump_recipe(recipe: Recipe) -> dict[str, Any]:
 class _Loader(yaml.SafeLoader):
     """Plain data only, and no key twice."""
 
+    def construct_undefined(self, node: yaml.Node) -> Any:
+        """A tag such as ``!!python/name`` asks for an object; a recipe is plain data."""
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        raise yaml.constructor.ConstructorError(
+            None, None, f"the tag {tag!r}, which asks for more than plain data; remove it", node.start_mark
+        )
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """A table; refuses a key that stands twice."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if len(keys) > MOST_KEYS:
+            raise yaml.constructor.ConstructorError(None, None, f"{len(keys)} keys in one table", node.start_mark)
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} twice in one table", node.start_mark
                 )
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_constructor(None, _Loader.construct_undefined)
 
 
 def _text(source: str) -> tuple[str, str]:
@@ -91,7 +110,11 @@ def _text(source: str) -> tuple[str, str]:
         source = str(path)
     if path.suffix in {".yaml", ".yml"} or "/" in source or path.is_file():
         try:
-            return source, path.read_text(encoding="utf-8")
+            with path.open("rb") as file:
+                data = file.read(LONGEST + 1)
+            if len(data) > LONGEST:
+                raise OSError(f"more than {LONGEST} bytes")
+            return source, data.decode("utf-8").replace("\r\n", "\n")
         except (OSError, UnicodeDecodeError) as error:
             raise SpecError(f"{source}: expected a readable recipe file, got {_one_line(error)}") from error
     if source not in recipe_names():
@@ -113,8 +136,8 @@ def _override(data: dict[str, Any], text: str) -> None:
         if not isinstance(table, dict):
             raise SpecError(f"--set {text}: expected {part!r} to be a table")
     try:
-        table[parts[-1]] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        table[parts[-1]] = _Loader(value).get_single_data()
+    except (yaml.YAMLError, RecursionError) as error:
         raise SpecError(f"--set {text}: expected a YAML value, got {_one_line(error)}") from error
 
 

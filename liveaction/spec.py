@@ -16,6 +16,40 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 Extent = Annotated[int, Field(strict=True)]
 
 
+MOST_ENTRIES = 2**16
+"""Of all tables and lists of a recipe together; an alias of YAML counts each time it stands."""
+
+
+def refuse_programs(data: Any) -> None:
+    """Refuse plain data with keys or texts that other tools run or fill in: ``_target_``, ``__class__``, ``${...}``.
+
+    Raises:
+        ValueError: there is such a key or text, or more than :data:`MOST_ENTRIES` entries.
+    """
+    left, seen = [data], 0
+    while left:
+        entry = left.pop()
+        seen += 1
+        if seen > MOST_ENTRIES:
+            raise ValueError(f"expected at most {MOST_ENTRIES} entries, got more; aliases count each time they stand")
+        if isinstance(entry, dict):
+            for key in entry:
+                if isinstance(key, str) and (key in PROGRAM_KEYS or key.startswith(("$", "__"))):
+                    raise ValueError(
+                        f"expected plain settings, got the key {key!r}, which looks like a program; remove it"
+                    )
+            left += entry.values()
+        elif isinstance(entry, list | tuple):
+            left += entry
+        elif isinstance(entry, str) and ("${" in entry or entry.startswith("!!")):
+            raise ValueError(
+                f"expected plain settings, got {entry[:80]!r}, which looks like a program; write its value"
+            )
+
+
+PROGRAM_KEYS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
@@ -39,6 +73,12 @@ class ModalitySpec(_Table):
     unit: str = ""
     range: tuple[Finite, Finite] | Literal["native"] | Percentiles
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("options")
+    @classmethod
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        refuse_programs(value)
+        return value
 
     @field_validator("range")
     @classmethod

@@ -115,8 +115,7 @@ class Array(Modality):
                 f"{signal.values.shape}"
             )
         self._check(signal.values, signal.missing, path)
-        dtype = np.dtype(signal.metadata.get("dtype", signal.dtype))
-        check_dtype(path, dtype)
+        dtype = _stored_dtype(signal, path)
         values = self._apart_from_no_data(_rounded(signal.values, dtype, signal.missing), signal.missing)
         array = self.layout.as_stored(values)
         array = np.asfortranarray(array) if signal.metadata.get("fortran") else np.ascontiguousarray(array)
@@ -202,6 +201,8 @@ class Array(Modality):
     def _kept(self, metadata: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
         """What the source's format stored; warns of what the target cannot or does not hold."""
         stored: dict[str, Any] = metadata.get("stored", {})
+        if not isinstance(stored, dict):
+            raise FormatError(f"{path}: expected metadata with a table 'stored', got {type(stored).__name__}")
         lost = [f"the array {other}" for other in stored.get("others", ())] + list(stored.get("lost", ()))
         source = metadata.get("format", name)
         if source != name and stored:
@@ -261,6 +262,19 @@ def _read(path: Path, name: str, form: Format, key: str | None) -> tuple[NDArray
 def _said(error: Exception) -> str:
     """A third party's complaint on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".rstrip(": .")
+
+
+def _stored_dtype(signal: Signal, path: Path) -> np.dtype[Any]:
+    """What the source held, with its byte order."""
+    name = signal.metadata.get("dtype", signal.dtype)
+    try:
+        if not isinstance(name, str):
+            raise TypeError(name)
+        dtype = np.dtype(name)
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"{path}: expected metadata with a dtype, got {str(name)[:80]!r}") from error
+    check_dtype(path, dtype)
+    return dtype
 
 
 def _rounded(values: NDArray[Any], dtype: np.dtype[Any], missing: NDArray[np.bool_] | None) -> NDArray[Any]:

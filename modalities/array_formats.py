@@ -6,6 +6,8 @@ A format of your own is a class with ``suffixes``, ``read`` and ``write`` under 
     raw32 = "my_format:Raw32"
 """
 
+import math
+import re
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -20,6 +22,7 @@ from liveaction.errors import FormatError
 from liveaction.signal import pieces
 
 GROUP = "liveaction.formats"
+MOST_UNPACKED = 1 << 14
 DTYPES = (
     "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
 )  # fmt: skip
@@ -94,6 +97,37 @@ def choose_array(path: Path, names: Iterable[str], key: str | None) -> str:
     raise FormatError(f"{path}: expected one array, got {listed}; name the one to take in modality.options.key")
 
 
+def check_key(path: Path, key: Any) -> str:
+    """A name that a stream says its array had, without slashes at the ends, empty for the root of a Zarr store.
+
+    Raises:
+        FormatError: no text, or one that would lead elsewhere as a path: ``..``, a drive, a backslash, NUL.
+    """
+    name = key.strip("/") if isinstance(key, str) and len(key) < 1000 else "."
+    strange = re.search(r"[\x00-\x1f\x7f\\]|^[A-Za-z]:", name)
+    if strange or (name and any(part in ("", ".", "..") for part in name.split("/"))):
+        raise FormatError(f"{path}: expected a plain name as key of the array, got {str(key)[:80]!r}")
+    return name
+
+
+def check_unpacked(path: Path, size: int, stored: int) -> None:
+    """Refuse an array that would take far more memory than the bytes it is made from.
+
+    Args:
+        path: named in the message.
+        size: bytes that the array declares.
+        stored: bytes that it takes in the file.
+
+    Raises:
+        FormatError: more than a GiB, and more than :data:`MOST_UNPACKED` times what is stored.
+    """
+    if size > 2**30 and size > MOST_UNPACKED * max(stored, 1):
+        raise FormatError(
+            f"{path}: expected at most {MOST_UNPACKED} times the {stored} bytes stored, got an array of {size} bytes; "
+            "store it with its values"
+        )
+
+
 def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
     """Refuse everything but real numbers of common widths, before a value is read.
 
@@ -143,6 +177,7 @@ class Npz(Format):
         with zipfile.ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         name = choose_array(path, members, key)
+        _check_member(path, members[name])
         with np.load(path, allow_pickle=False) as file:
             array = file[name]
         deflated = members[name].compress_type != zipfile.ZIP_STORED
@@ -151,9 +186,21 @@ class Npz(Format):
     def write(self, path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
         """The one array under its name, deflated where it was."""
         method = zipfile.ZIP_DEFLATED if metadata.get("deflated") else zipfile.ZIP_STORED
-        name = f"{metadata.get('key', 'values')}.npy"
+        name = f"{check_key(path, metadata.get('key', 'values')) or 'values'}.npy"
         with zipfile.ZipFile(path, "w", method) as archive, archive.open(name, "w", force_zip64=True) as member:
             np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _check_member(path: Path, info: zipfile.ZipInfo) -> None:
+    """Refuse a member whose header declares other bytes than it has, before there is room for them."""
+    check_unpacked(path, info.file_size, info.compress_size)
+    with zipfile.ZipFile(path) as archive, archive.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(member)
+        wanted, got = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
+    if not dtype.hasobject and wanted != got:
+        raise FormatError(f"{path}: expected {wanted} bytes of {info.filename!r}, got {got}; copy the source again")
 
 
 class HDF5(Format):

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.modalities.array_formats import check_dtype, choose_array
+from liveaction.errors import FormatError
+from liveaction.modalities.array_formats import check_dtype, check_key, check_unpacked, choose_array
 
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 32000: "lzf"}
 _STORAGE = ("compression", "compression_opts", "shuffle", "fletcher32")
@@ -32,6 +33,10 @@ def read_hdf5(path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]
         name = choose_array(path, datasets if key is not None else candidates or datasets, key)
         data = datasets[name]
         check_dtype(path, data.dtype)
+        if data.external:
+            raise FormatError(f"{path}: expected {name!r} to hold its values, got a list of other files; copy them in")
+        if not data.is_virtual:
+            check_unpacked(path, data.nbytes, data.id.get_storage_size())
         storage, lost = _storage(data)
         attributes: dict[str, Any] = {}
         for place in _places(name):
@@ -51,7 +56,9 @@ def write_hdf5(path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> Non
     """A file with the one dataset."""
     import h5py
 
-    key, given = metadata.get("key", "values").strip("/"), metadata.get("storage", {})
+    key, given = check_key(path, metadata.get("key", "values")) or "values", metadata.get("storage", {})
+    if given.get("compression") not in (None, "gzip", "lzf", "szip"):
+        raise FormatError(f"{path}: expected gzip, lzf or szip, got {given['compression']!r}, which may be a plug-in")
     storage = {name: given[name] for name in (*_STORAGE, "chunks", "maxshape", "fillvalue") if name in given}
     if storage.get("chunks"):
         storage["chunks"] = tuple(min(c, n) for c, n in zip(storage["chunks"], array.shape, strict=True))

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
 from liveaction.files import temporary_path
-from liveaction.modalities.array_formats import check_dtype, choose_array
+from liveaction.modalities.array_formats import check_dtype, check_key, check_unpacked, choose_array
 
+MOST_FILES = 1 << 20
 _DOCUMENTS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
@@ -57,6 +58,7 @@ def read_zarr(path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]
         documents = _documents(path, name)
         _refuse_pickles(path, documents)
         check_dtype(path, np.dtype(array.dtype))
+        check_unpacked(path, array.nbytes, array.nbytes_stored())
         return np.asarray(array[...]), {
             "key": name,
             "others": sorted(arrays.keys() - {name}),
@@ -83,14 +85,14 @@ def write_zarr(path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> Non
 def _write_folder(folder: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
     import zarr
 
-    key, documents = metadata.get("key", "").strip("/"), metadata.get("documents")
+    key, documents = check_key(folder, metadata.get("key", "")), metadata.get("documents")
     folder.mkdir()
     if not documents:
         zarr.create_array(folder, name=key or None, data=array)
         return
     _refuse_pickles(folder, documents)
     allowed = {_joined(place, name) for place in _places(key) for name in _DOCUMENTS}
-    if not documents.keys() <= allowed or ".." in key.split("/"):
+    if not documents.keys() <= allowed:
         raise FormatError(f"{folder}: expected metadata of the array {key!r} alone, got {sorted(documents)}")
     for place, document in documents.items():
         here = dict(document)
@@ -98,7 +100,10 @@ def _write_folder(folder: Path, array: NDArray[Any], metadata: dict[str, Any]) -
             here["shape"] = list(array.shape)
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_text(json.dumps(here, indent=2), encoding="utf-8")
-    zarr.open_array(folder, path=key, mode="r+")[...] = array
+    target = zarr.open_array(folder, path=key, mode="r+")
+    if target.nchunks > MOST_FILES:
+        raise FormatError(f"{folder}: expected at most {MOST_FILES} chunks, got {target.nchunks} of {target.chunks}")
+    target[...] = array
 
 
 def _documents(path: Path, key: str) -> dict[str, Any]:

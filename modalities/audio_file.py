@@ -30,6 +30,11 @@ CONTAINERS: dict[str, str | None] = {
     ".opus": None,
     ".mp3": None,
 }
+TAGS = frozenset(
+    ("title", "copyright", "software", "artist", "comment", "date", "album", "license", "tracknumber", "genre")
+)
+"""Texts that libsndfile keeps; they are set as attributes by these names."""
+
 _STREAMED = 0x7FFFF000  # a length from here on means that its writer did not know it
 _UNKNOWN = 2**62  # samples; libsndfile's word for a streamed FLAC
 _LENGTHS = {"WAV": "data", "WAVEX": "data", "AIFF": "SSND", "RF64": "Riff size", "W64": "riff"}
@@ -71,6 +76,14 @@ class About:
             raise FormatError(
                 f"{where}: expected metadata with a rate and a subtype among {', '.join(NATIVE)}, got "
                 f"{there.get('rate')!r} and {there.get('subtype')!r}; take the signal that the file was read to"
+            )
+        tags, mask = there.get("tags", {}), there.get("channel_mask")
+        wrong = not isinstance(tags, dict) or not all(isinstance(text, str) for text in tags.values())
+        wrong = wrong or not tags.keys() <= TAGS or not (mask is None or (isinstance(mask, int) and 0 <= mask < 2**32))
+        if wrong or there["rate"] >= 2**31:
+            raise FormatError(
+                f"{where}: expected metadata with texts for {', '.join(sorted(TAGS))} and numbers of 32 bits, got "
+                f"{str({'rate': there['rate'], 'channel_mask': mask, 'tags': tags})[:200]!r}"
             )
         return cls(**{"container": "", **there, "other_chunks": tuple(there.get("other_chunks", ()))})
 

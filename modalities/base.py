@@ -132,9 +132,13 @@ class Modality(ABC):
         target = np.dtype(dtype)
         values = x.detach().to("cpu", torch.float32).clamp(-1.0, 1.0).add_(1.0).mul_((high - low) / 2.0).add_(low)
         if target.kind == "f":
+            if target.itemsize < 4:
+                values.clamp_(float(np.finfo(target).min), float(np.finfo(target).max))
             return values.numpy().astype(target)
         info = np.iinfo(target)
-        least, largest = max(info.min, math.ceil(low)), min(info.max, math.floor(high))
+        # 64-bit limits are no float64; the next one inside is
+        bottom, top = float(info.min), float(info.max) if target.itemsize < 8 else np.nextafter(float(info.max), 0)
+        least, largest = max(bottom, float(math.ceil(low))), min(top, float(math.floor(high)))
         rounded: NDArray[Any] = np.clip(np.rint(values.double().numpy()), least, largest).astype(target)
         return rounded
 

@@ -18,6 +18,7 @@ from liveaction.modalities.hyperspectral_cube import Bands, Cube, check_folder, 
 SUFFIXES = (".hdr", ".img", ".raw", ".dat", ".bil", ".bip", ".bsq")
 DTYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
 INTERLEAVES = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}  # order on disk of band, y, x
+_ENDINGS = ["", *SUFFIXES[1:], *(suffix.upper() for suffix in SUFFIXES[1:])]
 _LONGEST_LEAD = 1 << 20
 
 
@@ -43,7 +44,7 @@ def data_of(header: Path) -> Path:
     Raises:
         FormatError: there is none, or more than one.
     """
-    endings = ["", *SUFFIXES[1:], *(suffix.upper() for suffix in SUFFIXES[1:])]
+    endings = _ENDINGS
     found = [header.with_name(header.stem + ending) for ending in endings]
     found = [path for path in found if path.is_file()]
     if len(found) != 1:
@@ -93,7 +94,7 @@ def _number(fields: dict[str, str], name: str, path: Path, least: int, default: 
     text = fields.get(name)
     if text is None and default is not None:
         return default
-    if text is None or not text.isdigit() or int(text) < least:
+    if text is None or not (text.isdecimal() and len(text) < 20) or int(text) < least:
         got = "no such field" if text is None else repr(text)
         raise FormatError(f"{path}: expected a whole number of at least {least} in the field {name!r}, got {got}")
     return int(text)
@@ -223,7 +224,7 @@ def write_envi(cube: Cube, path: Path) -> None:
     layout = Layout(parse_header(_decode(written), path), path)
     if layout.shape != cube.values.shape:
         raise ShapeError(f"{path}: expected values {layout.shape} as the header says, got {cube.values.shape}")
-    lead = unpack_bytes(cube.metadata["lead"], path) if layout.offset else b""
+    lead = unpack_bytes(cube.metadata.get("lead"), path) if layout.offset else b""
     with atomic_path(data) as raw, atomic_path(header) as text:
         with raw.open("wb") as file:
             file.write(lead)
@@ -233,8 +234,10 @@ def write_envi(cube: Cube, path: Path) -> None:
 
 def _pair(metadata: dict[str, Any], path: Path) -> tuple[Path, Path]:
     """Names of header and raw file; the raw file ends as the source's did unless ``path`` says otherwise."""
-    ending = str(metadata.get("ending", ".img"))
-    if path.suffix.lower() not in (*SUFFIXES, "") or "/" in ending:
+    ending = metadata.get("ending", ".img")
+    if ending not in _ENDINGS:  # another one would not be found by its header, or be a file of another kind
+        ending = ".img"
+    if path.suffix.lower() not in (*SUFFIXES, ""):
         raise FormatError(f"{path}: expected a name ending in {', '.join(SUFFIXES)} or nothing, got {path.name!r}")
     if path.suffix.lower() == ".hdr":
         return path, path.with_name(path.stem + ending)

@@ -95,7 +95,8 @@ def write_geotiff(cube: Cube, path: Path) -> None:
     if len(about["descriptions"]) != count:
         raise ShapeError(f"{path}: expected {len(about['descriptions'])} bands as the metadata say, got {count}")
     with _rasterio(path, "written") as rasterio, atomic_path(path) as part:
-        profile = {"driver": "GTiff", "dtype": cube.values.dtype.name, "count": count, **about["layout"]}
+        layout = {key: value for key, value in about["layout"].items() if key in _LAYOUT}
+        profile = {**layout, "driver": "GTiff", "dtype": cube.values.dtype.name, "count": count}
         profile |= {"height": height, "width": width, "BIGTIFF": "IF_SAFER"}
         nodata = about["nodata"]
         profile["nodata"] = None if nodata is None else _scalar(nodata, cube.values.dtype)
@@ -132,6 +133,8 @@ def _unpacked(metadata: dict[str, Any], path: Path) -> dict[str, Any]:
         about: dict[str, Any] = json.loads(text)
     except ValueError as error:
         raise FormatError(f"{path}: expected metadata of a GeoTIFF, got {one_line(error)}") from error
+    if not isinstance(about, dict):
+        raise FormatError(f"{path}: expected metadata of a GeoTIFF, got {type(about).__name__}")
     return about
 
 

@@ -119,6 +119,7 @@ def _kept(about: dict[str, Any]) -> list[Chunk]:
     from PIL.PngImagePlugin import PngInfo
 
     kept = [(kind.encode(), base64.b64decode(data)) for kind, data in about.get("png", [])]
+    kept = [chunk for chunk in kept if chunk[0] in _AS_THEY_ARE]
     if "icc" in about:
         kept.append((b"iCCP", b"profile\x00\x00" + zlib.compress(base64.b64decode(about["icc"]), 9)))
     if "resolution" in about and not any(kind == b"pHYs" for kind, _ in kept):

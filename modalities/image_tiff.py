@@ -159,6 +159,8 @@ def _tags(about: dict[str, Any]) -> tuple[list[Any], list[str]]:
     if "exif" in about:
         lost.append("EXIF but its orientation")
     for code, dtype, count, value in about.get("tiff", []):
+        if code in _LAYOUT or code in _RESOLUTION:  # not kept, hence of no picture that was read
+            continue
         content = base64.b64decode(value["bytes"]) if isinstance(value, dict) else value
         if isinstance(content, str):
             content = content.encode()

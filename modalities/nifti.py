@@ -234,9 +234,11 @@ def _header(signal: Signal, path: Path) -> Any:
         return header
     kind = nibabel.Nifti2Header if signal.metadata.get("header_version") == 2 else nibabel.Nifti1Header
     try:
-        return kind(base64.b64decode(signal.metadata["header"], validate=True))
+        header = kind(base64.b64decode(signal.metadata["header"], validate=True))
     except (binascii.Error, TypeError, ValueError, HeaderDataError, WrapStructError) as error:
         raise FormatError(f"{path}: expected metadata with a NIfTI header, got {one_line(error)}") from error
+    header["vox_offset"] = 0  # else a small file could be told to begin far away
+    return header
 
 
 def _stored(signal: Signal, header: Any) -> NDArray[Any]:

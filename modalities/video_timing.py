@@ -1,5 +1,6 @@
 """When frames are shown: a constant rate, exactly, or a timestamp each."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -46,7 +47,9 @@ def is_steady(ticks: Sequence[int], base: Fraction, rate: Fraction) -> bool:
 
 
 def parse_fraction(text: str) -> Fraction | None:
-    """A positive ratio such as ``30000/1001`` or ``25``; None for anything else."""
+    """A positive ratio such as ``30000/1001`` or ``25``; None for anything else, exponents among it: 1e999999999."""
+    if not re.fullmatch(r"\s*[+-]?[\d_]{0,30}(\.\d{0,30})?([/:][\d_]{1,30})?\s*", text):
+        return None
     try:
         value = Fraction(text.replace(":", "/"))
     except (ValueError, ZeroDivisionError):

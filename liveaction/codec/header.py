@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from liveaction.codec import grid
 from liveaction.codec.grid import CHUNK_TOKENS, Layout
 from liveaction.codec.model import Codec
 from liveaction.errors import FormatError, IntegrityError
@@ -21,7 +22,14 @@ DTYPES = (
 MOST_VALUES = 2**34
 """Values that a stream may declare unless a caller allows more."""
 
-Extents = Annotated[tuple[Annotated[int, Field(ge=1, strict=True)], ...], Field(min_length=1, max_length=16)]
+LARGEST = 2.0**127
+"""Of the ends of a range and of their distance."""
+
+LARGER = 8
+"""Times the window that this version would take, a stream's windows may be as large."""
+
+Extents = Annotated[tuple[Annotated[int, Field(ge=1, le=2**62, strict=True)], ...], Field(min_length=1, max_length=16)]
+Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]  # it stands in messages
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -41,7 +49,7 @@ class StreamHeader(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    recipe: str
+    recipe: Line
     weights: Digest
     tables: Digest
     modality: ModalitySpec
@@ -49,11 +57,11 @@ class StreamHeader(BaseModel):
     dtype: str
     native_dtype: str
     bits: int = Field(ge=0, le=64)
-    axes: tuple[str, ...]
-    unit: str
-    spacing: tuple[float, ...]
+    axes: tuple[Line, ...]
+    unit: Line
+    spacing: tuple[Finite, ...]
     metadata: dict[str, Any]
-    no_data: float | None
+    no_data: Finite | None
     range: tuple[Finite, Finite]
     latent_channels: int = Field(ge=1, le=2**20, strict=True)
     factors: Extents
@@ -149,6 +157,7 @@ def parse_header(raw: dict[str, Any], chunks: int, where: str, most_values: int 
             "what it should hold, raise the limit with --max-voxels"
         )
     _check_grid(header, chunks, where)
+    _check_values(header, where)
     return header
 
 
@@ -169,6 +178,38 @@ def _check_grid(header: StreamHeader, chunks: int, where: str) -> None:
         raise FormatError(f"{where}: expected windows of whole chunks {layout.chunk}, got {layout.window}")
     if layout.chunks != chunks:
         raise FormatError(f"{where}: expected {layout.chunks} chunks for shape {header.shape}, got {chunks}")
+
+
+def _check_values(header: StreamHeader, where: str) -> None:
+    """Samples are made in float32, between the ends of the range, then given the dtype."""
+    low, high = header.range
+    if not max(abs(low), abs(high), high - low) <= LARGEST:
+        raise FormatError(f"{where}: expected a range within what float32 holds, got {(low, high)}")
+    if np.dtype(header.dtype).kind != "f":
+        info = np.iinfo(header.dtype)
+        if low > info.max or high < info.min:
+            raise FormatError(f"{where}: expected a range that {header.dtype} values meet, got {(low, high)}")
+    spec = header.modality
+    if spec.channels != header.shape[0] or len(spec.axes) != len(header.axes):
+        raise FormatError(
+            f"{where}: expected a modality of {header.shape[0]} channels and {len(header.axes)} axes as the shape has, "
+            f"got {spec.channels} and {len(spec.axes)}"
+        )
+
+
+def _check_window(header: StreamHeader, codec: Codec, where: str) -> None:
+    """Memory: a window with its halo may be several times what this codec would take, not the whole of anything."""
+    own, latents = codec.layout(header.shape[1:]), prod(header.factors) * header.shape[0]
+    most = max(LARGER * _window_latents(own), LARGER * grid.WINDOW_SAMPLES // latents)
+    if _window_latents(header.layout) > most:
+        raise FormatError(
+            f"{where}: expected windows of at most {most} latents with their halo, got "
+            f"{_window_latents(header.layout)} as {header.window} and {header.halo}"
+        )
+
+
+def _window_latents(layout: Layout) -> int:
+    return prod(min(w + 2 * layout.halo, g) for w, g in zip(layout.window, layout.grid, strict=True))
 
 
 def check_codec(header: StreamHeader, codec: Codec, digest: str, where: str) -> None:
@@ -195,3 +236,4 @@ def check_codec(header: StreamHeader, codec: Codec, digest: str, where: str) -> 
             f"{where}: expected {wanted[0]} channels, {wanted[1]} latent channels and factors {wanted[2]}, as recipe "
             f"{header.recipe!r} has, got {found[0]}, {found[1]} and {found[2]}"
         )
+    _check_window(header, codec, where)

@@ -1,5 +1,6 @@
 """A stream that is open: any region of it, and what is damaged."""
 
+import tempfile
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from liveaction.codec.grid import Box, overlap, relative, shape_of, slices
 from liveaction.codec.header import MOST_VALUES, check_codec, parse_header
 from liveaction.codec.model import Codec
 from liveaction.coding.container import ContainerReader
-from liveaction.errors import FormatError, ShapeError
+from liveaction.errors import FormatError, LiveactionError, ShapeError, SpecError, UnknownNameError
 from liveaction.kernels.parallel import in_threads
 from liveaction.registry import build_modality
 from liveaction.signal import Signal, empty_values, release_pages
@@ -29,7 +30,8 @@ class _Sized(Protocol):
     def nbytes(self) -> int: ...
 
 
-Key, Value = TypeVar("Key"), TypeVar("Value", bound=_Sized)
+Key = TypeVar("Key")
+Value = TypeVar("Value", bound=_Sized)
 
 KEPT_BYTES = 2**27
 """Of decoded chunks that are kept for the windows beside them."""
@@ -117,12 +119,20 @@ class StreamReader:
         self.container, self.codec, self.where, self.fill = container, codec, where, fill
         self.header = parse_header(container.header, container.chunks, where, most_values)
         check_codec(self.header, codec, digest, where)
+        _ = container.entries  # a wrong index is no damaged chunk
         self.layout = self.header.layout
-        self.modality: Modality = build_modality(self.header.modality)
+        self.modality: Modality = self._modality()
         self.damaged: dict[int, Damage] = {}
         self.seconds = self.coding_seconds = 0.0
         self._kept = _Kept[int, _Chunk](KEPT_BYTES)
         self._windows = _Kept[Box, _Window](WINDOW_BYTES if keep_windows else 0)
+
+    def _modality(self) -> Any:
+        try:
+            return build_modality(self.header.modality)
+        except (SpecError, UnknownNameError) as error:
+            said = "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(error).split()))
+            raise FormatError(f"{self.where}: expected a modality that this installation has, got: {said}") from error
 
     def read(self, region: Box | None = None, stage: Callable[[str], None] = lambda text: None) -> Signal:
         """The samples of a region, half-open ranges per axis; all of it where None.
@@ -141,13 +151,15 @@ class StreamReader:
                 f"{self.where}: expected a region within {tuple((0, n) for n in extents)} with at least one sample per "
                 f"axis, got {box}"
             )
-        values = empty_values((header.shape[0], *shape_of(box)), header.dtype)
+        values: NDArray[Any] | None = None
         missing: NDArray[np.bool_] | None = None
         windows = list(self.layout.windows(box))
         for number, window in enumerate(windows):
             stage(f"decoding, {number / len(windows):.0%}")
             known = self._windows.get(window) or self._decode_window(window)
             self._windows.keep(window, known)
+            if values is None:  # not before something was decoded: what a header declares may not be there
+                values = self._room((header.shape[0], *shape_of(box)))
             part, gone = known.values, known.missing
             samples = self.layout.samples(window)
             shared = overlap(samples, box)
@@ -157,12 +169,32 @@ class StreamReader:
                 missing = np.zeros(values.shape, bool) if missing is None else missing
                 missing[target] = gone[origin]
             release_pages(values)
+        assert values is not None
         whole = Signal(
             values, header.axes, header.unit, header.spacing, header.native_dtype, header.metadata, header.bits,
             missing, header.missing_value,
         )  # fmt: skip
         self.seconds += perf_counter() - began
-        return whole if region is None else self.modality.cropped(whole, box, extents)
+        return whole if region is None else self._cropped(whole, box)
+
+    def _room(self, shape: tuple[int, ...]) -> NDArray[Any]:
+        try:
+            return empty_values(shape, self.header.dtype)
+        except OSError as error:
+            raise FormatError(
+                f"{self.where}: expected room for {shape} values of {self.header.dtype} in {tempfile.gettempdir()!r}, "
+                f"got {error.strerror}; set TMPDIR to a larger place, or read a region"
+            ) from error
+
+    def _cropped(self, part: Signal, box: Box) -> Signal:
+        try:
+            return self.modality.cropped(part, box, self.layout.extents)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            if isinstance(error, LiveactionError):
+                raise
+            raise FormatError(
+                f"{self.where}: expected metadata that place a region, got {type(error).__name__}; read it without one"
+            ) from error
 
     def _decode_window(self, window: Box) -> _Window:
         """Values ``[C, *]`` of a window in the unit, and which of them are missing."""
@@ -196,10 +228,10 @@ class StreamReader:
             )
         values = self.modality.denormalise(x[0], header.dtype, header.range)
         if missing is not None:
-            values[missing] = np.array(header.missing_value).astype(values.dtype)
+            values[missing] = _as(header.missing_value, values.dtype)
         for damage in (self.damaged[number] for number in numbers if number in self.damaged):
-            lost = overlap(damage.samples, samples)
-            values[(slice(None), *slices(lost, samples))] = _as(self.fill, values.dtype)
+            hole = overlap(damage.samples, samples)
+            values[(slice(None), *slices(hole, samples))] = _as(self.fill, values.dtype)
         return _Window(values, missing)
 
     def _chunks(self, numbers: list[int]) -> list[_Chunk]:
@@ -257,7 +289,10 @@ def _continue_into(symbols: NDArray[np.int32], lost: list[Box]) -> None:
 
 def _as(fill: float | None, dtype: np.dtype[Any]) -> Any:
     """A fill value in a signal's dtype, clipped to what it holds."""
-    if fill is None or dtype.kind == "f":
+    if fill is None:
         return fill
+    if dtype.kind == "f":
+        most = float(np.finfo(dtype).max)
+        return dtype.type(fill if not np.isfinite(fill) else min(max(fill, -most), most))
     info = np.iinfo(dtype)
     return min(max(round(fill), info.min), info.max) if np.isfinite(fill) else 0

@@ -54,6 +54,7 @@ def verify(
     with open_bytes(path) as file:
         container = ContainerReader(file, str(path))
         header = parse_header(container.header, container.chunks, str(path), most_values)
+        _ = container.entries  # a wrong index is no damaged chunk
         damaged: dict[int, Damage] = {}
         for number in range(container.chunks):
             stage(f"checking chunk {number} of {container.chunks}")

@@ -74,7 +74,8 @@ class StreamView:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("a stream cannot become an array without decoding; leave copy out")
-        return np.asarray(self[...], dtype)
+        whole: NDArray[Any] = np.asarray(self[...], dtype)
+        return whole
 
     def close(self) -> None:
         """Close the file."""

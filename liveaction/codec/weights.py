@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from liveaction.codec.model import Codec, build_codec
 from liveaction.coding.tables import EntropyTables
-from liveaction.errors import FormatError, IntegrityError, SpecError
+from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError
 from liveaction.files import atomic_path
 from liveaction.recipe import dump_recipe, parse_recipe
 from liveaction.spec import Recipe
@@ -26,6 +26,8 @@ from liveaction.spec import Recipe
 CONFIG, WEIGHTS, ENCODER = "config.json", "model.safetensors", "encoder.safetensors"
 TABLES = "entropy.safetensors"
 FORMAT = 1
+LONGEST_CONFIG = 1 << 24
+_UNREADABLE = (OSError, SafetensorError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, MemoryError)
 
 
 def weights_digest(codec: Codec, tables: dict[str, Any]) -> str:
@@ -80,10 +82,13 @@ def load_model(
     folder = Path(folder)
     config = _read_config(folder / CONFIG)
     recipe = parse_recipe(config["recipe"], str(folder / CONFIG))
-    codec = build_codec(recipe)
     try:
+        _check_room(recipe, folder / WEIGHTS)
+        codec = build_codec(recipe)
         codec.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except LiveactionError:
+        raise
+    except _UNREADABLE as error:
         line = " ".join(str(error).split())[:200]
         raise FormatError(f"{folder / WEIGHTS}: expected the weights of recipe {recipe.name!r}, got {line}") from error
     digest = weights_digest(codec, config["recipe"])
@@ -94,6 +99,12 @@ def load_model(
         )
     if tables:
         codec.tables = load_tables(folder)
+        found, wanted = (codec.tables.channels, codec.tables.axes), (recipe.codec.latent_channels, recipe.axes)
+        if found != wanted:
+            raise FormatError(
+                f"{folder / TABLES}: expected tables of {wanted[0]} latent channels and {wanted[1]} axes as recipe "
+                f"{recipe.name!r} has, got {found[0]} and {found[1]}; liveaction freeze {folder} makes them"
+            )
     codec.requires_grad_(False)
     codec.compute_dtype = choose_dtype(dtype, recipe)
     return codec.eval().to(device), recipe, digest
@@ -112,13 +123,14 @@ def load_tables(folder: Path) -> EntropyTables:
     """
     path = folder / TABLES
     try:
-        arrays = load_arrays(path)
-    except (OSError, SafetensorError, ValueError) as error:
+        return EntropyTables.from_arrays(load_arrays(path), str(path))
+    except LiveactionError:
+        raise
+    except _UNREADABLE as error:
         line = " ".join(str(error).split())[:200]
         raise FormatError(
             f"{path}: expected entropy tables, got {line}; liveaction freeze {folder} makes them"
         ) from error
-    return EntropyTables.from_arrays(arrays, str(path))
 
 
 def choose_dtype(name: str, recipe: Recipe) -> torch.dtype:
@@ -146,10 +158,27 @@ def choose_device(name: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
+def _check_room(recipe: Recipe, path: Path) -> None:
+    """Before memory is taken for a codec: every channel has a weight of its own at least, so its file is as large."""
+    size = path.stat().st_size
+    if recipe.hidden > size:
+        raise FormatError(
+            f"{path}: expected the weights of recipe {recipe.name!r}, {recipe.hidden} channels wide, got {size} bytes"
+        )
+    with torch.device("meta"):
+        wanted = sum(tensor.nbytes for tensor in build_codec(recipe).state_dict().values())
+    if wanted > 8 * size:
+        raise FormatError(f"{path}: expected the weights of recipe {recipe.name!r}, {wanted} bytes, got {size} bytes")
+
+
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        with path.open("rb") as file:
+            text = file.read(LONGEST_CONFIG + 1)
+        if len(text) > LONGEST_CONFIG:
+            raise ValueError(f"more than {LONGEST_CONFIG} bytes")
+        config = json.loads(text.decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         line = " ".join(str(error).split())
         raise FormatError(
             f"{path.parent}: expected a model directory with a readable {CONFIG}, got {line}; "

@@ -179,9 +179,14 @@ def _read_header(text: bytes, crc: int, where: str) -> dict[str, Any]:
     if zlib.crc32(text) != crc:
         raise IntegrityError(f"{where}: expected header checksum {crc:08x}, got another; the file is damaged")
     try:
-        header = json.loads(text)
+        header = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{where}: expected a JSON header, got {type(error).__name__}") from error
     if not isinstance(header, dict):
         raise FormatError(f"{where}: expected a JSON object as header, got {type(header).__name__}")
     return header
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN and infinities are no JSON."""
+    raise ValueError(name)

@@ -1,0 +1,158 @@
+"""What is fuzzed: a small stream, its model, and the judgement of whatever a reader makes of changed bytes."""
+
+import json
+import resource
+import signal
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from liveaction.codec import grid
+from liveaction.codec.model import Codec, build_codec
+from liveaction.codec.stream import compress, open_reader
+from liveaction.codec.weights import weights_digest
+from liveaction.coding.container import FIXED, MAGIC
+from liveaction.errors import FormatError, IntegrityError
+from liveaction.recipe import dump_recipe, load_recipe
+from liveaction.signal import Signal
+
+EXTENTS = (9, 7, 11)
+SECONDS = 10
+"""A case may take; most take milliseconds."""
+
+ROOM = 2**30
+"""Bytes of address space that may be added to what the process has when fuzzing begins."""
+
+MOST_VALUES = 2**16
+SETTINGS = [
+    "codec.levels=1", "codec.latent_channels=3", "codec.encoder.depth=0", "codec.decoder.depth=0",
+    "modality.range=[-1,1]", "training.crop=[8]",
+]  # fmt: skip
+
+
+class TooSlow(BaseException):
+    """A case took longer than :data:`SECONDS`."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A container taken apart; ``build`` puts it together with right checksums."""
+
+    header: bytes
+    chunks: tuple[bytes, ...]
+
+    def index(self) -> list[tuple[int, int, int]]:
+        """Offset, length and CRC-32 of each chunk."""
+        place, entries = FIXED + len(self.header) + 16 * len(self.chunks), []
+        for chunk in self.chunks:
+            entries.append((place, len(chunk), zlib.crc32(chunk)))
+            place += len(chunk)
+        return entries
+
+    def build(self, entries: list[tuple[int, int, int]] | None = None, **fields: int) -> bytes:
+        """The container; ``entries`` and ``fields`` of the prefix stand in place of the right ones."""
+        index = b"".join(struct.pack("<QII", *entry) for entry in (self.index() if entries is None else entries))
+        right = {
+            "version": 1, "length": len(self.header), "header_crc": zlib.crc32(self.header),
+            "count": len(self.chunks), "index_crc": zlib.crc32(index),
+        }  # fmt: skip
+        prefix = struct.pack("<8sHIIII", MAGIC, *(right | fields).values())
+        return prefix + struct.pack("<I", zlib.crc32(prefix)) + self.header + index + b"".join(self.chunks)
+
+
+def take_apart(data: bytes) -> Parts:
+    """The parts of a container that is right."""
+    length, count = struct.unpack_from("<I", data, 10)[0], struct.unpack_from("<I", data, 18)[0]
+    entries = [struct.unpack_from("<QII", data, FIXED + length + 16 * n) for n in range(count)]
+    return Parts(data[FIXED : FIXED + length], tuple(data[at : at + size] for at, size, _ in entries))
+
+
+class Target:
+    """A codec and streams of it. Chunks and windows are made small, so that few samples have many of both."""
+
+    def __init__(self) -> None:
+        grid.CHUNK_TOKENS, grid.WINDOW_SAMPLES, grid.SLAB_SAMPLES = 20, 400, 400
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+        recipe = load_recipe("array_smoke", SETTINGS)
+        self.codec: Codec = build_codec(recipe).eval().requires_grad_(False)
+        self.digest = weights_digest(self.codec, dump_recipe(recipe))
+        rng = np.random.default_rng(0)
+        values = rng.standard_normal((2, 1, *EXTENTS)).astype(np.float32).clip(-1, 1)
+        missing = rng.random((1, *EXTENTS)) < 0.1
+        about = recipe.modality.axes, "dB", (1.0, 2.0, 0.5), "float32", {"format": "npy", "dtype": "<f4"}
+        one = Signal(values[0], *about, missing=missing, no_data=-9.0)
+        other = Signal(values[1, :, :5], *about)
+        self.data = compress(one, self.codec, recipe, self.digest)[0]
+        self.other = compress(other, self.codec, recipe, self.digest)[0]
+
+    def read(self, data: bytes, fill: float | None = None) -> str:
+        """Decode all, then a region.
+
+        Returns:
+            ``decoded``, ``filled`` where chunks were, or the name of the error that the package means to raise.
+
+        Raises:
+            AssertionError: a result of another shape, dtype, or not finite.
+        """
+        try:
+            with open_reader(data, self.codec, self.digest, "fuzz", fill, MOST_VALUES) as reader:
+                shape, dtype = reader.header.shape, reader.header.dtype
+                whole = reader.read()
+                assert whole.values.shape == shape and whole.values.dtype == dtype, "another shape or dtype"
+                there = whole.values if whole.missing is None else whole.values[~whole.missing]
+                assert np.isfinite(there).all(), "not finite"
+                corner = tuple((0, (n + 1) // 2) for n in shape[1:])
+                part = reader.read(corner).values
+                inside = whole.values[(slice(None), *(slice(high) for _, high in corner))]
+                assert part.tobytes() == inside.tobytes(), "another region"
+                return "filled" if reader.damaged else "decoded"
+        except FormatError as error:
+            lines = str(error)
+            assert lines.startswith("fuzz: expected") or "expected" in lines, lines
+            assert lines.isprintable(), repr(lines)
+            return "IntegrityError" if isinstance(error, IntegrityError) else "FormatError"
+
+
+@contextmanager
+def limits() -> Iterator[None]:
+    """Within: at most :data:`ROOM` more address space, and an alarm that :func:`timed` sets."""
+    with open("/proc/self/statm") as file:  # noqa: PTH123, no path of ours
+        now = int(file.read().split()[0]) * resource.getpagesize()
+    before, handler = resource.getrlimit(resource.RLIMIT_AS), signal.signal(signal.SIGALRM, _alarm)
+    resource.setrlimit(resource.RLIMIT_AS, (now + ROOM, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+        signal.signal(signal.SIGALRM, handler)
+
+
+def judge(target: Target, data: bytes, fill: float | None = None) -> tuple[str, float]:
+    """What a reader makes of ``data``, and in how many seconds: :meth:`Target.read`, or ``bug: ...`` for all else."""
+    began = time.perf_counter()
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        outcome = target.read(data, fill)
+    except (Exception, TooSlow) as error:
+        outcome = f"bug: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return outcome, time.perf_counter() - began
+
+
+def header_of(parts: Parts) -> dict[str, Any]:
+    """The header as JSON data."""
+    found: dict[str, Any] = json.loads(parts.header)
+    return found
+
+
+def _alarm(number: int, frame: object) -> None:
+    raise TooSlow(f"longer than {SECONDS} s")

@@ -1,0 +1,199 @@
+"""Metadata of streams and files made to do harm: nothing is written beside the target, no memory taken for nothing."""
+
+import base64
+import io
+import struct
+import time
+import tracemalloc
+import warnings
+import zipfile
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+import zarr
+
+from liveaction.errors import FormatError, LiveactionError, SpecError
+from liveaction.modalities import array_zarr
+from liveaction.modalities.video_timing import parse_fraction
+from liveaction.recipe import load_recipe
+from liveaction.registry import build_modality
+from liveaction.signal import Signal
+
+RECIPE = load_recipe("array_smoke")
+AUDIO = load_recipe("array_audio_smoke").modality.channels
+
+
+def write_outcome(name, spec, metadata, dtype, target, shape=(1, 4, 4, 4), bits=0):
+    """Write a signal with such metadata; whether it was refused."""
+    recipe = load_recipe(name, spec)
+    values = (np.arange(np.prod(shape)).reshape(shape) % 200).astype(dtype)
+    signal = Signal(values, recipe.modality.axes, "", (1.0,) * (len(shape) - 1), dtype, metadata, bits)
+    try:
+        build_modality(recipe.modality).write(signal, target)
+    except LiveactionError as error:
+        assert "\n" not in str(error)
+        return True
+    return False
+
+
+KEYS = ["../../evil", "/evil", "..", "a/../../evil", "C:evil", "..\\evil", "a\0b", "x" * 5000, 7, None, ["a"]]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5", ".zarr", ".zarr.zip"])
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: repr(key)[:16])
+def test_a_key_is_a_name_inside_the_file(tmp_path, suffix, key):
+    inside = tmp_path / "a" / "b" / "c"
+    inside.mkdir(parents=True)
+    kind = {".npz": "npz", ".h5": "hdf5"}.get(suffix, "zarr")
+    stored = {"key": key, "documents": {f"{key}/zarr.json": {}, "../x/zarr.json": {}}, "attributes": {"": {}}}
+    refused = write_outcome("array_smoke", [], {"format": kind, "stored": stored}, "float32", inside / f"t{suffix}")
+    assert refused or key == "/evil"  # a slash in front is dropped
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {f"t{suffix}"}
+    if suffix in (".npz", ".zarr.zip") and not refused:
+        assert all(".." not in n and not n.startswith("/") for n in zipfile.ZipFile(inside / f"t{suffix}").namelist())
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"dtype": "O"}, {"dtype": "no such"}, {"dtype": ["<f4"]}, {"dtype": {"names": ["a"], "formats": ["f4"]}},
+        {"format": "npy", "stored": "text"}, {"dtype": "S8"}, {"dtype": "<c16"},
+    ],
+)  # fmt: skip
+def test_a_dtype_is_one_of_real_numbers(tmp_path, metadata):
+    assert write_outcome("array_smoke", [], metadata, "float32", tmp_path / "t.npy")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hdf5_takes_no_plug_in(tmp_path):
+    for compression in (32015, "nosuch", 307):
+        stored = {"key": "a", "storage": {"compression": compression, "chunks": [2, 2, 2]}}
+        assert write_outcome("array_smoke", [], {"format": "hdf5", "stored": stored}, "float32", tmp_path / "t.h5")
+
+
+def test_zarr_makes_no_million_of_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(array_zarr, "MOST_FILES", 10)
+    signal = build_modality(RECIPE.modality)
+    source = tmp_path / "s.zarr"
+    zarr.create_array(source, data=np.zeros((4, 4, 4), np.float32), chunks=(1, 1, 1))
+    metadata = replace(signal.read(source)).metadata
+    assert write_outcome("array_smoke", [], metadata, "float32", tmp_path / "t.zarr")
+    assert not (tmp_path / "t.zarr").exists()
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"tags": {"write": "x"}}, {"tags": {"_file": "x"}}, {"tags": {"__class__": "x"}}, {"tags": ["title"]},
+        {"tags": {"title": 7}}, {"channel_mask": -1}, {"channel_mask": 2**32}, {"rate": 2**40}, {"subtype": "../x"},
+    ],
+)  # fmt: skip
+def test_audio_sets_no_other_attribute_than_tags(tmp_path, metadata):
+    about = {"rate": 8000, "container": "WAV", "subtype": "PCM_16", **metadata}
+    assert write_outcome("array_audio_smoke", [], about, "int16", tmp_path / "t.wav", (AUDIO, 400))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["1e999999999", "1e-999999999", "1/1e99999999", "9" * 10**6, "1_0e9", "٣e9"])
+def test_a_ratio_of_a_clip_takes_no_time(text):
+    began = time.perf_counter()
+    assert parse_fraction(text) is None
+    assert time.perf_counter() - began < 0.1
+    with pytest.raises(SpecError, match="expected a positive ratio"):
+        build_modality(load_recipe("video_smoke", [f"modality.options.frame_rate='{text[:2000]}'"]).modality)
+
+
+def test_ratios_that_are_meant_are_read():
+    found = {text: parse_fraction(text) for text in ("30000/1001", "25", "29.97", " 4:3 ", "0", "-1", "", "a", "1/0")}
+    assert [str(value) for value in found.values()] == ["30000/1001", "25", "2997/100", "4/3", *["None"] * 5]
+
+
+@pytest.mark.parametrize("ending", ["/../../evil", "\0", ".py", ".hdr", 7, None, "_x"])
+def test_an_envi_image_is_two_files_of_known_endings(tmp_path, ending):
+    cube = build_modality(load_recipe("hyperspectral_smoke").modality)
+    phantom = cube.synthetic(0, (8,) * len(cube.spec.axes))
+    (tmp_path / "in").mkdir()
+    cube.write(replace(phantom, metadata={**phantom.metadata, "ending": ending}), tmp_path / "in" / "t.hdr")
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"t.hdr", "t.img"}
+
+
+def test_a_nifti_header_does_not_say_where_samples_begin(tmp_path):
+    ct = build_modality(load_recipe("ct_smoke").modality)
+    phantom = ct.synthetic(0, (8, 9, 10))
+    ct.write(phantom, tmp_path / "a.nii")
+    signal = ct.read(tmp_path / "a.nii")
+    header = bytearray(base64.b64decode(signal.metadata["header"]))
+    struct.pack_into("<f", header, 108, 1e12)
+    about = {**signal.metadata, "header": base64.b64encode(header).decode()}
+    ct.write(replace(signal, metadata=about), tmp_path / "b.nii")
+    assert (tmp_path / "b.nii").stat().st_size == (tmp_path / "a.nii").stat().st_size
+    assert np.array_equal(ct.read(tmp_path / "b.nii").values, signal.values)
+
+
+def test_png_and_tiff_take_only_what_was_kept(tmp_path):
+    picture = build_modality(load_recipe("grey_smoke").modality)
+    phantom = picture.synthetic(0, (16, 17))
+    about = {"png": [["IEND", ""], ["IDAT", "AAAA"], ["x" * 50, ""]], "tiff": [[273, 4, 1, 0], [256, 4, 1, 9]]}
+    for name in ("t.png", "t.tif"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture.write(replace(phantom, metadata={"source": "png", **about}), tmp_path / name)
+        assert np.array_equal(picture.read(tmp_path / name).values, phantom.values)
+
+
+# -- readers that unpack
+
+
+def array(path):
+    return build_modality(load_recipe("array_smoke", ["modality.options.dtype=null"]).modality).read(path)
+
+
+def test_a_zip_in_an_array_declares_what_it_has(tmp_path):
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1048576, 1048576, 64), }"
+    npy = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header) + 1) + header + b"\n" + bytes(64)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("values.npy", npy)
+    tracemalloc.start()
+    with pytest.raises(FormatError, match=r"expected 281474976710656 bytes of 'values.npy', got 64"):
+        array(tmp_path / "a.npz")
+    assert tracemalloc.get_traced_memory()[1] < 10e6
+    tracemalloc.stop()
+
+
+def test_arrays_that_are_not_there_take_no_memory(tmp_path):
+    zarr.create_array(tmp_path / "a.zarr", shape=(2**20, 2**20, 64), chunks=(64, 64, 64), dtype="float32")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("a", (2**20, 2**20, 64), "f4", chunks=(64, 64, 64))
+    for name in ("a.zarr", "a.h5"):
+        with pytest.raises(
+            FormatError, match=r"expected at most 16384 times the \d+ bytes stored, got an array of 2814"
+        ):
+            array(tmp_path / name)
+
+
+def test_hdf5_reads_no_other_file(tmp_path):
+    (tmp_path / "secret").write_bytes(bytes(4000))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("a", (10, 10, 10), "f4", external=[(str(tmp_path / "secret"), 0, 4000)])
+    with pytest.raises(FormatError, match="expected 'a' to hold its values, got a list of other files"):
+        array(tmp_path / "a.h5")
+
+
+def test_names_in_a_zip_lead_nowhere(tmp_path):
+    here = tmp_path / "a" / "b"
+    here.mkdir(parents=True)
+    file = io.BytesIO()
+    np.save(file, np.zeros((4, 4, 4), np.float32))
+    with zipfile.ZipFile(here / "x.npz", "w") as archive:
+        archive.writestr("../../evil.npy", file.getvalue())
+    with zipfile.ZipFile(here / "x.zarr.zip", "w") as archive:
+        archive.writestr("../../zarr.json", "{}")
+    before = sorted(tmp_path.rglob("*"))
+    signal = array(here / "x.npz")
+    with pytest.raises(FormatError, match=r"expected a plain name as key of the array, got '\.\./\.\./evil'"):
+        build_modality(RECIPE.modality).write(signal, here / "y.npz")
+    with pytest.raises(FormatError):
+        array(here / "x.zarr.zip")
+    assert sorted(tmp_path.rglob("*")) == before
