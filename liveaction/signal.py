@@ -19,7 +19,7 @@ LARGE = 1 << 28
 """Bytes; larger arrays that are made here are mapped from a temporary file."""
 
 
-PART = 1 << 22
+PART = 1 << 20
 """Values that are worked on at a time where an array may be large."""
 
 

@@ -11,7 +11,7 @@ from liveaction.modalities.nifti import describe_affine, find_nifti, move_origin
 from liveaction.modalities.options import Options, parse_options
 from liveaction.modalities.series_preview import draw_series
 from liveaction.modalities.synthetic_heart import heart_phantom
-from liveaction.signal import Signal
+from liveaction.signal import Signal, is_mapped
 from liveaction.spec import ModalitySpec
 
 
@@ -49,7 +49,8 @@ class Series(Modality):
         """
         find_nifti(path)
         stored, dtype, metadata = read_nifti(path, axes=4)
-        values = np.ascontiguousarray(np.moveaxis(stored, -1, 0))[np.newaxis]
+        moved = np.moveaxis(stored, -1, 0)
+        values = (moved if is_mapped(moved) else np.ascontiguousarray(moved))[np.newaxis]
         self.check_finite(values, path)
         spacing = (metadata["repetition_time"] or 1.0, *metadata["spacing"])
         return Signal(values, self.spec.axes, self.spec.unit, spacing, dtype, metadata)

@@ -83,7 +83,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "monai": ("liveaction.modalities.ct*", "liveaction.modalities.nifti"),
     "nibabel": (
         "liveaction.modalities.ct*",
-        "liveaction.modalities.nifti",
+        "liveaction.modalities.nifti*",
         "liveaction.modalities.series",
         "liveaction.modalities.volume_preview",
     ),
