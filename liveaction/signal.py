@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from liveaction.errors import ShapeError
 
-LARGE = 1 << 28
+LARGE = 1 << 26
 """Bytes; larger arrays that are made here are mapped from a temporary file."""
 
 

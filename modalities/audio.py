@@ -70,7 +70,7 @@ class Audio(Modality):
         return found
 
     def read(self, path: Path) -> Signal:
-        """Read one recording; of more than 256 MiB the values are mapped from a temporary file.
+        """Read one recording; of more than 64 MiB the values are mapped from a temporary file.
 
         Returns:
             ``[C, T]``, C as the recipe says; lossy sources as int16.

@@ -89,7 +89,7 @@ def is_audio(path: Path) -> bool:
 
 
 def read_audio(path: Path, channels: int, select: Sequence[int] | None = None) -> Recording:
-    """Read a whole file, block by block; more than 256 MiB go to a temporary file that is mapped.
+    """Read a whole file, block by block; more than 64 MiB go to a temporary file that is mapped.
 
     Args:
         path: an existing file.
