@@ -14,6 +14,7 @@ import numpy as np
 from liveaction.errors import FormatError, ShapeError
 from liveaction.files import atomic_path
 from liveaction.modalities.hyperspectral_cube import Bands, Cube, check_folder, nanometres, pack_bytes, unpack_bytes
+from liveaction.signal import converted, pieces
 
 SUFFIXES = (".hdr", ".img", ".raw", ".dat", ".bil", ".bip", ".bsq")
 DTYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
@@ -170,7 +171,7 @@ def read_envi(path: Path) -> Cube:
             metadata["lead"] = pack_bytes(file.read(layout.offset))
     on_disk = tuple(layout.shape[axis] for axis in layout.order)
     mapped = np.memmap(data, layout.dtype, "r", layout.offset, on_disk)
-    values = np.array(mapped.transpose(np.argsort(layout.order)), layout.dtype.newbyteorder("="), order="C")
+    values = converted(mapped.transpose(np.argsort(layout.order)), layout.dtype.newbyteorder("="))
     describe_envi(metadata, header)
     return Cube(values, metadata, _no_data(fields, header))
 
@@ -227,7 +228,10 @@ def write_envi(cube: Cube, path: Path) -> None:
     with atomic_path(data) as raw, atomic_path(header) as text:
         with raw.open("wb") as file:
             file.write(lead)
-            file.write(np.ascontiguousarray(cube.values.transpose(layout.order), layout.dtype).data)
+            stored = cube.values.transpose(layout.order)
+            ready = stored.flags.c_contiguous and stored.dtype == layout.dtype
+            for piece in pieces(stored if ready else converted(stored, layout.dtype)):
+                file.write(piece.data)
         text.write_bytes(written)
 
 
