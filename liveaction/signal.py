@@ -46,9 +46,8 @@ def is_mapped(values: NDArray[Any]) -> bool:
 def release_pages(values: NDArray[Any]) -> None:
     """Let go of the memory that pages of a mapped file take; they are read again where they are needed."""
     base = _map_under(values)
-    mapping = getattr(base, "_mmap", None)
-    if base is not None and base.mode in ("r", "r+", "w+") and hasattr(mapping, "madvise"):
-        mapping.madvise(mmap.MADV_DONTNEED)
+    if base is not None and base.mode in ("r", "r+", "w+") and hasattr(base._mmap, "madvise"):
+        base._mmap.madvise(mmap.MADV_DONTNEED)
 
 
 def _map_under(values: NDArray[Any]) -> Any:

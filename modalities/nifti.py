@@ -242,4 +242,5 @@ def _prepare(signal: Signal, header: Any) -> NDArray[Any]:
         header["scl_slope"], header["scl_inter"] = 1.0, 0.0
     values = signal.values[0]
     rank = max(values.ndim, int(header["dim"][0]))
-    return values[(..., *(np.newaxis,) * (rank - values.ndim))]
+    whole: NDArray[Any] = values.reshape(values.shape + (1,) * (rank - values.ndim))
+    return whole
