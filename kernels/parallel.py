@@ -65,7 +65,8 @@ def over_tokens(
         ``[B, L, *G]``.
     """
     if x.device.type != "cpu":
-        return function(x.flatten(2)).unflatten(2, x.shape[2:])
+        flat = function(x.flatten(2))
+        return flat.reshape(*flat.shape[:2], *x.shape[2:])
     whole: Ranges = tuple((0, n) for n in x.shape[2:])
     places = [
         (slice(item, item + 1), slice(None), *(slice(low, high) for low, high in piece))
@@ -79,7 +80,8 @@ def over_tokens(
         enabled, dtype, inference = settings  # a thread's own
         with torch.inference_mode(inference), torch.no_grad(), torch.autocast("cpu", dtype, enabled=enabled):
             piece = x[place]
-            return function(piece.reshape(1, x.shape[1], -1)).unflatten(2, piece.shape[2:])
+            flat = function(piece.reshape(1, x.shape[1], -1))
+            return flat.reshape(*flat.shape[:2], *piece.shape[2:])
 
     made = in_threads(run, places, with_torch=True)
     out = made[0].new_empty(x.shape[0], made[0].shape[1], *x.shape[2:])

@@ -1,49 +1,13 @@
 """A whole array in its unit, with what is needed to write it back."""
 
-import mmap
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import ShapeError
-
-LARGE = 1 << 28
-"""Bytes; larger arrays that are made here are mapped from a temporary file."""
-
-
-def empty_values(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-    """Room for the values of a signal; a large one is a nameless temporary file that goes with the array."""
-    if prod(shape) * np.dtype(dtype).itemsize <= LARGE:
-        return np.empty(shape, dtype)
-    with tempfile.TemporaryFile(prefix="liveaction-") as file:
-        with suppress(AttributeError):  # not on every system
-            os.posix_fallocate(file.fileno(), 0, prod(shape) * np.dtype(dtype).itemsize)  # or a full disk ends us later
-        return np.memmap(file, np.dtype(dtype), "w+", shape=shape)
-
-
-def release_pages(values: NDArray[Any]) -> None:
-    """Let go of the memory that pages of a mapped file take; they are read again where they are needed."""
-    base: Any = values
-    while base is not None and not isinstance(base, np.memmap):
-        base = getattr(base, "base", None)
-    mapping = getattr(base, "_mmap", None)
-    if mapping is not None and base.mode in ("r", "r+", "w+") and hasattr(mapping, "madvise"):
-        mapping.madvise(mmap.MADV_DONTNEED)
-
-
-def pieces(values: NDArray[Any], size: int = 1 << 24) -> Iterator[NDArray[Any]]:
-    """Consecutive parts of ``values`` along its first axis, of about ``size`` bytes; pages behind are released."""
-    step = max(1, size // max(1, values[:1].nbytes))
-    for start in range(0, len(values), step):
-        yield values[start : start + step]
-        release_pages(values)
+from liveaction.mapped import converted, parts
 
 
 @dataclass(frozen=True)
@@ -109,11 +73,12 @@ class Signal:
         """
         if self.missing is None or not self.missing.any():
             return self.values
-        values, missing = empty_values(self.values.shape, self.values.dtype.name), self.missing.copy()
-        values[...] = self.values
+        values, missing = converted(self.values, self.values.dtype.newbyteorder("=")), self.missing.copy()
         for axis in range(1, values.ndim):
-            _fill_along(values, missing, axis)
-        values[missing] = 0
+            for box in parts(values, whole=axis):
+                _fill_along(values[box], missing[box], axis)
+        for box in parts(values):
+            values[box][missing[box]] = 0
         return values
 
 

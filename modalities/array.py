@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionError, LiveactionWarning, ShapeError, SpecError
 from liveaction.files import atomic_path, write_errors
+from liveaction.mapped import converted
 from liveaction.modalities.array_formats import Format, check_dtype, find_format, formats
 from liveaction.modalities.array_layout import ArrayOptions, Layout
 from liveaction.modalities.array_phantom import array_phantom
@@ -87,7 +88,8 @@ class Array(Modality):
             "format": name,
             "stored": stored,
         }
-        values = self.layout.channels_first(array, path).astype(array.dtype.newbyteorder("="), copy=False)
+        values, native = self.layout.channels_first(array, path), array.dtype.newbyteorder("=")
+        values = values if values.dtype == native else converted(values, native)
         missing, no_data = self._missing(values, path)
         self._check(values, missing, path)
         spacing = self.options.spacing or (1.0,) * len(self.spec.axes)
@@ -118,7 +120,9 @@ class Array(Modality):
         dtype = _stored_dtype(signal, path)
         values = self._apart_from_no_data(_rounded(signal.values, dtype, signal.missing), signal.missing)
         array = self.layout.as_stored(values)
-        array = np.asfortranarray(array) if signal.metadata.get("fortran") else np.ascontiguousarray(array)
+        fortran = bool(signal.metadata.get("fortran"))
+        if not (array.flags.f_contiguous if fortran else array.flags.c_contiguous):
+            array = converted(array, array.dtype, fortran=fortran)
         with atomic_path(path) as part:
             try:
                 with write_errors(path):
@@ -179,7 +183,7 @@ class Array(Modality):
         if values.dtype.kind != "f":
             return
         try:
-            self.check_finite(values if missing is None else np.where(missing, 0, values), path)
+            self.check_finite(values, path, missing)
         except FormatError as error:
             raise FormatError(f"{error}, or say no_data: nan in modality.options") from error
 
@@ -191,7 +195,7 @@ class Array(Modality):
         mark = values.dtype.type(no_data)
         alike = values == mark if missing is None else (values == mark) & ~missing
         if alike.any():
-            values = values.copy()
+            values = converted(values, values.dtype)
             if values.dtype.kind == "f":
                 values[alike] = np.nextafter(mark, values.dtype.type(np.inf))
             else:
@@ -279,11 +283,16 @@ def _stored_dtype(signal: Signal, path: Path) -> np.dtype[Any]:
 
 def _rounded(values: NDArray[Any], dtype: np.dtype[Any], missing: NDArray[np.bool_] | None) -> NDArray[Any]:
     """``values`` as ``dtype``; what becomes an integer is rounded and clipped."""
-    if dtype.kind == "f" or values.dtype == dtype:
-        return values.astype(dtype, copy=False)
+    if values.dtype == dtype:
+        return values
+    if dtype.kind == "f":
+        return converted(values, dtype)
     info = np.iinfo(dtype)
-    wide = values.astype(np.float64)
-    if missing is not None:
-        wide[np.isnan(wide)] = 0
-    rounded: NDArray[Any] = np.clip(np.rint(wide), info.min, info.max).astype(dtype)
-    return rounded
+
+    def whole(part: NDArray[Any]) -> NDArray[Any]:
+        wide = part.astype(np.float64)
+        if missing is not None:
+            wide[np.isnan(wide)] = 0
+        return np.clip(np.rint(wide), info.min, info.max)
+
+    return converted(values, dtype, whole)

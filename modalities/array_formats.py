@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
-from liveaction.signal import pieces
+from liveaction.mapped import pieces
 
 GROUP = "liveaction.formats"
 MOST_UNPACKED = 1 << 14

@@ -1,6 +1,7 @@
 """A dataset of an HDF5 file, with what is needed to write an equal one."""
 
 import base64
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
+from liveaction.mapped import empty_values, is_large, release_pages
 from liveaction.modalities.array_formats import check_dtype, check_key, check_unpacked, choose_array
 
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 32000: "lzf"}
@@ -49,7 +51,7 @@ def read_hdf5(path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]
                     attributes[place][label] = kept
         others = sorted(datasets.keys() - {name})
         about = {"key": name, "others": others, "storage": storage, "attributes": attributes, "lost": lost}
-        return data[...], about
+        return _loaded(data), about
 
 
 def write_hdf5(path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
@@ -71,11 +73,43 @@ def write_hdf5(path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> Non
         storage["fillvalue"] = _restore(storage["fillvalue"])
     # through Python's file: HDF5's own ends the process where the disk is full
     with path.open("w+b") as raw, h5py.File(raw, "w") as file:
-        file.create_dataset(key, data=array, **storage)
+        _store(file, key, array, storage)
         for place in _places(key):
             for label, kept in metadata.get("attributes", {}).get(place, {}).items():
                 file[place or "/"].attrs.create(label, _restore(kept))
         file.flush()
+
+
+def _loaded(data: Any) -> NDArray[Any]:
+    """All values of a dataset; a large one goes to a temporary file, whole rows of its chunks at a time."""
+    if not is_large(data.shape, data.dtype):
+        whole: NDArray[Any] = data[...]
+        return whole
+    values = empty_values(data.shape, data.dtype.str)
+    for rows in _rows(data):
+        values[rows] = data[rows]
+        release_pages(values)
+    return values
+
+
+def _store(file: Any, key: str, array: NDArray[Any], storage: dict[str, Any]) -> None:
+    """A dataset with the values of ``array``; those of a large one are handed over as :func:`_loaded` reads them."""
+    if not is_large(array.shape, array.dtype):
+        file.create_dataset(key, data=array, **storage)
+        return
+    data = file.create_dataset(key, array.shape, array.dtype, **storage)
+    for rows in _rows(data):
+        data[rows] = array[rows]
+        release_pages(array)
+
+
+def _rows(data: Any) -> Iterator[slice]:
+    """Slices of the first axis that hold whole chunks, of about 16 MiB where a row of chunks is not larger."""
+    chunk = data.chunks[0] if data.chunks else 1
+    row = data.size * data.dtype.itemsize * chunk // data.shape[0]
+    step = chunk * max(1, (1 << 24) // max(1, row))
+    for start in range(0, data.shape[0], step):
+        yield slice(start, start + step)
 
 
 def _places(name: str) -> list[str]:

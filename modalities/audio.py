@@ -16,7 +16,7 @@ from liveaction.modalities.audio_file import CONTAINERS, About, is_audio, read_a
 from liveaction.modalities.audio_phantom import array_phantom, music_phantom
 from liveaction.modalities.audio_preview import draw_preview
 from liveaction.modalities.audio_write import write_audio
-from liveaction.modalities.base import Modality
+from liveaction.modalities.base import Modality, extremes
 from liveaction.modalities.options import Options, parse_options
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -70,7 +70,7 @@ class Audio(Modality):
         return found
 
     def read(self, path: Path) -> Signal:
-        """Read one recording; of more than 256 MiB the values are mapped from a temporary file.
+        """Read one recording; of more than 64 MiB the values are mapped from a temporary file.
 
         Returns:
             ``[C, T]``, C as the recipe says; lossy sources as int16.
@@ -121,7 +121,8 @@ class Audio(Modality):
         low, high = super().range_of(signal)
         silence = _silence(signal)
         if self.spec.range.percentiles == (0, 100):  # of all values, not of every so-manieth: nothing is clipped
-            low, high = min(low, float(signal.values.min())), max(high, float(signal.values.max()))
+            least, largest = extremes(signal.values)
+            low, high = min(low, least), max(high, largest)
         reach = max(abs(low - silence), abs(high - silence))
         return silence - reach, silence + reach
 
@@ -134,7 +135,8 @@ class Audio(Modality):
         if dtype.kind != "f":
             half = 2.0 ** ((signal.bits or 8 * dtype.itemsize) - 1)
             return _silence(signal) - half, _silence(signal) + half
-        peak = max(float(signal.values.max()), -float(signal.values.min()))
+        least, largest = extremes(signal.values)
+        peak = max(largest, -least)
         if peak > 1:
             warnings.warn(
                 f"modality.range native: floats beyond [-1, 1] are clipped, the peak is {peak:.4g}; set range to "

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
+from liveaction.mapped import converted, empty_values, release_pages
 from liveaction.modalities.audio_samples import BLOCK, CODED, NATIVE, Samples, to_native
-from liveaction.signal import empty_values
 
 # suffix: the container that is written; None is read only
 CONTAINERS: dict[str, str | None] = {
@@ -102,7 +101,7 @@ def is_audio(path: Path) -> bool:
 
 
 def read_audio(path: Path, channels: int, select: Sequence[int] | None = None) -> Recording:
-    """Read a whole file, block by block; more than 256 MiB go to a temporary file that is mapped.
+    """Read a whole file, block by block; more than 64 MiB go to a temporary file that is mapped.
 
     Args:
         path: an existing file.
@@ -124,12 +123,15 @@ def read_audio(path: Path, channels: int, select: Sequence[int] | None = None) -
         while len(block := file.read(BLOCK, dtype="float64" if about.lossy else samples.read_as, always_2d=True)):
             part = to_native(block[:, picked], samples, bool(about.lossy)).T
             values[:, at : at + part.shape[1]] = part
+            release_pages(values)
             at += part.shape[1]
     if frames - at > (4096 if about.lossy else 0):
         raise FormatError(f"{path}: expected {frames} samples per channel, got {at}: cut short; copy the source again")
     if at == 0:
         raise FormatError(f"{path}: expected at least one sample, got none; leave this file out")
-    return Recording(np.ascontiguousarray(values[:, :at]) if at < values.shape[1] else values, about, samples)
+    if at < values.shape[1]:
+        values = converted(values[:, :at], values.dtype)
+    return Recording(values, about, samples)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.files import atomic_path
+from liveaction.mapped import release_pages
 from liveaction.modalities.audio_file import CONTAINERS, About, opened, text_tags
 from liveaction.modalities.audio_samples import BLOCK, NATIVE, to_disk
 
@@ -88,6 +89,7 @@ def _write(values: NDArray[Any], about: About, path: Path, part: Path, container
                     continue  # the check below finds it missing
             for start in range(0, values.shape[1], BLOCK):
                 file.write(np.ascontiguousarray(to_disk(values[:, start : start + BLOCK], samples).T))
+                release_pages(values)
     except soundfile.SoundFileError as error:
         raise FormatError(
             f"{path}: expected {container} to take {len(values)} channels of {about.subtype} at {about.rate} Hz, got: "

@@ -2,7 +2,6 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, ShapeError, SpecError
+from liveaction.mapped import is_mapped, parts, spread_sample
 from liveaction.metrics import mean_squared_error, ssim_by_slab
-from liveaction.signal import Signal, release_pages
+from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
 
@@ -85,10 +85,10 @@ class Modality(ABC):
             return wanted
         if wanted == "native":
             return self.native_range(signal)
-        there = signal.values if signal.missing is None else signal.values[~signal.missing]
-        step = max(1, there.size // 2**24)  # enough to know a percentile
-        sample = there.reshape(-1)[::step] if there.flags.c_contiguous else there.flat[::step]  # without a copy
-        low, high = (float(v) for v in np.percentile(sample, wanted.percentiles)) if sample.size else (0.0, 1.0)
+        sample = spread_sample(signal.values, signal.missing, 2**24)  # enough to know a percentile
+        if sample.size == 0:
+            return (0.0, 1.0)
+        low, high = (float(v) for v in np.percentile(sample, wanted.percentiles, overwrite_input=True))
         return (low, high) if low < high else (low - 1.0, low + 1.0)
 
     def native_range(self, signal: Signal) -> tuple[float, float]:
@@ -117,7 +117,7 @@ class Modality(ABC):
             float32 ``[C, *S]``.
         """
         low, high = limits
-        x = torch.from_numpy(np.array(values, dtype=np.float32, order="C"))
+        x = torch.from_numpy(_copied(values))
         return x.clamp_(low, high).sub_(low).mul_(2.0 / (high - low)).sub_(1.0)
 
     def denormalise(self, x: torch.Tensor, dtype: str, limits: tuple[float, float]) -> NDArray[Any]:
@@ -173,10 +173,8 @@ class Modality(ABC):
         limits = self.range_of(original)
         count = clipped = 0
         squares = normalised = largest = 0.0
-        for part in _slabs(original.values.shape):
+        for part in parts(original.values, reconstruction.values):
             one, two = original.values[part], reconstruction.values[part]
-            release_pages(original.values)
-            release_pages(reconstruction.values)
             if original.missing is not None:
                 one, two = (values[~original.missing[part]] for values in (one, two))
             if one.size == 0:
@@ -206,28 +204,37 @@ class Modality(ABC):
 
         return ssim_by_slab(take, original.values.shape, 2.0)
 
-    def check_finite(self, values: NDArray[Any], path: Path) -> None:
-        """Refuse NaN and infinity, naming how many there are and where the first one is."""
+    def check_finite(self, values: NDArray[Any], path: Path, missing: NDArray[np.bool_] | None = None) -> None:
+        """Refuse NaN and infinity, but where values are ``missing``, naming how many there are and the first one."""
         if values.dtype.kind != "f":
             return
-        count, first = 0, None
-        for channel, part in _slabs(values.shape):
-            bad = ~np.isfinite(values[channel, part])
-            release_pages(values)
-            if first is None and bad.any():
-                row, *rest = (int(i) for i in np.argwhere(bad)[0])
-                first = (channel, row + part.start, *rest)
+        count, firsts = 0, []
+        for part in parts(values):
+            bad = ~np.isfinite(values[part])
+            if missing is not None:
+                bad &= ~missing[part]
+            if bad.any():
+                corner = [along.start for along in part]
+                firsts.append(tuple(int(i) + low for i, low in zip(np.argwhere(bad)[0], corner, strict=True)))
             count += int(bad.sum())
         if count:
             raise FormatError(
                 f"{path}: expected finite values in {self.spec.unit}, got {count} NaN or infinite, the first at "
-                f"{first}; replace them in the source"
+                f"{min(firsts)}; replace them in the source"
             )
 
 
-def _slabs(shape: tuple[int, ...]) -> Iterator[tuple[int, slice]]:
-    """A channel and a slice along the first axis each, of about four million entries: copies of a slab are small."""
-    step = max(1, (1 << 22) // max(math.prod(shape[2:]), 1))
-    for channel in range(shape[0]):
-        for start in range(0, shape[1], step):
-            yield channel, slice(start, start + step)
+def extremes(values: NDArray[Any]) -> tuple[float, float]:
+    """The least and the largest value."""
+    each = [(float(values[part].min()), float(values[part].max())) for part in parts(values)]
+    return min(low for low, _ in each), max(high for _, high in each)
+
+
+def _copied(values: NDArray[Any]) -> NDArray[np.float32]:
+    """A float32 copy in memory; pages of a mapped file are released as it is made."""
+    if not is_mapped(values):
+        return np.array(values, dtype=np.float32, order="C")
+    copy = np.empty(values.shape, np.float32)
+    for part in parts(values):
+        copy[part] = values[part]
+    return copy

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
+from liveaction.mapped import empty_values, is_large, release_pages
 from liveaction.modalities.nifti import describe_affine
 from liveaction.modalities.third_party import one_line, quiet
 
@@ -162,7 +163,8 @@ def _stack(slices: list[_Slice]) -> tuple[NDArray[np.int16], NDArray[np.float64]
     hence one call per slice.
     """
     first = slices[0]
-    values = np.empty((int(first.header.Columns), int(first.header.Rows), len(slices)), dtype=np.int16)
+    shape = (int(first.header.Columns), int(first.header.Rows), len(slices))
+    values = empty_values(shape[::-1], "int16").T if is_large(shape, "int16") else np.empty(shape, np.int16)
     affines, rounded = [], False
     for z, item in enumerate(slices):
         plane, affine = _read_slice(item.path)
@@ -176,6 +178,7 @@ def _stack(slices: list[_Slice]) -> tuple[NDArray[np.int16], NDArray[np.float64]
             )
         rounded = rounded or bool((whole != plane).any())
         values[:, :, z] = whole
+        release_pages(values)
         affines.append(affine)
     if rounded:
         warnings.warn(f"{first.path.parent}: rescaled values are not whole; rounded to HU", LiveactionWarning, 2)

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from liveaction.errors import FormatError, LiveactionWarning, ShapeError, SpecError
+from liveaction.mapped import converted
 from liveaction.metrics import spectral_angle
 from liveaction.modalities import hyperspectral_arrays as arrays
 from liveaction.modalities import hyperspectral_envi as envi
 from liveaction.modalities import hyperspectral_geotiff as geotiff
 from liveaction.modalities.base import Modality
-from liveaction.modalities.hyperspectral_cube import AXES, Bands, Cube
+from liveaction.modalities.hyperspectral_cube import AXES, Bands, Cube, contiguous
 from liveaction.modalities.hyperspectral_phantom import hyperspectral_phantom
 from liveaction.modalities.hyperspectral_preview import Panel, draw_preview
 from liveaction.modalities.options import Options, parse_options
@@ -199,7 +200,7 @@ class Hyperspectral(Modality):
         no_data = None if no_data is not None and np.isnan(no_data) else no_data
         missing, stands = _find_missing(cube.values, no_data, path)
         if cube.values.dtype.kind == "f":
-            self.check_finite(cube.values if missing is None else np.where(missing, 0, cube.values), path)
+            self.check_finite(cube.values, path, missing)
         metadata = cube.metadata if no_data is None else {**cube.metadata, "no_data": no_data}
         values, lost = (None if array is None else self._laid_out(array) for array in (cube.values, missing))
         assert values is not None
@@ -209,16 +210,16 @@ class Hyperspectral(Modality):
     def _laid_out(self, array: NDArray[Any]) -> NDArray[Any]:
         """``[band, y, x]`` to ``[C, *S]``."""
         if "band" in self.spec.axes:
-            return np.ascontiguousarray(array.transpose([AXES.index(axis) for axis in self.spec.axes])[np.newaxis])
-        return np.ascontiguousarray(array if self.spec.axes == ("y", "x") else array.transpose(0, 2, 1))
+            return contiguous(array.transpose([AXES.index(axis) for axis in self.spec.axes])[np.newaxis])
+        return contiguous(array if self.spec.axes == ("y", "x") else array.transpose(0, 2, 1))
 
     def _bands_first(self, array: NDArray[Any]) -> NDArray[Any]:
         """``[C, *S]`` to ``[band, y, x]``, contiguous."""
         if array.ndim != len(self.spec.axes) + 1 or array.shape[0] != self.spec.channels:
             raise ShapeError(f"expected values [{self.spec.channels}, {', '.join(self.spec.axes)}], got {array.shape}")
         if "band" in self.spec.axes:
-            return np.ascontiguousarray(array[0].transpose([self.spec.axes.index(axis) for axis in AXES]))
-        return np.ascontiguousarray(array if self.spec.axes == ("y", "x") else array.transpose(0, 2, 1))
+            return contiguous(array[0].transpose([self.spec.axes.index(axis) for axis in AXES]))
+        return contiguous(array if self.spec.axes == ("y", "x") else array.transpose(0, 2, 1))
 
     def _bands(self, signal: Signal) -> Bands:
         """What the metadata say of the bands."""
@@ -242,12 +243,12 @@ class Hyperspectral(Modality):
         """Values in the source's dtype: finite, rounded, clipped, none by accident the no-data value."""
         missing = np.zeros(signal.values.shape, bool) if signal.missing is None else signal.missing
         if signal.values.dtype.kind == "f":
-            self.check_finite(np.where(missing, 0, signal.values), path)
+            self.check_finite(signal.values, path, missing)
         dtype, values = np.dtype(signal.dtype), signal.values
         if values.dtype != dtype and dtype.kind != "f":
             limits = np.iinfo(dtype)
             values = np.where(missing, signal.no_data, np.rint(values.astype(np.float64)).clip(limits.min, limits.max))
-        values = values.astype(dtype)
+        values = converted(values, dtype)
         no_data = signal.metadata.get("no_data")
         clash = np.zeros(0, bool) if no_data is None else (values == no_data) & ~missing
         if clash.any():

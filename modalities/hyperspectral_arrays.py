@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.files import atomic_path
+from liveaction.mapped import converted
 from liveaction.modalities.hyperspectral_cube import AXES, Cube, check_dtype, check_folder
 from liveaction.modalities.third_party import one_line
 
@@ -183,7 +184,7 @@ def _bands_first(array: NDArray[Any], order: Order, path: Path) -> NDArray[Any]:
     if array.ndim != 3 or 0 in array.shape:
         raise FormatError(f"{path}: expected an array with axes {', '.join(order)}, got shape {array.shape}")
     moved = array.transpose([order.index(axis) for axis in AXES])
-    return np.array(moved, array.dtype.newbyteorder("="), order="C")  # not a part of a read-only map
+    return converted(moved, array.dtype.newbyteorder("="))  # not a part of a read-only map
 
 
 def _as_stored(values: NDArray[Any], order: Order) -> NDArray[Any]:

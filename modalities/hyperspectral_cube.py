@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
+from liveaction.mapped import converted
 from liveaction.modalities.third_party import one_line
 
 AXES = ("band", "y", "x")
@@ -51,6 +52,11 @@ def check_dtype(dtype: np.dtype[Any], path: Path) -> None:
             f"{path}: expected integers, float32 or float64, got {dtype.name!r}; convert the source, for example its "
             "magnitude"
         )
+
+
+def contiguous(array: NDArray[Any]) -> NDArray[Any]:
+    """The array itself where its last axis varies fastest, else a copy in which it does; a large one is mapped."""
+    return array if array.flags.c_contiguous else converted(array, array.dtype)
 
 
 def check_folder(path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from liveaction.errors import FormatError, ShapeError
 from liveaction.files import atomic_path
+from liveaction.mapped import converted, pieces
 from liveaction.modalities.hyperspectral_cube import Bands, Cube, check_folder, nanometres, pack_bytes, unpack_bytes
 
 SUFFIXES = (".hdr", ".img", ".raw", ".dat", ".bil", ".bip", ".bsq")
@@ -171,7 +172,7 @@ def read_envi(path: Path) -> Cube:
             metadata["lead"] = pack_bytes(file.read(layout.offset))
     on_disk = tuple(layout.shape[axis] for axis in layout.order)
     mapped = np.memmap(data, layout.dtype, "r", layout.offset, on_disk)
-    values = np.array(mapped.transpose(np.argsort(layout.order)), layout.dtype.newbyteorder("="), order="C")
+    values = converted(mapped.transpose(np.argsort(layout.order)), layout.dtype.newbyteorder("="))
     describe_envi(metadata, header)
     return Cube(values, metadata, _no_data(fields, header))
 
@@ -228,7 +229,10 @@ def write_envi(cube: Cube, path: Path) -> None:
     with atomic_path(data) as raw, atomic_path(header) as text:
         with raw.open("wb") as file:
             file.write(lead)
-            file.write(np.ascontiguousarray(cube.values.transpose(layout.order), layout.dtype).data)
+            stored = cube.values.transpose(layout.order)
+            ready = stored.flags.c_contiguous and stored.dtype == layout.dtype
+            for piece in pieces(stored if ready else converted(stored, layout.dtype)):
+                file.write(piece.data)
         text.write_bytes(written)
 
 

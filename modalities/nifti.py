@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, ShapeError
 from liveaction.files import atomic_path
+from liveaction.modalities.nifti_samples import is_large_image, read_large, settled_dtype, write_samples
 from liveaction.modalities.third_party import one_line, quiet
 from liveaction.signal import Signal
 
@@ -81,15 +82,18 @@ def read_nifti(path: Path, axes: int = 3) -> tuple[NDArray[Any], str, dict[str, 
             with ImageOpener(path) as file:
                 header = type(image.header).from_fileobj(file)
             _check_header(path, image, axes)
-            array, _ = reader.get_data(image)
+            disk = header.get_data_dtype().newbyteorder("=")
+            if is_large_image(image):
+                values = read_large(path, image, disk)
+            else:
+                values = _settle(np.asarray(reader.get_data(image)[0]), disk, image.dataobj)
     except _read_errors() as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(
             f"{path}: expected a whole NIfTI file, got {one_line(error)}; copy or convert the source again"
         ) from error
-    proxy, disk = image.dataobj, header.get_data_dtype().newbyteorder("=")
-    values = _settle(np.asarray(array).reshape(image.shape[:axes]), disk, proxy.slope, proxy.inter)
+    values = values.reshape(image.shape[:axes], order="A")
     metadata = {"source": "nifti", "values_dtype": values.dtype.name, **_geometry(path, header)}
     return values, disk.name, metadata
 
@@ -118,19 +122,9 @@ def _check_header(path: Path, image: Any, axes: int) -> None:
         raise FormatError(f"{path}: expected real numbers of at most 64 bits, got {dtype.name!r}; convert the source")
 
 
-def _settle(array: NDArray[Any], disk: np.dtype[Any], slope: float, inter: float) -> NDArray[Any]:
-    """Give scaled samples the narrowest dtype that says the same (see :func:`read_nifti`); native byte order."""
-    if disk.kind == "f":
-        return np.array(array, dtype=np.float64 if disk.itemsize == 8 else np.float32, order="C")
-    if (slope, inter) == (1, 0):
-        return np.array(array, dtype=disk, order="C")
-    if slope != 1 or inter != round(inter) or disk.itemsize > 4:
-        return np.array(array, dtype=np.float32, order="C")
-    low, high = int(array.min()), int(array.max())
-    for dtype in (disk, np.dtype(np.int16), np.dtype(np.int32)):
-        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
-            return np.array(array, dtype=dtype, order="C")
-    return np.array(array, dtype=np.float64, order="C")
+def _settle(array: NDArray[Any], disk: np.dtype[Any], proxy: Any) -> NDArray[Any]:
+    """Scaled samples in their settled dtype, native byte order, C order."""
+    return np.array(array, dtype=settled_dtype(disk, proxy.slope, proxy.inter, iter([array])), order="C")
 
 
 def _geometry(path: Path, header: Any) -> dict[str, Any]:
@@ -204,12 +198,14 @@ def write_nifti(signal: Signal, path: Path) -> None:
         raise ShapeError(f"{path}: expected values [1, X, Y, Z], got {signal.values.shape}")
     with quiet():
         header = _header(signal, path)
+        values = _prepare(signal, header)
         version = nibabel.Nifti2Image if signal.metadata.get("header_version") == 2 else nibabel.Nifti1Image
-        image = version(_stored(signal, header), np.asarray(signal.metadata["affine"], dtype=np.float64), header)
+        place = np.asarray(signal.metadata["affine"], dtype=np.float64)
+        image = version(np.broadcast_to(np.zeros((), np.uint8), values.shape), place, header)
         for key in ("scl_slope", "scl_inter"):  # forgotten by the image's constructor
             image.header[key] = header[key]
         with atomic_path(path) as part:
-            nibabel.save(image, part)
+            write_samples(image, values, part)
 
 
 def _header(signal: Signal, path: Path) -> Any:
@@ -241,23 +237,12 @@ def _header(signal: Signal, path: Path) -> Any:
     return header
 
 
-def _stored(signal: Signal, header: Any) -> NDArray[Any]:
-    """Samples as they lie on disk: slope and intercept undone, rounded, clipped, dropped axes back."""
-    disk = header.get_data_dtype()
-    slope, inter = header["scl_slope"].item(), header["scl_inter"].item()
+def _prepare(signal: Signal, header: Any) -> NDArray[Any]:
+    """Samples with the axes that were dropped; a header without a slope gets 1."""
+    slope = header["scl_slope"].item()
     if not np.isfinite(slope) or slope == 0:
-        slope, inter = 1.0, 0.0
-        header["scl_slope"], header["scl_inter"] = slope, inter
+        header["scl_slope"], header["scl_inter"] = 1.0, 0.0
     values = signal.values[0]
     rank = max(values.ndim, int(header["dim"][0]))
-    values = values.reshape(values.shape + (1,) * (rank - values.ndim))
-    if values.dtype == disk.newbyteorder("=") and (slope, inter) == (1, 0):
-        same: NDArray[Any] = values.astype(disk)
-        return same
-    raw = (values.astype(np.float64) - inter) / slope
-    if disk.kind != "f":
-        limits = np.iinfo(disk)
-        high = limits.max if disk.itemsize < 8 else np.nextafter(float(limits.max), 0)
-        raw = np.rint(raw).clip(limits.min, high)
-    stored: NDArray[Any] = raw.astype(disk)
-    return stored
+    whole: NDArray[Any] = values.reshape(values.shape + (1,) * (rank - values.ndim))
+    return whole

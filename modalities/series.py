@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from liveaction.errors import ShapeError, SpecError
+from liveaction.mapped import is_mapped
 from liveaction.modalities.base import Modality
 from liveaction.modalities.nifti import describe_affine, find_nifti, move_origin, read_nifti, write_nifti
 from liveaction.modalities.options import Options, parse_options
@@ -49,7 +50,8 @@ class Series(Modality):
         """
         find_nifti(path)
         stored, dtype, metadata = read_nifti(path, axes=4)
-        values = np.ascontiguousarray(np.moveaxis(stored, -1, 0))[np.newaxis]
+        moved = np.moveaxis(stored, -1, 0)
+        values = (moved if is_mapped(moved) else np.ascontiguousarray(moved))[np.newaxis]
         self.check_finite(values, path)
         spacing = (metadata["repetition_time"] or 1.0, *metadata["spacing"])
         return Signal(values, self.spec.axes, self.spec.unit, spacing, dtype, metadata)

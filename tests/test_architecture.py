@@ -23,7 +23,7 @@ EVERYTHING = {"*"}
 # liveaction written with a leading dot, a dot alone being the package itself. The first pattern that matches decides; a
 # module that none matches fails.
 _MIDDLE = {".kernels", ".errors", ".spec", "torch", "einops", "numpy"}
-_CODEC = {".files", ".transforms", ".nn", ".coding", ".signal", ".spec", ".recipe", ".registry", ".errors"}
+_CODEC = {".files", ".transforms", ".nn", ".coding", ".mapped", ".signal", ".spec", ".recipe", ".registry", ".errors"}
 _CODEC_THIRD = {"torch", "einops", "numpy", "pydantic", "safetensors"}
 ALLOWED: dict[str, set[str]] = {
     "liveaction": {".codec", ".metrics", ".recipe", ".registry", ".signal", ".spec"},
@@ -33,12 +33,14 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.spec": {".errors", "pydantic"},
     "liveaction.recipe": {".errors", ".spec", "pydantic", "yaml"},
     "liveaction.registry": {".errors", ".spec"},
-    "liveaction.signal": {".errors", "numpy"},
+    "liveaction.mapped": {"numpy"},
+    "liveaction.signal": {".mapped", ".errors", "numpy"},
     "liveaction.configs*": set(),
     "liveaction.kernels*": {".kernels", ".errors", "torch", "einops", "numpy"},
     "liveaction.modalities*": {
         ".modalities",
         ".spec",
+        ".mapped",
         ".signal",
         ".metrics",
         ".errors",
@@ -82,7 +84,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "monai": ("liveaction.modalities.ct*", "liveaction.modalities.nifti"),
     "nibabel": (
         "liveaction.modalities.ct*",
-        "liveaction.modalities.nifti",
+        "liveaction.modalities.nifti*",
         "liveaction.modalities.series",
         "liveaction.modalities.volume_preview",
     ),

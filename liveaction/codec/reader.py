@@ -18,8 +18,9 @@ from liveaction.codec.model import Codec
 from liveaction.coding.container import ContainerReader
 from liveaction.errors import FormatError, LiveactionError, ShapeError, SpecError, UnknownNameError
 from liveaction.kernels.parallel import in_threads
+from liveaction.mapped import empty_values, release_pages
 from liveaction.registry import build_modality
-from liveaction.signal import Signal, empty_values, release_pages
+from liveaction.signal import Signal
 
 if TYPE_CHECKING:
     from liveaction.modalities.base import Modality

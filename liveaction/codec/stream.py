@@ -23,8 +23,9 @@ from liveaction.coding.container import ContainerReader, ContainerWriter
 from liveaction.errors import FormatError, ShapeError
 from liveaction.files import atomic_path
 from liveaction.kernels.parallel import in_threads
+from liveaction.mapped import release_pages
 from liveaction.registry import build_modality
-from liveaction.signal import Signal, release_pages
+from liveaction.signal import Signal
 from liveaction.spec import Recipe
 
 if TYPE_CHECKING:

@@ -65,7 +65,8 @@ class StreamView:
         box = tuple(ranges[lead:])
         if any(low == high for low, high in ranges):
             shape = [high - low for low, high in ranges]
-            return np.empty(shape, self.dtype)[tuple(rest)]
+            nothing: NDArray[Any] = np.empty(shape, self.dtype)[tuple(rest)]
+            return nothing
         values = self._reader.read(box).values
         values = values[slice(*ranges[0])] if lead else values[0]
         found: NDArray[Any] = np.asarray(values[tuple(rest)])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from liveaction.codec.summary import summarise
+from liveaction.mapped import parts
 from liveaction.signal import Signal
 from liveaction.spec import Recipe
 from liveaction.transforms.wavelet import level_filters
@@ -55,10 +56,8 @@ def sample_facts(
         SpecError: the recipe's range does not fit the signal's dtype.
     """
     summary = summarise(recipe, signal.shape)
-    values = signal.values if signal.missing is None else signal.values[~signal.missing]
     low, high = modality.range_of(signal)
-    least, largest = (float(values.min()), float(values.max())) if values.size else (float("nan"),) * 2
-    clipped = float(((values < low) | (values > high)).mean()) if values.size else 0.0
+    least, largest, clipped = _spread(signal, low, high)
     missing = 0.0 if signal.missing is None else float(signal.missing.mean())
     padding = tuple(p - n for p, n in zip(summary.padded, signal.shape, strict=True))
     lines = [*summary.advice, *_of_values(least, largest, (low, high), clipped, missing)]
@@ -78,6 +77,19 @@ def sample_facts(
         read_seconds=read_seconds,
         advice=tuple(lines),
     )
+
+
+def _spread(signal: Signal, low: float, high: float) -> tuple[float, float, float]:
+    """Least and largest of what was measured, NaN where nothing was, and which share lies outside the limits."""
+    least, largest, count, clipped = [], [], 0, 0
+    for part in parts(signal.values):
+        values = signal.values[part] if signal.missing is None else signal.values[part][~signal.missing[part]]
+        if values.size:
+            least.append(float(values.min()))
+            largest.append(float(values.max()))
+            count += values.size
+            clipped += int(np.count_nonzero((values < low) | (values > high)))
+    return (min(least), max(largest), clipped / count) if count else (float("nan"), float("nan"), 0.0)
 
 
 def _of_values(least: float, largest: float, limits: tuple[float, float], clipped: float, missing: float) -> list[str]:

@@ -13,6 +13,7 @@ from liveaction.codec.model import build_codec
 from liveaction.codec.stream import compress, decompress
 from liveaction.coding.tables import generic_tables
 from liveaction.errors import FormatError, ShapeError, SpecError
+from liveaction.mapped import is_mapped
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
@@ -167,6 +168,21 @@ def test_large_values_come_back_in_a_mapped_file(monkeypatch):
     values = np.random.default_rng(0).integers(-100, 100, (1, 9, 8, 7)).astype(np.int16)
     data, _ = compress(signal(values), codec, RECIPE, DIGEST)
     plain, _ = decompress(data, codec, DIGEST)
-    monkeypatch.setattr("liveaction.signal.LARGE", 100)
+    monkeypatch.setattr("liveaction.mapped.LARGE", 100)
     mapped, _ = decompress(data, codec, DIGEST)
     assert isinstance(mapped.values, np.memmap) and np.array_equal(mapped.values, plain.values)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_filling_part_by_part_is_filling_at_once(monkeypatch, large):
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 1000, (2, 7, 6, 5)).astype(np.int16)
+    missing = rng.random(values.shape) < 0.7
+    missing[:, :, 2:4] = True
+    missing[1, :, :, 1] = True
+    wanted = signal(values, missing=missing).filled()
+    monkeypatch.setattr("liveaction.mapped.PART", 20)
+    monkeypatch.setattr("liveaction.mapped.LARGE", 8 if large else 1 << 20)
+    filled = signal(values, missing=missing).filled()
+    np.testing.assert_array_equal(filled, wanted)
+    assert is_mapped(filled) is large

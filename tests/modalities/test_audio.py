@@ -206,7 +206,7 @@ def test_a_rate_that_libsndfile_refuses(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_large_recordings_are_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = _file(tmp_path / "a.wav", "PCM_24", frames=5001)
-    monkeypatch.setattr("liveaction.signal.LARGE", 1000)
+    monkeypatch.setattr("liveaction.mapped.LARGE", 1000)
     monkeypatch.setattr("liveaction.modalities.audio_file.BLOCK", 777)
     monkeypatch.setattr("liveaction.modalities.audio_write.BLOCK", 1234)
     signal = _audio().read(tmp_path / "a.wav")

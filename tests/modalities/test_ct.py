@@ -232,11 +232,11 @@ def test_a_failed_write_leaves_the_old_file(ct: CT, tmp_path: Path, monkeypatch:
     signal = ct.read(_nifti(tmp_path / "a.nii", _raw("int16")))
     before = (tmp_path / "a.nii").read_bytes()
 
-    def half(image: Any, path: Path) -> None:
-        Path(path).write_bytes(b"half")
+    def half(image: Any, values: np.ndarray, path: Path) -> None:
+        path.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(nibabel, "save", half)
+    monkeypatch.setattr("liveaction.modalities.nifti.write_samples", half)
     with pytest.raises(OSError, match="disk full"):
         ct.write(signal, tmp_path / "a.nii")
     assert [path.name for path in tmp_path.iterdir()] == ["a.nii"]

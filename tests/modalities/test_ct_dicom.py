@@ -11,6 +11,7 @@ import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from liveaction.errors import FormatError, LiveactionWarning
+from liveaction.mapped import is_mapped
 from liveaction.modalities.ct import CT
 from liveaction.spec import ModalitySpec
 
@@ -121,6 +122,16 @@ def test_one_slice_is_as_thick_as_it_says(ct: CT, tmp_path: Path) -> None:
     np.testing.assert_allclose(
         np.array(signal.metadata["affine"])[:3, 2], np.cross(ROW, COLUMN) * (-4, -4, 4), atol=1e-6
     )
+
+
+def test_large_folders_are_read_alike(ct: CT, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _series(tmp_path)
+    small = ct.read(tmp_path)
+    monkeypatch.setattr("liveaction.mapped.LARGE", 8)
+    large = ct.read(tmp_path)
+    assert is_mapped(large.values) and not is_mapped(small.values)
+    np.testing.assert_array_equal(large.values, small.values)
+    assert (large.values.dtype, large.metadata) == (small.values.dtype, small.metadata)
 
 
 def test_values_between_hu_are_rounded_aloud(ct: CT, tmp_path: Path) -> None:
