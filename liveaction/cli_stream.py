@@ -18,7 +18,7 @@ from liveaction.cli_shared import (
     print_json,
     refuse_existing,
 )
-from liveaction.errors import FormatError, LiveactionError, SpecError
+from liveaction.errors import SpecError
 
 app = typer.Typer()
 
@@ -67,7 +67,7 @@ def decompress(
     from liveaction.codec.archive import FolderDecompression
     from liveaction.codec.folder import Settings
     from liveaction.codec.header import MOST_VALUES
-    from liveaction.codec.stream import open_reader
+    from liveaction.codec.stream import open_reader, write_signal
     from liveaction.codec.weights import choose_device, load_model
     from liveaction.progress import stages
 
@@ -93,7 +93,7 @@ def decompress(
             modality, box = reader.modality, parse_region(region, reader.layout.extents)
             signal = reader.read(box, stage)
         stage(f"writing {target}")
-        _write(modality, signal, target)
+        write_signal(modality, signal, target)
         elements, size = signal.values.size, source.stat().st_size
         report: dict[str, Any] = {
             "target": str(target),
@@ -225,19 +225,6 @@ def parse_region(text: str, extents: tuple[int, ...]) -> tuple[tuple[int, int], 
             f"{','.join(f'0:{n}' for n in extents)}, got {text!r}"
         ) from None
     return box
-
-
-def _write(modality: Any, signal: Any, target: Path) -> None:
-    """A writer believes the metadata of a stream; where they are not what it wrote itself, that is one line."""
-    try:
-        modality.write(signal, target)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        if isinstance(error, LiveactionError):
-            raise
-        said = "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(error).split())[:160])
-        raise FormatError(
-            f"{target}: expected metadata as they were read from a source, got {type(error).__name__}: {said}"
-        ) from error
 
 
 def _damage(damage: Any, axes: tuple[str, ...]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 
 from liveaction.codec.folder import FolderTask, Item, Job, Place, Settings, bring_up_to_date
 from liveaction.codec.manifest import Entry
-from liveaction.codec.stream import QUALITIES, decompress, write_stream
+from liveaction.codec.stream import QUALITIES, decompress, write_signal, write_stream
 from liveaction.codec.weights import load_model
 from liveaction.codec.workers import Tell, Work
 from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError
@@ -166,7 +166,7 @@ def _decompress_item(modality: "Modality", codec: "Codec", wanted: Entry, item: 
     ) as folder:  # fmt: skip
         made = Path(folder) / item.target.name
         try:
-            modality.write(signal, made)
+            write_signal(modality, signal, made)
         except LiveactionError as error:
             raise type(error)(str(error).replace(str(made), str(item.target))) from error
         _refuse_others(sorted(Path(folder).iterdir()), made, item.target)

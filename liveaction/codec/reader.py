@@ -18,7 +18,7 @@ from liveaction.codec.model import Codec
 from liveaction.coding.container import ContainerReader
 from liveaction.errors import FormatError, LiveactionError, ShapeError, SpecError, UnknownNameError
 from liveaction.kernels.parallel import in_threads
-from liveaction.mapped import empty_values, release_pages
+from liveaction.mapped import empty_values, parts
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
 
@@ -165,11 +165,12 @@ class StreamReader:
             samples = self.layout.samples(window)
             shared = overlap(samples, box)
             target, origin = (slice(None), *slices(shared, box)), (slice(None), *slices(shared, samples))
-            values[target] = part[origin]
+            room, piece = values[target], part[origin]
+            for place in parts(room):
+                room[place] = piece[place]
             if gone is not None:
                 missing = np.zeros(values.shape, bool) if missing is None else missing
                 missing[target] = gone[origin]
-            release_pages(values)
         assert values is not None
         whole = Signal(
             values, header.axes, header.unit, header.spacing, header.native_dtype, header.metadata, header.bits,

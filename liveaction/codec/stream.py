@@ -20,7 +20,7 @@ from liveaction.codec.header import MOST_VALUES, make_header, parse_header
 from liveaction.codec.model import Codec
 from liveaction.codec.reader import StreamReader
 from liveaction.coding.container import ContainerReader, ContainerWriter
-from liveaction.errors import FormatError, ShapeError
+from liveaction.errors import FormatError, LiveactionError, ShapeError
 from liveaction.files import atomic_path
 from liveaction.kernels.parallel import in_threads
 from liveaction.mapped import release_pages
@@ -229,6 +229,23 @@ def open_bytes(data: bytes | Path) -> Iterator[BinaryIO]:
         raise FormatError(f"{data}: expected a readable .lva file, got {error.strerror}") from error
     with file:
         yield file
+
+
+def write_signal(modality: "Modality", signal: Signal, target: Path) -> None:
+    """Write what a stream held; its writer believes the metadata, and where they are not its own, that is one line.
+
+    Raises:
+        FormatError: the metadata are not those of such a file, or as the modality's ``write``.
+    """
+    try:
+        modality.write(signal, target)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, LiveactionError):
+            raise
+        said = "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(error).split())[:160])
+        raise FormatError(
+            f"{target}: expected metadata as they were read from a source, got {type(error).__name__}: {said}"
+        ) from error
 
 
 def read_info(path: str | Path) -> dict[str, Any]:
