@@ -24,14 +24,15 @@ SETTINGS = {
     "ct_light": (),
 }
 RUN = """
-import resource, sys, time
+import sys, time
 from liveaction.cli import main
+from liveaction.profiling.measure import resident
 began = time.perf_counter()
 try:
     main()
 except SystemExit as end:
     status = end.code or 0
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+peak = resident('VmHWM')
 sys.stdout.write(f'\\n{{"peak": {peak}, "seconds": {time.perf_counter() - began}, "status": {status}}}\\n')
 """
 

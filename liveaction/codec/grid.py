@@ -18,7 +18,7 @@ WINDOW_SAMPLES = 2**24
 """Samples in a window without its halo, about; at least one chunk."""
 
 SLAB_SAMPLES = 2**25
-"""Samples that are encoded at a time, about; at least one chunk."""
+"""Samples that are encoded at a time, with those around them; at least one chunk."""
 
 
 def chunk_extents(grid: Sequence[int]) -> tuple[int, ...]:
@@ -37,10 +37,24 @@ def chunk_extents(grid: Sequence[int]) -> tuple[int, ...]:
     return tuple(sides)
 
 
-def window_extents(grid: Sequence[int], chunk: Sequence[int], positions: int) -> tuple[int, ...]:
-    """Extents of a window: whole chunks, halved along the longest axis until at most ``positions`` latents are left."""
+def window_extents(
+    grid: Sequence[int], chunk: Sequence[int], positions: int, around: Sequence[int] | None = None
+) -> tuple[int, ...]:
+    """Extents of a window: whole chunks, halved along the longest axis until at most ``positions`` latents are left.
+
+    Args:
+        grid: G.
+        chunk: extents of a chunk.
+        positions: how many latents a window may hold, unless a chunk holds more.
+        around: latents that come on top on either side of each axis where the grid has them; none where None.
+    """
     counts = [-(-g // c) for g, c in zip(grid, chunk, strict=True)]
-    while _positions(counts, grid, chunk) > positions and max(counts) > 1:
+    sides = list(zip(chunk, grid, around or [0] * len(grid), strict=True))
+
+    def held() -> int:
+        return prod(min(n * c + 2 * more, g) for n, (c, g, more) in zip(counts, sides, strict=True))
+
+    while held() > positions and max(counts) > 1:
         axis = max((a for a in range(len(grid)) if counts[a] > 1), key=lambda a: min(counts[a] * chunk[a], grid[a]))
         counts[axis] = -(-counts[axis] // 2)
     return tuple(n * c for n, c in zip(counts, chunk, strict=True))
@@ -53,10 +67,6 @@ def halo_of(axes: int) -> int:
     error at window borders: ``benchmarks/seams.py``.
     """
     return 4 if axes < 3 else 2
-
-
-def _positions(counts: Sequence[int], grid: Sequence[int], chunk: Sequence[int]) -> int:
-    return prod(min(n * c, g) for n, c, g in zip(counts, chunk, grid, strict=True))
 
 
 @dataclass(frozen=True)

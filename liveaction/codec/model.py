@@ -139,7 +139,9 @@ class Codec(nn.Module):
                 v = self.analyse(source.crop(layout.samples(around)))
                 v = v[(slice(None), slice(None), *slices(box, around))]
                 chunks = [relative(layout.chunk_box(number), box) for number in layout.chunks_in(box)]
-                yield box, self._latents(v, lambda y: self.quantize(y, step), chunks)
+                symbols = self._latents(v, lambda y: self.quantize(y, step), chunks)
+            del v  # before the next slab is made
+            yield box, symbols
 
     def slabs(self, layout: Layout) -> list[Box]:
         """The latents whose samples :meth:`encode_slabs` asks for at a time."""
@@ -149,16 +151,17 @@ class Codec(nn.Module):
         slab = layout.grid
         if self._local and self.spec.encoder.kind != "paper":
             per_latent = self.channels * self.packets.bands
-            slab = window_extents(layout.grid, layout.chunk, grid.SLAB_SAMPLES // per_latent)
+            slab = window_extents(layout.grid, layout.chunk, grid.SLAB_SAMPLES // per_latent, self._reaches(layout))
         return replace(layout, window=slab).windows()
+
+    def _reaches(self, layout: Layout) -> list[int]:
+        """Latents per axis, on either side, whose samples packets depend on beyond their own."""
+        pairs = zip(self.packets.levels, layout.factors, strict=True)
+        return [-(-support(self.spec.wavelet, level) // factor) if level else 0 for level, factor in pairs]
 
     def _reach(self, layout: Layout, box: Box) -> Box:
         """A box of latents with those around it whose samples its packets depend on."""
-        reach = [
-            -(-support(self.spec.wavelet, level) // factor) if level else 0
-            for level, factor in zip(self.packets.levels, layout.factors, strict=True)
-        ]
-        pairs = zip(box, reach, layout.grid, strict=True)
+        pairs = zip(box, self._reaches(layout), layout.grid, strict=True)
         return tuple((max(low - r, 0), min(high + r, g)) for (low, high), r, g in pairs)
 
     def _latents(

@@ -171,6 +171,7 @@ class StreamReader:
             if gone is not None:
                 missing = np.zeros(values.shape, bool) if missing is None else missing
                 missing[target] = gone[origin]
+            del known, part, piece  # before the next window is made
         assert values is not None
         whole = Signal(
             values, header.axes, header.unit, header.spacing, header.native_dtype, header.metadata, header.bits,
