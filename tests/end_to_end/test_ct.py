@@ -13,9 +13,10 @@ import torch
 from typer.testing import CliRunner
 
 from liveaction.cli import app
-from liveaction.codec.stream import compress, decompress
+from liveaction.codec.stream import compress, decompress, open_reader
 from liveaction.codec.weights import load_model
 from liveaction.coding.container import ContainerReader
+from liveaction.coding.entropy import ideal_bits
 from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError
 from liveaction.metrics import psnr
 from liveaction.recipe import load_recipe
@@ -99,6 +100,17 @@ def test_one_model_gives_many_rates(work):
     assert sizes[2] > 3 * sizes[0] and qualities[2] > qualities[0] + 4
     fine = invoke("compress", work / "scan.nii.gz", work / "q7.lva", "-m", work / "klt", "--quality", 7, "--json", "-q")
     assert json.loads(fine.stdout)["step"] == pytest.approx(0.2 * 0.125)
+
+
+def test_a_file_is_within_2_percent_of_what_its_tables_promise(work, tmp_path):
+    stream = tmp_path / "a.lva"
+    invoke("compress", work / "scan.nii.gz", stream, "-m", work / "klt", "--quality", 7)
+    codec, _, digest = load_model(work / "klt")
+    with open_reader(stream, codec, digest) as reader:
+        chunks = reader._chunks(list(range(reader.layout.chunks)))
+    ideal = sum(ideal_bits(chunk.symbols, codec.tables) for chunk in chunks)
+    assert stream.stat().st_size > 100_000
+    assert ideal < 8 * stream.stat().st_size < 1.02 * ideal  # header, index and checksums included
 
 
 def test_products_in_16_bits_cost_little_quality(work):
