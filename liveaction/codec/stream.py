@@ -64,6 +64,7 @@ class SignalSource:
         self.shape = (1, *values.shape)
 
     def crop(self, box: Box) -> torch.Tensor:
+        """The values of a box, ``[1, C, *]``; pages of a mapped file are released behind it."""
         part = self.modality.normalise(self.values[(slice(None), *slices(box))], self.limits)[None].to(self.device)
         release_pages(self.values)
         return part
