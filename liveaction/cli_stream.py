@@ -1,7 +1,7 @@
 """The verbs that look into a stream: ``decompress``, ``info`` and ``verify``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,11 @@ from liveaction.cli_shared import (
     refuse_existing,
 )
 from liveaction.errors import SpecError
+
+if TYPE_CHECKING:
+    from liveaction.codec.grid import Box
+    from liveaction.codec.reader import StreamReader
+    from liveaction.signal import Signal
 
 app = typer.Typer()
 
@@ -94,41 +99,44 @@ def decompress(
             signal = reader.read(box, stage)
         stage(f"writing {target}")
         write_signal(modality, signal, target)
-        elements, size = signal.values.size, source.stat().st_size
         report: dict[str, Any] = {
             "target": str(target),
             "decode_seconds": reader.seconds - reader.coding_seconds,
             "entropy_decoding_seconds": reader.coding_seconds,
-            "msamples_per_second": elements / 1e6 / reader.seconds,
+            "msamples_per_second": signal.values.size / 1e6 / reader.seconds,
         }
-        original = None
+        original, closeness = None, dict[str, float]()
         if against is not None:
             stage("comparing")
-            original = modality.read(against)
-            if box is not None and original.shape == reader.layout.extents:
-                original = original.crop(*(slice(low, high) for low, high in box))
-            report |= (closeness := modality.compare(original, signal))
+            original = _part_of(modality.read(against), reader, box)
+            closeness = modality.compare(original, signal)
         if picture is not None:
             stage("drawing")
-            whole = reader.header.native_bits
-            rate = (
-                f"{8 * size * signal.native_bits / whole / elements:.4f} bits per element, {whole / (8 * size):.1f}:1"
-            )
-            quality = f", PSNR {report['psnr_normalised']:.2f} dB" if original is not None else ""
-            modality.preview(original, signal, picture, f"{recipe.name}: {rate}{quality}")
-        if fill is not None:
-            report["damaged"] = [_damage(damage, reader.header.axes) for damage in reader.damaged.values()]
+            ratio = reader.header.native_bits / (8 * source.stat().st_size)
+            bits = signal.native_bits / signal.values.size / ratio
+            quality = f", PSNR {closeness['psnr_normalised']:.2f} dB" if closeness else ""
+            title = f"{recipe.name}: {bits:.4f} bits per element, {ratio:.1f}:1{quality}"
+            modality.preview(original, signal, picture, title)
+    damaged = list(reader.damaged.values())
     if as_json:
-        print_json(report)
+        lost = {} if fill is None else {"damaged": [_damage(damage, reader.header.axes) for damage in damaged]}
+        print_json(report | closeness | lost)
     else:
         typer.echo(f"{target}: decoded in {reader.seconds:.2f} s ({report['msamples_per_second']:.1f} Msamples/s)")
         if original is not None:
             typer.echo(f"against {against}: {_closeness(closeness, signal.unit, modality.range_of(original))}")
         if picture is not None:
             typer.echo(f"{picture}: picture")
-    _report_damage([*reader.damaged.values()], reader.header.axes, f"{source}", f"filled with {fill}")
-    if reader.damaged:
+    _report_damage(damaged, reader.header.axes, f"{source}", f"filled with {fill}")
+    if damaged:
         raise typer.Exit(DAMAGED)
+
+
+def _part_of(original: "Signal", reader: "StreamReader", box: "Box | None") -> "Signal":
+    """The region of an original that was decoded; what has the region's shape already stays."""
+    if box is None or original.shape != reader.layout.extents:
+        return original
+    return original.crop(*(slice(low, high) for low, high in box))
 
 
 @app.command(epilog="Example: `liveaction info scan.lva`")
