@@ -42,6 +42,7 @@ def check_modality(modality: "Modality", folder: Path, suffix: str, extents: Ite
             _check_round(modality, _filled_with(signal, kind), folder / f"{number}_{kind}{suffix}")
     found = modality.find(folder)
     assert len(found) >= 3, f"find: expected all files written, got {found}"
+    _check_region(modality, modality.read(folder / f"0_phantom{suffix}"), folder / f"region{suffix}")
     _check_refusals(modality, folder, suffix)
     _check_not_finite(modality, whole, folder / f"nan{suffix}")
 
@@ -73,6 +74,17 @@ def _check_round(modality: "Modality", signal: Signal, path: Path) -> None:
     report = modality.compare(first, second)
     assert all(isinstance(value, float) for value in report.values()), f"compare: expected numbers, got {report}"
     _remove(again)
+
+
+def _check_region(modality: "Modality", whole: Signal, path: Path) -> None:
+    """What was read, a region of it as :meth:`Modality.cropped` places it, written and read: the region's values."""
+    box = tuple((n // 4, n - n // 4) for n in whole.shape)
+    part = modality.cropped(whole.crop(*(slice(low, high) for low, high in box)), box, whole.shape)
+    modality.write(part, path)
+    back = modality.read(path)
+    np.testing.assert_array_equal(part.values, back.values, err_msg=f"{path}: a region, written and read")
+    np.testing.assert_allclose(part.spacing, back.spacing, rtol=1e-5, err_msg=f"{path}: spacing of a region")
+    _remove(path)
 
 
 def _check_refusals(modality: "Modality", folder: Path, suffix: str) -> None:

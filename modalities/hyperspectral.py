@@ -164,6 +164,19 @@ class Hyperspectral(Modality):
         metadata = {"source": "synthetic", "seed": seed, "wavelengths": scene.wavelengths, "bad_bands": scene.bad_bands}
         return self._signal(Cube(scene.values, metadata, scene.no_data), Path(f"phantom {seed}"))
 
+    def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
+        """A region with its bands' wavelengths and marks, for any format; a map position is not kept."""
+        bands = self._bands(signal)
+        kept = slice(*box[self.spec.axes.index("band")]) if "band" in self.spec.axes else slice(None)
+        metadata: dict[str, Any] = {"source": "synthetic", "region": [list(ends) for ends in box]}
+        if bands.wavelengths is not None:
+            metadata["wavelengths"] = bands.wavelengths[kept].tolist()
+        if bands.bad is not None:
+            metadata["bad_bands"] = bands.bad[kept].astype(int).tolist()
+        if "no_data" in signal.metadata:
+            metadata["no_data"] = signal.metadata["no_data"]
+        return replace(signal, metadata=metadata)
+
     def range_of(self, signal: Signal) -> tuple[float, float]:
         """As everywhere, of the bands that are not marked bad."""
         return super().range_of(self._judged(signal))

@@ -270,11 +270,11 @@ def _decode(written: bytes) -> str:
 
 
 def _new_header(cube: Cube) -> bytes:
-    """A header for a phantom."""
+    """A header for what has none: a phantom, a region."""
     kinds = {np.dtype(kind): number for number, kind in DTYPES.items()}
     bands, lines, samples = cube.values.shape
     fields: dict[str, Any] = {
-        "description": "{a phantom}", "samples": samples, "lines": lines, "bands": bands, "header offset": 0,
+        "description": "{by liveaction}", "samples": samples, "lines": lines, "bands": bands, "header offset": 0,
         "file type": "ENVI Standard", "data type": kinds[cube.values.dtype], "interleave": "bil", "byte order": 0,
     }  # fmt: skip
     if cube.no_data is not None:
