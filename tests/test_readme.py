@@ -1,6 +1,7 @@
 """The README tells the truth: its commands, recipes, files and names exist; the demo runs."""
 
 import json
+import math
 import os
 import re
 import shlex
@@ -75,6 +76,28 @@ def test_figures_stand_in_the_records():
                     f"{ours['times_as_fast']:.1f} / {short['times_as_fast']:.1f}× ({ours['msamples_per_second']:.1f})"
                 )
         assert f"| {' | '.join(cells)} |" in TEXTS["README.md"], case
+
+
+def test_figures_of_streams_stand_in_the_records():
+    results, text = ROOT / "benchmarks" / "results", TEXTS["README.md"]
+    rows = [row for row in json.loads((results / "entropy_cpu.json").read_text())["rows"] if row["step"] == 1]
+    bits = {(row["modality"], row["coder"]): row["bits"] for row in rows}
+    speed = {row["modality"]: row["decode_mb_s"] for row in rows if row["coder"] == "contexts, fitted"}
+    coders = ("own order 0", "Zstandard 19", "WebP lossless", "JPEG-LS")
+    for name in ("ct_light", "hyperspectral", "video", "rgb", "music", "array_audio"):
+        others = " | ".join(f"{bits[name, coder]:.3f}" for coder in coders)
+        assert f"| {others} | **{bits[name, 'contexts, fitted']:.3f}** | {speed[name]:.0f} |" in text, name
+    assert (
+        f"at most {math.ceil(100 * json.loads((results / 'seams_cpu.json').read_text())['worst']) / 100} times" in text
+    )
+    fuzz, kills = (json.loads((results / f"{name}_cpu.json").read_text()) for name in ("fuzz", "kills"))
+    assert fuzz["mutations"] == 100_000 and "Of 100 000 changed streams none" in text
+    assert set(fuzz["outcomes"]) <= {"FormatError", "IntegrityError", "decoded", "filled"}
+    assert kills["rounds"] == 20 and kills["broken"] == 0 and kills["equal_in_the_end"] and "of 20 runs over" in text
+    rows = json.loads((results / "memory_cpu.json").read_text())["rows"]["array_smoke"]
+    for verb in ("compress", "decompress"):
+        said = " and ".join(f"{row[verb]['peak'] / 2**30:.1f}" for row in rows[1:])
+        assert f"{said} GiB to {verb}" in " ".join(text.split()), said
 
 
 @pytest.mark.slow
