@@ -22,10 +22,12 @@ from liveaction.codec.grid import shape_of
 from liveaction.codec.model import Codec, build_codec
 from liveaction.codec.stream import compress, decompress
 from liveaction.codec.weights import load_model
+from liveaction.coding.tables import EntropyTables
 from liveaction.profiling.measure import peak_memory
 from liveaction.signal import Signal
 from liveaction.spec import Recipe
 from liveaction.training.data import Batch, Crops
+from liveaction.training.freeze import freeze
 from liveaction.training.log import TrainingLog
 from liveaction.training.loop import build_optimizer
 from liveaction.training.loss import distortion, rate
@@ -125,6 +127,8 @@ def estimate(
     crops = Crops.of(modality, signal)
     say("measuring the warm start")
     codec, started = _codec(source, recipe, crops)
+    say("fitting entropy tables")
+    fitting = _fitting(codec, recipe, crops)
     there, back, size, measured = Line(), Line(), 0.0, 0
     for number, part in enumerate(_parts(signal)):
         say(f"coding a crop of {' x '.join(map(str, part.shape))}")
@@ -138,9 +142,18 @@ def estimate(
         size = len(data[0]) / part.values.size
         if max(first.seconds, second.seconds) > LONG_ENOUGH:
             break
-    training = _training(recipe, codec, crops, started, say)
+    training = _training(recipe, codec, crops, started, fitting, say)
     encoding, decoding = _works(codec, signal)
     return Estimate(there.at(encoding), back.at(decoding), training, round(size * signal.values.size), measured)
+
+
+def _fitting(codec: Codec, recipe: Recipe, crops: Crops) -> Cost:
+    """What fitting entropy tables to this file costs, done in full; the codec has them from then on."""
+    fitted: list[EntropyTables] = []
+    began = time.perf_counter()
+    peak = peak_memory(lambda: fitted.append(freeze(codec, crops, recipe.training.seed)), CPU)
+    codec.tables = fitted[0]
+    return Cost(time.perf_counter() - began, peak)
 
 
 def _works(codec: Codec, signal: Signal) -> tuple[Work, Work]:
@@ -205,7 +218,7 @@ def _measured(run: Callable[[], Any], first: bool) -> tuple[Any, Cost, float]:
     return result, Cost(min(times), peak), max(once - min(times), 0.0)
 
 
-def _training(recipe: Recipe, codec: Codec, crops: Crops, started: float, say: Say) -> Cost:
+def _training(recipe: Recipe, codec: Codec, crops: Crops, started: float, fitting: Cost, say: Say) -> Cost:
     """Warm start, steps of every crop size before and after the encoder is frozen, validations."""
     spec, model = recipe.training, copy.deepcopy(codec)
     optimizer = build_optimizer(model, spec)
@@ -236,10 +249,11 @@ def _training(recipe: Recipe, codec: Codec, crops: Crops, started: float, say: S
         split = min(max(round(spec.freeze_at * steps), begin), end)
         total += (split - begin) * free.at(work).seconds + (end - split) * frozen.at(work).seconds
     step_bytes = free.at(Work(*[prod(largest) * spec.batch] * 2)).bytes
-    if step_bytes is None or crop.bytes is None:
+    total += fitting.seconds
+    if step_bytes is None or crop.bytes is None or fitting.bytes is None:
         return Cost(total, None)
     held = 12 * _VALIDATION_CROPS * prod(largest) * codec.channels  # float32 crops, symbols and decoded crops
-    return Cost(total, max(step_bytes, held + crop.bytes) + _kept(recipe, codec, crops))
+    return Cost(total, max(step_bytes, held + crop.bytes, fitting.bytes) + _kept(recipe, codec, crops))
 
 
 def _kept(recipe: Recipe, codec: Codec, crops: Crops) -> int:
