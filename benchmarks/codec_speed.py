@@ -110,8 +110,8 @@ def scaling(rounds: int) -> list[dict[str, float]]:
         x = torch.rand(1, 1, n, n, n) * 2 - 1
 
         def encode(x: torch.Tensor = x) -> torch.Tensor:
-            latents: torch.Tensor = codec.encode(x)
-            return latents
+            symbols: torch.Tensor = codec.to_symbols(x)
+            return symbols
 
         t = seconds({"encode": encode}, rounds)["encode"]
         extra = peak_memory(encode, CPU) or 0
