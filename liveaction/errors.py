@@ -50,3 +50,8 @@ class WorkerError(LiveactionError, RuntimeError):
 
 class LiveactionWarning(UserWarning):
     """Something asked for is being ignored or bent, and the user should know."""
+
+
+def printable(text: object) -> str:
+    """A text that is not ours, such as what another package raised, in one line without control characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(text).split()))

@@ -1,7 +1,6 @@
 """A dataset of an HDF5 file, with what is needed to write an equal one."""
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
-from liveaction.mapped import empty_values, is_large, release_pages
+from liveaction.mapped import is_large
 from liveaction.modalities.array_formats import check_dtype, check_key, check_unpacked, choose_array
+from liveaction.modalities.array_rows import load_rows, store_rows
 
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 32000: "lzf"}
 _STORAGE = ("compression", "compression_opts", "shuffle", "fletcher32")
@@ -51,7 +51,7 @@ def read_hdf5(path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]
                     attributes[place][label] = kept
         others = sorted(datasets.keys() - {name})
         about = {"key": name, "others": others, "storage": storage, "attributes": attributes, "lost": lost}
-        return _loaded(data), about
+        return load_rows(data), about
 
 
 def write_hdf5(path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
@@ -80,36 +80,12 @@ def write_hdf5(path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> Non
         file.flush()
 
 
-def _loaded(data: Any) -> NDArray[Any]:
-    """All values of a dataset; a large one goes to a temporary file, whole rows of its chunks at a time."""
-    if not is_large(data.shape, data.dtype):
-        whole: NDArray[Any] = data[...]
-        return whole
-    values = empty_values(data.shape, data.dtype.str)
-    for rows in _rows(data):
-        values[rows] = data[rows]
-        release_pages(values)
-    return values
-
-
 def _store(file: Any, key: str, array: NDArray[Any], storage: dict[str, Any]) -> None:
-    """A dataset with the values of ``array``; those of a large one are handed over as :func:`_loaded` reads them."""
-    if not is_large(array.shape, array.dtype):
+    """A dataset with the values of ``array``."""
+    if is_large(array.shape, array.dtype):
+        store_rows(file.create_dataset(key, array.shape, array.dtype, **storage), array)
+    else:
         file.create_dataset(key, data=array, **storage)
-        return
-    data = file.create_dataset(key, array.shape, array.dtype, **storage)
-    for rows in _rows(data):
-        data[rows] = array[rows]
-        release_pages(array)
-
-
-def _rows(data: Any) -> Iterator[slice]:
-    """Slices of the first axis that hold whole chunks, of about 16 MiB where a row of chunks is not larger."""
-    chunk = data.chunks[0] if data.chunks else 1
-    row = data.size * data.dtype.itemsize * chunk // data.shape[0]
-    step = chunk * max(1, (1 << 24) // max(1, row))
-    for start in range(0, data.shape[0], step):
-        yield slice(start, start + step)
 
 
 def _places(name: str) -> list[str]:

@@ -7,7 +7,6 @@ are: chunks, shards, compressors, fill value, dimension names and attributes com
 import json
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
 from liveaction.files import temporary_path
-from liveaction.mapped import empty_values, is_large, release_pages
 from liveaction.modalities.array_formats import check_dtype, check_key, check_unpacked, choose_array
+from liveaction.modalities.array_rows import load_rows, store_rows
 
 MOST_FILES = 1 << 20
 _DOCUMENTS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
@@ -61,7 +60,7 @@ def read_zarr(path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]
         _refuse_pickles(path, documents)
         check_dtype(path, np.dtype(array.dtype))
         check_unpacked(path, array.nbytes, array.nbytes_stored())
-        return _loaded(array), {
+        return load_rows(array), {
             "key": name,
             "others": sorted(arrays.keys() - {name}),
             "documents": documents,
@@ -105,32 +104,7 @@ def _write_folder(folder: Path, array: NDArray[Any], metadata: dict[str, Any]) -
     target = zarr.open_array(folder, path=key, mode="r+")
     if target.nchunks > MOST_FILES:
         raise FormatError(f"{folder}: expected at most {MOST_FILES} chunks, got {target.nchunks} of {target.chunks}")
-    if not is_large(array.shape, array.dtype):
-        target[...] = array
-        return
-    for rows in _rows(target):
-        target[rows] = array[rows]
-        release_pages(array)
-
-
-def _loaded(array: Any) -> NDArray[Any]:
-    """All values of an array; a large one goes to a temporary file, whole rows of its chunks at a time."""
-    if not is_large(array.shape, array.dtype):
-        return np.asarray(array[...])
-    values = empty_values(array.shape, np.dtype(array.dtype).str)
-    for rows in _rows(array):
-        values[rows] = array[rows]
-        release_pages(values)
-    return values
-
-
-def _rows(array: Any) -> Iterator[slice]:
-    """Slices of the first axis that hold whole chunks, or shards, of about 16 MiB where a row of them is not larger."""
-    chunk = (getattr(array, "shards", None) or array.chunks)[0]
-    row = array.size * np.dtype(array.dtype).itemsize * chunk // array.shape[0]
-    step = chunk * max(1, (1 << 24) // max(1, row))
-    for start in range(0, array.shape[0], step):
-        yield slice(start, start + step)
+    store_rows(target, array)
 
 
 def _documents(path: Path, key: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ range per axis, ``((low, high), ...)``; boxes are counted in raster order, the l
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil, prod
+from math import prod
 
 Box = tuple[tuple[int, int], ...]
 
@@ -118,7 +118,7 @@ class Layout:
         """Latents of the windows, without halo, that hold some of a box of samples; of all where None."""
         box = samples or tuple((0, n) for n in self.extents)
         sizes = [w * f for w, f in zip(self.window, self.factors, strict=True)]
-        ranges = [range(low // n, ceil(high / n)) for (low, high), n in zip(box, sizes, strict=True)]
+        ranges = [range(low // n, -(-high // n)) for (low, high), n in zip(box, sizes, strict=True)]
         for place in itertools.product(*ranges):
             yield tuple((p * w, min((p + 1) * w, g)) for p, w, g in zip(place, self.window, self.grid, strict=True))
 

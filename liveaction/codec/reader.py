@@ -16,7 +16,7 @@ from liveaction.codec.grid import Box, overlap, relative, shape_of, slices
 from liveaction.codec.header import MOST_VALUES, check_codec, parse_header
 from liveaction.codec.model import Codec
 from liveaction.coding.container import ContainerReader
-from liveaction.errors import FormatError, LiveactionError, ShapeError, SpecError, UnknownNameError
+from liveaction.errors import FormatError, LiveactionError, ShapeError, SpecError, UnknownNameError, printable
 from liveaction.kernels.parallel import in_threads
 from liveaction.mapped import empty_values, parts
 from liveaction.registry import build_modality
@@ -132,8 +132,9 @@ class StreamReader:
         try:
             return build_modality(self.header.modality)
         except (SpecError, UnknownNameError) as error:
-            said = "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(error).split()))
-            raise FormatError(f"{self.where}: expected a modality that this installation has, got: {said}") from error
+            raise FormatError(
+                f"{self.where}: expected a modality that this installation has, got: {printable(error)}"
+            ) from error
 
     def read(self, region: Box | None = None, stage: Callable[[str], None] = lambda text: None) -> Signal:
         """The samples of a region, half-open ranges per axis; all of it where None.

@@ -20,7 +20,7 @@ from liveaction.codec.header import MOST_VALUES, make_header, parse_header
 from liveaction.codec.model import Codec
 from liveaction.codec.reader import StreamReader
 from liveaction.coding.container import ContainerReader, ContainerWriter
-from liveaction.errors import FormatError, LiveactionError, ShapeError
+from liveaction.errors import FormatError, LiveactionError, ShapeError, printable
 from liveaction.files import atomic_path
 from liveaction.kernels.parallel import in_threads
 from liveaction.mapped import release_pages
@@ -243,9 +243,9 @@ def write_signal(modality: "Modality", signal: Signal, target: Path) -> None:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         if isinstance(error, LiveactionError):
             raise
-        said = "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(error).split())[:160])
         raise FormatError(
-            f"{target}: expected metadata as they were read from a source, got {type(error).__name__}: {said}"
+            f"{target}: expected metadata as they were read from a source, got {type(error).__name__}: "
+            f"{printable(error)[:160]}"
         ) from error
 
 

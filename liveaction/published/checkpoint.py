@@ -25,7 +25,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from liveaction.errors import FormatError
+from liveaction.errors import FormatError, printable
 
 SECONDS = 600  # for the other process: wall clock, and processor time
 GROUND = 2**33  # bytes of memory for torch itself, and for small checkpoints
@@ -135,7 +135,7 @@ def _read_elsewhere(path: Path, folder: Path) -> None:
 def _reason(error: object, longest: int = 160) -> str:
     """One printable line for an exception or a text, without torch's advice to trust the file."""
     text = str(error).rpartition("WeightsUnpickler error:")[2].partition("Check the documentation")[0]
-    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    line = printable(text)
     line = line if len(line) <= longest else line[: longest - 3] + "..."
     return f"{type(error).__name__}: {line}" if isinstance(error, Exception) else line
 
