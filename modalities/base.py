@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from liveaction.errors import FormatError, ShapeError, SpecError
 from liveaction.mapped import is_mapped, parts, spread_sample
 from liveaction.metrics import mean_squared_error, ssim_by_slab
+from liveaction.modalities.exhibit import Exhibit
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
@@ -196,6 +197,23 @@ class Modality(ABC):
         report["max_error"] = largest
         report["clipped_share"] = clipped / count
         return report
+
+    def curves(self, original: Signal, reconstruction: Signal) -> dict[str, list[float]]:
+        """Measures along an axis, by name: ``psnr_by_t`` in dB on the original's range. Empty where none is of use."""
+        return {}
+
+    def exhibits(self, signal: Signal, like: Signal) -> list[Exhibit]:
+        """What to look at or listen to when judging ``signal``.
+
+        Args:
+            signal: the original or a reconstruction of it.
+            like: the original; it alone decides what is shown and how it is scaled, so that exhibits can be compared.
+        """
+        return []
+
+    def pace(self, signal: Signal) -> tuple[float, str]:
+        """How much signal there is, in the unit that speeds in its field are stated in: 7.08 and ``Mvoxel``."""
+        return signal.values.size / 1e6, "Msample"
 
     def _ssim(self, original: Signal, reconstruction: Signal, limits: tuple[float, float]) -> float:
         def take(channel: int, part: slice) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,0 +1,1 @@
+"""Codecs measured beside others: items, baselines, protocols, reports."""

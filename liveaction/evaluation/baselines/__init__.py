@@ -1,0 +1,1 @@
+"""Codecs of other people, through the libraries that keep them."""
