@@ -99,13 +99,15 @@ class EncoderSpec(_Table):
 
     ``pointwise`` looks at one token only; ``paper`` normalises and pools over the whole input; ``linear`` has no
     blocks. ``projection`` is ``dense`` (with a bias; takes the warm start) or ``monarch`` (no bias, as published).
-    ``kernel_size`` 3 makes the Monarch factors of the ``paper`` blocks convolutions.
+    ``kernel_size`` 3 makes the Monarch factors of the ``paper`` blocks convolutions. ``layer_scale`` is what the
+    ``pointwise`` blocks' factor per channel starts at under a random start (a warm one starts it at 0); null: none.
     """
 
     kind: Literal["pointwise", "paper", "linear"] = "pointwise"
     depth: int = Field(default=4, ge=0, le=64)
     projection: Literal["dense", "monarch"] = "dense"
     kernel_size: Literal[1, 3] = 1
+    layer_scale: Positive | None = 0.1
 
     @model_validator(mode="after")
     def _kernel_belongs_to_paper_blocks(self) -> Self:

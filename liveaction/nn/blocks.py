@@ -14,11 +14,15 @@ from liveaction.nn.norm import ChannelNorm, make_group_norm
 
 
 class Scale(nn.Module):
-    """Layer scale: one learnt factor per channel, times what the function before gave."""
+    """Layer scale: one factor per channel, times what the function before gave; learnt, or fixed at its start."""
 
-    def __init__(self, channels: int, start: float) -> None:
+    def __init__(self, channels: int, start: float, learnt: bool = True) -> None:
         super().__init__()
-        self.factor = nn.Parameter(torch.full((channels,), start))
+        factor = torch.full((channels,), start)
+        if learnt:
+            self.factor = nn.Parameter(factor)
+        else:
+            self.register_buffer("factor", factor)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[B, C, *G]`` times ``[C]``."""
@@ -26,15 +30,25 @@ class Scale(nn.Module):
 
 
 class PointwiseBlock(nn.Module):
-    """Monarch, channel norm, GELU, Monarch, channel norm, layer scale, plus the skip. Looks at one token only."""
+    """Monarch, channel norm, GELU, Monarch, channel norm, layer scale, plus the skip. Looks at one token only.
 
-    def __init__(self, width: int, scale: float = 0.1) -> None:
+    Args:
+        scale: what the layer scale starts at; None for none.
+    """
+
+    def __init__(self, width: int, scale: float | None = 0.1) -> None:
         super().__init__()
         self.first = Monarch(width, width)
         self.norm1 = ChannelNorm(width)
         self.second = Monarch(width, width)
         self.norm2 = ChannelNorm(width)
-        self.scale = Scale(width, scale)
+        self.scale = Scale(width, 1.0 if scale is None else scale, learnt=scale is not None)
+
+    @torch.no_grad()
+    def start_at_identity(self) -> None:
+        """Make the block its skip alone: the last factors that learn become zero."""
+        last = self.scale.factor if isinstance(self.scale.factor, nn.Parameter) else self.norm2.gain
+        last.zero_()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """One token in, one token out."""

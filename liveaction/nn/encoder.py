@@ -18,8 +18,10 @@ class Encoder(nn.Module):
         super().__init__()
         self.blocks = nn.Sequential()
         for _ in range(spec.depth if spec.kind != "linear" else 0):
-            pointwise = spec.kind == "pointwise"
-            self.blocks.append(PointwiseBlock(width) if pointwise else PaperBlock(width, axes, spec.kernel_size))
+            if spec.kind == "pointwise":
+                self.blocks.append(PointwiseBlock(width, spec.layer_scale))
+            else:
+                self.blocks.append(PaperBlock(width, axes, spec.kernel_size))
         self.down = Dense(width, latent) if spec.projection == "dense" else Monarch(width, latent)
 
     def forward(self, v: torch.Tensor) -> torch.Tensor:

@@ -73,7 +73,7 @@ def warm_start(codec: Codec, moments: Moments) -> torch.Tensor:
         up.bias.copy_(moments.mean)
         for block in codec.encoder.blocks:
             if isinstance(block, PointwiseBlock):
-                block.scale.factor.zero_()
+                block.start_at_identity()
         if codec.decoder.network is not None:
             last = codec.decoder.network[-1]
             assert isinstance(last, Monarch)

@@ -70,6 +70,21 @@ def test_step_0_is_the_best_affine_map_of_its_rank():
     assert all(block.scale.factor.abs().max() == 0 for block in codec.encoder.blocks)
 
 
+def test_without_layer_scale_the_warm_start_is_the_same_codec_and_the_last_gain_learns():
+    encoder = SPEC.encoder.model_copy(update={"layer_scale": None})
+    codecs = [Codec(SPEC, 1, 2), Codec(SPEC.model_copy(update={"encoder": encoder}), 1, 2)]
+    x = torch.randn(2, 1, 24, 24).cumsum(2) / 5
+    for codec in codecs:
+        warm_start(codec, packet_moments(codec, [x]))
+    assert torch.equal(*(codec.encode(x) for codec in codecs))
+    block = codecs[1].encoder.blocks[0]
+    assert dict(block.scale.named_parameters()) == {} and torch.equal(
+        block.scale.factor, torch.ones(block.scale.factor.shape)
+    )
+    codecs[1](x).reconstruction.square().mean().backward()
+    assert block.norm2.gain.grad.abs().max() > 0
+
+
 def test_the_warm_start_leaves_gradients_everywhere_it_can_and_is_reproducible():
     weights = []
     for seed in (0, 1):
