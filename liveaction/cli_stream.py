@@ -97,13 +97,15 @@ def decompress(
         with open_reader(source, codec, digest, "", fill, max_voxels or MOST_VALUES) as reader:
             modality, box = reader.modality, parse_region(region, reader.layout.extents)
             signal = reader.read(box, stage)
+            spent = reader.timings
+            seconds = spent.tensors + spent.coding
         stage(f"writing {target}")
         write_signal(modality, signal, target)
         report: dict[str, Any] = {
             "target": str(target),
-            "decode_seconds": reader.seconds - reader.coding_seconds,
-            "entropy_decoding_seconds": reader.coding_seconds,
-            "msamples_per_second": signal.values.size / 1e6 / reader.seconds,
+            "decode_seconds": spent.tensors,
+            "entropy_decoding_seconds": spent.coding,
+            "msamples_per_second": signal.values.size / 1e6 / seconds,
         }
         original, closeness = None, dict[str, float]()
         if against is not None:
@@ -122,7 +124,7 @@ def decompress(
         lost = {} if fill is None else {"damaged": [_damage(damage, reader.header.axes) for damage in damaged]}
         print_json(report | closeness | lost)
     else:
-        typer.echo(f"{target}: decoded in {reader.seconds:.2f} s ({report['msamples_per_second']:.1f} Msamples/s)")
+        typer.echo(f"{target}: decoded in {seconds:.2f} s ({report['msamples_per_second']:.1f} Msamples/s)")
         if original is not None:
             typer.echo(f"against {against}: {_closeness(closeness, signal.unit, modality.range_of(original))}")
         if picture is not None:

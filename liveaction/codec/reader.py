@@ -4,7 +4,6 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from liveaction.codec.chunks import unpack_mask, unpack_symbols
+from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.grid import Box, overlap, relative, shape_of, slices
 from liveaction.codec.header import MOST_VALUES, check_codec, parse_header
 from liveaction.codec.model import Codec
@@ -100,7 +100,7 @@ class StreamReader:
     Attributes:
         header: what the stream says of itself.
         damaged: the chunks found damaged so far, by number; only with ``fill``.
-        seconds, coding_seconds: spent in all, and in reading and entropy decoding alone.
+        timings: spent so far; reading chunks counts as entropy decoding.
 
     Raises:
         FormatError: the header is wrong.
@@ -124,9 +124,14 @@ class StreamReader:
         self.layout = self.header.layout
         self.modality: Modality = self._modality()
         self.damaged: dict[int, Damage] = {}
-        self.seconds = self.coding_seconds = 0.0
+        self._whole, self._coding = Stopwatch(), Stopwatch()
         self._kept = _Kept[int, _Chunk](KEPT_BYTES)
         self._windows = _Kept[Box, _Window](WINDOW_BYTES if keep_windows else 0)
+
+    @property
+    def timings(self) -> Timings:
+        """Seconds spent so far."""
+        return timings(self._whole, self._coding)
 
     def _modality(self) -> Any:
         try:
@@ -143,7 +148,11 @@ class StreamReader:
             ShapeError: the region is empty or not within the signal.
             FormatError: a chunk is damaged, and there is nothing to fill in.
         """
-        began = perf_counter()
+        with self._whole.running():
+            whole, box = self._read(region, stage)
+        return whole if region is None else self._cropped(whole, box)
+
+    def _read(self, region: Box | None, stage: Callable[[str], None]) -> tuple[Signal, Box]:
         header, extents = self.header, self.layout.extents
         box = region or tuple((0, n) for n in extents)
         if len(box) != len(extents) or any(
@@ -178,8 +187,7 @@ class StreamReader:
             values, header.axes, header.unit, header.spacing, header.native_dtype, header.metadata, header.bits,
             missing, header.missing_value,
         )  # fmt: skip
-        self.seconds += perf_counter() - began
-        return whole if region is None else self._cropped(whole, box)
+        return whole, box
 
     def _room(self, shape: tuple[int, ...]) -> NDArray[Any]:
         try:
@@ -200,9 +208,8 @@ class StreamReader:
                 f"{self.where}: expected metadata that place a region, got {type(error).__name__}; read it without one"
             ) from error
 
-    def _decode_window(self, window: Box) -> _Window:
-        """Values ``[C, *]`` of a window in the unit, and which of them are missing."""
-        began = perf_counter()
+    def _collect(self, window: Box) -> tuple[NDArray[np.int32], NDArray[np.bool_] | None]:
+        """Symbols ``[L, *]`` of a window with its halo, and where its samples ``[C, *]`` are missing."""
         header, layout = self.header, self.layout
         around = layout.around(window)
         samples = layout.samples(window)
@@ -222,7 +229,13 @@ class StreamReader:
         lost = [layout.chunk_box(number) for number in numbers if number in self.damaged]
         if lost:
             _continue_into(symbols, [relative(overlap(box, around), around) for box in lost])
-        self.coding_seconds += perf_counter() - began
+        return symbols, missing
+
+    def _decode_window(self, window: Box) -> _Window:
+        """Values ``[C, *]`` of a window in the unit, and which of them are missing."""
+        header, layout = self.header, self.layout
+        with self._coding.running():
+            symbols, missing = self._collect(window)
         with torch.no_grad():
             device = next(self.codec.parameters()).device
             x = self.codec.decode_window(torch.from_numpy(symbols)[None].to(device), layout, window, header.step)
@@ -233,8 +246,11 @@ class StreamReader:
         values = self.modality.denormalise(x[0], header.dtype, header.range)
         if missing is not None:
             values[missing] = _as(header.missing_value, values.dtype)
-        for damage in (self.damaged[number] for number in numbers if number in self.damaged):
-            hole = overlap(damage.samples, samples)
+        samples = layout.samples(window)
+        for number in layout.chunks_in(layout.around(window)):
+            if number not in self.damaged:
+                continue
+            hole = overlap(self.damaged[number].samples, samples)
             values[(slice(None), *slices(hole, samples))] = _as(self.fill, values.dtype)
         return _Window(values, missing)
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from liveaction.codec.chunks import pack_chunk
+from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.grid import Box, Layout, relative, slices
 from liveaction.codec.header import MOST_VALUES, make_header, parse_header
 from liveaction.codec.model import Codec
@@ -35,14 +35,6 @@ QUALITIES = {1: 8.0, 2: 4.0, 3: 2.0, 4: 1.0, 5: 0.5, 6: 0.25, 7: 0.125}
 """``--quality`` to a multiple of the recipe's step; 4 is the step that the model was trained with."""
 
 Stage = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Seconds: transform and network, and entropy coding with the container."""
-
-    tensors: float
-    coding: float
 
 
 @dataclass(frozen=True)
@@ -130,26 +122,27 @@ def write_stream(
         )
     modality = build_modality(recipe.modality)
     chosen = float(step or codec.quantizer.step)
-    began, coding = perf_counter(), 0.0
+    whole, coding = Stopwatch(), Stopwatch()
     stage("encoding")
-    limits = modality.range_of(signal)
-    header = make_header(signal, codec, recipe, digest, chosen, limits, extras or {})
-    layout = header.layout
-    writer = ContainerWriter(file, header.model_dump(mode="json"), layout.chunks)
-    source = SignalSource(modality, signal.filled(), limits, next(codec.parameters()).device)
-    ready: dict[int, bytes] = {}
-    following = done = 0
-    for box, symbols in codec.encode_slabs(source, layout, chosen):
-        start = perf_counter()
-        ready |= _pack_chunks(symbols[0].cpu().numpy(), box, layout, signal, codec)
-        while following in ready:
-            writer.add(ready.pop(following))
-            following += 1
-        coding += perf_counter() - start
-        done += prod(high - low for low, high in box)
-        stage(f"encoding, {done / prod(layout.grid):.0%}")
-    size = writer.close()
-    return Written(size, chosen, Timings(perf_counter() - began - coding, coding))
+    with whole.running():
+        limits = modality.range_of(signal)
+        header = make_header(signal, codec, recipe, digest, chosen, limits, extras or {})
+        layout = header.layout
+        writer = ContainerWriter(file, header.model_dump(mode="json"), layout.chunks)
+        source = SignalSource(modality, signal.filled(), limits, next(codec.parameters()).device)
+        ready: dict[int, bytes] = {}
+        following = done = 0
+        for box, symbols in codec.encode_slabs(source, layout, chosen):
+            arrived = symbols[0].cpu().numpy()
+            with coding.running():
+                ready |= _pack_chunks(arrived, box, layout, signal, codec)
+                while following in ready:
+                    writer.add(ready.pop(following))
+                    following += 1
+            done += prod(high - low for low, high in box)
+            stage(f"encoding, {done / prod(layout.grid):.0%}")
+        size = writer.close()
+    return Written(size, chosen, timings(whole, coding))
 
 
 def _pack_chunks(
@@ -195,7 +188,7 @@ def decompress(
         IntegrityError: damaged, or made with other weights.
     """
     with open_reader(data, codec, digest, where, fill, most_values) as reader:
-        return reader.read(region, stage), Timings(reader.seconds - reader.coding_seconds, reader.coding_seconds)
+        return reader.read(region, stage), reader.timings
 
 
 @contextmanager
