@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from liveaction import cli_codec, cli_import, cli_profile, cli_recipes, cli_stream
+from liveaction import cli_codec, cli_evaluate, cli_import, cli_profile, cli_recipes, cli_stream
 from liveaction.cli_shared import AsJson, print_json
 from liveaction.errors import LiveactionError
 
@@ -20,7 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-for part in (cli_recipes, cli_codec, cli_stream, cli_import):
+for part in (cli_recipes, cli_codec, cli_stream, cli_evaluate, cli_import):
     app.add_typer(part.app)
 app.add_typer(cli_profile.app, name="profile")
 

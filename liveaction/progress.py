@@ -105,3 +105,21 @@ def transfer(console: Console, quiet: bool, items: int, size: int) -> Iterator[C
 
     with bar:
         yield advance
+
+
+@contextmanager
+def counted(console: Console, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar of things that are done one by one; what it gives is told how many of how many, and what is at hand."""
+    bar = Progress(
+        SpinnerColumn(),
+        MofNCompleteColumn(),
+        BarColumn(bar_width=20),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        disable=quiet,
+        transient=True,
+    )
+    task = bar.add_task("", total=None)
+    with bar:
+        yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)

@@ -4,10 +4,10 @@ import difflib
 import importlib.resources
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from liveaction.errors import SpecError, UnknownNameError
 from liveaction.spec import Recipe, refuse_programs
@@ -34,12 +34,7 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         SpecError: the file cannot be read, or breaks a rule; names file, table and key.
     """
     where, text = _text(str(source))
-    try:
-        data = _Loader(text).get_single_data()
-    except (yaml.YAMLError, RecursionError) as error:
-        raise SpecError(f"{where}: expected YAML, got {_one_line(error)}") from error
-    if not isinstance(data, dict):
-        raise SpecError(f"{where}: expected tables modality, codec and training, got {type(data).__name__}")
+    data = load_plain(text, where, "tables modality, codec and training")
     if Path(source).is_dir():
         data = data.get("recipe")
         if not isinstance(data, dict):
@@ -47,6 +42,25 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     for override in overrides:
         _override(data, override)
     return parse_recipe(data, where)
+
+
+def load_plain(text: str, where: str, expected: str) -> dict[str, Any]:
+    """YAML that is data alone, with no key twice; ``where`` and ``expected`` word the error.
+
+    Raises:
+        SpecError: not such YAML, or no table.
+    """
+    try:
+        data = _Loader(text).get_single_data()
+    except (yaml.YAMLError, RecursionError) as error:
+        raise SpecError(f"{where}: expected YAML, got {_one_line(error)}") from error
+    if not isinstance(data, dict):
+        raise SpecError(f"{where}: expected {expected}, got {type(data).__name__}")
+    try:
+        refuse_programs(data)
+    except ValueError as error:
+        raise SpecError(f"{where}: {error}") from error
+    return data
 
 
 def recipe_text(source: str | Path) -> str:
@@ -68,7 +82,7 @@ def parse_recipe(data: dict[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        raise SpecError(f"{where}{_explain(error)}") from error
+        raise SpecError(f"{where}{explain(error, Recipe)}") from error
 
 
 def dump_recipe(recipe: Recipe) -> dict[str, Any]:
@@ -141,15 +155,15 @@ def _override(data: dict[str, Any], text: str) -> None:
         raise SpecError(f"--set {text}: expected a YAML value, got {_one_line(error)}") from error
 
 
-def _explain(error: ValidationError) -> str:
-    """The first broken rule as ``[table] key: what was expected, what came``."""
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first rule of ``model`` that is broken, as ``[table] key: what was expected, what came``."""
     first = error.errors()[0]
     path = [str(part) for part in first["loc"] if not str(part).startswith(("tuple[", "constrained-"))]
     table = f" [{'.'.join(path[:-1])}]" if len(path) > 1 else ""
     key = f" {path[-1]}" if path else ""
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
-        known = _keys(path[:-1])
+        known = _keys(model, path[:-1])
         close = difflib.get_close_matches(path[-1], known) or known
         return f"{table}{key}: expected a known key, got {path[-1]!r}; did you mean {', '.join(close)}?{more}"
     message = first["msg"].removeprefix("Value error, ")
@@ -158,10 +172,13 @@ def _explain(error: ValidationError) -> str:
     return f"{table}{key}: {message}{got}{more}"
 
 
-def _keys(path: list[str]) -> list[str]:
-    model: Any = Recipe
+def _keys(model: Any, path: list[str]) -> list[str]:
+    """The keys of a table; of tables by name (``codecs.light``) those of any."""
     for part in path:
-        model = model.model_fields[part].annotation
+        if hasattr(model, "model_fields"):
+            model = model.model_fields[part].annotation
+        else:
+            model = next(kind for kind in reversed(get_args(model)) if hasattr(kind, "model_fields"))
     return sorted(model.model_fields)
 
 

@@ -1,0 +1,167 @@
+"""What is measured: a model at its quantiser steps, or a baseline along its ladder, both from a signal to bytes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liveaction.codec.clock import Stopwatch, Timings, timings
+from liveaction.codec.stream import compress, decompress
+from liveaction.codec.summary import summarise
+from liveaction.codec.weights import load_model
+from liveaction.evaluation.baselines.base import Array, Baseline
+from liveaction.evaluation.item import Source
+from liveaction.registry import build_modality
+from liveaction.signal import Signal
+
+if TYPE_CHECKING:
+    from liveaction.modalities.base import Modality
+
+
+class Coder(ABC):
+    """One codec with the settings that it is measured at; fields as those of an item."""
+
+    curve: str
+    codec: str
+    kind: Literal["model", "baseline"]
+    setting: str
+    values: tuple[float, ...]
+    seed: int | None = None
+    weights: str | None = None
+    recipe: str | None = None
+    library: str | None = None
+    modality: "Modality"
+
+    def refuses(self, signal: Signal, source: Source) -> str | None:
+        """Why it cannot code the signal; None where it can."""
+        return None
+
+    @abstractmethod
+    def encode(self, signal: Signal, source: Source, value: float) -> tuple[bytes, Timings]:
+        """Bytes that stand for the signal, and what they took."""
+
+    @abstractmethod
+    def decode(self, data: bytes, original: Signal, source: Source) -> tuple[Signal, Timings]:
+        """The reconstruction in the native dtype; of ``original`` only what is not coded is taken: metadata, dtype."""
+
+    def macs(self, source: Source) -> dict[str, float] | None:
+        """Multiply-accumulates per element, there and back; None where nobody counts."""
+        return None
+
+
+class ModelCoder(Coder):
+    """A model directory.
+
+    Args:
+        folder: of the model.
+        curve, codec: names; ``seed`` of its training.
+        factors: multiples of the trained quantiser step.
+        device, dtype: as for ``load_model``.
+    """
+
+    kind = "model"
+    setting = "quantiser step"
+
+    def __init__(
+        self,
+        folder: Path,
+        curve: str,
+        codec: str,
+        factors: Sequence[float],
+        seed: int | None = None,
+        device: str = "cpu",
+        dtype: str = "",
+    ) -> None:
+        self._codec, self._recipe, self._digest = load_model(folder, device, dtype)
+        self.curve, self.codec, self.seed = curve, codec, seed
+        self.values = tuple(self._codec.quantizer.step * factor for factor in factors)
+        self.recipe = self._recipe.name
+        self.weights = f"{self._digest}+{self._codec.tables.digest}"
+        self.modality = build_modality(self._recipe.modality)
+
+    def encode(self, signal: Signal, source: Source, value: float) -> tuple[bytes, Timings]:
+        """A stream."""
+        return compress(signal, self._codec, self._recipe, self._digest, value)
+
+    def decode(self, data: bytes, original: Signal, source: Source) -> tuple[Signal, Timings]:
+        """From the stream alone."""
+        return decompress(data, self._codec, self._digest)
+
+    def macs(self, source: Source) -> dict[str, float]:
+        """Learned parts and wavelets; what padding adds is counted."""
+        sizes = summarise(self._recipe, source.shape[1:])
+        more = np.prod(sizes.padded) / np.prod(sizes.shape)
+        return {
+            "encode": float((sizes.encoder_macs + sizes.wavelet_macs) * more),
+            "decode": float((sizes.decoder_macs + sizes.wavelet_macs) * more),
+        }
+
+
+class BaselineCoder(Coder):
+    """A baseline; the signal is clipped to its range first, missing values are filled in, as for our codecs."""
+
+    kind = "baseline"
+
+    def __init__(self, baseline: Baseline, modality: "Modality", values: Sequence[float] | None = None) -> None:
+        self.baseline, self.modality = baseline, modality
+        self.curve = self.codec = baseline.name
+        self.setting, self.library = baseline.setting, baseline.library
+        self.values = tuple(baseline.ladder if values is None else values)
+
+    def refuses(self, signal: Signal, source: Source) -> str | None:
+        """As the baseline says."""
+        return self.baseline.refuses(_array(signal, source))
+
+    def encode(self, signal: Signal, source: Source, value: float) -> tuple[bytes, Timings]:
+        """Clipping and filling in are not timed: they are no part of the codec."""
+        array = _array(signal, source)
+        whole = Stopwatch()
+        with whole.running():
+            data = self.baseline.encode(array, value)
+        return data, timings(whole, Stopwatch())
+
+    def decode(self, data: bytes, original: Signal, source: Source) -> tuple[Signal, Timings]:
+        """From the bytes alone; rounding to the native dtype is not timed."""
+        whole = Stopwatch()
+        with whole.running():
+            values = self.baseline.decode(data)
+        return _finished(values, original, source), timings(whole, Stopwatch())
+
+
+def _array(signal: Signal, source: Source) -> Array:
+    low, high = source.limits
+    filled = signal.filled()
+    if filled.dtype.kind in "iu":
+        info = np.iinfo(filled.dtype)
+        low, high = max(np.ceil(low), info.min), min(np.floor(high), info.max)
+    values = np.clip(filled, np.asarray(low, filled.dtype), np.asarray(high, filled.dtype))
+    rate = 1 / signal.spacing[0] if signal.axes == ("t",) else None
+    return Array(values, signal.axes, source.limits, rate)
+
+
+def _finished(values: NDArray[Any], original: Signal, source: Source) -> Signal:
+    """Clipped and rounded to the native dtype; what was missing is missing again."""
+    low, high = source.limits
+    dtype = np.dtype(original.values.dtype)
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        low, high = max(np.ceil(low), info.min), min(np.floor(high), info.max)
+        values = np.rint(values)
+    finished = np.clip(values, low, high).astype(dtype)
+    if original.missing is not None:
+        finished[original.missing] = original.values[original.missing]
+    return replace(original, values=finished)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A codec that could not be measured on a signal, and why."""
+
+    codec: str
+    source: str
+    reason: str
+    failed: bool

@@ -1,0 +1,195 @@
+"""An evaluation from beginning to end: models made, every codec measured on every signal, all of it kept in a folder.
+
+OUT/models/CODEC            models that a protocol trains, and OUT/data/ parts of files that they learn from
+OUT/items/CODEC/SOURCE/     one JSON file per setting: what is there is not measured again
+OUT/exhibits/SOURCE/CODEC/  what the report shows
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from liveaction.errors import LiveactionError, SpecError, printable
+from liveaction.evaluation.coders import Coder, Refusal
+from liveaction.evaluation.exhibits import folder_of_item, folder_of_source, save_exhibits
+from liveaction.evaluation.item import Item, Source
+from liveaction.evaluation.measuring import measure
+from liveaction.evaluation.protocol import Timing
+from liveaction.evaluation.sources import Subject
+from liveaction.files import atomic_path
+from liveaction.profiling.circumstances import circumstances
+from liveaction.signal import Signal
+
+if TYPE_CHECKING:
+    from liveaction.modalities.base import Modality
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How codecs are measured: their threads, how times are taken, where our models run."""
+
+    timing: Timing
+    threads: int = 1
+    device: str = "cpu"
+    dtype: str = ""
+
+
+EXHIBITS = "exhibits"
+
+Count = Callable[[int, int, str], None]
+"""Is told how many of how many measurements are done, and which is at hand."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All items, and what could not be measured."""
+
+    items: list[Item]
+    refusals: list[Refusal]
+
+
+def evaluate(
+    coders: Sequence[Coder],
+    subjects: Sequence[Subject],
+    out: Path,
+    settings: Settings,
+    count: Count = lambda done, total, text: None,
+) -> Outcome:
+    """Measure every codec on every signal, signal by signal; what lies in ``out`` already is taken from there.
+
+    A codec that fails on a signal does not stop the others; the outcome names it.
+
+    Raises:
+        FormatError: a signal cannot be read.
+        SpecError: two codecs have one name, or map a signal onto another range.
+    """
+    names = [_folder_name(coder) for coder in coders]
+    if len(set(names)) < len(names):
+        raise SpecError(f"expected codecs of different names, got {sorted(names)}; name them NAME=MODEL")
+    total = len(subjects) * sum(len(coder.values) for coder in coders)
+    items: list[Item] = []
+    refusals: list[Refusal] = []
+    done = 0
+    with _threads(settings.threads):
+        told = circumstances()
+        for subject in subjects:
+            limits: tuple[float, float] | None = None
+            read = _Reader(subject)
+            for coder in coders:
+                count(done, total, f"reading {subject.label}")
+                signal, source = read(coder.modality)
+                if limits is None:
+                    limits = source.limits
+                    save_exhibits(coder.modality.exhibits(signal, signal), folder_of_source(out / EXHIBITS, source))
+                if source.limits != limits:
+                    raise SpecError(
+                        f"{coder.codec}: expected a recipe that maps {subject.label} onto the range {limits} as the "
+                        f"codecs before it, got {source.limits}; set modality.range"
+                    )
+                run = _Run(coder, subject, out, settings, told)
+                reason = coder.refuses(signal, source)
+                if reason is not None:
+                    refusals.append(Refusal(coder.codec, subject.label, reason, failed=False))
+                    done += len(coder.values)
+                    continue
+                for value in coder.values:
+                    count(done, total, f"{coder.codec} {value:g} on {subject.label}")
+                    done += 1
+                    try:
+                        items.append(run.item(signal, source, value))
+                    except (
+                        LiveactionError,
+                        ArithmeticError,
+                        LookupError,
+                        RuntimeError,
+                        TypeError,
+                        ValueError,
+                    ) as error:
+                        reason = f"{coder.setting} {value:g}: {type(error).__name__}: {printable(error)[:160]}"
+                        refusals.append(Refusal(coder.codec, subject.label, reason, failed=True))
+    count(total, total, "")
+    return Outcome(items, refusals)
+
+
+class _Reader:
+    """A signal as each modality reads it; the last one read is kept."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.known: tuple[object, Signal, Source] | None = None
+
+    def __call__(self, modality: "Modality") -> tuple[Signal, Source]:
+        if self.known is None or self.known[0] != modality.spec:
+            signal = self.subject.read(modality)
+            self.known = modality.spec, signal, self.subject.source(modality, signal)
+        return self.known[1:]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One codec on one signal."""
+
+    coder: Coder
+    subject: Subject
+    out: Path
+    settings: Settings
+    circumstances: dict[str, Any]
+
+    def item(self, signal: Signal, source: Source, value: float) -> Item:
+        """From its file where it is there and of this very codec, signal and way of measuring; else measured."""
+        name = _folder_name(self.coder)
+        path = self.out / "items" / name / self.subject.label / f"{value:g}.json"
+        known = _known(path)
+        if known is not None and self._is_of(known, source, value):
+            return known
+        transfers = "host memory, none"
+        if self.coder.kind == "model" and self.settings.device != "cpu":
+            transfers = "to the device and back, within encode and decode"
+        item, back = measure(
+            self.coder,
+            signal,
+            source,
+            value,
+            self.settings.timing,
+            self.settings.threads,
+            transfers,
+            self.circumstances,
+        )
+        save_exhibits(self.coder.modality.exhibits(back, signal), folder_of_item(self.out / EXHIBITS, item))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as part:
+            part.write_text(item.model_dump_json(indent=1) + "\n")
+        return item
+
+    def _is_of(self, item: Item, source: Source, value: float) -> bool:
+        coder = self.coder
+        same = (item.curve, item.weights, item.library, item.value, item.threads, item.source) == (
+            coder.curve, coder.weights, coder.library, value, self.settings.threads, source,
+        )  # fmt: skip
+        machine = ("cpu", "gpu")
+        return same and all(item.circumstances.get(key) == self.circumstances.get(key) for key in machine)
+
+
+def _known(path: Path) -> Item | None:
+    try:
+        return Item.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _folder_name(coder: Coder) -> str:
+    return f"{coder.codec}_seed{coder.seed}" if coder.seed else coder.codec
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

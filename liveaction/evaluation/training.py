@@ -1,0 +1,89 @@
+"""The models of a protocol: trained once, from files that are written down."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from liveaction.codec.weights import CONFIG
+from liveaction.errors import SpecError, TrainingError
+from liveaction.evaluation.protocol import Protocol
+from liveaction.evaluation.sources import digest_of, protocol_subjects
+from liveaction.files import atomic_path
+from liveaction.recipe import load_recipe
+from liveaction.registry import build_modality
+from liveaction.spec import Recipe
+from liveaction.training.loop import Listener
+from liveaction.training.run import train
+
+if TYPE_CHECKING:
+    from liveaction.modalities.base import Modality
+
+TRAINED_ON = "trained_on.json"
+
+Announce = Callable[[str, Recipe], Listener]
+"""Is told of a training that begins, by its name and recipe, and gives who listens to it."""
+
+
+def train_models(
+    protocol: Protocol, data: Path, out: Path, device: str, announce: Announce | None = None
+) -> dict[tuple[str, int], Path]:
+    """Train what the protocol names, unless it is there; a training that was interrupted goes on.
+
+    Args:
+        data: the folder of the protocol's files; ``out`` that of the evaluation.
+
+    Returns:
+        The model directory of each codec and seed.
+
+    Raises:
+        SpecError: a model directory holds a model of another recipe, or one that learnt from other files.
+        TrainingError: a training was interrupted, or fails.
+    """
+    models = {}
+    for name, entry in protocol.codecs.items():
+        for seed in protocol.seeds if entry.seeds is None else entry.seeds:
+            folder = out / "models" / (f"{name}_seed{seed}" if seed else name)
+            _train(protocol, protocol.recipe(name, seed), data, folder, device, announce)
+            models[name, seed] = folder
+    return models
+
+
+def _train(
+    protocol: Protocol, recipe: Recipe, data: Path, folder: Path, device: str, announce: Announce | None
+) -> None:
+    modality = build_modality(recipe.modality)
+    files = _training_files(protocol, data, folder.parents[1] / "data", modality)
+    learnt = [{"name": Path(file).name, "digest": digest_of(Path(file), modality)} for file in files]
+    record = folder / TRAINED_ON
+    if (folder / CONFIG).exists():
+        before = json.loads(record.read_text()) if record.exists() else None
+        if load_recipe(folder) != recipe or before != learnt:
+            what = "settings" if before == learnt else "files"
+            raise SpecError(
+                f"{folder}: expected the model of this protocol, got one of other {what}; remove it, or take another "
+                "--out"
+            )
+        if json.loads((folder / "training.json").read_text())["finished"]:
+            return
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(record) as part:
+        part.write_text(json.dumps(learnt, indent=1) + "\n")
+    listener = announce(folder.name, recipe) if announce else None
+    result = train(recipe, files, folder, files, resume=True, device=device, listener=listener)
+    if not result.finished:
+        raise TrainingError(f"{folder}: stopped after step {result.steps}; the same command goes on")
+
+
+def _training_files(protocol: Protocol, data: Path, parts: Path, modality: "Modality") -> list[str]:
+    """Paths of what is trained on; a part of a file is written to a file of its own."""
+    files = []
+    for subject in protocol_subjects(data, protocol.train, modality):
+        path = subject.path
+        if subject.part.part:
+            path = parts / f"{path.name.split('.')[0]}.{subject.part.label}{''.join(path.suffixes)}"
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                modality.write(subject.read(modality), path)
+        files.append(str(path))
+    return files
