@@ -25,7 +25,7 @@ from liveaction.profiling.circumstances import circumstances
 from liveaction.signal import Signal
 
 if TYPE_CHECKING:
-    from liveaction.modalities.base import Modality
+    pass
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,13 @@ class Outcome:
     items: list[Item]
     refusals: list[Refusal]
 
+    def add(self, found: Item | Refusal) -> None:
+        """To its kind."""
+        if isinstance(found, Item):
+            self.items.append(found)
+        else:
+            self.refusals.append(found)
+
 
 def evaluate(
     coders: Sequence[Coder],
@@ -71,62 +78,43 @@ def evaluate(
     if len(set(names)) < len(names):
         raise SpecError(f"expected codecs of different names, got {sorted(names)}; name them NAME=MODEL")
     total = len(subjects) * sum(len(coder.values) for coder in coders)
-    items: list[Item] = []
-    refusals: list[Refusal] = []
-    done = 0
+    outcome, done = Outcome([], []), 0
     with _threads(settings.threads):
         told = circumstances()
         for subject in subjects:
-            limits: tuple[float, float] | None = None
-            read = _Reader(subject)
+            read = _Reader(subject, out)
             for coder in coders:
-                count(done, total, f"reading {subject.label}")
-                signal, source = read(coder.modality)
-                if limits is None:
-                    limits = source.limits
-                    save_exhibits(coder.modality.exhibits(signal, signal), folder_of_source(out / EXHIBITS, source))
-                if source.limits != limits:
-                    raise SpecError(
-                        f"{coder.codec}: expected a recipe that maps {subject.label} onto the range {limits} as the "
-                        f"codecs before it, got {source.limits}; set modality.range"
-                    )
-                run = _Run(coder, subject, out, settings, told)
-                reason = coder.refuses(signal, source)
-                if reason is not None:
-                    refusals.append(Refusal(coder.codec, subject.label, reason, failed=False))
-                    done += len(coder.values)
-                    continue
-                for value in coder.values:
-                    count(done, total, f"{coder.codec} {value:g} on {subject.label}")
+                count(done, total, f"{coder.codec} on {subject.label}")
+                for found in _Run(coder, subject, out, settings, told).all(*read(coder)):
+                    outcome.add(found)
                     done += 1
-                    try:
-                        items.append(run.item(signal, source, value))
-                    except (
-                        LiveactionError,
-                        ArithmeticError,
-                        LookupError,
-                        RuntimeError,
-                        TypeError,
-                        ValueError,
-                    ) as error:
-                        reason = f"{coder.setting} {value:g}: {type(error).__name__}: {printable(error)[:160]}"
-                        refusals.append(Refusal(coder.codec, subject.label, reason, failed=True))
+                    count(done, total, f"{coder.codec} on {subject.label}")
     count(total, total, "")
-    return Outcome(items, refusals)
+    return outcome
 
 
 class _Reader:
-    """A signal as each modality reads it; the last one read is kept."""
+    """A signal as each modality reads it; the last one read is kept. Exhibits of the first are the original's."""
 
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
+    def __init__(self, subject: Subject, out: Path) -> None:
+        self.subject, self.out = subject, out
         self.known: tuple[object, Signal, Source] | None = None
 
-    def __call__(self, modality: "Modality") -> tuple[Signal, Source]:
-        if self.known is None or self.known[0] != modality.spec:
-            signal = self.subject.read(modality)
-            self.known = modality.spec, signal, self.subject.source(modality, signal)
-        return self.known[1:]
+    def __call__(self, coder: Coder) -> tuple[Signal, Source]:
+        modality, before = coder.modality, self.known
+        if before is not None and before[0] == modality.spec:
+            return before[1:]
+        signal = self.subject.read(modality)
+        source = self.subject.source(modality, signal)
+        self.known = modality.spec, signal, source
+        if before is None:
+            save_exhibits(modality.exhibits(signal, signal), folder_of_source(self.out / EXHIBITS, source))
+        elif source.limits != before[2].limits:
+            raise SpecError(
+                f"{coder.codec}: expected a recipe that maps {self.subject.label} onto the range {before[2].limits} as "
+                f"the codecs before it, got {source.limits}; set modality.range"
+            )
+        return signal, source
 
 
 @dataclass(frozen=True)
@@ -138,6 +126,20 @@ class _Run:
     out: Path
     settings: Settings
     circumstances: dict[str, Any]
+
+    def all(self, signal: Signal, source: Source) -> Iterator[Item | Refusal]:
+        """An item of each setting, or what came instead of it."""
+        coder, label = self.coder, self.subject.label
+        reason = coder.refuses(signal, source)
+        if reason is not None:
+            yield Refusal(coder.codec, label, reason, failed=False)
+            return
+        for value in coder.values:
+            try:
+                yield self.item(signal, source, value)
+            except (LiveactionError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+                reason = f"{coder.setting} {value:g}: {type(error).__name__}: {printable(error)[:160]}"
+                yield Refusal(coder.codec, label, reason, failed=True)
 
     def item(self, signal: Signal, source: Source, value: float) -> Item:
         """From its file where it is there and of this very codec, signal and way of measuring; else measured."""

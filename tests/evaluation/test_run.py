@@ -197,4 +197,4 @@ def test_parts_names_and_ranges_are_checked(work, tmp_path):
         evaluate([coders[0], coders[0]], [], tmp_path, SETTINGS)
     coders[-1].modality = build_modality(load_recipe("rgb_smoke", ["modality.range=[0, 200]"]).modality)
     with pytest.raises(SpecError, match=r"expected a recipe that maps test_a.png onto the range \(0.0, 255.0\)"):
-        evaluate(coders[::2], subjects_of(folder), tmp_path, SETTINGS)
+        evaluate([coders[0], coders[-1]], subjects_of(folder), tmp_path, SETTINGS)
