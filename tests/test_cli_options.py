@@ -16,6 +16,10 @@ OPTIONS = {
         "--model", "--region", "--fill", "--against", "--picture", "--suffix", "--max-voxels", "--device", "--dtype",
         "--jobs", "--force", "--quiet", "--json",
     },
+    "evaluate": {
+        "--data", "--out", "--protocol", "--baselines", "--factors", "--reference", "--measure", "--ratios", "--threads",
+        "--repeats", "--device", "--dtype", "--list", "--quiet", "--json",
+    },
     "freeze": {"--data", "--quiet"},
     "info": {"--json"},
     "verify": {"--model", "--against", "--max-voxels", "--device", "--quiet", "--json"},
