@@ -143,12 +143,14 @@ class DecoderSpec(_Table):
 class QuantizerSpec(_Table):
     """``uniform``: one step for every latent. ``laplace``: companded to [-127, 127] with a learnt scale per channel.
 
-    ``gaussian`` (WaLLoC): companded by the normal distribution function to symbols of ``bits`` bits.
+    ``gaussian`` (WaLLoC): companded by the normal distribution function to symbols of ``bits`` bits. ``dead_zone``: how
+    much of a step values are drawn towards 0 before they are rounded; the decoder need not know.
     """
 
     kind: Literal["uniform", "laplace", "gaussian"] = "uniform"
     step: Positive = 0.4
     bits: int = Field(default=8, ge=2, le=8)
+    dead_zone: float = Field(default=0.0, ge=0, lt=0.5)
 
     @model_validator(mode="after")
     def _bits_belong_to_gaussian(self) -> Self:

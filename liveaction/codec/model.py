@@ -180,7 +180,7 @@ class Codec(nn.Module):
             SpecError: the step is so small that symbols leave the integers which float32 holds exactly.
         """
         step = step or self.quantizer.step
-        symbols = to_symbols(self.quantizer.compand(y), step)
+        symbols = to_symbols(self.quantizer.compand(y), step, self.spec.quantizer.dead_zone)
         largest = symbols.abs().max().item() if symbols.numel() else 0.0
         if not largest < LARGEST_SYMBOL:
             raise SpecError(
@@ -278,7 +278,10 @@ class Codec(nn.Module):
         step = self.quantizer.step
         with torch.set_grad_enabled(torch.is_grad_enabled() and not rounded):
             companded = self.quantizer.compand(self.encode(x))
-            noisy = step * to_symbols(companded, step) if rounded else add_noise(companded, step, generator)
+            if rounded:
+                noisy = step * to_symbols(companded, step, self.spec.quantizer.dead_zone)
+            else:
+                noisy = add_noise(companded, step, generator)
         return CodecOutput(self.synthesise(noisy, tuple(x.shape[2:])), companded)
 
     def _compute(self, x: torch.Tensor) -> torch.autocast:

@@ -1,11 +1,13 @@
 """Quantisers: latents to integers and back, with additive noise in training.
 
-Latent y, companded u, step Delta: symbols s = round(u / Delta) half to even; the decoder is given expand(Delta * s).
+Latent y, companded u, step Delta: symbols s = round(u / Delta) half to even, u drawn towards 0 before where there is a
+dead zone; the decoder is given expand(Delta * s).
 """
 
 from math import sqrt
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from liveaction.kernels.quantize import laplace_compand, quantize
@@ -90,6 +92,15 @@ def add_noise(u: torch.Tensor, step: float, generator: torch.Generator | None) -
     return u + step * (noise - 0.5)
 
 
-def to_symbols(u: torch.Tensor, step: float) -> torch.Tensor:
-    """Integers as a float tensor, round half to even; no gradient passes."""
-    return quantize(u.detach(), step)
+def to_symbols(u: torch.Tensor, step: float, dead_zone: float = 0.0) -> torch.Tensor:
+    """Integers as a float tensor, round half to even; no gradient passes.
+
+    Args:
+        u: ``[B, L, *G]``.
+        step: of the quantiser.
+        dead_zone: pull values towards 0 by so much of a step before they are rounded. Large symbols are rare, so they
+            cost more than what they gain; the decoder need not know (Sullivan, "Efficient scalar quantization of
+            exponential and Laplacian random variables", IEEE Trans. Information Theory 42(5), 1996).
+    """
+    u = u.detach()
+    return quantize(F.softshrink(u, dead_zone * step) if dead_zone else u, step)

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from liveaction.codec.model import build_codec
 from liveaction.coding.quantize import LaplaceQuantizer, UniformQuantizer, add_noise, build_quantizer, to_symbols
+from liveaction.recipe import load_recipe
 from liveaction.spec import QuantizerSpec
 
 
@@ -13,6 +15,27 @@ def test_rounding_is_half_to_even_in_units_of_the_step():
     assert to_symbols(halves * 0.25, 0.25).tolist() == [-2, -2, 0, 0, 2, 2, 4]
     u = torch.randn(1000, dtype=torch.float64) * 9
     assert (0.3 * to_symbols(u, 0.3) - u).abs().max() <= 0.15 + 1e-12
+
+
+def test_a_dead_zone_draws_values_towards_0_before_they_are_rounded():
+    u = torch.tensor([-1.65, -0.65, -0.55, 0.0, 0.55, 0.59, 0.61, 1.59, 1.61, 7.7])
+    assert to_symbols(u, 1.0, 0.1).tolist() == [-2, -1, 0, 0, 0, 0, 1, 1, 2, 8]
+    assert torch.equal(to_symbols(u * 0.3, 0.3, 0.1), to_symbols(u, 1.0, 0.1))
+    assert torch.equal(to_symbols(u, 1.0, 0.0), to_symbols(u, 1.0))
+
+
+def test_a_codec_rounds_as_its_recipe_says_in_coding_and_in_training():
+    plain, dead = (
+        build_codec(load_recipe("ct_klt", ["codec.latent_channels=8", f"codec.quantizer.dead_zone={zone}"]))
+        for zone in (0, 0.2)
+    )
+    dead.load_state_dict(plain.state_dict())
+    x = torch.rand(1, 1, 16, 16, 16) * 2 - 1
+    u = plain.encode(x) / plain.quantizer.step
+    symbols = dead.to_symbols(x)
+    assert torch.equal(symbols, to_symbols(u, 1.0, 0.2).int()) and not torch.equal(symbols, plain.to_symbols(x))
+    rounded = dead(x, rounded=True).reconstruction
+    assert torch.allclose(rounded, dead.decode(symbols, (16, 16, 16)), atol=1e-6)
 
 
 def test_a_recipe_names_the_quantiser():
