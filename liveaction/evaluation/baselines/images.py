@@ -119,7 +119,7 @@ class HTJ2K(_PlaneCodec):
     name = "htj2k"
     label = "HTJ2K"
     setting = "quantiser step over the range"
-    ladder = (0.2, 0.1, 0.05, 0.025, 0.012, 0.006, 0.003)
+    ladder = (0.8, 0.4, 0.2, 0.1, 0.05, 0.025, 0.012, 0.006)
     depth = 15
 
     @property

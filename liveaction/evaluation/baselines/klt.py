@@ -59,7 +59,7 @@ class JPEG2000KLT(Baseline):
     name = "jpeg2000_klt"
     label = "KLT and JPEG 2000"
     setting = "PSNR asked of every component, dB"
-    ladder = (24, 28, 32, 36, 40, 46, 52, 58)
+    ladder = (24, 28, 32, 36, 40, 46, 52, 60, 70, 80)
 
     @property
     def library(self) -> str:
