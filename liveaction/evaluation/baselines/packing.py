@@ -106,6 +106,10 @@ class Reader:
         """Bytes after their length."""
         return self._take(self.whole())
 
+    def rest(self) -> bytes:
+        """All that is left."""
+        return self._take(len(self._data) - self._at)
+
     def parts(self) -> list[bytes]:
         """Byte strings."""
         count = self.whole()

@@ -1,5 +1,6 @@
 """Codecs of video on frames, slices and bands: x265, x264 and SVT-AV1 through libav."""
 
+import os
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -126,12 +127,12 @@ class SVTAV1(_VideoCodec):
 
     name = "svtav1"
     label = "SVT-AV1 preset 4"
-    ladder = (12, 20, 28, 36, 44, 52, 60)
+    ladder = (16, 26, 36, 46, 56, 63, 70)
     depth, encoder, decoder = 10, "libsvtav1", "libdav1d"
 
     def _format(self, bits: int, colour: bool) -> PixelFormat:
         return PixelFormat("yuv420p10le", 10)
 
     def _options(self, value: float, count: int) -> dict[str, str]:
-        parameters = f"tune=1:lp={self.threads}:scd=0:color-range=1"
-        return {"preset": "4", "crf": f"{value:g}", "svtav1-params": parameters}
+        os.environ.setdefault("SVT_LOG", "1")  # errors alone; the library writes to the terminal by itself
+        return {"svtav1-params": f"preset=4:crf={value:g}:tune=1:lp={self.threads}:scd=0:color-range=1"}
