@@ -22,7 +22,7 @@ class _ErrorBound(Baseline):
 
     def encode(self, array: Array, value: float) -> bytes:
         values = array.values
-        long = values.dtype.kind in "iu" and values.dtype.itemsize > 2 or values.dtype == np.float64
+        long = (values.dtype.kind in "iu" and values.dtype.itemsize > 2) or values.dtype == np.float64
         header = Writer()
         header.whole(values.ndim, *values.shape)
         header.pack("?dd", long, *array.limits)

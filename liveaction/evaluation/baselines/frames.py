@@ -38,13 +38,15 @@ class PixelFormat:
     def planes(self, pixels: NDArray[np.uint16], bits: int) -> list[NDArray[np.uint16]]:
         """Integers of ``bits`` bits, ``[H, W]`` or ``[H, W, 3]``, as the planes of a frame, even and large enough.
 
-        Grey is moved up to the format's bits, which is exact; colours become Y, Cb and Cr of BT.709, rounded once.
+        Grey is multiplied by a power of two, exactly where the format has as many bits or more; colours become Y, Cb
+        and Cr of BT.709, rounded once.
         """
         most = 2**self.bits - 1
         pixels = _continued(pixels)
         if pixels.ndim == 2:
             flat = [np.full((pixels.shape[0] // 2, pixels.shape[1] // 2), 2 ** (self.bits - 1), np.uint16)] * 2
-            return [pixels << (self.bits - bits), *(flat if self.halved else ())]
+            grey = np.rint(pixels * 2.0 ** (self.bits - bits)).clip(0, most).astype(np.uint16)
+            return [grey, *(flat if self.halved else ())]
         red, green, blue = np.moveaxis(pixels / (2.0**bits - 1), -1, 0)
         y = RED * red + (1 - RED - BLUE) * green + BLUE * blue
         colours = [(blue - y) / (2 * (1 - BLUE)), (red - y) / (2 * (1 - RED))]
@@ -56,7 +58,7 @@ class PixelFormat:
     def pixels(self, planes: list[NDArray[np.uint16]], bits: int, plane: tuple[int, ...]) -> NDArray[np.float32]:
         """Inverse of :meth:`planes`, not rounded, cut to the shape ``plane``."""
         if len(plane) == 2:
-            return planes[0][: plane[0], : plane[1]].astype(np.float32) / np.float32(2 ** (self.bits - bits))
+            return planes[0][: plane[0], : plane[1]] * np.float32(2.0 ** (bits - self.bits))
         most = 2**self.bits - 1
         y = planes[0].astype(np.float32) / most
         u, v = ((colour.astype(np.float32) - 2 ** (self.bits - 1)) / most for colour in planes[1:])

@@ -215,8 +215,7 @@ class AVIF(_PlaneCodec):
     def _back(self, part: bytes, bits: int, threads: int) -> NDArray[Any]:
         from imagecodecs import avif_decode
 
-        pixels = np.asarray(avif_decode(part, numthreads=threads), np.float64) / 2 ** (_avif_bits(bits) - bits)
-        return pixels
+        return np.asarray(avif_decode(part, numthreads=threads), np.float64) / 2 ** (_avif_bits(bits) - bits)
 
 
 def _avif_bits(bits: int) -> int:

@@ -4,7 +4,6 @@ Slices coded one by one each repeat the codec's own header. Keeping what all par
 one to three bytes, costs a rival nothing that it would not pay within a container made for volumes.
 """
 
-import os
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -40,7 +39,7 @@ class Writer:
 
     def parts(self, parts: Sequence[bytes]) -> None:
         """Byte strings: their number, what all begin with, and the rest of each."""
-        start = os.path.commonprefix(list(parts)) if len(parts) > 1 else b""
+        start = _common_start(parts) if len(parts) > 1 else b""
         self.whole(len(parts))
         self.raw(start)
         for part in parts:
@@ -115,3 +114,9 @@ class Reader:
         count = self.whole()
         start = self.raw()
         return [start + self.raw() for _ in range(count)]
+
+
+def _common_start(parts: Sequence[bytes]) -> bytes:
+    """What all parts begin with: what the first and the last in order of the alphabet share."""
+    first, last = min(parts), max(parts)
+    return next((first[:at] for at, (one, two) in enumerate(zip(first, last, strict=False)) if one != two), first)
