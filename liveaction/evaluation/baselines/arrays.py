@@ -66,8 +66,8 @@ class ZFP(_ErrorBound):
     def _code(self, dense: NDArray[Any], bound: float) -> bytes:
         from imagecodecs import zfp_encode
 
-        data: bytes = zfp_encode(dense, level=bound, mode="accuracy", header=False, numthreads=self.threads)
-        return data
+        level: Any = bound  # a float, whatever the library's annotation says
+        return bytes(zfp_encode(dense, level=level, mode="accuracy", header=False, numthreads=self.threads))
 
     def _back(self, data: bytes, sides: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         from imagecodecs import zfp_decode
@@ -91,8 +91,7 @@ class SZ3(_ErrorBound):
     def _code(self, dense: NDArray[Any], bound: float) -> bytes:
         from imagecodecs import sz3_encode
 
-        data: bytes = sz3_encode(dense, mode="abs", abs=bound)
-        return data
+        return bytes(sz3_encode(dense, mode="abs", abs=bound))
 
     def _back(self, data: bytes, sides: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         from imagecodecs import sz3_decode

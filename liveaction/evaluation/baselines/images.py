@@ -46,7 +46,7 @@ class _PlaneCodec(Baseline):
         def back(part: bytes, threads: int) -> NDArray[Any]:
             return levels.values(self._back(part, levels.bits, threads))
 
-        planes = np.stack(spread(back, source.parts(), self.threads))
+        planes: NDArray[Any] = np.stack(spread(back, source.parts(), self.threads))
         return layout.array(planes if layout.is_colour or planes.ndim == 3 else planes[..., 1])
 
     def _wanted(self, value: float, limits: tuple[float, float], levels: Levels) -> float:
@@ -95,11 +95,11 @@ def code_jpeg2000(plane: NDArray[Any], bits: int, decibels: float, threads: int)
     """One plane of integers to a codestream with a PSNR, on ``2**bits - 1``, of about ``decibels``."""
     from imagecodecs import jpeg2k_encode
 
-    level = min(max(decibels, 1.0), 990.0)  # 0 and 1000 mean lossless to the library
-    data: bytes = jpeg2k_encode(
+    level: Any = min(max(decibels, 1.0), 990.0)  # a float; 0 and 1000 mean lossless to the library
+    data = jpeg2k_encode(
         plane, level=level, codecformat="J2K", bitspersample=bits, reversible=False, planar=False, numthreads=threads
     )
-    return data
+    return bytes(data)
 
 
 def decode_jpeg2000(part: bytes, threads: int) -> NDArray[Any]:
@@ -136,13 +136,14 @@ class HTJ2K(_PlaneCodec):
         from imagecodecs import htj2k_encode
 
         centred = (plane.astype(np.int32) - 2 ** (bits - 1)).astype(np.int16)
-        data: bytes = htj2k_encode(centred, level=wanted, reversible=False, planar=False)
-        return data
+        data = htj2k_encode(centred, level=wanted, reversible=False, planar=False)
+        return bytes(data)
 
     def _back(self, part: bytes, bits: int, threads: int) -> NDArray[Any]:
         from imagecodecs import htj2k_decode
 
-        return np.asarray(htj2k_decode(part)).astype(np.int32) + 2 ** (bits - 1)
+        whole: NDArray[Any] = htj2k_decode(part).astype(np.int32) + 2 ** (bits - 1)
+        return whole
 
 
 class JPEGXL(_PlaneCodec):
@@ -169,10 +170,8 @@ class JPEGXL(_PlaneCodec):
 
         x = plane / (2.0**bits - 1)
         light = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4).astype(np.float32)  # IEC 61966-2-1
-        data: bytes = jpegxl_encode(
-            light, distance=wanted, effort=7, lossless=False, usecontainer=False, numthreads=threads
-        )
-        return data
+        data = jpegxl_encode(light, distance=wanted, effort=7, lossless=False, usecontainer=False, numthreads=threads)
+        return bytes(data)
 
     def _back(self, part: bytes, bits: int, threads: int) -> NDArray[Any]:
         from imagecodecs import jpegxl_decode
@@ -206,16 +205,17 @@ class AVIF(_PlaneCodec):
         coded = _avif_bits(bits)
         colour = plane.ndim == 3
         pixels = (plane if colour else np.repeat(plane[..., np.newaxis], 3, axis=2)) << (coded - bits)
-        data: bytes = avif_encode(
-            pixels, level=wanted, speed=4, bitspersample=coded, pixelformat="444" if colour else "420",
+        data = avif_encode(
+            pixels, level=round(wanted), speed=4, bitspersample=coded, pixelformat="444" if colour else "420",
             numthreads=threads,
         )  # fmt: skip
-        return data
+        return bytes(data)
 
     def _back(self, part: bytes, bits: int, threads: int) -> NDArray[Any]:
         from imagecodecs import avif_decode
 
-        return np.asarray(avif_decode(part, numthreads=threads), np.float64) / 2 ** (_avif_bits(bits) - bits)
+        pixels: NDArray[Any] = avif_decode(part, numthreads=threads) / 2 ** (_avif_bits(bits) - bits)
+        return pixels
 
 
 def _avif_bits(bits: int) -> int:
@@ -249,10 +249,11 @@ class WebP(_PlaneCodec):
         from imagecodecs import webp_encode
 
         pixels = (plane << (8 - bits)).astype(np.uint8)
-        data: bytes = webp_encode(pixels, level=wanted, lossless=False, method=6, numthreads=threads)
-        return data
+        data = webp_encode(pixels, level=wanted, lossless=False, method=6, numthreads=threads)
+        return bytes(data)
 
     def _back(self, part: bytes, bits: int, threads: int) -> NDArray[Any]:
         from imagecodecs import webp_decode
 
-        return np.asarray(webp_decode(part), np.float64)[..., :3] / 2 ** (8 - bits)
+        pixels: NDArray[Any] = webp_decode(part) / 2 ** (8 - bits)
+        return pixels

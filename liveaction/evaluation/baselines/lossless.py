@@ -41,10 +41,10 @@ def _keep_planes(array: Array, levels: Levels, to: Writer, threads: int) -> None
 
     def code(plane: NDArray[Any], threads: int) -> bytes:
         pixels = levels.integers(plane).astype(np.uint8 if levels.bits <= 8 else np.uint16)
-        data: bytes = jpegxl_encode(
+        data = jpegxl_encode(
             pixels, lossless=True, effort=7, bitspersample=levels.bits, usecontainer=False, numthreads=threads
         )
-        return data
+        return bytes(data)
 
     layout = Layout.of(array)
     layout.write(to)
@@ -69,7 +69,7 @@ def _keep_numbers(values: NDArray[Any], to: Writer) -> None:
     long = np.float32 if values.dtype.itemsize <= 4 else np.float64
     rows = np.ascontiguousarray(values, np.int64 if values.dtype.kind in "iu" else long)
     to.whole(values.ndim, *values.shape)
-    to.raw(zfp_encode(rows.reshape(-1, values.shape[-1]), mode="reversible", numthreads=1))
+    to.raw(bytes(zfp_encode(rows.reshape(-1, values.shape[-1]), mode="reversible", numthreads=1)))
 
 
 def _kept_numbers(source: Reader) -> NDArray[Any]:

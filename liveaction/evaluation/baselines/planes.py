@@ -14,7 +14,8 @@ from liveaction.evaluation.baselines.packing import Reader, Writer
 SEQUENCE = ("t", "band", "z")
 """Axes along which planes follow each other, the first of them that an array has; without one, its first axis."""
 
-_In, _Out = TypeVar("_In"), TypeVar("_Out")
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Levels:
-    """Integers that stand for values: ``low + step * integer``, integers of ``bits`` bits.
+    """Integers that stand for values: ``low + step * integer``, from 0 to ``top``.
 
     Attributes:
         low: what 0 stands for, in the unit; ``step`` between integers. 1 means that integers are coded as they are.
@@ -83,7 +84,12 @@ class Levels:
 
     low: float
     step: float
-    bits: int
+    top: int
+
+    @property
+    def bits(self) -> int:
+        """Bits of the integers."""
+        return max(1, self.top.bit_length())
 
     @classmethod
     def of(cls, array: Array, deepest: int) -> Self:
@@ -98,37 +104,36 @@ class Levels:
             for low, high in (array.limits, own):
                 low, high = float(np.floor(low)), float(np.ceil(high))
                 low, high = min(low, own[0]), max(high, own[1])
-                bits = max(1, int(high - low).bit_length())
-                if bits <= deepest:
-                    return cls(low, 1.0, bits)
+                if high - low < 2**deepest:
+                    return cls(low, 1.0, int(high - low))
         low, high = own
-        return cls(low, ((high - low) / (2**deepest - 1)) or 1.0, deepest)
+        return cls(low, ((high - low) / (2**deepest - 1)) or 1.0, 2**deepest - 1)
 
     def integers(self, values: NDArray[Any]) -> NDArray[np.uint16]:
         """Values to integers."""
         if values.dtype.kind in "iu" and self.step == 1:
             return (values.astype(np.int64) - int(self.low)).astype(np.uint16)
         scaled = np.rint((values.astype(np.float64) - self.low) / self.step)
-        return scaled.clip(0, 2**self.bits - 1).astype(np.uint16)
+        return scaled.clip(0, self.top).astype(np.uint16)
 
     def values(self, integers: NDArray[Any]) -> NDArray[Any]:
         """Integers, or what lies between them, to values in the unit; clipped to those that there are."""
-        exact = self.step == 1 and abs(self.low) + 2.0**self.bits < 2**24  # float32 holds all of these integers
-        wide = integers.astype(np.float32 if exact else np.float64)
-        np.clip(wide, 0, 2**self.bits - 1, out=wide)
-        wide *= self.step
-        wide += self.low
+        exact = self.step == 1 and abs(self.low) + self.top < 2**24  # float32 holds all of these integers
+        wide: NDArray[Any] = integers.astype(np.float32 if exact else np.float64)
+        np.clip(wide, 0, self.top, out=wide)
+        np.multiply(wide, self.step, out=wide)
+        np.add(wide, self.low, out=wide)
         return wide
 
     def write(self, to: Writer) -> None:
-        """Seventeen bytes."""
-        to.pack("ddB", self.low, self.step, self.bits)
+        """Eighteen bytes."""
+        to.pack("ddH", self.low, self.step, self.top)
 
     @classmethod
     def read(cls, source: Reader) -> Self:
         """Inverse of :meth:`write`."""
-        low, step, bits = source.unpack("ddB")
-        return cls(low, step, int(bits))
+        low, step, top = source.unpack("ddH")
+        return cls(low, step, int(top))
 
 
 def spread(work: Callable[[_In, int], _Out], entries: Sequence[_In], threads: int) -> list[_Out]:

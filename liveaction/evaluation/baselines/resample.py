@@ -14,7 +14,7 @@ from liveaction.evaluation.baselines.packing import Reader, Writer
 class Resample(Baseline):
     """Filtered and resampled along every axis, rounded to the native dtype, kept without loss; then interpolated back.
 
-    Polyphase filters both ways, a Kaiser window of shape 5 (scipy's ``resample_poly``), borders mirrored with their samples repeated. The samples
+    Polyphase filters both ways, a Kaiser window of shape 5 (scipy's ``resample_poly``), borders mirrored. The samples
     that are left go through JPEG XL, FLAC (sound) or ZFP (floats and wide integers), all lossless.
     """
 
@@ -49,10 +49,10 @@ class Resample(Baseline):
         source = Reader(data)
         shape = source.wholes(source.whole())
         numerator, denominator = source.wholes(2)
-        limits = source.unpack("dd")
+        low, high = source.unpack("dd")
         less = kept(source, self.threads)
-        more = _along_all(less, numerator, denominator)[tuple(slice(side) for side in shape)]
-        return more.clip(*limits)
+        more: NDArray[Any] = _along_all(less, numerator, denominator)[tuple(slice(side) for side in shape)]
+        return more.clip(low, high)
 
 
 def _along_all(values: NDArray[Any], up: int, down: int) -> NDArray[Any]:

@@ -58,7 +58,7 @@ class Opus(Baseline):
         rate = int(array.rate) if array.rate in RATES else OUT
         ratio = Fraction(array.rate / rate).limit_denominator(10**4)
         middle = silence_of(array)
-        x = array.values.astype(np.float64) - middle
+        x: NDArray[np.float64] = array.values.astype(np.float64) - middle
         peak = float(np.abs(x).max()) or 1.0
         x = _resampled(x * (PEAK / peak), ratio.denominator, ratio.numerator)
         header = Writer()
@@ -88,7 +88,7 @@ class Opus(Baseline):
         def back(group: tuple[int, int, list[bytes]], threads: int) -> NDArray[np.float64]:
             return _resampled(_decode_opus(*group), numerator, division * denominator)[:, :samples]
 
-        x = np.concatenate(spread(back, groups, self.threads))
+        x: NDArray[Any] = np.concatenate(spread(back, groups, self.threads))
         return (x * (peak / PEAK) + middle).clip(low, high)
 
 

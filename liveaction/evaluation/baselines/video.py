@@ -90,7 +90,7 @@ class X265Slow(_VideoCodec):
 
     name = "x265_slow"
     label = "x265 slow"
-    ladder = (10, 16, 22, 28, 34, 40, 46, 51)
+    ladder = (-6, 2, 10, 16, 22, 28, 34, 40, 46)
     preset: ClassVar[str] = "slow"
     depth, encoder, decoder = 12, "libx265", "hevc"
 
@@ -101,8 +101,8 @@ class X265Slow(_VideoCodec):
         """Without a pool of threads there is no wavefront either, which costs a little rate."""
         pools = "none" if self.threads == 1 else str(self.threads)
         settings = f"keyint={count}:min-keyint={count}:scenecut=0:open-gop=0:info=0:range=full:log-level=none"
-        parameters = f"{settings}:pools={pools}:frame-threads=1"
-        return {"preset": self.preset, "tune": "psnr", "crf": f"{value:g}", "x265-params": parameters}
+        parameters = f"{settings}:pools={pools}:frame-threads=1:crf={value:g}"  # libav's own "crf" ends at 0
+        return {"preset": self.preset, "tune": "psnr", "x265-params": parameters}
 
 
 class X265Medium(X265Slow):
