@@ -150,8 +150,8 @@ TYPES_ONLY = {
 
 # Slow to import, or noisy: imported inside the function that needs them, so that nobody pays who does not.
 _HEAVY = (
-    "PIL accelerate av bjontegaard h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel pydicom rasterio scipy "
-    "soundfile spectral tensorboard tft tifffile timm walloc zarr"
+    "PIL accelerate av bjontegaard h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel pydicom rasterio "
+    "scipy soundfile spectral tensorboard tft tifffile timm walloc zarr"
 )
 HEAVY = tuple(_HEAVY.split())
 

@@ -1,7 +1,7 @@
 """Structural similarity, of one scale and of several, in any number of axes."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,7 +16,7 @@ WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the scales from fine to coarse, Wang, Simoncelli and Bovik 2003, table I."""
 
 _WINDOW = 7
-_SLAB = 1 << 20  # values: what is made of a slab stays near the processor
+_TILE = 1 << 19  # values: float64 copies stay small
 
 
 class Similarity(NamedTuple):
@@ -41,7 +41,9 @@ def ssim(x: torch.Tensor, y: torch.Tensor, peak: float, window: int = _WINDOW) -
         ShapeError: the shapes differ, are not ``[C, *S]``, or there is nothing to compare.
     """
     _check(x, y, "ssim")
-    each = [_means(lambda part, a=a, b=b: (a[part], b[part]), a.shape, peak, window)[0] for a, b in zip(x, y, strict=True)]
+    each = [
+        _means(lambda part, a=a, b=b: (a[part], b[part]), a.shape, peak, window)[0] for a, b in zip(x, y, strict=True)
+    ]
     return math.fsum(each) / len(each)
 
 
@@ -119,7 +121,7 @@ def _halved(take: Take, extents: Sequence[int], window: int) -> tuple[Take, tupl
     factors = [2 if n // 2 >= window else 1 for n in extents]
     half = tuple(n // factor for n, factor in zip(extents, factors, strict=True))
     stored = [empty_values(half, "float32") for _ in range(2)]
-    step = max(1, _SLAB // math.prod(extents[1:]) // factors[0])
+    step = max(1, _TILE // math.prod(extents[1:]) // factors[0])
     for start in range(0, half[0], step):
         stop = min(start + step, half[0])
         for room, part in zip(stored, take(slice(start * factors[0], stop * factors[0])), strict=True):
@@ -141,10 +143,7 @@ def _means(take: Take, extents: Sequence[int], peak: float, window: int) -> tupl
     bessel = count / (count - 1) if count > 1 else 1.0
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
     whole, structure, windows = 0.0, 0.0, 0
-    # slabs along the first axis, overlapping by one window, keep float64 copies small
-    step = max(1, (1 << 22) // max(math.prod(extents[1:]), 1))
-    for start in range(0, extents[0] - widths[0] + 1, step):
-        a, b = (part.double() for part in take(slice(start, start + step + widths[0] - 1)))
+    for a, b in _tiles(take, extents, widths):
         mean_a, mean_b = _box(a, widths), _box(b, widths)
         var_a = (_box(a * a, widths) - mean_a**2) * bessel
         var_b = (_box(b * b, widths) - mean_b**2) * bessel
@@ -154,6 +153,20 @@ def _means(take: Take, extents: Sequence[int], peak: float, window: int) -> tupl
         whole += float((terms * (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)).sum())
         windows += terms.numel()
     return whole / windows, structure / windows
+
+
+def _tiles(take: Take, extents: Sequence[int], widths: list[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Both signals in float64, cut along the first two axes so that every window lies in one tile."""
+    step = max(2 * widths[0], _TILE // math.prod(extents[1:]))
+    across = max(2 * widths[1], _TILE // (step * math.prod(extents[2:]))) if len(extents) > 1 else 1
+    for start in range(0, extents[0] - widths[0] + 1, step):
+        slab = take(slice(start, start + step + widths[0] - 1))
+        if len(extents) == 1:
+            yield slab[0].double(), slab[1].double()
+            continue
+        for left in range(0, extents[1] - widths[1] + 1, across):
+            one, two = (part[:, left : left + across + widths[1] - 1].double() for part in slab)
+            yield one, two
 
 
 def _box(x: torch.Tensor, widths: list[int]) -> torch.Tensor:
