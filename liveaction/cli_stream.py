@@ -259,8 +259,8 @@ def _closeness(measured: dict[str, float], unit: str, limits: tuple[float, float
 
     (low, high), of = limits, f" {unit}" if unit else ""
     values = [f"{said(MAIN)} (range {low:g} to {high:g}{of}, that is peak to peak 2)"]
-    values += [said(name) for name in ("rmse", "p999_error", "max_error")]
-    left.pop("clipped_share")
+    values += [said(name) for name in ("rmse", "p999_error", "max_error") if name in left]
+    left.pop("clipped_share", None)
     scales = left.pop("ms_ssim_scales", 0.0)
     rest = [said(name) + (f" ({scales:.0f} scales)" if name == "ms_ssim" else "") for name in list(left)]
     return "\n  ".join(", ".join(line) for line in (values, rest) if line)

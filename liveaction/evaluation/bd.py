@@ -43,10 +43,10 @@ def bd_rate(anchor: Iterable[Point], test: Iterable[Point]) -> Delta:
 
     Bjontegaard, "Calculation of average PSNR differences between RD-curves", VCEG-M33, 2001: the mean over the common
     range of quality of the difference in log rate. It is computed by the package ``bjontegaard`` with its method
-    ``pchip``, piecewise cubics through the points that are monotone where the points are. Those are what the common test
-    conditions of HEVC compute; on the widely and unevenly spaced points of learned codecs nothing overshoots; and
-    :func:`rate_at` reads the same curve. (The package's authors found Akima's interpolation nearer the truth on video
-    codecs with points evenly spaced in quantiser; it is not monotone.)
+    ``pchip``, piecewise cubics that are monotone where the points are: those of the common test conditions of HEVC.
+    Nothing overshoots between the wide and uneven steps of learned codecs, where Akima's interpolation may, which the
+    package's authors found nearer the truth on the even steps of video codecs; and :func:`rate_at` reads off curves of
+    the same kind.
 
     Points that are not finite (a lossless one), have no bits, or are beaten by another of their own curve (as many bits
     or fewer at quality as good or better) are left out, and ``reason`` says so.
