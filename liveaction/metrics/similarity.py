@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -41,9 +42,7 @@ def ssim(x: torch.Tensor, y: torch.Tensor, peak: float, window: int = _WINDOW) -
         ShapeError: the shapes differ, are not ``[C, *S]``, or there is nothing to compare.
     """
     _check(x, y, "ssim")
-    each = [
-        _means(lambda part, a=a, b=b: (a[part], b[part]), a.shape, peak, window)[0] for a, b in zip(x, y, strict=True)
-    ]
+    each = [_means(_pair(*both), both[0].shape, peak, window)[0] for both in zip(x, y, strict=True)]
     return math.fsum(each) / len(each)
 
 
@@ -71,7 +70,7 @@ def ms_ssim(x: torch.Tensor, y: torch.Tensor, peak: float, window: int = _WINDOW
 
 
 def scales_of(extents: Sequence[int], window: int = _WINDOW) -> int:
-    """How many scales :func:`ms_ssim` has for signals of these extents: 1 to 5, five from 7 * 16 = 112 samples on."""
+    """How many scales :func:`ms_ssim` has for signals of these extents: 1 to 5, five where the longest has 112 samples."""
     longest, scales = max(extents), 1
     while scales < len(WEIGHTS) and longest // 2 >= window:
         longest, scales = longest // 2, scales + 1
@@ -95,7 +94,7 @@ def similarity_by_slab(
     weights = [weight * sum(WEIGHTS) / sum(WEIGHTS[:scales]) for weight in WEIGHTS[:scales]]
     fine, product = [], []
     for channel in range(shape[0]):
-        means = _pyramid(lambda part, channel=channel: take(channel, part), shape[1:], scales, peak, window)
+        means = _pyramid(partial(take, channel), shape[1:], scales, peak, window)
         fine.append(means[0][0])
         terms = [structure for _, structure in means[:-1]] + [means[-1][0]]
         product.append(math.prod(max(term, 0.0) ** weight for term, weight in zip(terms, weights, strict=True)))
@@ -105,6 +104,10 @@ def similarity_by_slab(
 def _check(x: torch.Tensor, y: torch.Tensor, name: str) -> None:
     if x.shape != y.shape or x.numel() == 0 or x.ndim < 2:
         raise ShapeError(f"{name}: expected two tensors [C, *S], got {tuple(x.shape)}, {tuple(y.shape)}")
+
+
+def _pair(one: torch.Tensor, two: torch.Tensor) -> Take:
+    return lambda part: (one[part], two[part])
 
 
 def _pyramid(take: Take, extents: Sequence[int], scales: int, peak: float, window: int) -> list[tuple[float, float]]:
@@ -125,15 +128,19 @@ def _halved(take: Take, extents: Sequence[int], window: int) -> tuple[Take, tupl
     for start in range(0, half[0], step):
         stop = min(start + step, half[0])
         for room, part in zip(stored, take(slice(start * factors[0], stop * factors[0])), strict=True):
-            for axis, (factor, n) in enumerate(zip(factors, half, strict=True)):
-                if factor == 2 and axis == 0:
-                    part = (part[0::2] + part[1::2]) / 2
-                elif factor == 2:
-                    part = (part.narrow(axis, 0, 2 * n).unflatten(axis, (n, 2))).mean(axis + 1)
-            room[start:stop] = part.numpy()
+            for axis in (axis for axis, factor in enumerate(factors) if factor == 2):
+                pairs = part.shape[axis] // 2
+                part = part.narrow(axis, 0, 2 * pairs).unflatten(axis, (pairs, 2)).mean(axis + 1)
+            room[start:stop] = part.detach().cpu().numpy()
             release_pages(room)
-    one, two = (torch.from_numpy(room) for room in stored)
-    return lambda part: (one[part], two[part]), half
+    look = _pair(*(torch.from_numpy(room) for room in stored))
+
+    def taken(part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        for room in stored:  # pages of the part before
+            release_pages(room)
+        return look(part)
+
+    return taken, half
 
 
 def _means(take: Take, extents: Sequence[int], peak: float, window: int) -> tuple[float, float]:
