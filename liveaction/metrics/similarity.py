@@ -70,7 +70,7 @@ def ms_ssim(x: torch.Tensor, y: torch.Tensor, peak: float, window: int = _WINDOW
 
 
 def scales_of(extents: Sequence[int], window: int = _WINDOW) -> int:
-    """How many scales :func:`ms_ssim` has for signals of these extents: 1 to 5, five where the longest has 112 samples."""
+    """How many scales :func:`ms_ssim` has for these extents: 1 to 5, five where the longest has 112 samples."""
     longest, scales = max(extents), 1
     while scales < len(WEIGHTS) and longest // 2 >= window:
         longest, scales = longest // 2, scales + 1
