@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from liveaction.errors import ShapeError
-from liveaction.metrics import si_sdr, spatial_errors
+from liveaction.metrics import covariance_error, si_sdr, spatial_errors
 
 
 def _noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -117,3 +118,21 @@ def test_pieces_give_what_the_whole_gives() -> None:
 def test_spatial_errors_need_two_channels(shape: tuple[int, ...]) -> None:
     with pytest.raises(ShapeError, match=r"expected two tensors \[C >= 2, T\]"):
         spatial_errors(torch.zeros(shape), torch.zeros(shape))
+
+
+def test_covariance_error_by_hand() -> None:
+    t = torch.linspace(0, 40 * math.pi, 4000, dtype=torch.float64)
+    x = torch.stack([t.sin(), 2 * t.sin(), t.cos()])
+    assert covariance_error(x, x + torch.tensor([[3.0], [0.0], [-1.0]])) == pytest.approx(0, abs=1e-12)  # no offsets
+    assert covariance_error(x, x / 2) == pytest.approx(0.75)
+    assert covariance_error(x, -x) == pytest.approx(0)  # what the channels have in common stays
+    swapped = x.clone()
+    swapped[1] *= -1
+    one, two = (np.cov(v.numpy()) for v in (x, swapped))
+    assert covariance_error(x, swapped) == pytest.approx(np.linalg.norm(two - one) / np.linalg.norm(one), rel=1e-9)
+    silent = torch.zeros_like(x)
+    assert covariance_error(silent, silent) == 0 and covariance_error(silent, x) == math.inf
+    with pytest.raises(
+        ShapeError, match=r"covariance_error: expected two tensors \[C, T\], got \(3, 4000\), \(2, 4000\)"
+    ):
+        covariance_error(x, x[:2])
