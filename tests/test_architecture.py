@@ -107,6 +107,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "scipy": (
         "liveaction.modalities.hyperspectral*",
         "liveaction.modalities.array*",
+        "liveaction.modalities.audio_exhibits",
         "liveaction.modalities.*_preview",
         "liveaction.codec.reader",
         "liveaction.evaluation*",
