@@ -248,15 +248,19 @@ def _report_damage(damaged: list[Any], axes: tuple[str, ...], where: str, outcom
 
 
 def _closeness(measured: dict[str, float], unit: str, limits: tuple[float, float]) -> str:
-    """One line of what a modality compares; the four measures that all have first."""
-    (low, high), unit = limits, f" {unit}" if unit else ""
-    parts = [
-        f"PSNR {measured['psnr_normalised']:.2f} dB (range {low:g} to {high:g}{unit}, that is peak to peak 2)",
-        f"root-mean-square error {measured['rmse']:.4g}{unit}",
-        f"largest {measured['max_error']:g}{unit}",
-    ]
-    if "ssim" in measured:
-        parts.append(f"SSIM {measured['ssim']:.4f}")
-    rest = measured.keys() - {"psnr_normalised", "rmse", "max_error", "ssim", "clipped_share"}
-    parts += [f"{name.replace('_', ' ')} {measured[name]:.4g}" for name in measured if name in rest]
-    return ", ".join(parts)
+    """What a modality compares: differences of values in one line, likeness and its own measures in another."""
+    from liveaction.evaluation.measures import MAIN, MEASURES
+
+    left = dict(measured)
+
+    def said(name: str) -> str:
+        value, known = left.pop(name), MEASURES.get(name)
+        return f"{known.label} {known.text(value, unit)}" if known else f"{name.replace('_', ' ')} {value:.4g}"
+
+    (low, high), of = limits, f" {unit}" if unit else ""
+    values = [f"{said(MAIN)} (range {low:g} to {high:g}{of}, that is peak to peak 2)"]
+    values += [said(name) for name in ("rmse", "p999_error", "max_error")]
+    left.pop("clipped_share")
+    scales = left.pop("ms_ssim_scales", 0.0)
+    rest = [said(name) + (f" ({scales:.0f} scales)" if name == "ms_ssim" else "") for name in list(left)]
+    return "\n  ".join(", ".join(line) for line in (values, rest) if line)

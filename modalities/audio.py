@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt
 
 from liveaction.errors import FormatError, LiveactionWarning, ShapeError, SpecError
-from liveaction.metrics import si_sdr, spatial_errors
+from liveaction.metrics import covariance_error, si_sdr, spatial_errors
 from liveaction.modalities.audio_exhibits import audio_exhibits
 from liveaction.modalities.audio_file import CONTAINERS, About, is_audio, read_audio
 from liveaction.modalities.audio_phantom import array_phantom, music_phantom
@@ -161,10 +161,11 @@ class Audio(Modality):
         Returns:
             also ``si_sdr`` in dB, the mean over the channels that are not silent, and ``si_sdr_worst`` of them; for
             more than one channel ``level_error_db`` and ``phase_error_degrees`` against channel 0
-            (:func:`liveaction.metrics.spatial_errors`).
+            (:func:`liveaction.metrics.spatial_errors`), and ``covariance_error`` of all channels, relative
+            (:func:`liveaction.metrics.covariance_error`).
         """
         report = super().compare(original, reconstruction)
-        x, y = (torch.from_numpy(s.values.astype(np.float64) - _silence(original)) for s in (original, reconstruction))
+        x, y = _around_silence(original, reconstruction)
         sounding = [c for c in range(len(x)) if bool(x[c].any())] or list(range(len(x)))
         each = [si_sdr(x[c], y[c]) for c in sounding]
         report["si_sdr_worst"] = min(each)
@@ -172,7 +173,20 @@ class Audio(Modality):
         if len(x) > 1:
             window = 1 << (max(16, round(0.032 / original.spacing[0])).bit_length() - 1)
             report["level_error_db"], report["phase_error_degrees"] = spatial_errors(x, y, window)
+            report["covariance_error"] = covariance_error(x, y)
         return report
+
+    def curves(self, original: Signal, reconstruction: Signal) -> dict[str, list[float]]:
+        """``si_sdr_by_channel`` in dB for more than one channel; NaN for a channel that was silent."""
+        if len(original.values) == 1:
+            return {}
+        x, y = _around_silence(original, reconstruction)
+        each = [si_sdr(one, two) if bool(one.any()) else np.nan for one, two in zip(x, y, strict=True)]
+        return {"si_sdr_by_channel": each}
+
+    def pace(self, signal: Signal) -> tuple[float, str]:
+        """Seconds of sound: a speed is how many times faster than real time."""
+        return signal.shape[0] * signal.spacing[0], "s"
 
     def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
         """Draw waveforms, their error and spectrograms as PNG.
@@ -195,3 +209,10 @@ class Audio(Modality):
 def _silence(signal: Signal) -> float:
     """The value that stands for silence."""
     return 128.0 if np.dtype(signal.dtype) == np.uint8 else 0.0
+
+
+def _around_silence(original: Signal, reconstruction: Signal) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both in float64, silence being 0."""
+    silence = _silence(original)
+    one, two = (torch.from_numpy(s.values.astype(np.float64) - silence) for s in (original, reconstruction))
+    return one, two

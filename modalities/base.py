@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, ShapeError, SpecError
 from liveaction.mapped import is_mapped, parts, spread_sample
-from liveaction.metrics import mean_squared_error, ssim_by_slab
+from liveaction.metrics import Percentile, Similarity, mean_squared_error, similarity_by_slab
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -160,8 +160,10 @@ class Modality(ABC):
         """How close a reconstruction is; what is missing does not count. A modality adds its own measures.
 
         Returns:
-            ``psnr_normalised`` in dB on the original's range (peak to peak 2), ``rmse`` and ``max_error`` in the unit,
-            ``clipped_share`` of values outside the range, and ``ssim`` from two axes on.
+            ``psnr_normalised`` in dB on the original's range (peak to peak 2); ``rmse``, ``p999_error`` (the 99.9th
+            percentile of the absolute error) and ``max_error`` in the unit; ``clipped_share`` of values outside the
+            range; from two axes on, and where nothing is missing, ``ssim``, ``ms_ssim`` and ``ms_ssim_scales``, how
+            many of five scales the extents have room for.
 
         Raises:
             ShapeError: the shapes differ.
@@ -172,7 +174,10 @@ class Modality(ABC):
                 "that was compressed"
             )
         limits = self.range_of(original)
-        count = clipped = 0
+        count = original.values.size - (0 if original.missing is None else int(np.count_nonzero(original.missing)))
+        if count == 0:
+            raise ShapeError("--against: expected values to compare, got none that were measured")
+        clipped, high = 0, Percentile(count, 99.9)
         squares = normalised = largest = 0.0
         for part in parts(original.values, reconstruction.values):
             one, two = original.values[part], reconstruction.values[part]
@@ -182,21 +187,18 @@ class Modality(ABC):
                 continue
             x, y = (self.normalise(values, limits) for values in (one, two))
             error = np.abs(one.astype(np.float64) - two)
-            count += one.size
             clipped += int((x.abs() == 1).sum())
             normalised += mean_squared_error(x, y) * one.size
             squares += float(np.square(error).sum())
             largest = max(largest, float(error.max()))
-        if count == 0:
-            raise ShapeError("--against: expected values to compare, got none that were measured")
+            high.add(error)
         mse = normalised / count
         report = {"psnr_normalised": 10 * math.log10(4 / mse) if mse else math.inf}
         if len(original.axes) > 1 and original.missing is None:
-            report["ssim"] = self._ssim(original, reconstruction, limits)
-        report["rmse"] = math.sqrt(squares / count)
-        report["max_error"] = largest
-        report["clipped_share"] = clipped / count
-        return report
+            alike = self._similarity(original, reconstruction, limits)
+            report |= {"ssim": alike.ssim, "ms_ssim": alike.ms_ssim, "ms_ssim_scales": float(alike.scales)}
+        report |= {"rmse": math.sqrt(squares / count), "p999_error": high.value, "max_error": largest}
+        return report | {"clipped_share": clipped / count}
 
     def curves(self, original: Signal, reconstruction: Signal) -> dict[str, list[float]]:
         """Measures along an axis, by name: ``psnr_by_t`` in dB on the original's range. Empty where none is of use."""
@@ -215,12 +217,12 @@ class Modality(ABC):
         """How much signal there is, in the unit that speeds in its field are stated in: 7.08 and ``Mvoxel``."""
         return signal.values.size / 1e6, "Msample"
 
-    def _ssim(self, original: Signal, reconstruction: Signal, limits: tuple[float, float]) -> float:
+    def _similarity(self, original: Signal, reconstruction: Signal, limits: tuple[float, float]) -> Similarity:
         def take(channel: int, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
             one, two = (self.normalise(s.values[channel, part], limits) for s in (original, reconstruction))
             return one, two
 
-        return ssim_by_slab(take, original.values.shape, 2.0)
+        return similarity_by_slab(take, original.values.shape, 2.0)
 
     def check_finite(self, values: NDArray[Any], path: Path, missing: NDArray[np.bool_] | None = None) -> None:
         """Refuse NaN and infinity, but where values are ``missing``, naming how many there are and the first one."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from liveaction.errors import FormatError, SpecError
+from liveaction.metrics import psnr_along, psnr_within
 from liveaction.modalities.base import Modality
 from liveaction.modalities.ct_dicom import is_dicom, read_dicom
 from liveaction.modalities.exhibit import Exhibit
@@ -17,6 +18,7 @@ from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
 _WANTED = "a NIfTI file (.nii, .nii.gz), a folder of DICOM slices, or a folder that holds such"
+_WINDOWS = {"lung": (-1350.0, 150.0), "soft_tissue": (-160.0, 240.0), "bone": (-300.0, 1200.0)}
 _LOOK = Look(
     name="CT",
     unit="HU",
@@ -120,6 +122,26 @@ class CT(Modality):
         """A region with the affine of its first voxel."""
         first = [low for low, _ in box]
         return replace(signal, metadata=move_origin(signal.metadata, first))
+
+    def compare(self, original: Signal, reconstruction: Signal) -> dict[str, float]:
+        """As :meth:`Modality.compare`, and PSNR as radiologists see a scan, both clipped to a window, peak its width.
+
+        Returns:
+            also, in dB, ``psnr_lung`` (centre -600, width 1500 HU), ``psnr_soft_tissue`` (40, 400) and ``psnr_bone``
+            (450, 1500).
+        """
+        report = super().compare(original, reconstruction)
+        seen = psnr_within(original.values, reconstruction.values, list(_WINDOWS.values()), original.missing)
+        return report | {f"psnr_{name}": value for name, value in zip(_WINDOWS, seen, strict=True)}
+
+    def curves(self, original: Signal, reconstruction: Signal) -> dict[str, list[float]]:
+        """``psnr_by_z``: of each slice of the last axis, in dB on the range."""
+        limits, values = self.range_of(original), (original.values, reconstruction.values)
+        return {"psnr_by_z": psnr_along(*values, limits, 3, original.missing)}
+
+    def pace(self, signal: Signal) -> tuple[float, str]:
+        """Millions of voxels."""
+        return signal.values.size / 1e6, "Mvoxel"
 
     def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
         """Draw three planes in two windows, and the signed error where there is an original, as PNG.

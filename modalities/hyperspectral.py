@@ -12,14 +12,14 @@ from pydantic import Field, model_validator
 
 from liveaction.errors import FormatError, LiveactionWarning, ShapeError, SpecError
 from liveaction.mapped import converted
-from liveaction.metrics import spectral_angle
+from liveaction.metrics import psnr_along, spectral_angle
 from liveaction.modalities import hyperspectral_arrays as arrays
 from liveaction.modalities import hyperspectral_envi as envi
 from liveaction.modalities import hyperspectral_geotiff as geotiff
 from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.exhibit_pixels import check_alike
-from liveaction.modalities.hyperspectral_cube import AXES, Bands, Cube, contiguous
+from liveaction.modalities.hyperspectral_cube import AXES, Bands, Cube, contiguous, find_missing
 from liveaction.modalities.hyperspectral_exhibits import cube_exhibits
 from liveaction.modalities.hyperspectral_phantom import hyperspectral_phantom
 from liveaction.modalities.hyperspectral_preview import Panel, draw_preview
@@ -193,6 +193,12 @@ class Hyperspectral(Modality):
         angle = spectral_angle(x, y, known)
         return report if np.isnan(angle) else {**report, "spectral_angle_degrees": angle}
 
+    def curves(self, original: Signal, reconstruction: Signal) -> dict[str, list[float]]:
+        """``psnr_by_band`` in dB on the original's range, of what was measured; NaN for bands that are marked bad."""
+        judged, axis = self._judged(original), 1 + self.spec.axes.index("band") if "band" in self.spec.axes else 0
+        limits = self.range_of(original)
+        return {"psnr_by_band": psnr_along(original.values, reconstruction.values, limits, axis, judged.missing)}
+
     def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
         """Draw false-colour pictures, the error, and spectra of four pixels, as PNG.
 
@@ -224,7 +230,7 @@ class Hyperspectral(Modality):
         """The layout of the recipe, with what is missing found."""
         no_data = self.options.no_data if self.options.no_data is not None else cube.no_data
         no_data = None if no_data is not None and np.isnan(no_data) else no_data
-        missing, stands = _find_missing(cube.values, no_data, path)
+        missing, stands = find_missing(cube.values, no_data, path)
         if cube.values.dtype.kind == "f":
             self.check_finite(cube.values, path, missing)
         metadata = cube.metadata if no_data is None else {**cube.metadata, "no_data": no_data}
@@ -304,20 +310,3 @@ def _kind(path: Path) -> str | None:
     """Which reader takes a file."""
     kind = _KINDS.get(path.suffix.lower())
     return "envi" if kind is None and path.is_file() and envi.header_of(path) else kind
-
-
-def _find_missing(values: NDArray[Any], no_data: float | None, path: Path) -> tuple[NDArray[np.bool_] | None, float]:
-    """Where nothing was measured, and the one value that stands there."""
-    nan = np.isnan(values) if values.dtype.kind == "f" else np.zeros((), bool)
-    marked = np.zeros((), bool)
-    if no_data is not None:
-        info = np.finfo(values.dtype) if values.dtype.kind == "f" else np.iinfo(values.dtype)
-        if info.min <= no_data <= info.max and (values.dtype.kind == "f" or no_data == int(no_data)):
-            marked = values == values.dtype.type(no_data)
-    if nan.any() and marked.any():
-        raise FormatError(
-            f"{path}: expected either NaN or {no_data:g} where nothing was measured, got both; replace one of them"
-        )
-    if nan.any():
-        return nan, float("nan")
-    return marked if marked.any() else None, no_data or 0.0

@@ -65,6 +65,27 @@ def check_folder(path: Path) -> None:
         raise FormatError(f"{path}: expected a folder to write into, got none at {str(path.parent)!r}; make it first")
 
 
+def find_missing(values: NDArray[Any], no_data: float | None, path: Path) -> tuple[NDArray[np.bool_] | None, float]:
+    """Where nothing was measured, and the one value that stands there.
+
+    Raises:
+        FormatError: both NaN and ``no_data`` stand for it.
+    """
+    nan = np.isnan(values) if values.dtype.kind == "f" else np.zeros((), bool)
+    marked = np.zeros((), bool)
+    if no_data is not None:
+        info = np.finfo(values.dtype) if values.dtype.kind == "f" else np.iinfo(values.dtype)
+        if info.min <= no_data <= info.max and (values.dtype.kind == "f" or no_data == int(no_data)):
+            marked = values == values.dtype.type(no_data)
+    if nan.any() and marked.any():
+        raise FormatError(
+            f"{path}: expected either NaN or {no_data:g} where nothing was measured, got both; replace one of them"
+        )
+    if nan.any():
+        return nan, float("nan")
+    return marked if marked.any() else None, no_data or 0.0
+
+
 def pack_bytes(data: bytes) -> str:
     """Bytes as short text for the metadata: deflated, base64."""
     return base64.b64encode(zlib.compress(data, 9)).decode("ascii")

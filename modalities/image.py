@@ -126,6 +126,10 @@ class Image(Modality):
         metadata = {"source": "synthetic", "seed": seed}
         return Signal(values, self.spec.axes, self.spec.unit, (1.0, 1.0), "uint8", metadata)
 
+    def pace(self, signal: Signal) -> tuple[float, str]:
+        """Millions of pixels."""
+        return signal.shape[0] * signal.shape[1] / 1e6, "Mpixel"
+
     def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
         """Draw original, reconstruction and the error times 8 side by side, the busiest patch enlarged below, as PNG.
 

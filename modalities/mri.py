@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from liveaction.errors import ShapeError, SpecError
+from liveaction.metrics import psnr_along
 from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.nifti import describe_affine, find_nifti, move_origin, read_nifti, write_nifti
@@ -73,6 +74,15 @@ class MRI(Modality):
         """A region with the affine of its first voxel."""
         first = [low for low, _ in box]
         return replace(signal, metadata=move_origin(signal.metadata, first))
+
+    def curves(self, original: Signal, reconstruction: Signal) -> dict[str, list[float]]:
+        """``psnr_by_z``: of each slice of the last axis, in dB on the original's range."""
+        limits, values = self.range_of(original), (original.values, reconstruction.values)
+        return {"psnr_by_z": psnr_along(*values, limits, 3, original.missing)}
+
+    def pace(self, signal: Signal) -> tuple[float, str]:
+        """Millions of voxels."""
+        return signal.values.size / 1e6, "Mvoxel"
 
     def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
         """Draw three planes in one window, and the signed error where there is an original, as PNG.

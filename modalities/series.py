@@ -7,6 +7,7 @@ import numpy as np
 
 from liveaction.errors import ShapeError, SpecError
 from liveaction.mapped import is_mapped
+from liveaction.metrics import psnr_along
 from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.nifti import describe_affine, find_nifti, move_origin, read_nifti, write_nifti
@@ -80,6 +81,15 @@ class Series(Modality):
         """A region with the affine of its first voxel."""
         first = [low for low, _ in box[1:]]
         return replace(signal, metadata=move_origin(signal.metadata, first))
+
+    def curves(self, original: Signal, reconstruction: Signal) -> dict[str, list[float]]:
+        """``psnr_by_t``: of each volume, in dB on the original's range."""
+        limits, values = self.range_of(original), (original.values, reconstruction.values)
+        return {"psnr_by_t": psnr_along(*values, limits, 1, original.missing)}
+
+    def pace(self, signal: Signal) -> tuple[float, str]:
+        """Millions of voxels."""
+        return signal.values.size / 1e6, "Mvoxel"
 
     def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
         """Draw the middle volume in three planes, its error, and a few voxels over time, as PNG.

@@ -6,10 +6,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import field_validator
 
 from liveaction.errors import FormatError, SpecError
+from liveaction.metrics import Similarity, psnr_along
 from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.options import Options, parse_options
@@ -165,17 +165,27 @@ class Video(Modality):
     def compare(self, original: Signal, reconstruction: Signal) -> dict[str, float]:
         """As :meth:`Modality.compare`, with ``worst_frame_psnr`` and ``mean_frame_psnr`` in dB on the same range.
 
-        ``ssim`` of a clip of more than 2**27 values is that of eight evenly spaced stretches of seven frames.
+        ``ssim`` and ``ms_ssim`` of a clip of more than 2**27 values are those of eight evenly spaced stretches of seven
+        frames.
         """
         report = super().compare(original, reconstruction)
-        curve = self.frame_psnr(original, reconstruction)
+        curve = self.curves(original, reconstruction)["psnr_by_t"]
         report["worst_frame_psnr"] = min(curve)
         report["mean_frame_psnr"] = math.fsum(curve) / len(curve)
         return report
 
-    def _ssim(self, original: Signal, reconstruction: Signal, limits: tuple[float, float]) -> float:
+    def curves(self, original: Signal, reconstruction: Signal) -> dict[str, list[float]]:
+        """``psnr_by_t``: of each frame, in dB on the original's range, infinite where equal."""
+        limits = self.range_of(original)
+        return {"psnr_by_t": psnr_along(original.values, reconstruction.values, limits, axis=1)}
+
+    def pace(self, signal: Signal) -> tuple[float, str]:
+        """Frames."""
+        return float(signal.shape[0]), "frames"
+
+    def _similarity(self, original: Signal, reconstruction: Signal, limits: tuple[float, float]) -> Similarity:
         if original.values.size <= _LONG or original.shape[0] <= _STRETCHES * _STRETCH:
-            return super()._ssim(original, reconstruction, limits)
+            return super()._similarity(original, reconstruction, limits)
         last = original.shape[0] - _STRETCH
         starts = [last * number // (_STRETCHES - 1) for number in range(_STRETCHES)]
         everything = slice(None)
@@ -183,17 +193,9 @@ class Video(Modality):
             [s.crop(slice(start, start + _STRETCH), everything, everything) for s in (original, reconstruction)]
             for start in starts
         ]
-        return math.fsum(super(Video, self)._ssim(one, two, limits) for one, two in parts) / _STRETCHES
-
-    def frame_psnr(self, original: Signal, reconstruction: Signal) -> list[float]:
-        """PSNR of each frame in dB on the original's range, infinite where equal; a frame at a time."""
-        low, high = self.range_of(original)
-        curve = []
-        for one, two in zip(original.values.swapaxes(0, 1), reconstruction.values.swapaxes(0, 1), strict=True):
-            error = np.clip(one.astype(np.float64), low, high) - np.clip(two.astype(np.float64), low, high)
-            mse = float(np.mean(error * error))
-            curve.append(10 * math.log10((high - low) ** 2 / mse) if mse else math.inf)
-        return curve
+        each = [super(Video, self)._similarity(one, two, limits) for one, two in parts]
+        ssim, ms_ssim = (math.fsum(values) / _STRETCHES for values in list(zip(*each, strict=True))[:2])
+        return Similarity(ssim, ms_ssim, each[0].scales)
 
     def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
         """Draw three frames of original, reconstruction and error side by side, and PSNR by frame, to a PNG.
@@ -208,7 +210,7 @@ class Video(Modality):
             ShapeError: the two shapes differ.
         """
         alike = original is not None and original.values.shape == reconstruction.values.shape
-        curve = self.frame_psnr(original, reconstruction) if original is not None and alike else []
+        curve = self.curves(original, reconstruction)["psnr_by_t"] if original is not None and alike else []
         draw_preview(original, reconstruction, curve, self.range_of(original or reconstruction), path, title)
 
     def exhibits(self, signal: Signal, like: Signal) -> list[Exhibit]:

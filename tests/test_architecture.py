@@ -55,7 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.transforms*": {".transforms", *_MIDDLE},
     "liveaction.nn*": {".nn", *_MIDDLE},
     "liveaction.codec*": {".codec", ".kernels", *_CODEC, *_CODEC_THIRD},
-    "liveaction.metrics": {".errors", "torch", "numpy"},
+    "liveaction.metrics*": {".metrics", ".mapped", ".errors", "torch", "numpy"},
     "liveaction.training*": {".training", ".codec", ".metrics", ".kernels", *_CODEC, *_CODEC_THIRD},
     "liveaction.published*": {".published", ".codec", *_CODEC, *_CODEC_THIRD, ".kernels", ".metrics"},
     "liveaction.testing_modalities": {".modalities", ".signal", ".errors", "numpy"},
@@ -154,8 +154,8 @@ EXHIBITS = "liveaction.modalities.exhibit"
 
 # Slow to import, or noisy: imported inside the function that needs them, so that nobody pays who does not.
 _HEAVY = (
-    "PIL accelerate av h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel pydicom rasterio scipy "
-    "soundfile spectral tensorboard tft tifffile timm walloc zarr"
+    "PIL accelerate av bjontegaard h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel pydicom rasterio "
+    "scipy soundfile spectral tensorboard tft tifffile timm walloc zarr"
 )
 HEAVY = tuple(_HEAVY.split())
 

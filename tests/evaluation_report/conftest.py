@@ -78,7 +78,7 @@ def make(recipe, name, extents, codecs=CODECS, shown=None):
                     0.004 * (bits / per_element) ** 0.5 * 10 ** (-codec.worth / 20) * (1 + 0.05 * ((seed or 1) - 1))
                 )
                 back = replace(original, values=degraded(original.values, strength, seed or 0))
-                error = np.square((original.values.astype(float) - back.values)).mean(
+                error = np.square(original.values.astype(float) - back.values).mean(
                     axis=tuple(k for k in range(back.values.ndim) if k != 1)
                 )
                 curve = [10 * math.log10((limits[1] - limits[0]) ** 2 / max(float(e), 1e-9)) for e in error]
