@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from liveaction.errors import FormatError, LiveactionError, LiveactionWarning, ShapeError, SpecError
 from liveaction.files import atomic_path, write_errors
 from liveaction.mapped import converted
+from liveaction.modalities.array_exhibits import array_exhibits
 from liveaction.modalities.array_formats import Format, check_dtype, find_format, formats
 from liveaction.modalities.array_layout import ArrayOptions, Layout
 from liveaction.modalities.array_phantom import array_phantom
 from liveaction.modalities.array_preview import draw_preview
 from liveaction.modalities.array_template import array_recipe, gather_facts
 from liveaction.modalities.base import Modality
+from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.options import parse_options
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -162,6 +164,10 @@ class Array(Modality):
             ShapeError: the two shapes differ.
         """
         draw_preview(original, reconstruction, path, title)
+
+    def exhibits(self, signal: Signal, like: Signal) -> list[Exhibit]:
+        """A middle plane, or of one axis the waveform, see :func:`array_exhibits`."""
+        return array_exhibits(signal, like)
 
     def _missing(self, values: NDArray[Any], path: Path) -> tuple[NDArray[np.bool_] | None, float]:
         no_data = self.options.no_data

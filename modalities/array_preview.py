@@ -36,8 +36,8 @@ def draw_preview(original: Signal | None, reconstruction: Signal, path: Path, ti
         raise ShapeError(
             f"preview: expected a reconstruction of shape {original.values.shape}, got {reconstruction.values.shape}"
         )
-    kinds: Kinds = {} if original is None else {"original": _known(original)}
-    kinds["reconstruction"] = _known(reconstruction)
+    kinds: Kinds = {} if original is None else {"original": known_values(original)}
+    kinds["reconstruction"] = known_values(reconstruction)
     if original is not None:
         kinds["error"] = kinds["reconstruction"] - kinds["original"]
     draw = _lines if len(reconstruction.shape) == 1 else _planes
@@ -47,7 +47,7 @@ def draw_preview(original: Signal | None, reconstruction: Signal, path: Path, ti
         figure.savefig(part, dpi=100, facecolor=_DARK, format="png")
 
 
-def _known(signal: Signal) -> NDArray[Any]:
+def known_values(signal: Signal) -> NDArray[Any]:
     """float64 values, NaN where missing."""
     values = signal.values.astype(np.float64)
     return values if signal.missing is None else np.where(signal.missing, np.nan, values)
@@ -122,7 +122,7 @@ def _style(axes: Any) -> None:
 
 def _planes(kinds: Kinds, signal: Signal) -> Any:
     """Rows of planes, columns of before, after and error, a colour bar below each column."""
-    pairs = _pairs(signal.shape)
+    pairs = plane_pairs(signal.shape)
     sizes = [[signal.shape[a] * signal.spacing[a] for a in pair] for pair in pairs]
     shapes = [float(np.clip(tall / wide, 0.3, 1.1)) for tall, wide in sizes]
     across = 16.0 / max(len(kinds), 2)
@@ -133,7 +133,7 @@ def _planes(kinds: Kinds, signal: Signal) -> Any:
         wspace=0.06, hspace=0.16, top=1 - 1.15 / high, bottom=0.6 / high,
     )  # fmt: skip
     channel = signal.values.shape[0] // 2
-    limits = _limits(kinds, channel)
+    limits = limits_of(kinds, channel)
     for c, (name, values) in enumerate(kinds.items()):
         for r, pair in enumerate(pairs):
             axes = figure.add_subplot(grid[r, c])
@@ -152,7 +152,7 @@ def _planes(kinds: Kinds, signal: Signal) -> Any:
     return figure
 
 
-def _pairs(shape: tuple[int, ...]) -> list[tuple[int, int]]:
+def plane_pairs(shape: tuple[int, ...]) -> list[tuple[int, int]]:
     """Axes down and across: the only two, or each pair of the three longest."""
     if len(shape) == 2:
         return [(0, 1)]
@@ -160,7 +160,7 @@ def _pairs(shape: tuple[int, ...]) -> list[tuple[int, int]]:
     return [(b, c), (a, c), (a, b)]
 
 
-def _limits(kinds: Kinds, channel: int) -> dict[str, tuple[float, float]]:
+def limits_of(kinds: Kinds, channel: int) -> dict[str, tuple[float, float]]:
     """Values of the darkest and brightest colour: the same before and after, symmetric for the error."""
     found = {}
     first = next(iter(kinds.values()))[channel]

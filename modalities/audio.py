@@ -12,11 +12,13 @@ from pydantic import Field, NonNegativeInt
 
 from liveaction.errors import FormatError, LiveactionWarning, ShapeError, SpecError
 from liveaction.metrics import covariance_error, si_sdr, spatial_errors
+from liveaction.modalities.audio_exhibits import audio_exhibits
 from liveaction.modalities.audio_file import CONTAINERS, About, is_audio, read_audio
 from liveaction.modalities.audio_phantom import array_phantom, music_phantom
 from liveaction.modalities.audio_preview import draw_preview
 from liveaction.modalities.audio_write import write_audio
 from liveaction.modalities.base import Modality, extremes
+from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.options import Options, parse_options
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -193,6 +195,10 @@ class Audio(Modality):
             ShapeError: the two shapes differ.
         """
         draw_preview(original, reconstruction, path, title)
+
+    def exhibits(self, signal: Signal, like: Signal) -> list[Exhibit]:
+        """The loudest ten seconds of two channels to listen to, and a spectrogram, see :func:`audio_exhibits`."""
+        return audio_exhibits(signal, like, stereo=self.spec.name == "music")
 
     def _signal(self, values: NDArray[Any], about: About, bits: int = 0, **origin: Any) -> Signal:
         metadata = {"source": "file", **origin, **asdict(about), "other_chunks": list(about.other_chunks)}

@@ -13,7 +13,8 @@ from liveaction.signal import Signal
 _DARK, _PANEL, _LIGHT, _DIM, _GRID = "#101214", "#17191c", "#e8eaed", "#9aa0a6", "#2b2f35"
 _BEFORE, _AFTER, _ERROR = "#c8ccd2", "#ff9d3c", "#de4f2b"
 _SHOWN = 4  # channels
-_DECIBELS = 80.0  # of a spectrogram, below its largest
+DECIBELS = 80.0
+"""What a spectrogram shows below its largest level."""
 _COLUMNS = 1600  # of a waveform
 
 
@@ -38,7 +39,7 @@ def draw_preview(original: Signal | None, reconstruction: Signal, path: Path, ti
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    pair = [_scaled(signal) for signal in (original, reconstruction) if signal is not None]
+    pair = [full_scale(signal) for signal in (original, reconstruction) if signal is not None]
     rows, step = min(len(pair[0]), _SHOWN), reconstruction.spacing[0]
     height = (2.1 if original is not None else 1.4) * rows + 5.4
     figure = Figure(figsize=(15, height), facecolor=_DARK)
@@ -56,7 +57,7 @@ def draw_preview(original: Signal | None, reconstruction: Signal, path: Path, ti
         figure.savefig(part, dpi=100, facecolor=_DARK, format="png")
 
 
-def _scaled(signal: Signal) -> NDArray[np.float32]:
+def full_scale(signal: Signal) -> NDArray[np.float32]:
     """Values in shares of full scale."""
     dtype = np.dtype(signal.dtype)
     if dtype.kind == "f":
@@ -148,14 +149,14 @@ def _dress(axes: Any, label: str, labels: bool, last: bool) -> None:
 def _draw_spectrograms(figure: Any, place: Any, pair: list[NDArray[np.float32]], step: float) -> None:
     """Level in dB over time and frequency of the loudest channel, one scale for before and after."""
     loudest = int(np.argmax([np.square(channel, dtype=np.float64).sum() for channel in pair[0]]))
-    levels = [_spectrogram(values[loudest], step) for values in pair]
+    levels = [spectrogram(values[loudest], step) for values in pair]
     top = float(levels[0].max())
     grid = place.subgridspec(1, len(levels) + 1, width_ratios=[*[1.0] * len(levels), 0.02], wspace=0.06)
     names = ("original", "reconstruction")[-len(levels) :]
     for k, (level, name) in enumerate(zip(levels, names, strict=True)):
         axes = figure.add_subplot(grid[0, k])
         drawn = axes.imshow(
-            level, origin="lower", aspect="auto", cmap="magma", vmin=top - _DECIBELS, vmax=top, interpolation="nearest",
+            level, origin="lower", aspect="auto", cmap="magma", vmin=top - DECIBELS, vmax=top, interpolation="nearest",
             extent=(0, pair[0].shape[1] * step, 0, 0.5e-3 / step),
         )  # fmt: skip
         axes.set_title(f"{name}, channel {loudest}", color=_LIGHT, fontsize=11)
@@ -169,7 +170,15 @@ def _draw_spectrograms(figure: Any, place: Any, pair: list[NDArray[np.float32]],
     bar.ax.tick_params(colors=_DIM, labelsize=8, length=0)
 
 
-def _spectrogram(values: NDArray[np.float32], step: float, columns: int = 700) -> NDArray[np.float64]:
+def coloured(level: NDArray[np.float64], top: float) -> NDArray[Any]:
+    """Levels ``[bins, frames]`` in dB to colours ``[bins, frames, 3]`` from 0 to 1, the highest frequency first."""
+    from matplotlib import colormaps
+
+    shown: NDArray[Any] = colormaps["magma"](((level[::-1] - top) / DECIBELS + 1).clip(0, 1))[..., :3]
+    return shown
+
+
+def spectrogram(values: NDArray[np.float32], step: float, columns: int = 700) -> NDArray[np.float64]:
     """Levels ``[bins, frames]`` in dB; Hann windows of some 32 ms, so many that the picture is full."""
     width = 1 << (max(16, round(0.032 / step)).bit_length() - 1)
     values = np.pad(values, (0, max(width - len(values), 0)))

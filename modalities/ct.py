@@ -9,8 +9,10 @@ from liveaction.errors import FormatError, SpecError
 from liveaction.metrics import psnr_along, psnr_within
 from liveaction.modalities.base import Modality
 from liveaction.modalities.ct_dicom import is_dicom, read_dicom
+from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.nifti import describe_affine, is_nifti, move_origin, read_nifti, write_nifti
 from liveaction.modalities.synthetic import ct_phantom
+from liveaction.modalities.volume_exhibits import volume_exhibits
 from liveaction.modalities.volume_preview import Look, draw_preview
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -24,6 +26,8 @@ _LOOK = Look(
     body=-300,
     faint=1.0,
 )
+
+_OVERVIEW = "soft tissue and bone, -1000 to 1000 HU", -1000.0, 1000.0
 
 
 class CT(Modality):
@@ -152,6 +156,10 @@ class CT(Modality):
             ShapeError: the two shapes differ.
         """
         draw_preview(original, reconstruction, path, _LOOK, title)
+
+    def exhibits(self, signal: Signal, like: Signal) -> list[Exhibit]:
+        """The axial plane in two windows, the coronal and the sagittal one, see :func:`volume_exhibits`."""
+        return volume_exhibits(signal, like, _LOOK, _OVERVIEW)
 
 
 def _below(folder: Path) -> set[Path]:

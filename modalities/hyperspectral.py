@@ -17,7 +17,10 @@ from liveaction.modalities import hyperspectral_arrays as arrays
 from liveaction.modalities import hyperspectral_envi as envi
 from liveaction.modalities import hyperspectral_geotiff as geotiff
 from liveaction.modalities.base import Modality
+from liveaction.modalities.exhibit import Exhibit
+from liveaction.modalities.exhibit_pixels import check_alike
 from liveaction.modalities.hyperspectral_cube import AXES, Bands, Cube, contiguous, find_missing
+from liveaction.modalities.hyperspectral_exhibits import cube_exhibits
 from liveaction.modalities.hyperspectral_phantom import hyperspectral_phantom
 from liveaction.modalities.hyperspectral_preview import Panel, draw_preview
 from liveaction.modalities.options import Options, parse_options
@@ -207,11 +210,21 @@ class Hyperspectral(Modality):
                 f"preview: expected a reconstruction of shape {original.values.shape}, got "
                 f"{reconstruction.values.shape}"
             )
+        panel, shown = self._panel(original, reconstruction)
+        draw_preview(panel, self._bands(shown).wavelengths, shown.unit, path, title or "hyperspectral")
+
+    def exhibits(self, signal: Signal, like: Signal) -> list[Exhibit]:
+        """False colours of three bands, and one band by itself, see :func:`cube_exhibits`."""
+        check_alike(signal, like)
+        panel, shown = self._panel(like, signal)
+        return cube_exhibits(panel, self._bands(shown).wavelengths)
+
+    def _panel(self, original: Signal | None, reconstruction: Signal) -> tuple[Panel, Signal]:
+        """What is shown, bands marked bad counted as missing, and the signal that says so."""
         shown = self._judged(reconstruction if original is None else original)
         missing = np.zeros(shown.values.shape, bool) if shown.missing is None else shown.missing
         before = None if original is None else self._bands_first(original.values)
-        panel = Panel(before, self._bands_first(reconstruction.values), self._bands_first(missing))
-        draw_preview(panel, self._bands(shown).wavelengths, shown.unit, path, title or "hyperspectral")
+        return Panel(before, self._bands_first(reconstruction.values), self._bands_first(missing)), shown
 
     def _signal(self, cube: Cube, path: Path) -> Signal:
         """The layout of the recipe, with what is missing found."""

@@ -37,8 +37,8 @@ def draw_preview(panel: Panel, wavelengths: NDArray[np.float64] | None, unit: st
     from matplotlib.figure import Figure
 
     source = panel.after if panel.before is None else panel.before
-    chosen = _colour_bands(panel.missing, wavelengths)
-    limits = [_stretch(source[band], panel.missing[band]) for band in chosen]
+    chosen = colour_bands(panel.missing, wavelengths)
+    limits = [stretch(source[band], panel.missing[band]) for band in chosen]
     names = ["reconstruction"] if panel.before is None else ["original", "reconstruction", "error"]
     tall = float(np.clip(source.shape[1] / source.shape[2], 0.3, 1.4))
     pictures = 4.6 * tall
@@ -56,8 +56,8 @@ def draw_preview(panel: Panel, wavelengths: NDArray[np.float64] | None, unit: st
             _draw_error(axes, panel, unit)
         else:
             image = panel.before if name == "original" and panel.before is not None else panel.after
-            axes.imshow(_false_colour(image, panel.missing, chosen, limits), interpolation="nearest")
-            axes.set_title(f"{name}\n{_told(chosen, wavelengths)}", color=_LIGHT, fontsize=12, pad=8)
+            axes.imshow(false_colour(image, panel.missing, chosen, limits), interpolation="nearest")
+            axes.set_title(f"{name}\n{told(chosen, wavelengths)}", color=_LIGHT, fontsize=12, pad=8)
             _mark(axes, pixels)
         _frame(axes)
     _draw_spectra(figure.add_subplot(below[0]), panel, pixels, wavelengths, unit)
@@ -66,7 +66,7 @@ def draw_preview(panel: Panel, wavelengths: NDArray[np.float64] | None, unit: st
         figure.savefig(part, dpi=100, facecolor=_DARK, format="png")
 
 
-def _colour_bands(missing: NDArray[np.bool_], wavelengths: NDArray[np.float64] | None) -> list[int]:
+def colour_bands(missing: NDArray[np.bool_], wavelengths: NDArray[np.float64] | None) -> list[int]:
     """Bands shown as red, green and blue: the measured ones that are nearest to what is wanted."""
     there = np.flatnonzero(~missing.all(axis=(1, 2)))
     there = there if len(there) else np.arange(len(missing))
@@ -75,14 +75,14 @@ def _colour_bands(missing: NDArray[np.bool_], wavelengths: NDArray[np.float64] |
     return [int(there[np.abs(there - place * (len(missing) - 1)).argmin()]) for place in _PLACES]
 
 
-def _stretch(band: NDArray[Any], missing: NDArray[np.bool_]) -> tuple[float, float]:
+def stretch(band: NDArray[Any], missing: NDArray[np.bool_]) -> tuple[float, float]:
     """2nd and 98th percentile of what was measured."""
     there = band[~missing]
     low, high = np.percentile(there, (2, 98)) if there.size else (0.0, 1.0)
     return float(low), float(high) if high > low else float(low) + 1.0
 
 
-def _false_colour(
+def false_colour(
     image: NDArray[Any], missing: NDArray[np.bool_], chosen: list[int], limits: list[tuple[float, float]]
 ) -> NDArray[Any]:
     """``[y, x, 3]`` from 0 to 1; dark grey where one of the three is missing."""
@@ -105,7 +105,7 @@ def _pixels(source: NDArray[Any], missing: NDArray[np.bool_]) -> list[tuple[int,
     return [(int(rows[i]), int(columns[i])) for i in places]
 
 
-def _told(chosen: list[int], wavelengths: NDArray[np.float64] | None) -> str:
+def told(chosen: list[int], wavelengths: NDArray[np.float64] | None) -> str:
     if wavelengths is None:
         return "bands " + ", ".join(str(band + 1) for band in chosen)
     return ", ".join(f"{wavelengths[band]:.0f}" for band in chosen) + " nm"

@@ -8,6 +8,8 @@ import numpy as np
 
 from liveaction.errors import FormatError, LiveactionWarning, ShapeError, SpecError
 from liveaction.modalities.base import Modality
+from liveaction.modalities.exhibit import Exhibit
+from liveaction.modalities.image_exhibits import image_exhibits
 from liveaction.modalities.image_files import READABLE, WRITABLE, read_image, write_image
 from liveaction.modalities.image_phantom import picture
 from liveaction.modalities.image_preview import draw_preview
@@ -142,3 +144,7 @@ class Image(Modality):
         """
         limits = self.range_of(reconstruction if original is None else original)
         draw_preview(original, reconstruction, path, limits, title)
+
+    def exhibits(self, signal: Signal, like: Signal) -> list[Exhibit]:
+        """The whole and the busiest patch enlarged, see :func:`image_exhibits`."""
+        return image_exhibits(signal, like, self.range_of(like))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from liveaction.errors import ShapeError
 from liveaction.files import atomic_path
+from liveaction.modalities.exhibit_pixels import shares
 from liveaction.signal import Signal
 
 _DARK, _LIGHT, _INK = "#101214", "#e8eaed", "#f9d65c"
@@ -38,7 +39,7 @@ def draw_preview(
         )
     high, wide = reconstruction.shape
     pictures = _pictures(original, reconstruction, limits)
-    patch = _busiest(pictures[0][1])
+    patch = busiest_patch(pictures[0][1], _patch_size((high, wide)))
     figure, grid = _layout(high, wide, len(pictures))
     for column, (name, values) in enumerate(pictures):
         whole, detail = (figure.add_subplot(grid[row, column]) for row in range(2))
@@ -61,31 +62,43 @@ def _pictures(
     """Heading and ``[Y, X]`` or ``[Y, X, 3]`` values in [0, 1], from left to right."""
     low, high = limits
     size = f"{reconstruction.shape[1]} × {reconstruction.shape[0]}, {reconstruction.dtype}"
-
-    def shown(values: NDArray[Any]) -> NDArray[Any]:
-        scaled = np.clip((values.astype(np.float32) - low) / (high - low), 0, 1)
-        return scaled[0] if len(scaled) == 1 else np.moveaxis(scaled, 0, -1)
-
     if original is None:
-        return [(f"reconstruction\n{size}", shown(reconstruction.values))]
+        return [(f"reconstruction\n{size}", shares_of(reconstruction.values, limits))]
     error = reconstruction.values.astype(np.float32) - original.values
     rms = float(np.sqrt(np.mean(np.square(error, dtype=np.float64))))
     middle = (low + high) / 2
     return [
-        (f"original\n{size}", shown(original.values)),
-        ("reconstruction\n", shown(reconstruction.values)),
-        (f"error × {_GAIN}, none is grey\nrms {rms:.3g} of {high - low:g}", shown(middle + _GAIN * error)),
+        (f"original\n{size}", shares_of(original.values, limits)),
+        ("reconstruction\n", shares_of(reconstruction.values, limits)),
+        (f"error × {_GAIN}, none is grey\nrms {rms:.3g} of {high - low:g}", shares_of(middle + _GAIN * error, limits)),
     ]
 
 
-def _busiest(values: NDArray[Any]) -> tuple[slice, slice]:
-    """The patch of a sixth of the picture per axis, at least 24 samples, with most change from sample to sample."""
+def shares_of(values: NDArray[Any], limits: tuple[float, float]) -> NDArray[Any]:
+    """``[C, Y, X]`` to ``[Y, X]`` or ``[Y, X, 3]`` from 0 to 1 between ``limits``."""
+    scaled = shares(values, limits)
+    return scaled[0] if len(scaled) == 1 else np.moveaxis(scaled, 0, -1)
+
+
+def _patch_size(shape: tuple[int, ...]) -> tuple[int, int]:
+    """A sixth of the picture per axis, at least 24 samples where it has them."""
+    n, m = (min(size, max(24, size // 6)) for size in shape)
+    return n, m
+
+
+def busiest_patch(values: NDArray[Any], size: tuple[int, int]) -> tuple[slice, slice]:
+    """Where a patch of ``size`` has most change from sample to sample.
+
+    Args:
+        values: ``[Y, X]`` or ``[Y, X, 3]``.
+        size: rows and columns, not more than the picture has.
+    """
     grey = values if values.ndim == 2 else values.mean(axis=-1)
     change = np.zeros(grey.shape, dtype=np.float64)
     change[1:] += np.abs(np.diff(grey, axis=0))
     change[:, 1:] += np.abs(np.diff(grey, axis=1))
     total = np.pad(change.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    n, m = (min(size, max(24, size // 6)) for size in grey.shape)
+    n, m = size
     sums = total[n:, m:] - total[:-n, m:] - total[n:, :-m] + total[:-n, :-m]
     y, x = np.unravel_index(int(sums.argmax()), sums.shape)
     return slice(int(y), int(y) + n), slice(int(x), int(x) + m)

@@ -8,9 +8,11 @@ import numpy as np
 from liveaction.errors import ShapeError, SpecError
 from liveaction.metrics import psnr_along
 from liveaction.modalities.base import Modality
+from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.nifti import describe_affine, find_nifti, move_origin, read_nifti, write_nifti
 from liveaction.modalities.options import Options, parse_options
 from liveaction.modalities.synthetic_head import head_phantom
+from liveaction.modalities.volume_exhibits import one_window
 from liveaction.modalities.volume_preview import draw_preview, percentile_look
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -96,3 +98,7 @@ class MRI(Modality):
         """
         look = percentile_look(reconstruction if original is None else original, "MRI")
         draw_preview(original, reconstruction, path, look, title)
+
+    def exhibits(self, signal: Signal, like: Signal) -> list[Exhibit]:
+        """Three planes in a window of percentiles of ``like``, see :func:`volume_exhibits`."""
+        return one_window(signal, like, percentile_look(like, "MRI"))

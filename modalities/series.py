@@ -9,8 +9,10 @@ from liveaction.errors import ShapeError, SpecError
 from liveaction.mapped import is_mapped
 from liveaction.metrics import psnr_along
 from liveaction.modalities.base import Modality
+from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.nifti import describe_affine, find_nifti, move_origin, read_nifti, write_nifti
 from liveaction.modalities.options import Options, parse_options
+from liveaction.modalities.series_exhibits import series_exhibits
 from liveaction.modalities.series_preview import draw_series
 from liveaction.modalities.synthetic_heart import heart_phantom
 from liveaction.signal import Signal
@@ -102,3 +104,7 @@ class Series(Modality):
             ShapeError: the two shapes differ.
         """
         draw_series(original, reconstruction, path, title)
+
+    def exhibits(self, signal: Signal, like: Signal) -> list[Exhibit]:
+        """Three planes of the middle volume, and a line of voxels over time, see :func:`series_exhibits`."""
+        return series_exhibits(signal, like)

@@ -32,9 +32,9 @@ def draw_series(original: Signal | None, reconstruction: Signal, path: Path, tit
             f"preview: expected a reconstruction of shape {original.values.shape}, got {reconstruction.values.shape}"
         )
     middle = reconstruction.shape[0] // 2
-    volumes = [None if signal is None else _volume(signal, middle) for signal in (original, reconstruction)]
+    volumes = [None if signal is None else volume_of(signal, middle) for signal in (original, reconstruction)]
     shown = original or reconstruction
-    look = percentile_look(_volume(shown, middle), "series")
+    look = percentile_look(volume_of(shown, middle), "series")
     where = f"volume {middle + 1} of {reconstruction.shape[0]}"
     look = replace(look, windows=tuple((f"{where}, {words}", low, high) for words, low, high in look.windows))
 
@@ -45,14 +45,14 @@ def draw_series(original: Signal | None, reconstruction: Signal, path: Path, tit
     draw_preview(volumes[0], volumes[1], path, look, title, below=(2.6, curves))
 
 
-def _volume(signal: Signal, index: int) -> Signal:
+def volume_of(signal: Signal, index: int) -> Signal:
     """One volume of a series, ``[1, X, Y, Z]``."""
     return replace(
         signal, values=signal.values[:, index], axes=signal.axes[1:], spacing=signal.spacing[1:], missing=None
     )
 
 
-def _voxels(signal: Signal, count: int = 4) -> list[int]:
+def voxels_of(signal: Signal, count: int = 4) -> list[int]:
     """Flat places of voxels that change most, apart from one another, the liveliest first."""
     change = signal.values[0].astype(np.float32).std(axis=0)
     blurred = sum((np.roll(change, shift, axis) for axis in range(3) for shift in (-1, 0, 1)), np.zeros_like(change))
@@ -71,7 +71,7 @@ def _draw_curves(axes: Any, original: Signal | None, reconstruction: Signal) -> 
     """Values over time: lines for the original, dots for the reconstruction."""
     shown = original or reconstruction
     times = np.arange(shown.shape[0]) * shown.spacing[0]
-    for place, colour in zip(_voxels(shown), _COLOURS, strict=False):
+    for place, colour in zip(voxels_of(shown), _COLOURS, strict=False):
         there, back = (signal.values[0].reshape(len(times), -1)[:, place] for signal in (shown, reconstruction))
         x, y, z = np.unravel_index(place, shown.shape[1:])
         axes.plot(times, there, color=colour, label=f"voxel {x}, {y}, {z}")

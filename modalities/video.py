@@ -11,7 +11,9 @@ from pydantic import field_validator
 from liveaction.errors import FormatError, SpecError
 from liveaction.metrics import Similarity, psnr_along
 from liveaction.modalities.base import Modality
+from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.options import Options, parse_options
+from liveaction.modalities.video_exhibits import clip_exhibits
 from liveaction.modalities.video_frames import DECODERS, frame_files, number_of, read_frames, write_frames
 from liveaction.modalities.video_phantom import video_phantom
 from liveaction.modalities.video_preview import draw_preview
@@ -210,6 +212,10 @@ class Video(Modality):
         alike = original is not None and original.values.shape == reconstruction.values.shape
         curve = self.curves(original, reconstruction)["psnr_by_t"] if original is not None and alike else []
         draw_preview(original, reconstruction, curve, self.range_of(original or reconstruction), path, title)
+
+    def exhibits(self, signal: Signal, like: Signal) -> list[Exhibit]:
+        """The first, the middle and the liveliest frame, see :func:`clip_exhibits`."""
+        return clip_exhibits(signal, like, self.range_of(like))
 
 
 def _items(folder: Path) -> list[Path]:

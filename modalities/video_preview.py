@@ -47,12 +47,12 @@ def draw_preview(
         )
     chosen = _choose(reconstruction.shape[0], curve)
     labels = [_label(frame, reconstruction, curve) for frame in chosen]
-    shown = [_picture(reconstruction, frame, limits) for frame in chosen]
+    shown = [frame_of(reconstruction, frame, limits) for frame in chosen]
     aspect = reconstruction.shape[1] / (reconstruction.shape[2] * reconstruction.spacing[2])
     if original is None:
         rows = [list(zip(shown, labels, strict=True))]
     else:
-        sources = [_picture(original, frame, limits) for frame in chosen]
+        sources = [frame_of(original, frame, limits) for frame in chosen]
         gain, errors = _amplified(sources, shown)
         heads = ("original", "reconstruction", f"|error| × {gain}")
         rows = [
@@ -86,7 +86,7 @@ def _label(frame: int, signal: Signal, curve: Sequence[float]) -> str:
     return f"{lines}\n{curve[frame]:.2f} dB{worst}"
 
 
-def _picture(signal: Signal, frame: int, limits: tuple[float, float]) -> NDArray[np.float32]:
+def frame_of(signal: Signal, frame: int, limits: tuple[float, float]) -> NDArray[np.float32]:
     """``[H, W, C]`` in [0, 1]."""
     low, high = limits
     values = np.moveaxis(np.asarray(signal.values[:, frame], np.float32), 0, -1)

@@ -12,7 +12,8 @@ from liveaction.errors import ShapeError
 from liveaction.files import atomic_path
 from liveaction.signal import Signal
 
-_PLANES = {"axial": (2, 0, 1), "coronal": (1, 0, 2), "sagittal": (0, 1, 2)}  # name: normal, across, down (of L, P, S)
+PLANES = {"axial": (2, 0, 1), "coronal": (1, 0, 2), "sagittal": (0, 1, 2)}
+"""Of each plane the normal, the axis across and the axis down, among L, P, S."""
 _ENDS = {0: ("R", "L"), 1: ("A", "P"), 2: ("S", "I")}
 DARK, LIGHT, _DIM = "#101214", "#e8eaed", "#9aa0a6"
 _INK = "#f9d65c"
@@ -79,13 +80,13 @@ def draw_preview(
         raise ShapeError(
             f"preview: expected a reconstruction of shape {original.values.shape}, got {reconstruction.values.shape}"
         )
-    decoded, steps = _upright(reconstruction)
-    source = None if original is None else _upright(original, reconstruction)[0]
-    middle = _middle(decoded if source is None else source, look.body)
+    decoded, steps = upright(reconstruction)
+    source = None if original is None else upright(original, reconstruction)[0]
+    middle = middle_of(decoded if source is None else source, look.body)
     columns = _columns(source, decoded, look)
     figure, grid = _layout(decoded, steps, len(columns), below[0] if below else 0.0)
     for c, (name, volume, low, high, colours) in enumerate(columns):
-        for r, plane in enumerate(_PLANES):
+        for r, plane in enumerate(PLANES):
             axes = figure.add_subplot(grid[r, c])
             drawn = _draw_plane(axes, volume, steps, middle, plane, (low, high, colours))
             if c == 0:
@@ -106,7 +107,7 @@ def _layout(volume: NDArray[Any], steps: tuple[float, ...], columns: int, below:
     from matplotlib.figure import Figure
 
     extents = [n * step for n, step in zip(volume.shape, steps, strict=True)]
-    widths, heights = max(extents[0], extents[1]), [max(extents[down], 1e-9) for _, _, down in _PLANES.values()]
+    widths, heights = max(extents[0], extents[1]), [max(extents[down], 1e-9) for _, _, down in PLANES.values()]
     heights = [float(np.clip(h / widths, 0.35, 1.4)) for h in heights]
     across = {1: 6.0, 5: 3.6}.get(columns, 4.5)
     below = below + 0.75 if below else 0.0
@@ -119,7 +120,7 @@ def _layout(volume: NDArray[Any], steps: tuple[float, ...], columns: int, below:
     return figure, grid
 
 
-def _upright(signal: Signal, like: Signal | None = None) -> tuple[NDArray[Any], tuple[float, ...]]:
+def upright(signal: Signal, like: Signal | None = None) -> tuple[NDArray[Any], tuple[float, ...]]:
     """Samples with axes in the order and sense L, P, S, and the spacing of each in mm."""
     from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 
@@ -134,13 +135,20 @@ def _upright(signal: Signal, like: Signal | None = None) -> tuple[NDArray[Any], 
     return apply_orientation(signal.values[0], turn), tuple(steps)
 
 
-def _middle(volume: NDArray[Any], body: float) -> tuple[int, ...]:
+def middle_of(volume: NDArray[Any], body: float) -> tuple[int, ...]:
     """Index of the centre of the body: where half of what is above ``body`` lies before it, per axis."""
     mask = volume > body
     if not mask.any():
         return tuple(n // 2 for n in volume.shape)
     sums = (mask.sum(axis=tuple(j for j in range(3) if j != i)).cumsum() for i in range(3))
     return tuple(int(np.searchsorted(total, total[-1] / 2)) for total in sums)
+
+
+def plane_of(volume: NDArray[Any], middle: tuple[int, ...], plane: str) -> NDArray[Any]:
+    """One slice of an upright volume as it is drawn: rows from above to below, columns from left to right."""
+    normal, _, down = PLANES[plane]
+    picture = np.take(volume, middle[normal], axis=normal).T
+    return picture[::-1] if down == 2 else picture
 
 
 def _columns(
@@ -171,14 +179,18 @@ def _draw_plane(
     """One slice in mm, ``colours`` being lowest and highest value and map; returns what a colour bar needs."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    normal, across, down = _PLANES[plane]
-    picture = np.take(volume, middle[normal], axis=normal).T  # rows run down or up, columns across
+    _, across, down = PLANES[plane]
     wide, tall = volume.shape[across] * steps[across], volume.shape[down] * steps[down]
-    picture = picture[::-1] if down == 2 else picture
     low, high, name = colours
     shades = LinearSegmentedColormap.from_list("error", _ERROR) if name == "error" else name
     drawn = axes.imshow(
-        picture, cmap=shades, vmin=low, vmax=high, extent=(0, wide, tall, 0), aspect="equal", interpolation="nearest"
+        plane_of(volume, middle, plane),
+        cmap=shades,
+        vmin=low,
+        vmax=high,
+        extent=(0, wide, tall, 0),
+        aspect="equal",
+        interpolation="nearest",
     )
     _annotate(axes, across, down, wide, tall)
     return drawn
