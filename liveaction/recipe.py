@@ -156,8 +156,12 @@ def _override(data: dict[str, Any], text: str) -> None:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first rule of ``model`` that is broken, as ``[table] key: what was expected, what came``."""
-    first = error.errors()[0]
+    """The first rule of ``model`` that is broken, as ``[table] key: what was expected, what came``.
+
+    A key that is not known comes first: it may be the reason why another is missing.
+    """
+    broken = error.errors()
+    first = next((each for each in broken if each["type"] == "extra_forbidden"), broken[0])
     path = [str(part) for part in first["loc"] if not str(part).startswith(("tuple[", "constrained-"))]
     table = f" [{'.'.join(path[:-1])}]" if len(path) > 1 else ""
     key = f" {path[-1]}" if path else ""

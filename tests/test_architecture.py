@@ -144,6 +144,7 @@ TYPES_ONLY = {
         "liveaction.registry",
         "liveaction.codec*",
         "liveaction.training*",
+        "liveaction.evaluation*",
         "liveaction.profiling*",
         "liveaction.testing_modalities",
     )

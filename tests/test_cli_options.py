@@ -17,8 +17,8 @@ OPTIONS = {
         "--jobs", "--force", "--quiet", "--json",
     },
     "evaluate": {
-        "--data", "--out", "--protocol", "--baselines", "--factors", "--reference", "--measure", "--ratios", "--threads",
-        "--repeats", "--device", "--dtype", "--list", "--quiet", "--json",
+        "--data", "--out", "--protocol", "--baselines", "--factors", "--reference", "--measure", "--ratios",
+        "--threads", "--repeats", "--device", "--dtype", "--list", "--quiet", "--json",
     },
     "freeze": {"--data", "--quiet"},
     "info": {"--json"},
