@@ -90,7 +90,8 @@ class Opus(Baseline):
             return _resampled(_decode_opus(*group), numerator, division * denominator)[:, :samples]
 
         x: NDArray[Any] = np.concatenate(spread(back, groups, self.threads))
-        return (x * (peak / PEAK) + np.array(means)[:, np.newaxis]).clip(low, high)
+        x = x * (peak / PEAK) + np.array(means)[:, np.newaxis]
+        return x.clip(low, high)
 
 
 class OpusMono(Opus):
