@@ -108,10 +108,19 @@ def test_threads_change_nothing_that_matters(name: str) -> None:
     assert len(second) == pytest.approx(len(first), rel=0.2)
 
 
-def test_slices_share_their_header() -> None:
-    """Forty empty slices cost a few bytes each beside the codestream that all begin with."""
+@pytest.mark.parametrize(("name", "value"), [("jpeg2000", 30), ("jpegxl", 8), ("htj2k", 0.2)])
+def test_slices_share_their_header(name: str, value: float) -> None:
+    """Forty empty slices cost few bytes each."""
     array = Array(np.zeros((1, 64, 64, 40), np.int16), ("x", "y", "z"), (-1024.0, 3071.0))
-    assert len(make_baseline("jpeg2000").encode(array, 30)) < 40 * 45 + 250
+    assert len(make_baseline(name).encode(array, value)) < 40 * 50 + 250
+
+
+@pytest.mark.parametrize("shape", [(1, 300, 9, 7), (1, 257, 1, 2), (5, 2, 3), (4, 3, 4), (2, 1, 9)])
+def test_jpeg2000_of_few_and_many_planes(shape: tuple[int, ...]) -> None:
+    """More than one codestream, one of a single plane, and shapes that look like colours."""
+    values = np.random.default_rng(0).integers(0, 65536, shape).astype(np.uint16)
+    axes = ("z", "y", "x")[-len(shape) + 1 :]
+    assert there_and_back("jpeg2000", Array(values, axes, (0.0, 65535.0)), 80)[1] < 65535**2 / 10**7.5
 
 
 def test_a_transform_across_bands_helps_cubes() -> None:

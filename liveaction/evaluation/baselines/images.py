@@ -1,7 +1,6 @@
-"""Codecs of pictures, plane by plane: JPEG 2000, High-Throughput JPEG 2000, JPEG XL, AVIF and WebP."""
+"""Codecs of pictures, plane by plane: High-Throughput JPEG 2000, JPEG XL, AVIF and WebP."""
 
 from abc import abstractmethod
-from math import log10
 from typing import Any, ClassVar
 
 import numpy as np
@@ -60,54 +59,6 @@ class _PlaneCodec(Baseline):
     @abstractmethod
     def _back(self, part: bytes, bits: int, threads: int) -> NDArray[Any]:
         """Bytes to what stands for the integers; green stands for grey where the codec knows only colours."""
-
-
-class JPEG2000(_PlaneCodec):
-    """JPEG 2000 part 1 through OpenJPEG: irreversible 9/7 wavelet, one layer, the colour transform for colours.
-
-    Every plane gets the bits that bring it to one mean squared error, which over planes is least in sum for a total of
-    bits where they obey the rate-distortion law of high rates (reverse water-filling). Codestreams without the JP2 box.
-    """
-
-    name = "jpeg2000"
-    label = "JPEG 2000"
-    setting = "PSNR asked of every plane, dB"
-    ladder = (24, 28, 32, 36, 40, 46, 52, 58)
-
-    @property
-    def library(self) -> str:
-        import imagecodecs
-
-        return f"{imagecodecs.jpeg2k_version()} (imagecodecs {imagecodecs.__version__})"
-
-    def _wanted(self, value: float, limits: tuple[float, float], levels: Levels) -> float:
-        """OpenJPEG states PSNR on all that ``bits`` can hold."""
-        return value + 20 * log10((2**levels.bits - 1) * levels.step / (limits[1] - limits[0]))
-
-    def _code(self, plane: NDArray[np.uint16], bits: int, wanted: float, threads: int) -> bytes:
-        return code_jpeg2000(plane.astype(np.uint8) if bits <= 8 else plane, bits, wanted, threads)
-
-    def _back(self, part: bytes, bits: int, threads: int) -> NDArray[Any]:
-        return decode_jpeg2000(part, threads)
-
-
-def code_jpeg2000(plane: NDArray[Any], bits: int, decibels: float, threads: int) -> bytes:
-    """One plane of integers to a codestream with a PSNR, on ``2**bits - 1``, of about ``decibels``."""
-    from imagecodecs import jpeg2k_encode
-
-    level: Any = min(max(decibels, 1.0), 990.0)  # a float; 0 and 1000 mean lossless to the library
-    data = jpeg2k_encode(
-        plane, level=level, codecformat="J2K", bitspersample=bits, reversible=False, planar=False, numthreads=threads
-    )
-    return bytes(data)
-
-
-def decode_jpeg2000(part: bytes, threads: int) -> NDArray[Any]:
-    """Inverse of :func:`code_jpeg2000`."""
-    from imagecodecs import jpeg2k_decode
-
-    plane: NDArray[Any] = jpeg2k_decode(part, numthreads=threads)
-    return plane
 
 
 class HTJ2K(_PlaneCodec):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -44,6 +45,12 @@ class Layout:
     def is_colour(self) -> bool:
         """Whether a plane has three components."""
         return self.shape[0] == 3
+
+    @property
+    def count(self) -> int:
+        """How many planes there are."""
+        channels = 1 if self.is_colour else self.shape[0]
+        return channels * prod(self.shape[axis + 1] for axis in self.order[:-2])
 
     def planes(self, values: NDArray[Any]) -> NDArray[Any]:
         """``[C, *S]`` as ``[N, H, W]``, or ``[N, H, W, 3]`` of colours."""

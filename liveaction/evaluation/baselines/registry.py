@@ -5,7 +5,8 @@ import difflib
 from liveaction.errors import UnknownNameError
 from liveaction.evaluation.baselines.arrays import SZ3, ZFP
 from liveaction.evaluation.baselines.base import Baseline
-from liveaction.evaluation.baselines.images import AVIF, HTJ2K, JPEG2000, JPEGXL, WebP
+from liveaction.evaluation.baselines.images import AVIF, HTJ2K, JPEGXL, WebP
+from liveaction.evaluation.baselines.jpeg2000 import JPEG2000
 from liveaction.evaluation.baselines.klt import JPEG2000KLT
 from liveaction.evaluation.baselines.resample import Resample
 from liveaction.evaluation.baselines.sound import FLAC, Opus, OpusMono

@@ -33,7 +33,8 @@ def lacks_sound(array: Array) -> str | None:
 class Opus(Baseline):
     """Opus through libopus, application audio, complexity 10, variable rate; channels in pairs as stereo.
 
-    Decoded as floats by libav. The encoder's delay is cut off, so samples lie where they were.
+    Decoded as floats by libav. The encoder's delay is cut off, so samples lie where they were. The codec rejects what
+    is constant (a high-pass filter at 3 Hz), so each channel's mean is kept beside it.
     """
 
     name = "opus"
@@ -57,13 +58,13 @@ class Opus(Baseline):
         assert array.rate is not None  # refused otherwise
         rate = int(array.rate) if array.rate in RATES else OUT
         ratio = Fraction(array.rate / rate).limit_denominator(10**4)
-        middle = silence_of(array)
-        x: NDArray[np.float64] = array.values.astype(np.float64) - middle
+        means = array.values.mean(axis=1, dtype=np.float64).astype(np.float32)
+        x: NDArray[np.float64] = array.values.astype(np.float64) - means[:, np.newaxis]
         peak = float(np.abs(x).max()) or 1.0
         x = _resampled(x * (PEAK / peak), ratio.denominator, ratio.numerator)
         header = Writer()
         header.whole(*array.values.shape, ratio.numerator, ratio.denominator, OUT // rate)
-        header.pack("ff", middle, peak)
+        header.pack(f"f{len(means)}f", peak, *means)
         header.pack("dd", *array.limits)
         groups = [x[start : start + self.group] for start in range(0, len(x), self.group)]
 
@@ -78,7 +79,7 @@ class Opus(Baseline):
     def decode(self, data: bytes) -> NDArray[Any]:
         source = Reader(data)
         channels, samples, numerator, denominator, division = source.wholes(5)
-        middle, peak = source.unpack("ff")
+        peak, *means = source.unpack(f"f{channels}f")
         low, high = source.unpack("dd")
         groups = []
         for start in range(0, channels, self.group):
@@ -89,7 +90,8 @@ class Opus(Baseline):
             return _resampled(_decode_opus(*group), numerator, division * denominator)[:, :samples]
 
         x: NDArray[Any] = np.concatenate(spread(back, groups, self.threads))
-        return (x * (peak / PEAK) + middle).clip(low, high)
+        x = x * (peak / PEAK) + np.array(means)[:, np.newaxis]
+        return x.clip(low, high)
 
 
 class OpusMono(Opus):
