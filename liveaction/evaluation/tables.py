@@ -154,6 +154,8 @@ def text_of(key: str, value: Any) -> str:
         return "∞" if math.isinf(value) else MEASURES[key].text(value).split(" ")[0]
     if key == "bd_rate_percent" or key == "mean_bd_rate_percent":
         return f"{value:+.1f}"
+    if key == "overlap":
+        return f"{100 * value:.0f} %"
     return f"{value:+.2f}" if key == "bd_quality" else f"{value:.4g}"
 
 
