@@ -87,7 +87,7 @@ def _source_html(items: Sequence[Item], source: Source, number: int, measure: st
     deltas = delta_rows(items, source, measure, reference)
     against = table_html(
         deltas, ["curve", "bd_rate_percent", "bd_quality", "overlap", "points", "reason"],
-        f"Bjontegaard deltas of {label} against {reference}; negative rates are fewer bits at equal quality",
+        f"Bjontegaard deltas of {label}; the anchor is {reference}, the test each curve; negative is fewer bits",
     ) if deltas else ""  # fmt: skip
     return (
         f'<section id="source-{number}"><h2>{escape(source.label)}</h2><div class="plots">{"".join(plots)}</div>'

@@ -39,8 +39,9 @@ def plot_html(draw: Callable[[Theme], Any], words: str) -> str:
 
 def table_html(rows: Sequence[Row], columns: Sequence[str], caption: str) -> str:
     """A table whose columns sort; the first column stays in sight, rows of models are marked."""
-    heads = "".join(_head(key, rows, number) for number, key in enumerate(columns))
-    body = "".join(_row(row, columns) for row in rows)
+    kinds = ["text" if any(isinstance(row[key], str) for row in rows) else "number" for key in columns]
+    heads = "".join(_head(key, rows[0], number, kinds[number]) for number, key in enumerate(columns))
+    body = "".join(_row(row, columns, kinds) for row in rows)
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="sortable">'
         f"<caption>{escape(caption)}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
@@ -52,31 +53,25 @@ def list_html(pairs: Sequence[tuple[str, str]]) -> str:
     return "<dl>" + "".join(f"<dt>{escape(one)}</dt><dd>{escape(two)}</dd>" for one, two in pairs) + "</dl>"
 
 
-def _head(key: str, rows: Sequence[Row], number: int) -> str:
-    kind = "text" if any(isinstance(row[key], str) for row in rows) else "number"
-    sense = ' aria-sort="none"'
-    words = escape(heading_of(key, rows[0]))
-    return f'<th scope="col" class="{kind}"{sense}><button type="button" data-column="{number}">{words}</button></th>'
+def _head(key: str, row: Row, number: int, kind: str) -> str:
+    button = f'<button type="button" data-column="{number}">{escape(heading_of(key, row))}</button>'
+    return f'<th scope="col" class="{kind}" aria-sort="none">{button}</th>'
 
 
-def _row(row: Row, columns: Sequence[str]) -> str:
+def _row(row: Row, columns: Sequence[str], kinds: Sequence[str]) -> str:
     cells = []
-    for number, key in enumerate(columns):
-        value = row[key]
-        kind, place = _sorted_by(value)
-        tag = 'th scope="row"' if number == 0 else "td"
-        text = escape(text_of(key, value))
-        cells.append(f'<{tag} class="{kind}" data-value="{escape(place)}">{text}</{tag.split()[0]}>')
+    for number, (key, kind) in enumerate(zip(columns, kinds, strict=True)):
+        tag, scope = ("td", "") if number else ("th", ' scope="row"')
+        place, text = escape(_sorted_by(row[key])), escape(text_of(key, row[key]))
+        cells.append(f'<{tag}{scope} class="{kind}" data-value="{place}">{text}</{tag}>')
     return f'<tr class="{escape(str(row.get("kind", "")))}">{"".join(cells)}</tr>'
 
 
-def _sorted_by(value: Any) -> tuple[str, str]:
-    """Class of a cell, and what it is sorted by; nothing sorts last."""
-    if value is None or value == "":
-        return "number", ""
-    if isinstance(value, str):
-        return "text", value
-    return "number", "1e999" if math.isinf(value) and value > 0 else repr(float(value))
+def _sorted_by(value: Any) -> str:
+    """What a cell is sorted by, as a script reads it; what is empty sorts last."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return "Infinity" if value == math.inf else repr(float(value))
 
 
 def distinct(values: Sequence[Any]) -> str:

@@ -9,10 +9,15 @@ from liveaction.evaluation.measures import MEASURES
 from liveaction.evaluation.report_html import distinct, flat, list_html, table_html
 from liveaction.evaluation.tables import delta_rows, mean_deltas
 
+_MOST = 8  # sources of which every one has a sentence in sight
+
 
 def summary_html(items: Sequence[Item], notes: Sequence[str], measure: str, reference: str) -> str:
     """The first part of a report."""
-    told = "".join(f"<li>{escape(line)}</li>" for line in verdicts(items, measure, reference))
+    lines = [f"<li>{escape(line)}</li>" for line in verdicts(items, measure, reference)]
+    told = f'<ul class="verdicts">{"".join(lines)}</ul>'
+    if len(lines) > _MOST:
+        told = f"<details><summary>Every one of {len(lines)} sources</summary>{told}</details>"
     noted = "".join(f"<p>{escape(note)}</p>" for note in notes)
     means = mean_deltas(items, measure, reference)
     table = table_html(
@@ -20,7 +25,7 @@ def summary_html(items: Sequence[Item], notes: Sequence[str], measure: str, refe
         f"Bits at equal {MEASURES[measure].label} against {reference}, mean over sources; negative is fewer",
     ) if means else ""  # fmt: skip
     return (
-        f'<section id="summary"><h2>Summary</h2><ul class="verdicts">{told}</ul>{table}{noted}'
+        f'<section id="summary"><h2>Summary</h2>{told}{table}{noted}'
         f"<details open><summary>What was measured, and how</summary>{list_html(facts(items))}</details></section>"
     )
 

@@ -169,6 +169,10 @@ _HEADINGS = {
     "bd_rate_percent": "BD-rate, %",
     "bd_quality": "BD-quality",
     "mean_bd_rate_percent": "mean BD-rate, %",
+    "sources": "sources compared",
+    "of": "sources measured",
+    "points": "points, anchor and test",
+    "reason": "refused or left out",
 }
 
 
