@@ -136,10 +136,10 @@ def _png_bytes(figure: Any) -> bytes:
 def _start(theme: Theme) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=_SIZE, layout="constrained", facecolor=theme.paper)
+    figure = Figure(figsize=_SIZE, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1), facecolor=theme.paper)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
     axes = figure.add_subplot()
     axes.set_facecolor(theme.paper)
     return figure, axes
@@ -150,8 +150,8 @@ def _draw_codec(axes: Any, line: Line, key: str, style: Style, alone: bool) -> N
     pairs = line.pairs(key)
     bands = [(p.bits, min(values), max(values)) for p in line.points if len(values := p.measures(key)) > 1]
     if bands and all(math.isfinite(high) for *_, high in bands):
-        bits, low, high = zip(*bands, strict=True)
-        axes.fill_between(bits, low, high, color=style.colour, alpha=0.25, linewidth=0)
+        places, low, high = zip(*bands, strict=True)
+        axes.fill_between(places, low, high, color=style.colour, alpha=0.25, linewidth=0)
     _line(axes, pairs, style, line.name if alone else "", thin=not alone)
     exact = [p.bits for p in line.points if (values := p.measures(key)) and not all(map(math.isfinite, values))]
     for bits in exact:
