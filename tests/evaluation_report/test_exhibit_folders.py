@@ -35,6 +35,19 @@ def test_pictures_come_back_exactly_and_sound_to_sixteen_bits(tmp_path):
     assert sorted(p.name for p in (tmp_path / "deep" / "folder").iterdir()) == ["0.png", "index.json"]
 
 
+@pytest.mark.parametrize("count", [1, 2, 255, 256, 257])
+def test_few_colours_take_a_palette_and_come_back_exactly(count, tmp_path):
+    rng = np.random.default_rng(count)
+    palette = rng.permutation(2**24)[:count]
+    colours = np.stack([palette >> 16, palette >> 8 & 255, palette & 255], axis=1).astype(np.uint8)
+    which = np.concatenate([np.arange(count), rng.integers(0, count, 65 * 63 - count)])
+    pixels = colours[which].reshape(65, 63, 3)
+    save_exhibits([Picture("p", pixels)], tmp_path / "e")
+    assert ((tmp_path / "e" / "0.png").stat().st_size < 8000) == (count <= 256)
+    (back,) = load_exhibits(tmp_path / "e")
+    assert np.array_equal(back.pixels, pixels)
+
+
 def test_what_is_not_there_is_empty(tmp_path):
     assert load_exhibits(tmp_path / "none") == []
 
