@@ -13,6 +13,8 @@ from liveaction.evaluation.report_html import data_uri
 
 Table = dict[str, Any]
 
+_MOST = 24 * 2**20  # bytes of a source's exhibits
+
 
 def shown_items(items: Sequence[Item], source: Source) -> dict[float, list[Item]]:
     """By common ratio, the items whose exhibits a report of these items shows: one per codec, of the first seed."""
@@ -23,7 +25,8 @@ def shown_items(items: Sequence[Item], source: Source) -> dict[float, list[Item]
 def exhibits_data(items: Sequence[Item], source: Source, folder: Path, measure: str) -> Table | None:
     """Names, files as addresses, and who is nearest to which ratio; None where nothing of the source was saved.
 
-    Codecs without saved exhibits are left out. A setting that is nearest to several ratios is held once.
+    Codecs without saved exhibits are left out. A setting that is nearest to several ratios is held once. Where all
+    would take more than 24 MiB, only the middle ratio is shown.
 
     Raises:
         FormatError: a folder of exhibits is damaged, or does not show what the original's shows.
@@ -36,7 +39,7 @@ def exhibits_data(items: Sequence[Item], source: Source, folder: Path, measure: 
     names = {(line.curve, line.codec): line.name for line in lines_of(items, source)}
     places: dict[Path, int] = {}
     ratios = []
-    for ratio, nearest in shown_items(items, source).items():
+    for ratio, nearest in _bounded(shown_items(items, source), folder).items():
         mine = [0]
         for item in nearest:
             here = folder_of_item(folder, item)
@@ -51,6 +54,14 @@ def exhibits_data(items: Sequence[Item], source: Source, folder: Path, measure: 
         for entry in originals
     ]
     return {"source": source.label, "kinds": kinds, "ratios": ratios, "shows": shows}
+
+
+def _bounded(wanted: dict[float, list[Item]], folder: Path) -> dict[float, list[Item]]:
+    """All ratios, or only the middle one where all are too much for a page."""
+    folders = {folder_of_item(folder, item) for nearest in wanted.values() for item in nearest}
+    size = sum((here / entry.file).stat().st_size for here in folders for entry in read_index(here))
+    ratios = list(wanted)
+    return wanted if size <= _MOST else {ratio: wanted[ratio] for ratio in ratios[len(ratios) // 2 :][:1]}
 
 
 def _show(name: str, note: str, folder: Path) -> Table:

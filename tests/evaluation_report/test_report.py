@@ -12,7 +12,7 @@ from liveaction.errors import FormatError, ShapeError, UnknownNameError
 from liveaction.evaluation.exhibits import folder_of_item, save_exhibits
 from liveaction.evaluation.measures import MAIN
 from liveaction.evaluation.report import write_report
-from liveaction.evaluation.report_exhibits import shown_items
+from liveaction.evaluation.report_exhibits import exhibits_data, shown_items
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 OF_PAGES = 101845102  # traffic annotation of Chromium's "blink_resource_loader"; others are the browser's own
@@ -101,6 +101,20 @@ def test_exhibits_that_do_not_fit_their_original_are_refused(measured, shown, tm
     shutil.copytree(folder_of_item(folder, other), folder_of_item(folder, item))
     with pytest.raises(FormatError, match=r"expected exhibits as the original has them, .*; save the exhibits again"):
         write_report(items, folder, tmp_path / "r.html", "t", [], "KLT", MAIN)
+
+
+def test_large_exhibits_are_shown_at_one_ratio(measured, shown, tmp_path, monkeypatch):
+    source = measured[0].source
+    whole = exhibits_data(measured, source, shown, MAIN)
+    monkeypatch.setattr("liveaction.evaluation.report_exhibits._MOST", 1000)
+    bounded = exhibits_data(measured, source, shown, MAIN)
+    assert [entry["ratio"] for entry in bounded["ratios"]] == [whole["ratios"][1]["ratio"]]
+    names = [
+        [data["shows"][k]["name"] for k in e["shows"]]
+        for data, e in ((bounded, bounded["ratios"][0]), (whole, whole["ratios"][1]))
+    ]
+    assert names[0] == names[1]
+    assert len(bounded["shows"]) == len(names[0]) < len(whole["shows"])
 
 
 def _browse(address, folder):
