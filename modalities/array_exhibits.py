@@ -53,4 +53,5 @@ def _waveform(
     blank = np.isnan(blocks)
     top, bottom = np.where(blank, np.inf, blocks).min(1), np.where(blank, -np.inf, blocks).max(1)
     rows = np.arange(_HEIGHT)[:, np.newaxis]
-    return ((rows >= np.floor(top)) & (rows <= np.ceil(bottom))).astype(np.float32)
+    shown: NDArray[np.float32] = ((rows >= np.floor(top)) & (rows <= np.ceil(bottom))).astype(np.float32)
+    return shown

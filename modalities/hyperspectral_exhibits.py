@@ -29,5 +29,5 @@ def cube_exhibits(panel: Panel, wavelengths: NDArray[np.float64] | None) -> list
     grey = shares(panel.after[single], stretch(before[single], lost), lost)
     return [
         to_picture(f"false colours, {told(chosen, wavelengths)}", coloured),
-        to_picture(f"one band, {told([single], wavelengths)}", grey),
+        to_picture("one band, " + told([single], wavelengths).replace("bands ", "number "), grey),
     ]

@@ -147,7 +147,7 @@ def middle_of(volume: NDArray[Any], body: float) -> tuple[int, ...]:
 def plane_of(volume: NDArray[Any], middle: tuple[int, ...], plane: str) -> NDArray[Any]:
     """One slice of an upright volume as it is drawn: rows from above to below, columns from left to right."""
     normal, _, down = PLANES[plane]
-    picture = np.take(volume, middle[normal], axis=normal).T
+    picture: NDArray[Any] = np.take(volume, middle[normal], axis=normal).T
     return picture[::-1] if down == 2 else picture
 
 

@@ -118,7 +118,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "av": ("liveaction.modalities.video*", "liveaction.evaluation.baselines*"),
     "bjontegaard": ("liveaction.evaluation.bd",),
     "soundfile": ("liveaction.modalities.audio*", "liveaction.evaluation*"),
-    "PIL": ("liveaction.modalities.image*",),
+    "PIL": ("liveaction.modalities.image*", "liveaction.evaluation.exhibits"),
     "imagecodecs": ("liveaction.modalities.image*", "liveaction.evaluation*"),
     "tifffile": ("liveaction.modalities.image*", "liveaction.modalities.video*"),
     "matplotlib": (

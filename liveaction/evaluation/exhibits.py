@@ -129,9 +129,20 @@ def _check(exhibit: Exhibit) -> None:
 
 
 def _write_png(picture: Picture, path: Path) -> None:
+    """With a palette where there are at most 256 colours, as spectrograms have: a third of the bytes."""
     from imagecodecs import png_encode
+    from PIL import Image
 
-    path.write_bytes(png_encode(np.ascontiguousarray(picture.pixels), level=6))
+    pixels = np.ascontiguousarray(picture.pixels)
+    if pixels.ndim == 3:
+        packed = (pixels.astype(np.uint32) << np.array([16, 8, 0], np.uint32)).sum(axis=2, dtype=np.uint32)
+        colours, which = np.unique(packed, return_inverse=True)
+        if len(colours) <= 256:
+            image = Image.fromarray(which.reshape(packed.shape).astype(np.uint8)).convert("P")
+            image.putpalette([int(colour >> shift) & 255 for colour in colours for shift in (16, 8, 0)])
+            image.save(path, "PNG", optimize=True)
+            return
+    path.write_bytes(png_encode(pixels, level=6))
 
 
 def _write_flac(sound: Sound, path: Path) -> None:
@@ -147,7 +158,7 @@ def _load(path: Path, entry: Entry) -> Exhibit:
 
     try:
         if isinstance(entry, PictureEntry):
-            return Picture(entry.name, png_decode(path.read_bytes()), entry.aspect)
+            return Picture(entry.name, np.asarray(png_decode(path.read_bytes())), entry.aspect)
         samples, rate = read(path, dtype="int16", always_2d=True)
     except (PngError, LibsndfileError) as error:
         raise FormatError(f"{path}: expected a whole file of a {entry.kind}, got a damaged one; {_WAY}") from error

@@ -16,7 +16,7 @@ from liveaction.evaluation.measures import MEASURES
 from liveaction.evaluation.plot_style import LIGHT, Style, Theme, styles_of
 from liveaction.files import atomic_path
 
-_SIZE = 8.4, 4.6  # inches
+_SIZE = 7.0, 5.0  # inches
 _ALIKE = 1.5  # a setting's ratio may be this many times off the one that a plot is of
 
 
@@ -71,7 +71,7 @@ def cost_plot(
             markersize=10, markerfacecolor=style.colour if first else theme.paper, markeredgewidth=1.8,
         )  # fmt: skip
     unit = lines[0].points[0].item.pace.unit
-    per = "second of sound" if unit == "s" else unit
+    per = {"s": "second of sound", "frames": "frame"}.get(unit, unit)
     axes.set_xscale("log")
     axes.set_xlabel(f"encoding, seconds of one thread's processor time per {per}", color=theme.ink)
     axes.set_ylabel(f"{measure_label(key, source)}\nat ratio {ratio:g}", color=theme.ink)
@@ -136,10 +136,10 @@ def _png_bytes(figure: Any) -> bytes:
 def _start(theme: Theme) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=_SIZE, layout="constrained", facecolor=theme.paper)
+    figure = Figure(figsize=_SIZE, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1), facecolor=theme.paper)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
     axes = figure.add_subplot()
     axes.set_facecolor(theme.paper)
     return figure, axes
@@ -150,8 +150,8 @@ def _draw_codec(axes: Any, line: Line, key: str, style: Style, alone: bool) -> N
     pairs = line.pairs(key)
     bands = [(p.bits, min(values), max(values)) for p in line.points if len(values := p.measures(key)) > 1]
     if bands and all(math.isfinite(high) for *_, high in bands):
-        bits, low, high = zip(*bands, strict=True)
-        axes.fill_between(bits, low, high, color=style.colour, alpha=0.25, linewidth=0)
+        places, low, high = zip(*bands, strict=True)
+        axes.fill_between(places, low, high, color=style.colour, alpha=0.25, linewidth=0)
     _line(axes, pairs, style, line.name if alone else "", thin=not alone)
     exact = [p.bits for p in line.points if (values := p.measures(key)) and not all(map(math.isfinite, values))]
     for bits in exact:
@@ -202,7 +202,7 @@ def _plain_log(axis: Any, theme: Theme) -> None:
 
 
 def _finish(figure: Any, axes: Any, theme: Theme) -> Any:
-    """Quiet grid and spines, and a legend beside the axes, where it covers nothing."""
+    """Quiet grid and spines, and a legend below the axes, where it covers nothing."""
     axes.grid(color=theme.grid, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors=theme.dim, labelsize=9, length=3)
@@ -211,7 +211,20 @@ def _finish(figure: Any, axes: Any, theme: Theme) -> Any:
         spine.set_visible(side in ("left", "bottom"))
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        legend = figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9, handlelength=2.8)
+        legend = figure.legend(
+            handles,
+            labels,
+            loc="outside lower left",
+            frameon=False,
+            fontsize=9,
+            handlelength=2.8,
+            ncols=_columns(labels),
+        )
         for text in legend.get_texts():
             text.set_color(theme.ink)
     return figure
+
+
+def _columns(labels: Sequence[str]) -> int:
+    """Columns of a legend that fit below the axes."""
+    return max(1, min(3, 84 // (max(map(len, labels)) + 9)))

@@ -1,0 +1,131 @@
+"""A report of an evaluation: one HTML file that needs nothing else, to read, to sort and to look at side by side."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+from liveaction.errors import ShapeError, UnknownNameError
+from liveaction.evaluation.costs import costs_at
+from liveaction.evaluation.groups import Line, check_reference, common_ratios, lines_of, sources_of
+from liveaction.evaluation.item import Item, Source
+from liveaction.evaluation.measures import MEASURES
+from liveaction.evaluation.plots import cost_plot, curve_plot, rate_plot
+from liveaction.evaluation.report_exhibits import exhibits_data
+from liveaction.evaluation.report_html import plot_html, script_json, table_html
+from liveaction.evaluation.report_summary import summary_html
+from liveaction.evaluation.tables import delta_rows, measure_keys, setting_rows
+from liveaction.files import atomic_path
+
+_POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
+
+def write_report(
+    items: Sequence[Item],
+    folder_of_exhibits: Path,
+    out: Path,
+    title: str,
+    notes: Sequence[str],
+    reference: str,
+    measure: str,
+) -> None:
+    """Write one HTML file, pictures and sounds within; it asks for nothing from anywhere. Atomic.
+
+    Args:
+        items: all measurements.
+        folder_of_exhibits: as :func:`~liveaction.evaluation.exhibits.folder_of_item` and ``folder_of_source`` fill it;
+            what is not there is not shown.
+        out: the file.
+        title: heading of the page.
+        notes: paragraphs below the summary.
+        reference: the curve that others are held against.
+        measure: key of ``Item.metrics`` for plots and deltas.
+
+    Raises:
+        ShapeError: there are no items.
+        UnknownNameError: no item is of the curve ``reference``, or has ``measure``.
+        FormatError: saved exhibits are damaged.
+    """
+    if not items:
+        raise ShapeError("report: expected at least one item, got none; measure something first")
+    check_reference(items, reference)
+    known = [key for source in sources_of(items) for key in measure_keys(items, source) if key in MEASURES]
+    if measure not in known:
+        listed = ", ".join(map(repr, dict.fromkeys(known)))
+        raise UnknownNameError(f"measure: expected one of {listed}, got {measure!r}")
+    sources = sources_of(items)
+    parts = [_source_html(items, source, n, measure, reference) for n, source in enumerate(sources)]
+    shown = [exhibits_data(items, source, folder_of_exhibits, measure) for source in sources]
+    links = "".join(f'<a href="#source-{n}">{escape(source.label)}</a>' for n, source in enumerate(sources))
+    page = _text("report.html").format(
+        policy=escape(_POLICY), title=escape(title), style=_text("report.css"), links=links,
+        summary=summary_html(items, notes, measure, reference), parts="".join(parts),
+        data=script_json([{**data, "number": n} for n, data in enumerate(shown) if data]),
+        script=_text("report.js") + _text("report_selftest.js"),
+    )  # fmt: skip
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(out) as part:
+        part.write_text(page, encoding="utf-8")
+
+
+def _source_html(items: Sequence[Item], source: Source, number: int, measure: str, reference: str) -> str:
+    lines = lines_of(items, source)
+    label = MEASURES[measure].label
+    plots = [
+        plot_html(partial(rate_plot, lines, source, measure), f"{source.label}: {label} against bits per element"),
+        *_cost_html(lines, source, measure),
+        *_curves_html(lines, source),
+    ]
+    rows = setting_rows(items, source)
+    columns = ["codec", "value", "setting", "bytes", "ratio", "bits_per_element", *measure_keys(items, source)]
+    columns += ["encode", "decode", "encode_cpu_s", "entropy_coding", "entropy_decoding", "macs_encode", "macs_decode"]
+    if any(row["seeds"] > 1 for row in rows):
+        columns.insert(2, "seeds")
+    columns = [key for key in columns if any(row[key] is not None for row in rows)]
+    deltas = delta_rows(items, source, measure, reference)
+    against = table_html(
+        deltas, ["curve", "bd_rate_percent", "bd_quality", "overlap", "points", "reason"],
+        f"Bjontegaard deltas of {label}; the anchor is {reference}, the test each curve; negative is fewer bits",
+    ) if deltas else ""  # fmt: skip
+    return (
+        f'<section id="source-{number}"><h2>{escape(source.label)}</h2><div class="plots">{"".join(plots)}</div>'
+        f"{against}{table_html(rows, columns, f'All settings on {source.label}')}"
+        f"{_viewer_html(number)}</section>"
+    )
+
+
+def _cost_html(lines: Sequence[Line], source: Source, measure: str) -> list[str]:
+    ratios = common_ratios(lines)
+    ratio = ratios[len(ratios) // 2]
+    costs = costs_at(lines, source, measure, ratio)
+    if not costs:
+        return []
+    absent = [line.name for line in lines if line not in [cost.line for cost in costs]]
+    words = f"{MEASURES[measure].label} at ratio {ratio:g} against the cost of encoding; the upper left is best"
+    words += f"; not measured around this ratio: {', '.join(absent)}" if absent else ""
+    return [plot_html(partial(cost_plot, costs, lines, source, measure, ratio), words)]
+
+
+def _curves_html(lines: Sequence[Line], source: Source) -> list[str]:
+    ratios = common_ratios(lines)
+    ratio = ratios[len(ratios) // 2]
+    names = dict.fromkeys(
+        name for line in lines for name, values in line.nearest(ratio).item.curves.items()
+        if sum(map(math.isfinite, values)) > 1
+    )  # fmt: skip
+    words = "{} of the settings nearest to ratio {:g}, their own ratios in brackets"
+    return [
+        plot_html(partial(curve_plot, lines, name, ratio), words.format(name.replace("_", " "), ratio))
+        for name in names
+    ]
+
+
+def _viewer_html(number: int) -> str:
+    """Where the script puts the side-by-side part of a source."""
+    return f'<div class="viewer" data-source="{number}"></div>'
+
+
+def _text(name: str) -> str:
+    return files("liveaction.evaluation").joinpath(name).read_text(encoding="utf-8")
