@@ -36,7 +36,6 @@ class _Plan:
     description: str
     reference: str
     measure: str
-    ratios: tuple[float, ...]
 
 
 @app.command(
@@ -65,7 +64,6 @@ def evaluate(
         str, typer.Option(help="Curve that BD-rates are against. Default: the first baseline, else the first curve.")
     ] = "",
     measure: Annotated[str, typer.Option(help="Quality that BD-rates are on: psnr_normalised, ssim, ...")] = "",
-    ratios: Annotated[str, typer.Option(help="Compression ratios at which codecs are shown side by side.")] = "",
     threads: Annotated[int | None, typer.Option(min=1, help="Of every codec. Default: 1, or the protocol's.")] = None,
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Timed calls at most. Default: 3, or the protocol's.")
@@ -102,7 +100,7 @@ def evaluate(
         plan = _protocol_plan(loaded, data[0], out, settings, quiet)
     else:
         plan = _models_plan(models or [], data, baselines, _numbers("--factors", factors), settings, reference)
-    plan = _asked(plan, measure, _numbers("--ratios", ratios))
+    plan = _asked(plan, measure)
     _run(plan, out, settings, quiet, as_json)
 
 
@@ -163,7 +161,6 @@ def _protocol_plan(protocol: "Protocol", data: Path, out: Path, settings: "Setti
         protocol.description,
         protocol.reference,
         protocol.measure,
-        protocol.ratios,
     )
 
 
@@ -193,10 +190,10 @@ def _models_plan(
     if reference and reference not in curves:
         raise SpecError(f"--reference: expected one of the curves {sorted(set(curves))}, got {reference!r}")
     about = f"{', '.join(models)} on {', '.join(map(str, data))}"
-    return _Plan(coders, find_subjects(modality, data), "Evaluation", about, reference, "psnr_normalised", ())
+    return _Plan(coders, find_subjects(modality, data), "Evaluation", about, reference, "psnr_normalised")
 
 
-def _asked(plan: _Plan, measure: str, ratios: tuple[float, ...]) -> _Plan:
+def _asked(plan: _Plan, measure: str) -> _Plan:
     from liveaction.evaluation.measures import MEASURES
 
     if measure and measure not in MEASURES:
@@ -206,21 +203,19 @@ def _asked(plan: _Plan, measure: str, ratios: tuple[float, ...]) -> _Plan:
         plan,
         reference=plan.reference or kinds.get("baseline", plan.coders[0].curve),
         measure=measure or plan.measure,
-        ratios=ratios or plan.ratios,
     )
 
 
 def _run(plan: _Plan, out: Path, settings: "Settings", quiet: bool, as_json: bool) -> None:
-    from liveaction.evaluation.report import write_report
-    from liveaction.evaluation.run import EXHIBITS
+    from liveaction.evaluation.outputs import write_outputs
     from liveaction.evaluation.run import evaluate as measure_all
     from liveaction.progress import counted
 
     with counted(console, quiet) as count:
         outcome = measure_all(plan.coders, plan.subjects, out, settings, count)
-    write_report(
-        outcome.items, out / EXHIBITS, out, plan.title, _notes(plan, outcome.refusals), plan.reference, plan.measure
-    )
+    if not outcome.items:
+        raise SpecError(f"{out}: expected something to be measured, got nothing; {_line(outcome.refusals[0])}")
+    write_outputs(outcome.items, out, plan.title, _notes(plan, outcome.refusals), plan.reference, plan.measure)
     if as_json:
         print_json({"out": str(out), "items": len(outcome.items), "refusals": [asdict(r) for r in outcome.refusals]})
     else:
@@ -241,7 +236,7 @@ def _line(refusal: "Refusal") -> str:
 def _print(refusals: "list[Refusal]", out: Path) -> None:
     for refusal in refusals:
         typer.echo(_line(refusal))
-    typer.echo(f"{out / 'report.html'}: open it in a browser; table.csv, table.md and plots/ lie beside it")
+    typer.echo(f"{out / 'report.html'}: open it in a browser; settings.csv, deltas.csv and plots/ lie beside it")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ OPTIONS = {
         "--jobs", "--force", "--quiet", "--json",
     },
     "evaluate": {
-        "--data", "--out", "--protocol", "--baselines", "--factors", "--reference", "--measure", "--ratios",
+        "--data", "--out", "--protocol", "--baselines", "--factors", "--reference", "--measure",
         "--threads", "--repeats", "--device", "--dtype", "--list", "--quiet", "--json",
     },
     "freeze": {"--data", "--quiet"},

@@ -134,7 +134,10 @@ RULES = [
     (["codec.levls=3"], " [codec] levls: expected a known key, got 'levls'; did you mean levels?"),
     (["codec.encoder.kindd=1"], " [codec.encoder] kindd: expected a known key, got 'kindd'; did you mean kind?"),
     (["trainin.steps=3"], " trainin: expected a known key, got 'trainin'; did you mean training?"),
-    (["codec.quantizer.q=1"], " [codec.quantizer] q: expected a known key, got 'q'; did you mean bits, dead_zone, kind, step?"),
+    (
+        ["codec.quantizer.q=1"],
+        " [codec.quantizer] q: expected a known key, got 'q'; did you mean bits, dead_zone, kind, step?",
+    ),
     # wrong types
     (["codec=3"], " codec: input should be a valid dictionary or instance of CodecSpec, got 3"),
     (["codec.levels=x"], " [codec] levels: input should be a valid integer"),

@@ -95,7 +95,6 @@ class Protocol(_Table):
         seeds: of the trainings; each gives a model.
         threads: of every codec.
         reference: curve that Bjontegaard deltas are against; ``measure`` the quality they are taken on.
-        ratios: compression ratios at which codecs are shown beside each other.
     """
 
     name: Name
@@ -110,7 +109,6 @@ class Protocol(_Table):
     threads: int = Field(default=1, ge=1)
     reference: str = ""
     measure: str = "psnr_normalised"
-    ratios: tuple[Positive, ...] = ()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -16,7 +16,7 @@ from liveaction.evaluation.plots import cost_plot, curve_plot, rate_plot
 from liveaction.evaluation.report_exhibits import exhibits_data
 from liveaction.evaluation.report_html import plot_html, script_json, table_html
 from liveaction.evaluation.report_summary import summary_html
-from liveaction.evaluation.tables import delta_rows, measure_keys, setting_rows
+from liveaction.evaluation.tables import Row, delta_rows, measure_keys, setting_rows
 from liveaction.files import atomic_path
 
 _POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -83,10 +83,10 @@ def _source_html(items: Sequence[Item], source: Source, number: int, measure: st
     columns += ["encode", "decode", "encode_cpu_s", "entropy_coding", "entropy_decoding", "macs_encode", "macs_decode"]
     if any(row["seeds"] > 1 for row in rows):
         columns.insert(2, "seeds")
-    columns = [key for key in columns if any(row[key] is not None for row in rows)]
+    columns = _there(rows, " ".join(columns))
     deltas = delta_rows(items, source, measure, reference)
     against = table_html(
-        deltas, ["curve", "bd_rate_percent", "bd_quality", "overlap", "points", "reason"],
+        deltas, _there(deltas, "curve bd_rate_percent bd_rate_deviation bd_quality overlap points reason"),
         f"Bjontegaard deltas of {label}; the anchor is {reference}, the test each curve; negative is fewer bits",
     ) if deltas else ""  # fmt: skip
     return (
@@ -94,6 +94,11 @@ def _source_html(items: Sequence[Item], source: Source, number: int, measure: st
         f"{against}{table_html(rows, columns, f'All settings on {source.label}')}"
         f"{_viewer_html(number)}</section>"
     )
+
+
+def _there(rows: Sequence[Row], columns: str) -> list[str]:
+    """The columns of which any row has something."""
+    return [key for key in columns.split() if any(row[key] is not None for row in rows)]
 
 
 def _cost_html(lines: Sequence[Line], source: Source, measure: str) -> list[str]:

@@ -109,10 +109,11 @@ class _Reader:
         self.known = modality.spec, signal, source
         if before is None:
             save_exhibits(modality.exhibits(signal, signal), folder_of_source(self.out / EXHIBITS, source))
-        elif source.limits != before[2].limits:
+        elif source != before[2]:
             raise SpecError(
-                f"{coder.codec}: expected a recipe that maps {self.subject.label} onto the range {before[2].limits} as "
-                f"the codecs before it, got {source.limits}; set modality.range"
+                f"{coder.codec}: expected a recipe that reads {self.subject.label} as the codecs before it, with axes "
+                f"{before[2].axes}, shape {before[2].shape} and range {before[2].limits}, got {source.axes}, "
+                f"{source.shape} and {source.limits}; set modality.axes and modality.range"
             )
         return signal, source
 

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from liveaction.evaluation.bd import bd_psnr, bd_rate
@@ -48,9 +48,10 @@ def delta_rows(items: Sequence[Item], source: Source, measure: str, reference: s
     Of a curve of several codecs it is the best of them at every rate that counts.
 
     Returns:
-        rows with ``bd_rate_percent`` (negative: fewer bits at equal quality), ``bd_quality`` in the unit of the
-        measure (positive: better at equal rate), ``overlap`` of the ranges of quality, ``points`` of reference and
-        curve, and ``reason`` where a delta is refused or points were left out.
+        rows with ``bd_rate_percent`` (negative: fewer bits at equal quality; of points that are means over seeds),
+        ``bd_rate_deviation`` of the seeds, each against the reference of that seed, None unless there are several,
+        ``bd_quality`` in the unit of the measure (positive: better at equal rate), ``overlap`` of the ranges of
+        quality, ``points`` of reference and curve, and ``reason`` where a delta is refused or points were left out.
 
     Raises:
         UnknownNameError: no item is of that curve.
@@ -73,6 +74,7 @@ def delta_rows(items: Sequence[Item], source: Source, measure: str, reference: s
                 "reference": reference,
                 "measure": measure,
                 "bd_rate_percent": rate.value,
+                "bd_rate_deviation": _deviation(items, source, measure, reference, name),
                 "bd_quality": None if quality.value is None else better * quality.value,
                 "overlap": rate.overlap,
                 "points": f"{rate.points[0]} and {rate.points[1]}",
@@ -80,6 +82,20 @@ def delta_rows(items: Sequence[Item], source: Source, measure: str, reference: s
             }
         )
     return rows
+
+
+def _deviation(items: Sequence[Item], source: Source, measure: str, reference: str, curve: str) -> float | None:
+    """Standard deviation over seeds of the delta in rate; None for fewer than two seeds that have one."""
+    better = -1.0 if MEASURES[measure].higher_is_better is False else 1.0
+    found = []
+    for seed in sorted({item.seed for item in items if item.curve == curve and item.seed is not None}):
+        pairs = []
+        for name in (reference, curve):
+            mine = [item for item in items if item.curve == name and item.seed in (seed, None)]
+            pairs.append(_points(lines_of(mine, source), measure, better))
+        value = bd_rate(*pairs).value
+        found += [] if value is None else [value]
+    return stdev(found) if len(found) > 1 else None
 
 
 def mean_deltas(items: Sequence[Item], measure: str, reference: str) -> list[Row]:
@@ -167,6 +183,7 @@ _HEADINGS = {
     "macs_encode": "encode, MACs per element",
     "macs_decode": "decode, MACs per element",
     "bd_rate_percent": "BD-rate, %",
+    "bd_rate_deviation": "± over seeds",
     "bd_quality": "BD-quality",
     "mean_bd_rate_percent": "mean BD-rate, %",
     "sources": "sources compared",

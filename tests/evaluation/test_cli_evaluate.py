@@ -24,7 +24,6 @@ baselines:
   jpeg2000:
   opus:
 reference: jpeg2000
-ratios: [20]
 """
 
 
@@ -53,7 +52,9 @@ def test_a_protocol_becomes_a_report_with_its_tables_and_plots(work):
     assert "opus on b.png: left out" in told
     page = (out / "report.html").read_text()
     assert "phantoms of pictures" in page and "jpeg2000" in page and "large" in page and "left out" in page
-    assert (out / "table.csv").read_text().count("\n") > 12
+    assert (out / "settings.csv").read_text().count("\nb.png,") >= 18
+    deltas = json.loads((out / "deltas.json").read_text())
+    assert [(row["curve"], row["reference"]) for row in deltas] == [("ours", "jpeg2000")]
     assert list((out / "plots").glob("*.png"))
 
 

@@ -96,6 +96,26 @@ def test_deltas_are_those_of_the_envelope_against_the_reference(measured):
     assert (mean["sources"], mean["of"]) == (3, 3)
 
 
+def test_the_deviation_is_that_of_each_seed_against_the_reference_of_its_own(measured):
+    source = sources_of(measured)[0]
+    mine = [item for item in measured if item.codec in ("ours small", "x265 slow") and item.source == source]
+    shifted = [
+        item.model_copy(update={"seed": item.seed, "bits_per_element": item.bits_per_element * (1 + item.seed / 10)})
+        if item.seed is not None
+        else item
+        for item in mine
+    ]
+    row = delta_rows(shifted, source, MAIN, "x265 slow")[0]
+    each = []
+    for seed in sorted({item.seed for item in shifted if item.seed is not None}):
+        part = [item for item in shifted if item.seed in (seed, None)]
+        each.append(delta_rows(part, source, MAIN, "x265 slow")[0]["bd_rate_percent"])
+    assert len(each) == 2 and row["bd_rate_deviation"] == pytest.approx(np.std(each, ddof=1)) and each[0] != each[1]
+    first = next(item.seed for item in shifted if item.seed is not None)
+    alone = delta_rows([item for item in shifted if item.seed in (first, None)], source, MAIN, "x265 slow")[0]
+    assert alone["bd_rate_deviation"] is None
+
+
 def test_a_measure_of_which_less_is_better_counts_the_other_way(measured):
     source = sources_of(measured)[0]
     rows = {row["curve"]: row for row in delta_rows(measured, source, "rmse", "x265 slow")}
