@@ -13,7 +13,7 @@ from liveaction.evaluation.report_html import data_uri
 
 Table = dict[str, Any]
 
-_MOST = 24 * 2**20  # bytes of a source's exhibits
+_MOST = 8 * 2**20  # bytes of a source's exhibits
 
 
 def shown_items(items: Sequence[Item], source: Source) -> dict[float, list[Item]]:
@@ -26,7 +26,7 @@ def exhibits_data(items: Sequence[Item], source: Source, folder: Path, measure: 
     """Names, files as addresses, and who is nearest to which ratio; None where nothing of the source was saved.
 
     Codecs without saved exhibits are left out. A setting that is nearest to several ratios is held once. Where all
-    would take more than 24 MiB, only the middle ratio is shown.
+    would take more than 8 MiB, only the middle ratio is shown.
 
     Raises:
         FormatError: a folder of exhibits is damaged, or does not show what the original's shows.
