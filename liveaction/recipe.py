@@ -36,9 +36,10 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     where, text = _text(str(source))
     data = load_plain(text, where, "tables modality, codec and training")
     if Path(source).is_dir():
-        data = data.get("recipe")
-        if not isinstance(data, dict):
+        inner = data.get("recipe")
+        if not isinstance(inner, dict):
             raise SpecError(f"{where}: expected the configuration of a model with its recipe, got none")
+        data = inner
     for override in overrides:
         _override(data, override)
     return parse_recipe(data, where)
