@@ -5,8 +5,8 @@
 
 FOLDER holds the files that the protocols name. Models, items and reports stay in runs/evaluation/PROTOCOL; what is
 there is not made again. results/evaluation/PROTOCOL gets ``deltas.json`` and ``settings.json`` as ``liveaction
-evaluate`` writes them, ``evidence.json`` (digests of files and weights, libraries, machine, versions, commit), and the
-plots.
+evaluate`` writes them, and ``evidence.json``: digests of files and weights, libraries, machine, versions, commit. Plots
+go to docs/pictures/evaluation/.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from liveaction.evaluation.measures import MAIN
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = RESULTS / "evaluation"
+PICTURES = ROOT / "docs" / "pictures" / "evaluation"
 
 
 def evidence(folder: Path) -> dict[str, Any]:
@@ -57,14 +58,20 @@ def run(protocol: str, data: Path) -> None:
     for name in ("deltas.json", "settings.json"):
         shutil.copy(folder / name, kept / name)
     (kept / "evidence.json").write_text(json.dumps(evidence(folder), indent=1) + "\n")
+    PICTURES.mkdir(exist_ok=True)
     for picture in (folder / "plots").iterdir():
-        shutil.copy(picture, kept / picture.name)
+        shutil.copy(picture, PICTURES / f"{protocol}_{picture.name}")
     print(kept, flush=True)
 
 
 def tables(protocol: str) -> str:
-    """A protocol's files in Markdown: every codec at one ratio, BD-rates of curves, what encoding costs."""
+    """A protocol's files in Markdown: every codec at one ratio, BD-rates of curves, what encoding costs.
+
+    Of several seeds: every curve's BD-rate, with the standard deviation over the seeds.
+    """
     deltas, settings = (json.loads((KEPT / protocol / f"{name}.json").read_text()) for name in ("deltas", "settings"))
+    if any(row["bd_rate_deviation"] is not None for row in deltas):
+        return _ablation(deltas)
     parts = []
     for source in dict.fromkeys(row["source"] for row in settings):
         rows = [row for row in settings if row["source"] == source and math.isfinite(float(row[MAIN]))]
@@ -91,6 +98,16 @@ def _table(source: str, rows: list[dict[str, Any]], rates: dict[str, dict[str, A
             f"{quality:.2f}", f"{seconds:.3g}", f"{anchor / seconds:.2g} ×" if anchor and curve != reference else "–"
         ]  # fmt: skip
         text.append(f"| {name} | {' | '.join(cells)} | {_rate(rates.get(curve), curve == reference)} |")
+    return "\n".join(text)
+
+
+def _ablation(deltas: list[dict[str, Any]]) -> str:
+    sources = list(dict.fromkeys(row["source"] for row in deltas))
+    names = [source.split(" ")[0] for source in sources]
+    text = [f"| against `{deltas[0]['reference']}` | {' | '.join(names)} |", f"| --- |{' --- |' * len(names)}"]
+    for curve in dict.fromkeys(row["curve"] for row in deltas):
+        rates = {row["source"]: row for row in deltas if row["curve"] == curve}
+        text.append(f"| `{curve}` | {' | '.join(_rate(rates[source], False) for source in sources)} |")
     return "\n".join(text)
 
 

@@ -111,3 +111,14 @@ def test_every_picture_of_the_documents_is_there():
     assert len(named) >= 8 and all((path.parent / picture).is_file() for path, picture in named)
     shown = {(path.parent / picture).resolve() for path, picture in named}
     assert {*(ROOT / "docs" / "pictures").iterdir()} <= shown
+
+
+def test_tables_of_evaluations_are_those_of_their_records(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import evaluations
+
+    kept = sorted(path.name for path in evaluations.KEPT.iterdir())
+    assert len(kept) >= 6
+    for protocol in kept:
+        assert f"`{protocol}`" in TEXTS["evaluation.md"]
+        assert evaluations.tables(protocol) in TEXTS["evaluation.md"]
