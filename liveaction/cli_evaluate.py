@@ -1,8 +1,8 @@
 """The verb ``evaluate``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,30 +12,14 @@ from liveaction.cli_shared import AsJson, Device, Dtype, Quiet, console, print_j
 from liveaction.errors import SpecError
 
 if TYPE_CHECKING:
-    from liveaction.evaluation.coders import Coder, Refusal
-    from liveaction.evaluation.protocol import Protocol
+    from liveaction.evaluation.coders import Refusal
+    from liveaction.evaluation.plan import Plan
     from liveaction.evaluation.run import Settings
-    from liveaction.evaluation.sources import Subject
     from liveaction.evaluation.training import Announce
     from liveaction.spec import Recipe
     from liveaction.training.loop import Listener
 
 app = typer.Typer()
-
-CURVE = "liveaction"
-"""Of models that are not given another."""
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What to measure, and what the report is about."""
-
-    coders: "list[Coder]"
-    subjects: "list[Subject]"
-    title: str
-    description: str
-    reference: str
-    measure: str
 
 
 @app.command(
@@ -87,6 +71,7 @@ def evaluate(
     if bool(protocol) == bool(models):
         raise SpecError("evaluate: expected either models or --protocol; `liveaction evaluate --list` lists protocols")
     from liveaction.codec.weights import choose_device
+    from liveaction.evaluation.plan import plan_models, plan_protocol
     from liveaction.evaluation.protocol import Timing, load_protocol
     from liveaction.evaluation.run import Settings
 
@@ -97,10 +82,11 @@ def evaluate(
     settings = Settings(timing, threads or (loaded.threads if loaded else 1), choose_device(device), dtype)
     if loaded:
         _refuse_beside_protocol(data, baselines=baselines, reference=reference)
-        plan = _protocol_plan(loaded, data[0], out, settings, quiet)
+        with _announcing(quiet) as announce:
+            plan = plan_protocol(loaded, data[0], out, settings, measure, announce)
     else:
-        plan = _models_plan(models or [], data, baselines, _numbers("--factors", factors), settings, reference)
-    plan = _asked(plan, measure)
+        names = [name for name in baselines.split(",") if name]
+        plan = plan_models(models or [], data, names, _numbers("--factors", factors), settings, reference, measure)
     _run(plan, out, settings, quiet, as_json)
 
 
@@ -137,76 +123,7 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
     return values
 
 
-def _protocol_plan(protocol: "Protocol", data: Path, out: Path, settings: "Settings", quiet: bool) -> _Plan:
-    from liveaction.evaluation.baselines.registry import make_baseline
-    from liveaction.evaluation.coders import BaselineCoder, ModelCoder
-    from liveaction.evaluation.sources import protocol_subjects
-    from liveaction.evaluation.training import train_models
-
-    rivals = {name: make_baseline(name, settings.threads) for name in protocol.baselines}  # a wrong name ends it early
-    with _announcing(quiet) as announce:
-        folders = train_models(protocol, data, out, settings.device, announce)
-    coders: list[Coder] = []
-    for (name, seed), folder in folders.items():
-        entry = protocol.codecs[name]
-        coders.append(ModelCoder(folder, entry.curve, name, entry.factors, seed, settings.device, settings.dtype))
-    modality = coders[0].modality
-    for name, rival in rivals.items():
-        given = protocol.baselines[name]
-        coders.append(BaselineCoder(rival, modality, given.values if given else None))
-    return _Plan(
-        coders,
-        protocol_subjects(data, protocol.test, modality),
-        protocol.name,
-        protocol.description,
-        protocol.reference,
-        protocol.measure,
-    )
-
-
-def _models_plan(
-    models: Sequence[str],
-    data: Sequence[Path],
-    baselines: str,
-    factors: tuple[float, ...],
-    settings: "Settings",
-    reference: str,
-) -> _Plan:
-    from liveaction.evaluation.baselines.registry import baseline_names, make_baseline
-    from liveaction.evaluation.coders import BaselineCoder, ModelCoder
-    from liveaction.evaluation.sources import find_subjects
-
-    names = baseline_names() if baselines == "all" else [name for name in baselines.split(",") if name]
-    rivals = [make_baseline(name, settings.threads) for name in names]
-    coders: list[Coder] = []
-    for text in models:
-        curve, _, folder = text.rpartition("=")
-        path = Path(folder)
-        name = path.resolve().name
-        coders.append(ModelCoder(path, curve or CURVE, name, factors, device=settings.device, dtype=settings.dtype))
-    modality = coders[0].modality
-    coders += [BaselineCoder(rival, modality) for rival in rivals]
-    curves = [coder.curve for coder in coders]
-    if reference and reference not in curves:
-        raise SpecError(f"--reference: expected one of the curves {sorted(set(curves))}, got {reference!r}")
-    about = f"{', '.join(models)} on {', '.join(map(str, data))}"
-    return _Plan(coders, find_subjects(modality, data), "Evaluation", about, reference, "psnr_normalised")
-
-
-def _asked(plan: _Plan, measure: str) -> _Plan:
-    from liveaction.evaluation.measures import MEASURES
-
-    if measure and measure not in MEASURES:
-        raise SpecError(f"--measure: expected one of {', '.join(sorted(MEASURES))}, got {measure!r}")
-    kinds = {coder.kind: coder.curve for coder in reversed(plan.coders)}
-    return replace(
-        plan,
-        reference=plan.reference or kinds.get("baseline", plan.coders[0].curve),
-        measure=measure or plan.measure,
-    )
-
-
-def _run(plan: _Plan, out: Path, settings: "Settings", quiet: bool, as_json: bool) -> None:
+def _run(plan: "Plan", out: Path, settings: "Settings", quiet: bool, as_json: bool) -> None:
     from liveaction.evaluation.outputs import write_outputs
     from liveaction.evaluation.run import evaluate as measure_all
     from liveaction.progress import counted
@@ -224,7 +141,7 @@ def _run(plan: _Plan, out: Path, settings: "Settings", quiet: bool, as_json: boo
         raise typer.Exit(1)
 
 
-def _notes(plan: _Plan, refusals: "list[Refusal]") -> list[str]:
+def _notes(plan: "Plan", refusals: "list[Refusal]") -> list[str]:
     return [plan.description, *(_line(refusal) for refusal in refusals)]
 
 

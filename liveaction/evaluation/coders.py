@@ -34,6 +34,8 @@ class Coder(ABC):
     weights: str | None = None
     recipe: str | None = None
     library: str | None = None
+    device: str = "cpu"
+    dtype: str = "float32"
     modality: "Modality"
 
     def refuses(self, signal: Signal, source: Source) -> str | None:
@@ -78,6 +80,7 @@ class ModelCoder(Coder):
     ) -> None:
         self._codec, self._recipe, self._digest = load_model(folder, device, dtype)
         self.curve, self.codec, self.seed = curve, codec, seed
+        self.device, self.dtype = device, str(self._codec.compute_dtype).removeprefix("torch.")
         self.values = tuple(self._codec.quantizer.step * factor for factor in factors)
         self.recipe = self._recipe.name
         self.weights = f"{self._digest}+{self._codec.tables.digest}"

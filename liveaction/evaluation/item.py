@@ -74,6 +74,7 @@ class Item(_Table):
         encode, decode: tensors there and back; of a baseline everything. ``entropy_coding`` and ``entropy_decoding``:
             latents to bytes and back, beside them; None where the library does not tell them apart.
         macs: multiply-accumulates per element, "encode" and "decode", wavelets included; None where nobody counts.
+        device, dtype: where our codecs ran, and the type of their products.
         transfers: what moving data to a device and back took part in.
         circumstances: device, versions, commit.
     """
@@ -100,6 +101,8 @@ class Item(_Table):
     entropy_decoding: Spent | None = None
     pace: Pace
     macs: dict[str, float] | None = None
+    device: str = "cpu"
+    dtype: str = "float32"
     transfers: str
     threads: int
     circumstances: dict[str, Any]

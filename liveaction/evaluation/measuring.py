@@ -21,7 +21,6 @@ def measure(
     value: float,
     timing: Timing,
     threads: int,
-    transfers: str,
     circumstances: dict[str, Any],
 ) -> tuple[Item, Signal]:
     """The item and the reconstruction.
@@ -55,7 +54,9 @@ def measure(
         entropy_decoding=_spent(decoding, "coding") if apart else None,
         pace=Pace(amount=amount, unit=unit),
         macs=coder.macs(source),
-        transfers=transfers,
+        device=coder.device,
+        dtype=coder.dtype,
+        transfers="host memory, none" if coder.device == "cpu" else "to the device and back, within encode and decode",
         threads=threads,
         circumstances=circumstances,
     )

@@ -40,6 +40,8 @@ class Settings:
 
 EXHIBITS = "exhibits"
 
+_OF_CODER = ("curve", "codec", "seed", "weights", "library", "device", "dtype")
+
 Count = Callable[[int, int, str], None]
 """Is told how many of how many measurements are done, and which is at hand."""
 
@@ -149,18 +151,8 @@ class _Run:
         known = _known(path)
         if known is not None and self._is_of(known, source, value):
             return known
-        transfers = "host memory, none"
-        if self.coder.kind == "model" and self.settings.device != "cpu":
-            transfers = "to the device and back, within encode and decode"
         item, back = measure(
-            self.coder,
-            signal,
-            source,
-            value,
-            self.settings.timing,
-            self.settings.threads,
-            transfers,
-            self.circumstances,
+            self.coder, signal, source, value, self.settings.timing, self.settings.threads, self.circumstances
         )
         save_exhibits(self.coder.modality.exhibits(back, signal), folder_of_item(self.out / EXHIBITS, item))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,9 +162,8 @@ class _Run:
 
     def _is_of(self, item: Item, source: Source, value: float) -> bool:
         coder = self.coder
-        same = (item.curve, item.weights, item.library, item.value, item.threads, item.source) == (
-            coder.curve, coder.weights, coder.library, value, self.settings.threads, source,
-        )  # fmt: skip
+        same = all(getattr(item, key) == getattr(coder, key) for key in _OF_CODER)
+        same = same and (item.value, item.threads, item.source) == (value, self.settings.threads, source)
         machine = ("cpu", "gpu")
         return same and all(item.circumstances.get(key) == self.circumstances.get(key) for key in machine)
 

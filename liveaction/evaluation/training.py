@@ -81,7 +81,8 @@ def _training_files(protocol: Protocol, data: Path, parts: Path, modality: "Moda
     for subject in protocol_subjects(data, protocol.train, modality):
         path = subject.path
         if subject.part.part:
-            path = parts / f"{path.name.split('.')[0]}.{subject.part.label}{''.join(path.suffixes)}"
+            named = f"{path.name.split('.')[0]}.{subject.part.label}.{digest_of(path, modality)[:8]}"
+            path = parts / f"{named}{''.join(path.suffixes)}"
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 modality.write(subject.read(modality), path)

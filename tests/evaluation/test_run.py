@@ -96,6 +96,27 @@ def test_a_protocol_trains_each_seed_once_and_says_on_what(work, monkeypatch):
         train_models(other, folder / "data", folder / "out", "cpu")
 
 
+def test_a_part_of_a_file_is_learnt_from_a_file_of_its_own_named_after_what_it_holds(work, tmp_path):
+    folder, _ = work
+    protocol = load_protocol(str(folder / "tiny.yaml"))
+    half = DataFile(path="train/a.png", part={"y": (0, 0.5)})
+    entry = {"large": protocol.codecs["large"]}
+    protocol = protocol.model_copy(update={"train": (half,), "codecs": entry})
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("a.png", "b.png"):  # the second time another picture by the same name
+        (data / "train").mkdir(exist_ok=True)
+        (data / "train" / "a.png").write_bytes((folder / "data" / "train" / name).read_bytes())
+        train_models(protocol, data, tmp_path / name, "cpu")
+        train_models(protocol, data, tmp_path / name, "cpu")
+    parts = [next(path for path in (tmp_path / name / "data").iterdir()) for name in ("a.png", "b.png")]
+    assert parts[0].name.startswith("a.y0-0.5.") and parts[0].name != parts[1].name
+    modality = build_modality(load_recipe("rgb_smoke").modality)
+    assert modality.read(parts[0]).shape == (23, 66)
+    with pytest.raises(SpecError, match="got one of other files"):
+        train_models(protocol, data, tmp_path / "a.png", "cpu")
+
+
 def test_items_say_what_was_measured(work, tmp_path):
     folder, models = work
     coders = coders_of(models)
@@ -142,6 +163,11 @@ def test_what_is_there_is_not_measured_again_unless_it_is_of_something_else(work
     again = evaluate([coder], subjects, tmp_path, SETTINGS).items
     assert all(item.library == "numpy of tomorrow" for item in again)
     assert evaluate([coder], subjects, tmp_path, replace(SETTINGS, threads=2)).items[0].threads == 2
+    ours = ModelCoder(models["large", 0], "ours", "large", (1,), dtype="bfloat16")
+    (item,) = evaluate([ours], subjects, tmp_path, SETTINGS).items
+    assert item.dtype == "bfloat16"
+    (other,) = evaluate([ModelCoder(models["large", 0], "ours", "large", (1,))], subjects, tmp_path, SETTINGS).items
+    assert (other.dtype, other.device, other.transfers) == ("float32", "cpu", "host memory, none")
 
 
 def test_a_codec_that_fails_or_refuses_is_named_and_the_others_go_on(work, tmp_path):

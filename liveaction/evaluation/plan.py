@@ -1,0 +1,117 @@
+"""What an evaluation measures: from a protocol, whose models are trained on the way, or from models that are there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from liveaction.errors import SpecError
+from liveaction.evaluation.baselines.registry import baseline_names, make_baseline
+from liveaction.evaluation.coders import BaselineCoder, Coder, ModelCoder
+from liveaction.evaluation.measures import MAIN, MEASURES
+from liveaction.evaluation.protocol import Protocol
+from liveaction.evaluation.run import Settings
+from liveaction.evaluation.sources import Subject, find_subjects, protocol_subjects
+from liveaction.evaluation.training import Announce, train_models
+
+CURVE = "liveaction"
+"""Of models that are not given another."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Codecs and signals, and what the report is about: Bjontegaard deltas against ``reference`` on ``measure``."""
+
+    coders: list[Coder]
+    subjects: list[Subject]
+    title: str
+    description: str
+    reference: str
+    measure: str
+
+
+def plan_protocol(
+    protocol: Protocol,
+    data: Path,
+    out: Path,
+    settings: Settings,
+    measure: str = "",
+    announce: Announce | None = None,
+) -> Plan:
+    """The plan of a protocol; its models are trained into ``out`` unless they are there.
+
+    Args:
+        data: the folder of the protocol's files.
+        measure: instead of the protocol's.
+        announce: is told of trainings.
+
+    Raises:
+        UnknownNameError: no baseline has such a name.
+        SpecError: as :func:`train_models`, or no such measure.
+        FormatError: a file is not there, or cannot be read.
+    """
+    chosen = _measure(measure or protocol.measure)
+    rivals = {name: make_baseline(name, settings.threads) for name in protocol.baselines}  # a wrong name ends it early
+    coders: list[Coder] = []
+    for (name, seed), folder in train_models(protocol, data, out, settings.device, announce).items():
+        entry = protocol.codecs[name]
+        coders.append(ModelCoder(folder, entry.curve, name, entry.factors, seed, settings.device, settings.dtype))
+    modality = coders[0].modality
+    for name, rival in rivals.items():
+        given = protocol.baselines[name]
+        coders.append(BaselineCoder(rival, modality, given.values if given else None))
+    subjects = protocol_subjects(data, protocol.test, modality)
+    reference = protocol.reference or _first_reference(coders)
+    return Plan(coders, subjects, protocol.name, protocol.description, reference, chosen)
+
+
+def plan_models(
+    models: Sequence[str],
+    data: Sequence[Path],
+    baselines: Sequence[str],
+    factors: Sequence[float],
+    settings: Settings,
+    reference: str = "",
+    measure: str = "",
+) -> Plan:
+    """The plan of models that are there.
+
+    Args:
+        models: model directories, as ``CURVE=MODEL`` where not all of them are one family.
+        data: files and folders to measure on.
+        baselines: names, or ``all``.
+        factors: multiples of the trained quantiser step.
+        reference: a curve; the first baseline's where empty, or the first curve.
+        measure: a key of :data:`MEASURES`; PSNR where empty.
+
+    Raises:
+        UnknownNameError: no baseline has such a name.
+        SpecError: a directory holds no model; no such reference or measure.
+        FormatError: nothing to measure on.
+    """
+    chosen = _measure(measure or MAIN)
+    names = baseline_names() if list(baselines) == ["all"] else baselines
+    rivals = [make_baseline(name, settings.threads) for name in names]
+    coders: list[Coder] = []
+    for text in models:
+        curve, _, folder = text.rpartition("=")
+        path = Path(folder)
+        name = path.resolve().name
+        coders.append(ModelCoder(path, curve or CURVE, name, factors, device=settings.device, dtype=settings.dtype))
+    modality = coders[0].modality
+    coders += [BaselineCoder(rival, modality) for rival in rivals]
+    curves = [coder.curve for coder in coders]
+    if reference and reference not in curves:
+        raise SpecError(f"--reference: expected one of the curves {sorted(set(curves))}, got {reference!r}")
+    about = f"{', '.join(models)} on {', '.join(map(str, data))}"
+    subjects = find_subjects(modality, data)
+    return Plan(coders, subjects, "Evaluation", about, reference or _first_reference(coders), chosen)
+
+
+def _first_reference(coders: Sequence[Coder]) -> str:
+    return next((coder.curve for coder in coders if coder.kind == "baseline"), coders[0].curve)
+
+
+def _measure(name: str) -> str:
+    if name not in MEASURES:
+        raise SpecError(f"--measure: expected one of {', '.join(sorted(MEASURES))}, got {name!r}")
+    return name
