@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -81,6 +81,23 @@ def envelope(points: Iterable[Point]) -> list[Point]:
         if not front or quality > front[-1][1]:
             front.append((bits, quality))
     return front
+
+
+def best_of(curves: Sequence[Iterable[Point]]) -> list[Point]:
+    """The envelope of several codecs with settings as fine as one likes: where each is the best of them.
+
+    A point stays where no other curve, read between its own points as :func:`quality_at` does, is better at its rate,
+    and no other point beats it. Nothing is added to the points that were measured.
+    """
+    given = [list(curve) for curve in curves]
+    kept = []
+    for number, curve in enumerate(given):
+        others = given[:number] + given[number + 1 :]
+        for bits, quality in _usable(curve):
+            at_rate = [quality_at(other, bits) for other in others]
+            if all(other is None or other <= quality for other in at_rate):
+                kept.append((bits, quality))
+    return envelope(kept)
 
 
 def rate_at(points: Iterable[Point], quality: float) -> float | None:

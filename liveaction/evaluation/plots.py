@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from liveaction.evaluation.bd import envelope
+from liveaction.evaluation.bd import best_of
 from liveaction.evaluation.costs import Cost
 from liveaction.evaluation.groups import Line, curves_of
 from liveaction.evaluation.item import Source
@@ -44,8 +44,8 @@ def rate_plot(lines: Sequence[Line], source: Source, key: str, theme: Theme = LI
         for line in family:
             _draw_codec(axes, line, key, style, alone=len(family) == 1)
         if len(family) > 1:
-            union = [(bits, better * value) for line in family for bits, value in line.pairs(key)]
-            best = [(bits, better * value) for bits, value in envelope(union)]
+            curves = [[(bits, better * value) for bits, value in line.pairs(key)] for line in family]
+            best = [(bits, better * value) for bits, value in best_of(curves)]
             _line(axes, best, style, f"{curve}, best of {len(family)}", thin=False)
     axes.set_ylabel(measure_label(key, source), color=theme.ink)
     _rate_axes(axes, source, theme)

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from liveaction.evaluation.bd import bd_psnr, bd_rate
+from liveaction.evaluation.bd import bd_psnr, bd_rate, best_of
 from liveaction.evaluation.groups import Line, Point, check_reference, curves_of, lines_of, sources_of
 from liveaction.evaluation.item import Item, Source
 from liveaction.evaluation.measures import MEASURES
@@ -221,9 +221,12 @@ def _setting_row(line: Line, point: Point, keys: list[str]) -> Row:
 
 
 def _points(family: Sequence[Line], measure: str, better: float) -> list[tuple[float, float]]:
-    """What a delta is computed of; infinite measures stay, so that it can say that they were left out."""
-    found = [(point.bits, point.measures(measure)) for line in family for point in line.points]
-    return [(bits, better * fmean(values)) for bits, values in found if values]
+    """What a delta is computed of: of several codecs where each is best; of one infinite measures stay, to be told."""
+    curves = [
+        [(point.bits, better * fmean(values)) for point in line.points if (values := point.measures(measure))]
+        for line in family
+    ]
+    return curves[0] if len(curves) == 1 else best_of(curves)
 
 
 def _cell(text: str) -> str:

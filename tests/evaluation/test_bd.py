@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from liveaction.errors import SpecError
-from liveaction.evaluation.bd import Delta, Point, bd_psnr, bd_rate, envelope, quality_at, rate_at
+from liveaction.evaluation.bd import Delta, Point, bd_psnr, bd_rate, best_of, envelope, quality_at, rate_at
 
 CURVE: list[Point] = [(0.05, 31.0), (0.11, 34.5), (0.3, 38.0), (0.7, 41.8), (1.9, 45.0)]
 
@@ -95,6 +95,17 @@ def test_the_envelope_is_what_no_other_point_beats() -> None:
     assert envelope([*one, *two]) == envelope([*two, *one]) == best  # (0.4, 36) lies below the hull, and stays
     assert envelope([]) == []
     assert envelope([(1.0, math.nan), (2.0, math.inf), (0.0, 3.0), (1.0, 5.0), (0.5, 5.0)]) == [(0.5, 5.0)]
+
+
+def test_the_best_of_several_curves_is_where_none_of_the_others_would_do_better() -> None:
+    one = [(2.0**k, 30 + 6.0 * k) for k in range(5)]
+    between = [(2**1.5, 36.5)]  # beats the point at 2 bits, yet the first curve has 39 dB there
+    ahead = [(2**2.5, 47.0), (64.0, 48.0)]  # the first curve has 45 dB at 2**2.5, and ends at 16 bits
+    assert best_of([one, between]) == one
+    assert best_of([one, ahead]) == best_of([ahead, one]) == [*one[:3], (2**2.5, 47.0), *one[3:]]
+    assert best_of([one]) == one and best_of([]) == []
+    assert best_of([one, one]) == one
+    assert best_of([[(1.0, math.inf), (2.0, 3.0)], [(4.0, 5.0)]]) == [(2.0, 3.0), (4.0, 5.0)]
 
 
 def test_the_envelope_of_any_points() -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from liveaction.errors import UnknownNameError
-from liveaction.evaluation.bd import bd_psnr, bd_rate
+from liveaction.evaluation.bd import bd_psnr, bd_rate, best_of
 from liveaction.evaluation.costs import costs_at
 from liveaction.evaluation.groups import common_ratios, curves_of, lines_of, sources_of
 from liveaction.evaluation.measures import MAIN
@@ -83,7 +83,7 @@ def test_deltas_are_those_of_the_envelope_against_the_reference(measured):
     assert list(rows) == ["ours", "KLT", "JPEG 2000", "<b>Zip & co</b>"]
     curves = curves_of(lines_of(measured, source))
     anchor = curves["x265 slow"][0].pairs(MAIN)
-    test = [pair for line in curves["ours"] for pair in line.pairs(MAIN)]
+    test = best_of([line.pairs(MAIN) for line in curves["ours"]])
     assert rows["ours"]["bd_rate_percent"] == bd_rate(anchor, test).value < 0
     assert rows["ours"]["bd_quality"] == bd_psnr(anchor, test).value > 0
     assert rows["JPEG 2000"]["bd_rate_percent"] > 0
