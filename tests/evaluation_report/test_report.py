@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 
 import pytest
 
@@ -120,20 +121,21 @@ def test_large_exhibits_are_shown_at_one_ratio(measured, shown, tmp_path, monkey
 
 
 def _run(command, tries=3):
-    """A browser's run; one that hangs, as Chromium now and then does at its start, is ended whole and started again."""
+    """A browser's run, or None where it hangs, as Chromium does at its start on machines that do not suit it."""
     for _ in range(tries):
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", start_new_session=True
         )
         try:
-            out, err = process.communicate(timeout=45)
+            out, err = process.communicate(timeout=40)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            with suppress(subprocess.TimeoutExpired):  # what the kernel does not give up is not waited for
+                process.communicate(timeout=5)
             continue
         assert process.returncode == 0, err[-2000:]
         return subprocess.CompletedProcess(command, 0, out, err)
-    pytest.fail(f"{BROWSER} hung {tries} times")
+    return None
 
 
 def _browse(address, folder):
@@ -145,6 +147,8 @@ def _browse(address, folder):
         "--enable-logging=stderr", address,
     ]  # fmt: skip
     done = _run(command)
+    if done is None:
+        return None, set()
     events = json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))["events"]
     starts = [event["params"] for event in events if "traffic_annotation" in event.get("params", {})]
     asked = {start["url"] for start in starts if start["traffic_annotation"] == OF_PAGES and "url" in start}
@@ -154,7 +158,14 @@ def _browse(address, folder):
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
 def test_a_browser_goes_through_it(report, tmp_path):
+    other = tmp_path / "other.html"
+    other.write_text('<img src="http://asked.invalid/x.png">', encoding="utf-8")
+    done, asked = _browse(other.as_uri(), tmp_path / "other")
+    if done is None:
+        pytest.skip("Chromium hangs here, on a page of one line")
+    assert asked == {"http://asked.invalid/x.png"}, "what a page asks for is seen"
     done, asked = _browse(f"{report.as_uri()}#selftest", tmp_path / "profile")
+    assert done is not None, "the report hangs the browser"
     outcome = json.loads(html.unescape(re.search(r'<pre id="selftest">(\{.*?)</pre>', done.stdout)[1]))
     assert outcome["problems"] == outcome["requests"] == []
     assert [name for name, good in outcome["steps"].items() if not good] == []
@@ -163,7 +174,3 @@ def test_a_browser_goes_through_it(report, tmp_path):
         assert any(name.startswith(words) for name in outcome["steps"]), words
     assert ":CONSOLE" not in done.stderr, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
     assert asked == set()
-    other = tmp_path / "other.html"
-    other.write_text('<img src="http://asked.invalid/x.png">', encoding="utf-8")
-    _, asked = _browse(other.as_uri(), tmp_path / "other")
-    assert asked == {"http://asked.invalid/x.png"}, "what a page asks for would have been seen"
