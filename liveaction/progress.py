@@ -25,16 +25,7 @@ class TrainingProgress:
 
     def __init__(self, console: Console, recipe: Recipe, quiet: bool) -> None:
         self.console, self.quiet = console, quiet
-        self.bar = Progress(
-            SpinnerColumn(),
-            MofNCompleteColumn(),
-            BarColumn(bar_width=20),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            disable=quiet,
-            transient=True,
-        )
+        self.bar = _counting_bar(console, quiet)
         self.task = self.bar.add_task("", total=max(recipe.training.steps, 1))
         self.smooth: list[StepReport] = []
 
@@ -110,7 +101,14 @@ def transfer(console: Console, quiet: bool, items: int, size: int) -> Iterator[C
 @contextmanager
 def counted(console: Console, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
     """A bar of things that are done one by one; what it gives is told how many of how many, and what is at hand."""
-    bar = Progress(
+    bar = _counting_bar(console, quiet)
+    task = bar.add_task("", total=None)
+    with bar:
+        yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)
+
+
+def _counting_bar(console: Console, quiet: bool) -> Progress:
+    return Progress(
         SpinnerColumn(),
         MofNCompleteColumn(),
         BarColumn(bar_width=20),
@@ -120,6 +118,3 @@ def counted(console: Console, quiet: bool) -> Iterator[Callable[[int, int, str],
         disable=quiet,
         transient=True,
     )
-    task = bar.add_task("", total=None)
-    with bar:
-        yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)
