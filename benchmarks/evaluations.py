@@ -86,7 +86,7 @@ def _table(source: str, rows: list[dict[str, Any]], rates: dict[str, dict[str, A
         lines.setdefault((row["curve"], row["codec"]), []).append(row)
     ratio = _common_ratio([[row["ratio"] for row in line] for line in lines.values()])
     unit = rows[0]["speed"].removesuffix("/s")
-    per = "second of sound" if unit.startswith("x ") else unit
+    per = "second of sound" if unit.startswith("x ") else unit.removesuffix("s")
     at = {key: _at(line, ratio) for key, line in lines.items()}
     _, anchor = at[next(key for key in lines if key[0] == reference)]
     head = f"{source}, at {ratio:g}:1"

@@ -110,7 +110,7 @@ def test_every_picture_of_the_documents_is_there():
     ]
     assert len(named) >= 8 and all((path.parent / picture).is_file() for path, picture in named)
     shown = {(path.parent / picture).resolve() for path, picture in named}
-    assert {*(ROOT / "docs" / "pictures").iterdir()} <= shown
+    assert {path for path in (ROOT / "docs" / "pictures").rglob("*") if path.is_file()} <= shown
 
 
 def test_tables_of_evaluations_are_those_of_their_records(monkeypatch):
