@@ -1,5 +1,6 @@
 """Every baseline, there and back, on small phantoms of odd sizes."""
 
+import os
 import subprocess
 import sys
 from functools import cache
@@ -196,3 +197,14 @@ def test_names_load_no_codec() -> None:
 def test_svt_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
     there_and_back("svtav1", phantom("picture"), 50)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="no such call here")
+@pytest.mark.parametrize("name", ["svtav1", "x265_slow", "x264_slow"])
+def test_an_encoder_leaves_the_process_as_it_was(name):
+    def schedule():
+        return os.sched_getscheduler(0), os.sched_getparam(0).sched_priority, os.sched_getaffinity(0)
+
+    before = schedule()
+    there_and_back(name, phantom("ct"), 40)
+    assert schedule() == before

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -129,13 +130,34 @@ class X264Slow(_VideoCodec):
         return [without_remarks(packet) for packet in packets]
 
 
+@contextmanager
+def _schedule_kept() -> Iterator[None]:
+    """SVT-AV1, run as root, makes the thread that calls it a real-time one, and leaves it so; give that back."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, priority, cores = os.sched_getscheduler(0), os.sched_getparam(0), os.sched_getaffinity(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, priority)
+        os.sched_setaffinity(0, cores)
+
+
 class SVTAV1(_VideoCodec):
-    """AV1 through SVT-AV1, preset 4: 10 bits, 4:2:0, which is all it takes; grey has flat colour."""
+    """AV1 through SVT-AV1, preset 4: 10 bits, 4:2:0, which is all it takes; grey has flat colour.
+
+    As root it encodes with real-time priority; what it leaves of that is put back.
+    """
 
     name = "svtav1"
     label = "SVT-AV1 preset 4"
     ladder = (16, 26, 36, 46, 56, 63, 70)
     depth, encoder, decoder = 10, "libsvtav1", "libdav1d"
+
+    def encode(self, array: Array, value: float) -> bytes:
+        with _schedule_kept():
+            return super().encode(array, value)
 
     def _format(self, depth: int, colour: bool) -> PixelFormat:
         return PixelFormat(f"yuv420p{depth}le", depth)
