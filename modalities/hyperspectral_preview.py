@@ -106,6 +106,7 @@ def _pixels(source: NDArray[Any], missing: NDArray[np.bool_]) -> list[tuple[int,
 
 
 def told(chosen: list[int], wavelengths: NDArray[np.float64] | None) -> str:
+    """The bands that a false colour is made of, by wavelength where it is known, else by number from 1."""
     if wavelengths is None:
         return "bands " + ", ".join(str(band + 1) for band in chosen)
     return ", ".join(f"{wavelengths[band]:.0f}" for band in chosen) + " nm"
