@@ -81,7 +81,7 @@ def cost_plot(
 
 
 def curve_plot(lines: Sequence[Line], name: str, ratio: float, theme: Theme = LIGHT) -> Any:
-    """PSNR along an axis, of every codec's setting nearest to a ratio; a figure.
+    """A measure in dB along an axis, of every codec's setting nearest to a ratio; a figure.
 
     Args:
         name: of one of ``Item.curves``.
@@ -103,9 +103,10 @@ def curve_plot(lines: Sequence[Line], name: str, ratio: float, theme: Theme = LI
             linestyle=style.dashes if first else ":", linewidth=style.width * 0.8,
             marker=style.marker if len(shown) < 40 else "", markersize=4,
         )  # fmt: skip
-    axis = name.rsplit("_by_", 1)[-1]
+    measure, _, axis = name.rpartition("_by_")
     axes.set_xlabel({"t": "frame", "z": "slice along z"}.get(axis, axis), color=theme.ink)
-    axes.set_ylabel(f"PSNR in dB, settings nearest to ratio {ratio:g}", color=theme.ink)
+    label = measure.upper().replace("_", "-")
+    axes.set_ylabel(f"{label} in dB, settings nearest to ratio {ratio:g}", color=theme.ink)
     axes.set_xlim(0.5, max(count, 1) + 0.5)
     axes.xaxis.get_major_locator().set_params(integer=True)
     return _finish(figure, axes, theme)

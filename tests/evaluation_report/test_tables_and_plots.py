@@ -178,6 +178,16 @@ def test_labels_say_measure_and_range(measured):
     assert measure_label("rmse", source) == "root-mean-square error in HU"
 
 
+@pytest.mark.parametrize(
+    ("name", "up", "along"),
+    [("psnr_by_z", "PSNR in dB", "slice along z"), ("si_sdr_by_channel", "SI-SDR in dB", "channel")],
+)
+def test_a_curve_is_labelled_by_its_measure_and_axis(measured, name, up, along):
+    items = [item.model_copy(update={"curves": {name: [1.0, 2.0, 3.0]}}) for item in measured]
+    axes = curve_plot(lines_of(items, sources_of(items)[0]), name, 60).axes[0]
+    assert axes.get_ylabel().startswith(up) and axes.get_xlabel() == along
+
+
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 def test_plots_show_every_curve(measured, theme, tmp_path):
     items = _lossless(measured)
