@@ -43,7 +43,9 @@ def evaluate(
         str, typer.Option(help="A shipped protocol or a YAML file: models, files, baselines and all settings.")
     ] = "",
     baselines: Annotated[str, typer.Option(help="Names, with commas between; `all` for all that apply.")] = "",
-    factors: Annotated[str, typer.Option(help="Multiples of the trained quantiser step.")] = "8,4,2,1,0.5,0.25",
+    factors: Annotated[
+        str, typer.Option(help="Multiples of the trained quantiser step. Default: 8,4,2,1,0.5,0.25.")
+    ] = "",
     reference: Annotated[
         str, typer.Option(help="Curve that BD-rates are against. Default: the first baseline, else the first curve.")
     ] = "",
@@ -72,7 +74,7 @@ def evaluate(
         raise SpecError("evaluate: expected either models or --protocol; `liveaction evaluate --list` lists protocols")
     from liveaction.codec.weights import choose_device
     from liveaction.evaluation.plan import plan_models, plan_protocol
-    from liveaction.evaluation.protocol import Timing, load_protocol
+    from liveaction.evaluation.protocol import FACTORS, Timing, load_protocol
     from liveaction.evaluation.run import Settings
 
     loaded = load_protocol(protocol) if protocol else None
@@ -81,12 +83,13 @@ def evaluate(
         timing = timing.model_copy(update={"repeats": repeats})
     settings = Settings(timing, threads or (loaded.threads if loaded else 1), choose_device(device), dtype)
     if loaded:
-        _refuse_beside_protocol(data, baselines=baselines, reference=reference)
+        _refuse_beside_protocol(data, baselines=baselines, factors=factors, reference=reference)
         with _announcing(quiet) as announce:
             plan = plan_protocol(loaded, data[0], out, settings, measure, announce)
     else:
         names = [name for name in baselines.split(",") if name]
-        plan = plan_models(models or [], data, names, _numbers("--factors", factors), settings, reference, measure)
+        steps = _numbers("--factors", factors) or FACTORS
+        plan = plan_models(models or [], data, names, steps, settings, reference, measure)
     _run(plan, out, settings, quiet, as_json)
 
 

@@ -98,6 +98,11 @@ def test_the_list_names_protocols_and_baselines():
         (["m", "--protocol", "p", "--data", "d", "--out", "o"], SpecError, "expected either models or --protocol"),
         (["--protocol", "ct_cpu_smal", "--data", "d", "--out", "o"], UnknownNameError, "did you mean ct_cpu_small"),
         (["--protocol", "ct_gpu", "--baselines", "webp", "--data", "d", "--out", "o"], SpecError, "--baselines: "),
+        (
+            ["--protocol", "ct_gpu", "--factors", "4,2", "--data", "d", "--out", "o"],
+            SpecError,
+            "--factors: expected no",
+        ),
         (["--protocol", "ct_gpu", "--data", "nowhere", "--out", "o"], SpecError, "expected the one folder"),
         (["m", "--data", "d", "--out", "o", "--factors", "1,x"], SpecError, "--factors: expected numbers"),
         (["m", "--data", "d", "--out", "o", "--factors", "1,-2"], SpecError, "--factors: expected positive"),
