@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,7 +76,8 @@ def test_what_dead_processes_left_goes_with_the_first_write(tmp_path, dead):
 
 def test_what_others_are_writing_stays(tmp_path, dead):
     ours = left("part", os.getppid(), "a")
-    theirs = ours.replace(ours.split("-")[2].split("~")[0], "0123abcd").replace(str(os.getppid()), str(dead))
+    theirs = re.sub("-[0-9a-f]{8}~", "-0123abcd~", left("part", dead, "a"))  # of another machine
+    assert theirs != left("part", dead, "a")
     kept = [ours, theirs, f".part-{os.getpid()}-b", ".part-x", "part-1-a", f".port-{dead}-a"]
     for name in kept:
         (tmp_path / name).write_text("mine")
