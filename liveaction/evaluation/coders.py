@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +108,7 @@ class BaselineCoder(Coder):
     """A baseline; the signal is clipped to its range first, missing values are filled in, as for our codecs."""
 
     kind = "baseline"
+    _prepared: ClassVar[tuple[Signal, Array] | None] = None  # of all baselines, so that a large signal is there once
 
     def __init__(self, baseline: Baseline, modality: "Modality", values: Sequence[float] | None = None) -> None:
         self.baseline, self.modality = baseline, modality
@@ -115,13 +116,20 @@ class BaselineCoder(Coder):
         self.setting, self.library = baseline.setting, baseline.library
         self.values = tuple(baseline.ladder if values is None else values)
 
+    def _array(self, signal: Signal, source: Source) -> Array:
+        """The signal as baselines take it, prepared once for all of them."""
+        known = BaselineCoder._prepared
+        if known is None or known[0] is not signal or known[1].limits != source.limits:
+            known = BaselineCoder._prepared = signal, _array(signal, source)
+        return known[1]
+
     def refuses(self, signal: Signal, source: Source) -> str | None:
         """As the baseline says."""
-        return self.baseline.refuses(_array(signal, source))
+        return self.baseline.refuses(self._array(signal, source))
 
     def encode(self, signal: Signal, source: Source, value: float) -> tuple[bytes, Timings]:
         """Clipping and filling in are not timed: they are no part of the codec."""
-        array = _array(signal, source)
+        array = self._array(signal, source)
         whole = Stopwatch()
         with whole.running():
             data = self.baseline.encode(array, value)
@@ -136,28 +144,30 @@ class BaselineCoder(Coder):
 
 
 def _array(signal: Signal, source: Source) -> Array:
-    low, high = source.limits
     filled = signal.filled()
-    if filled.dtype.kind in "iu":
-        info = np.iinfo(filled.dtype)
-        low, high = max(np.ceil(low), info.min), min(np.floor(high), info.max)
-    values = np.clip(filled, np.asarray(low, filled.dtype), np.asarray(high, filled.dtype))
+    values = np.clip(filled, *(np.asarray(limit, filled.dtype) for limit in _native_limits(source, filled.dtype)))
     rate = 1 / signal.spacing[0] if signal.axes == ("t",) else None
     return Array(values, signal.axes, source.limits, rate)
 
 
 def _finished(values: NDArray[Any], original: Signal, source: Source) -> Signal:
     """Clipped and rounded to the native dtype; what was missing is missing again."""
-    low, high = source.limits
     dtype = np.dtype(original.values.dtype)
     if dtype.kind in "iu":
-        info = np.iinfo(dtype)
-        low, high = max(np.ceil(low), info.min), min(np.floor(high), info.max)
         values = np.rint(values)
-    finished = np.clip(values, low, high).astype(dtype)
+    finished = np.clip(values, *_native_limits(source, dtype)).astype(dtype)
     if original.missing is not None:
         finished[original.missing] = original.values[original.missing]
     return replace(original, values=finished)
+
+
+def _native_limits(source: Source, dtype: np.dtype[Any]) -> tuple[float, float]:
+    """The range as far as the dtype goes: of integers the outermost ones within it."""
+    low, high = source.limits
+    if dtype.kind not in "iu":
+        return low, high
+    info = np.iinfo(dtype)
+    return max(np.ceil(low), info.min), min(np.floor(high), info.max)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,11 @@ class Measure:
     higher_is_better: bool | None
     decimals: int | None
 
+    @property
+    def sign(self) -> float:
+        """What makes more of the measure better: -1 where less is, else 1."""
+        return -1.0 if self.higher_is_better is False else 1.0
+
     def text(self, value: float, unit: str = "") -> str:
         """``value`` with its unit.
 

@@ -38,7 +38,7 @@ def rate_plot(lines: Sequence[Line], source: Source, key: str, theme: Theme = LI
     """
     figure, axes = _start(theme)
     styles = styles_of(lines, theme)
-    better = -1 if MEASURES[key].higher_is_better is False else 1
+    better = MEASURES[key].sign
     for curve, family in curves_of(lines).items():
         style = styles[curve]
         for line in family:

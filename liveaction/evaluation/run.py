@@ -2,14 +2,14 @@
 
 OUT/models/CODEC            models that a protocol trains, and OUT/data/ parts of files that they learn from
 OUT/items/CODEC/SOURCE/     one JSON file per setting: what is there is not measured again
-OUT/exhibits/SOURCE/CODEC/  what the report shows
+OUT/exhibits/               what the report shows
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -24,8 +24,12 @@ from liveaction.files import atomic_path
 from liveaction.profiling.circumstances import circumstances
 from liveaction.signal import Signal
 
-if TYPE_CHECKING:
-    pass
+EXHIBITS = "exhibits"
+
+_OF_CODER = ("curve", "codec", "seed", "weights", "library", "device", "dtype")
+
+Count = Callable[[int, int, str], None]
+"""Is told how many of how many measurements are done, and which is at hand."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +40,6 @@ class Settings:
     threads: int = 1
     device: str = "cpu"
     dtype: str = ""
-
-
-EXHIBITS = "exhibits"
-
-_OF_CODER = ("curve", "codec", "seed", "weights", "library", "device", "dtype")
-
-Count = Callable[[int, int, str], None]
-"""Is told how many of how many measurements are done, and which is at hand."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def delta_rows(items: Sequence[Item], source: Source, measure: str, reference: s
     """
     check_reference(items, reference)
     curves = curves_of(lines_of(items, source))
-    better = -1.0 if MEASURES[measure].higher_is_better is False else 1.0
+    better = MEASURES[measure].sign
     pairs = {name: _points(family, measure, better) for name, family in curves.items()}
     rows = []
     for name, family in curves.items():
@@ -86,7 +86,7 @@ def delta_rows(items: Sequence[Item], source: Source, measure: str, reference: s
 
 def _deviation(items: Sequence[Item], source: Source, measure: str, reference: str, curve: str) -> float | None:
     """Standard deviation over seeds of the delta in rate; None for fewer than two seeds that have one."""
-    better = -1.0 if MEASURES[measure].higher_is_better is False else 1.0
+    better = MEASURES[measure].sign
     found = []
     for seed in sorted({item.seed for item in items if item.curve == curve and item.seed is not None}):
         pairs = []

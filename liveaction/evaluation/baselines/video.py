@@ -1,6 +1,7 @@
 """Codecs of video on frames, slices and bands: x265, x264 and SVT-AV1 through libav."""
 
 import os
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -73,8 +74,9 @@ class _VideoCodec(Baseline):
     def _format(self, depth: int, colour: bool) -> PixelFormat:
         return PixelFormat(f"yuv444p{depth}le" if colour else f"gray{depth}le", depth)
 
+    @abstractmethod
     def _options(self, value: float, count: int) -> dict[str, str]:
-        raise NotImplementedError
+        """The encoder's, for a value of the ladder and so many frames."""
 
     def _kept(self, packets: list[bytes]) -> list[bytes]:
         """Packets without what decoding does not need."""
