@@ -25,7 +25,7 @@ SETTINGS = {
 }
 RUN = """
 import sys, time
-from liveaction.cli import main
+from liveaction.cli.main import main
 from liveaction.profiling.measure import resident
 began = time.perf_counter()
 try:

@@ -1,5 +1,5 @@
 """``python -m liveaction``."""
 
-from liveaction.cli import main
+from liveaction.cli.main import main
 
 main()

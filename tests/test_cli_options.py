@@ -4,7 +4,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from liveaction.cli import app
+from liveaction.cli.main import app
 
 OPTIONS = {
     "recipes": {"--json"},

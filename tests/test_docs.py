@@ -14,7 +14,7 @@ import torch
 import typer
 import yaml
 
-from liveaction.cli import app
+from liveaction.cli.main import app
 from liveaction.codec.model import build_codec
 from liveaction.codec.summary import summarise
 from liveaction.recipe import load_recipe, recipe_names

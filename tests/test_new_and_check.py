@@ -10,9 +10,9 @@ import pytest
 import zarr
 from typer.testing import CliRunner
 
-from liveaction.cli import app
+from liveaction.cli.main import app
+from liveaction.cli.new_recipe import write_recipe
 from liveaction.errors import FormatError, LiveactionError, SpecError, UnknownNameError
-from liveaction.new_recipe import write_recipe
 from liveaction.profiling.estimate import Cost, Line, Work
 from liveaction.recipe import load_recipe, recipe_names, recipe_text
 from liveaction.registry import build_modality

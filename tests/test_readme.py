@@ -13,7 +13,7 @@ import pytest
 import typer
 
 import liveaction
-from liveaction.cli import app
+from liveaction.cli.main import app
 from liveaction.evaluation.protocol import protocol_names
 from liveaction.recipe import recipe_names
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.modalities.array_formats import Format
+from liveaction.modalities.array.formats import Format
 
 
 class Raw32(Format):

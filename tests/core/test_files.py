@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from liveaction import cli
+from liveaction.cli import main as cli
 from liveaction.errors import FormatError, WriteError
 from liveaction.files import atomic_path, remove_leftovers, temporary_path
 
@@ -162,7 +162,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from liveaction.errors import WriteError
 from liveaction.files import atomic_path
-from liveaction.modalities.array_hdf5 import write_hdf5
+from liveaction.modalities.array.hdf5 import write_hdf5
 def h5(part):
     write_hdf5(part, torch.zeros(9000).numpy(), {{}})
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))

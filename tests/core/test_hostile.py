@@ -15,7 +15,7 @@ import torch
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
-from liveaction.cli import app
+from liveaction.cli.main import app
 from liveaction.codec.header import MOST_VALUES, check_codec, parse_header
 from liveaction.codec.model import build_codec
 from liveaction.codec.stream import compress, decompress, open_reader

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from liveaction.codec.folder import Item, Job, bring_up_to_date
-from liveaction.codec.manifest import MANIFEST, Entry, Manifest, open_manifest
+from liveaction.archive.folder import Item, Job, bring_up_to_date
+from liveaction.archive.manifest import MANIFEST, Entry, Manifest, open_manifest
 from liveaction.errors import FormatError, SpecError, WriteError
 from liveaction.files import atomic_path
 

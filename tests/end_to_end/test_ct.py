@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from liveaction.cli import app
+from liveaction.cli.main import app
 from liveaction.codec.stream import compress, decompress, open_reader
 from liveaction.codec.weights import load_model
 from liveaction.coding.container import ContainerReader

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from liveaction.cli import app
-from liveaction.codec.archive import FolderCompression, find_items, find_streams
-from liveaction.codec.folder import Settings
-from liveaction.codec.manifest import MANIFEST, open_manifest
+from liveaction.archive.folder import Settings
+from liveaction.archive.manifest import MANIFEST, open_manifest
+from liveaction.archive.tasks import FolderCompression, find_items, find_streams
+from liveaction.cli.main import app
 from liveaction.codec.weights import load_model, save_model
 from liveaction.errors import FormatError, SpecError
 from liveaction.recipe import load_recipe
@@ -30,7 +30,7 @@ import os
 import signal
 from pathlib import Path
 
-from liveaction.modalities.image import Image
+from liveaction.modalities.image.modality import Image
 
 MOMENTS = Path(os.environ.get("MOMENTS", "/nowhere"))
 replace = Path.replace
@@ -98,7 +98,7 @@ def invoke(*arguments):
 
 
 def command(*arguments, before=""):
-    code = f"{before}\nimport sys\nfrom liveaction.cli import main\nmain()"
+    code = f"{before}\nimport sys\nfrom liveaction.cli.main import main\nmain()"
     return [sys.executable, "-P", "-c", code, "compress", *map(str, arguments)]
 
 

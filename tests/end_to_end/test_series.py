@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from liveaction.cli import app
+from liveaction.cli.main import app
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from liveaction.cli import app
+from liveaction.cli.main import app
 from liveaction.errors import SpecError, UnknownNameError
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality

@@ -14,7 +14,7 @@ import pytest
 import zarr
 
 from liveaction.errors import FormatError, LiveactionWarning, ShapeError, SpecError
-from liveaction.modalities.array import Array
+from liveaction.modalities.array.modality import Array
 from liveaction.spec import ModalitySpec
 from liveaction.testing_modalities import check_modality
 

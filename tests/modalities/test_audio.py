@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from liveaction.errors import FormatError, LiveactionWarning, ShapeError, SpecError
-from liveaction.modalities.audio import Audio
-from liveaction.modalities.audio_phantom import array_phantom, music_phantom
+from liveaction.modalities.audio.modality import Audio
+from liveaction.modalities.audio.phantom import array_phantom, music_phantom
 from liveaction.recipe import load_recipe
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -207,8 +207,8 @@ def test_a_rate_that_libsndfile_refuses(tmp_path: Path, monkeypatch: pytest.Monk
 def test_large_recordings_are_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = _file(tmp_path / "a.wav", "PCM_24", frames=5001)
     monkeypatch.setattr("liveaction.mapped.LARGE", 1000)
-    monkeypatch.setattr("liveaction.modalities.audio_file.BLOCK", 777)
-    monkeypatch.setattr("liveaction.modalities.audio_write.BLOCK", 1234)
+    monkeypatch.setattr("liveaction.modalities.audio.read.BLOCK", 777)
+    monkeypatch.setattr("liveaction.modalities.audio.write.BLOCK", 1234)
     signal = _audio().read(tmp_path / "a.wav")
     assert isinstance(signal.values, np.memmap)
     np.testing.assert_array_equal(signal.values, there)
@@ -219,7 +219,7 @@ def test_large_recordings_are_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_more_than_4_gib_become_rf64_and_are_refused_as_aiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _file(tmp_path / "a.wav")
     signal = _audio().read(tmp_path / "a.wav")
-    monkeypatch.setattr("liveaction.modalities.audio_write._LIMIT", 100)
+    monkeypatch.setattr("liveaction.modalities.audio.write._LIMIT", 100)
     _audio().write(signal, tmp_path / "b.wav")
     assert _info(tmp_path / "b.wav")[0] == "RF64"
     with pytest.raises(FormatError, match="less than 4 GiB for AIFF"):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from liveaction.errors import FormatError, ShapeError, SpecError
-from liveaction.modalities.ct import CT
+from liveaction.modalities.volume.ct import CT
 from liveaction.recipe import load_recipe
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -236,7 +236,7 @@ def test_a_failed_write_leaves_the_old_file(ct: CT, tmp_path: Path, monkeypatch:
         path.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr("liveaction.modalities.nifti.write_samples", half)
+    monkeypatch.setattr("liveaction.modalities.volume.nifti.write_samples", half)
     with pytest.raises(OSError, match="disk full"):
         ct.write(signal, tmp_path / "a.nii")
     assert [path.name for path in tmp_path.iterdir()] == ["a.nii"]

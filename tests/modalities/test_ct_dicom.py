@@ -12,7 +12,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.mapped import is_mapped
-from liveaction.modalities.ct import CT
+from liveaction.modalities.volume.ct import CT
 from liveaction.spec import ModalitySpec
 
 SPEC = ModalitySpec(name="ct", axes=("x", "y", "z"), channels=1, unit="HU", range=(-1024, 3071))

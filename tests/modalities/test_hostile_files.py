@@ -15,8 +15,8 @@ import pytest
 import zarr
 
 from liveaction.errors import FormatError, LiveactionError, SpecError
-from liveaction.modalities import array_zarr
-from liveaction.modalities.video_timing import parse_fraction
+from liveaction.modalities.array import zarr as array_zarr
+from liveaction.modalities.video.timing import parse_fraction
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.signal import Signal

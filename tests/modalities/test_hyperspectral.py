@@ -12,8 +12,8 @@ import torch
 
 from liveaction.errors import FormatError, ShapeError, SpecError
 from liveaction.metrics import spectral_angle
-from liveaction.modalities.hyperspectral import Hyperspectral
-from liveaction.modalities.hyperspectral_phantom import hyperspectral_phantom
+from liveaction.modalities.hyperspectral.modality import Hyperspectral
+from liveaction.modalities.hyperspectral.phantom import hyperspectral_phantom
 from liveaction.recipe import load_recipe
 from liveaction.spec import ModalitySpec
 from liveaction.training.data import Item

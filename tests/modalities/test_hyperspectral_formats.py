@@ -15,8 +15,8 @@ import spectral.io.envi
 from scipy.io import loadmat, savemat, whosmat
 
 from liveaction.errors import FormatError, LiveactionWarning, MissingDependencyError, ShapeError
-from liveaction.modalities.hyperspectral import Hyperspectral
-from liveaction.modalities.hyperspectral_envi import DTYPES, INTERLEAVES
+from liveaction.modalities.hyperspectral.envi import DTYPES, INTERLEAVES
+from liveaction.modalities.hyperspectral.modality import Hyperspectral
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 from liveaction.testing_modalities import check_modality

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from liveaction.errors import FormatError, LiveactionWarning, ShapeError, SpecError
-from liveaction.modalities.image import Image
+from liveaction.modalities.image.modality import Image
 from liveaction.recipe import load_recipe
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec

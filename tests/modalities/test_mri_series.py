@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from liveaction.errors import FormatError, ShapeError, SpecError
-from liveaction.modalities.mri import MRI
-from liveaction.modalities.series import Series
-from liveaction.modalities.synthetic_head import head_phantom
-from liveaction.modalities.synthetic_heart import heart_phantom
+from liveaction.modalities.volume.head_phantom import head_phantom
+from liveaction.modalities.volume.heart_phantom import heart_phantom
+from liveaction.modalities.volume.mri import MRI
+from liveaction.modalities.volume.series import Series
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.signal import Signal

@@ -15,7 +15,7 @@ from liveaction import mapped as signals
 from liveaction.errors import FormatError
 from liveaction.mapped import is_mapped
 from liveaction.modalities.base import Modality
-from liveaction.modalities.nifti import _header, _prepare
+from liveaction.modalities.volume.nifti import _header, _prepare
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
@@ -36,7 +36,7 @@ def lower(monkeypatch: pytest.MonkeyPatch) -> Any:
     def now() -> None:
         monkeypatch.setattr(signals, "LARGE", 8)
         monkeypatch.setattr(signals, "PART", 20)
-        monkeypatch.setattr("liveaction.modalities.nifti_samples.BLOCK", 11)
+        monkeypatch.setattr("liveaction.modalities.volume.nifti_samples.BLOCK", 11)
 
     return now
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from liveaction.errors import ShapeError
-from liveaction.modalities.ct import CT
-from liveaction.modalities.phantom import scanner_noise
-from liveaction.modalities.synthetic import ct_phantom
+from liveaction.modalities.volume.canvas import scanner_noise
+from liveaction.modalities.volume.ct import CT
+from liveaction.modalities.volume.ct_phantom import ct_phantom
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 

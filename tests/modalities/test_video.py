@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from liveaction.errors import FormatError, LiveactionWarning, ShapeError, SpecError
-from liveaction.modalities import video_store
-from liveaction.modalities.video import Video
-from liveaction.modalities.video_colour import SHARES, fill_frame
+from liveaction.modalities.video import store as video_store
+from liveaction.modalities.video.colour import SHARES, fill_frame
+from liveaction.modalities.video.modality import Video
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
@@ -404,7 +404,7 @@ def test_ssim_of_a_long_clip_is_that_of_stretches(video: Video, monkeypatch: pyt
     noise = np.random.default_rng(0).integers(-9, 9, one.values.shape)
     two = replace(one, values=(one.values.astype(int) + noise).clip(0, 255).astype(np.uint8))
     whole = video.compare(one, two)
-    monkeypatch.setattr("liveaction.modalities.video._LONG", 1000)
+    monkeypatch.setattr("liveaction.modalities.video.modality._LONG", 1000)
     # a stretch is too short to be halved in time, and 32 samples hold three scales
     some = {"ssim": pytest.approx(whole["ssim"], abs=0.01), "ms_ssim": pytest.approx(whole["ms_ssim"], abs=0.01)}
     assert video.compare(one, two) == {**whole, **some, "ms_ssim_scales": 3.0}

@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from liveaction.errors import FormatError, LiveactionWarning
-from liveaction.modalities.video import Video
+from liveaction.modalities.video.modality import Video
 from liveaction.spec import ModalitySpec
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from liveaction import cli
+from liveaction.cli import main as cli
 from liveaction.codec.model import Codec, build_codec
 from liveaction.codec.weights import save_model
 from liveaction.profiling.codec import CodecOptions, profile_codec

@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from liveaction import cli
+from liveaction.cli import main as cli
 from liveaction.errors import MissingDependencyError, SpecError
 from liveaction.kernels.launch import override, settings, watch
 from liveaction.profiling import measure

@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from liveaction.cli import app
+from liveaction.cli.main import app
 from liveaction.codec.model import Codec
 from liveaction.codec.weights import load_model
 from liveaction.errors import FormatError, SpecError
@@ -176,7 +176,7 @@ def test_an_imported_model_codes_files(checkpoint_file, tmp_path):
         "config.json", "encoder.safetensors", "entropy.safetensors", "model.safetensors",
     }  # fmt: skip
 
-    from liveaction.modalities.ct import CT
+    from liveaction.modalities.volume.ct import CT
 
     modality = CT(recipe.modality)
     modality.write(modality.synthetic(0), tmp_path / "a.nii.gz")

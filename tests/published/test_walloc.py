@@ -6,7 +6,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from liveaction.cli import app
+from liveaction.cli.main import app
 from liveaction.codec.model import Codec
 from liveaction.codec.weights import load_model
 from liveaction.errors import FormatError

@@ -1,0 +1,1 @@
+"""Folders of many signals to folders of streams, and back."""

@@ -1,0 +1,1 @@
+"""The command ``liveaction``: ``main`` puts the verbs together, each verb has a file."""

@@ -1,0 +1,37 @@
+"""What verbs say of damage, and of how close a reconstruction is."""
+
+from typing import Any
+
+import typer
+
+
+def damage_fields(damage: Any, axes: tuple[str, ...]) -> dict[str, Any]:
+    """A damaged chunk for JSON."""
+    ranges = {axis: list(bounds) for axis, bounds in zip(axes, damage.samples, strict=True)}
+    return {"chunk": damage.chunk, "samples": ranges, "reason": damage.reason}
+
+
+def report_damage(damaged: list[Any], axes: tuple[str, ...], where: str, outcome: str) -> None:
+    """A line per damaged chunk on standard error."""
+    for damage in damaged:
+        place = ", ".join(f"{a} {low}:{high}" for a, (low, high) in zip(axes, damage.samples, strict=True))
+        typer.echo(f"{where}: chunk {damage.chunk} is damaged, samples {place}; {outcome}", err=True)
+
+
+def closeness_text(measured: dict[str, float], unit: str, limits: tuple[float, float]) -> str:
+    """What a modality compares: differences of values in one line, likeness and its own measures in another."""
+    from liveaction.evaluation.measures import MAIN, MEASURES
+
+    left = dict(measured)
+
+    def said(name: str) -> str:
+        value, known = left.pop(name), MEASURES.get(name)
+        return f"{known.label} {known.text(value, unit)}" if known else f"{name.replace('_', ' ')} {value:.4g}"
+
+    (low, high), of = limits, f" {unit}" if unit else ""
+    values = [f"{said(MAIN)} (range {low:g} to {high:g}{of}, that is peak to peak 2)"]
+    values += [said(name) for name in ("rmse", "p999_error", "max_error") if name in left]
+    left.pop("clipped_share", None)
+    scales = left.pop("ms_ssim_scales", 0.0)
+    rest = [said(name) + (f" ({scales:.0f} scales)" if name == "ms_ssim" else "") for name in list(left)]
+    return "\n  ".join(", ".join(line) for line in (values, rest) if line)

@@ -1,0 +1,49 @@
+"""``liveaction compress`` and ``decompress`` of folders: the bar, the failures and the totals."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import typer
+
+from liveaction.cli.options import console, print_json
+from liveaction.errors import SpecError
+
+if TYPE_CHECKING:
+    from liveaction.archive.folder import FolderTask
+
+
+def run_folder(prepare: Callable[[], "FolderTask"], quiet: bool, as_json: bool) -> None:
+    """Work on a folder and say how it went; exit status 1 where an item failed."""
+    from liveaction.archive.folder import totals
+    from liveaction.cli.progress import stages, transfer
+
+    with stages(console, quiet) as stage:
+        stage("loading the model")
+        task = prepare()
+    entries = []
+    try:
+        with task, transfer(console, quiet, len(task.items), sum(item.size for item in task.items)) as advance:
+            for item, entry in task.run():
+                entries.append(entry)
+                advance(item.size, sum(entry.status == "failed" for entry in entries))
+    finally:
+        for entry in entries:
+            if entry.status == "failed":
+                typer.echo(f"liveaction: {entry.error}", err=True)
+    report = {"target": str(task.target), **totals(entries)}
+    if as_json:
+        print_json(report)
+    else:
+        ratio = f", {report['ratio']:.1f}:1" if report["ratio"] else ""
+        typer.echo(
+            f"{task.target}: {report['done']} done, {report['skipped']} skipped, {report['failed']} failed of "
+            f"{report['items']} items; {report['bytes']:,} bytes{ratio}"
+        )
+    if report["failed"]:
+        raise typer.Exit(1)
+
+
+def refuse_folder_options(**given: bool) -> None:
+    """Raise SpecError where an option that only folders have was given for one signal."""
+    for name in (name for name, there in given.items() if there):
+        raise SpecError(f"--{name}: expected a folder with it, got one signal; leave it out")

@@ -1,0 +1,96 @@
+"""The verbs that look into a stream: ``info`` and ``verify``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from liveaction.cli.findings import closeness_text, damage_fields, report_damage
+from liveaction.cli.options import (
+    AsJson,
+    Device,
+    MaxVoxels,
+    Quiet,
+    console,
+    print_json,
+)
+from liveaction.errors import SpecError
+
+if TYPE_CHECKING:
+    pass
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: `liveaction info scan.lva`")
+def info(
+    source: Annotated[Path, typer.Argument(help="A .lva file.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what a stream says of itself, without decoding; header and index are checked, `verify` checks the rest."""
+    from liveaction.codec.stream import read_info
+
+    fields = read_info(source)
+    if as_json:
+        print_json(fields)
+        return
+    fields["modality"] = fields["modality"]["name"]
+    for name in ("metadata", "extras"):
+        fields[name] = ", ".join(fields[name]) or "none"
+    for name, value in fields.items():
+        text = f"{value:.4f}" if isinstance(value, float) else str(value)
+        typer.echo(f"{name:<18} {text}")
+
+
+@app.command(
+    epilog="Examples: `liveaction verify scan.lva` · "
+    "`liveaction verify scan.lva --model runs/ct --against scan.nii.gz --json`"
+)
+def verify(
+    source: Annotated[Path, typer.Argument(help="A .lva file.")],
+    model: Annotated[
+        Path | None, typer.Option("--model", "-m", help="Its model directory: digests are compared, all is decoded.")
+    ] = None,
+    against: Annotated[Path | None, typer.Option(help="The original, to compare with; needs --model.")] = None,
+    max_voxels: MaxVoxels = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a stream: structure and every checksum; with its model, that all of it decodes. Exit status 1 if not."""
+    from liveaction.cli.progress import stages
+    from liveaction.codec.header import MOST_VALUES
+    from liveaction.codec.verify import verify as check
+    from liveaction.codec.weights import choose_device, load_model
+    from liveaction.registry import build_modality
+
+    if against is not None and model is None:
+        raise SpecError("--against: expected --model as well, got none; comparing needs the decoded signal")
+    closeness: dict[str, float] = {}
+    with stages(console, quiet) as stage:
+        codec, digest = None, ""
+        if model is not None:
+            stage("loading the model")
+            codec, _, digest = load_model(model, choose_device(device))
+        found = check(source, codec, digest, stage, max_voxels or MOST_VALUES)
+        if against is not None and found.decoded is not None:
+            stage("comparing")
+            modality = build_modality(found.header.modality)
+            original = modality.read(against)
+            closeness = modality.compare(original, found.decoded)
+    axes = found.header.axes
+    if as_json:
+        damaged = [damage_fields(damage, axes) for damage in found.damaged]
+        checked = ["structure", "checksums"] + (["weights", "tables", "decoding"] if model is not None else [])
+        print_json({"bytes": found.bytes, "chunks": found.chunks, "checked": checked, "damaged": damaged, **closeness})
+    else:
+        whole = "all whole" if not found.damaged else f"{len(found.damaged)} damaged"
+        decoded = "decodes with this model" if model is not None else "not decoded; --model does"
+        typer.echo(f"{source}: {found.bytes:,} bytes, {found.chunks} chunks, {whole}; {decoded}")
+        if closeness and found.decoded is not None:
+            typer.echo(
+                f"against {against}: {closeness_text(closeness, found.header.unit, modality.range_of(original))}"
+            )
+    report_damage([*found.damaged], axes, str(source), "--fill of decompress brings the rest back")
+    if found.damaged:
+        raise typer.Exit(1)

@@ -1,0 +1,77 @@
+"""The command ``liveaction``. Verbs stay thin: they parse, call the library and print."""
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from liveaction.cli import compress, decompress, evaluate, imports, info, profile, recipes, train
+from liveaction.cli.options import AsJson, print_json
+from liveaction.errors import LiveactionError
+
+app = typer.Typer(
+    name="liveaction",
+    help="Learned codecs of N-D signals: train on your data, compress, decompress.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+for part in (recipes, train, compress, decompress, info, evaluate, imports):
+    app.add_typer(part.app)
+app.add_typer(profile.app, name="profile")
+
+
+@app.callback()
+def _options(
+    trace: Annotated[bool, typer.Option("--traceback", help="Show the Python traceback of an error.")] = False,
+) -> None:
+    global _show_traceback
+    _show_traceback = trace
+
+
+_show_traceback = False
+
+
+@app.command(epilog="Example: `liveaction doctor`")
+def doctor(as_json: AsJson = False) -> None:
+    """Show versions, devices and modalities, and run a tiny codec on every device."""
+    from liveaction.cli.doctor import examine
+
+    report = examine()
+    if as_json:
+        print_json(report)
+    else:
+        for name, value in report.items():
+            typer.echo(f"{name:<16} {value}")
+    if any("failed" in str(value) for value in report.values()):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point: one line for a refusal (exit 1), usage errors exit 2."""
+    try:
+        app()
+    except LiveactionError as error:
+        if _show_traceback:
+            traceback.print_exc()
+        else:
+            sys.stderr.write(f"liveaction: {error}\n")
+        raise SystemExit(1) from None
+    except OSError as error:
+        if _show_traceback:
+            traceback.print_exc()
+        else:
+            where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+            sys.stderr.write(
+                f"liveaction: {where}expected files that can be read and written, got {error.strerror or error}; "
+                "check paths, rights and room\n"
+            )
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Options and printing that the verbs share; cli.py puts them together."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from liveaction.errors import SpecError
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+RecipeName = Annotated[
+    str, typer.Argument(help="A shipped recipe (`liveaction recipes` lists them), a YAML file, or a model directory.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a setting: `table.key=value`. May be repeated.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Device = Annotated[str, typer.Option(help="`auto`, `cpu` or `cuda`.")]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        help="Of the networks' products: `float32`, or `bfloat16`, two to three times as fast where the processor has "
+        "such products, at an error of about 1 %. Default: the recipe's compute_dtype."
+    ),
+]
+ModelDir = Annotated[Path, typer.Option("--model", "-m", help="Model directory, as `liveaction train` leaves it.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Processes that a folder is worked on with.")]
+MaxVoxels = Annotated[
+    int | None, typer.Option("--max-voxels", min=1, help="Values that a stream may declare; default 2**34.")
+]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing output.")]
+
+
+def extents(text: str) -> tuple[int, ...] | None:
+    """``512,512,300`` as numbers; None for an empty text.
+
+    Raises:
+        SpecError: not such numbers.
+    """
+    if not text:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise SpecError(f"--shape: expected extents such as 512,512,300, got {text!r}") from None
+
+
+def refuse_existing(target: Path, force: bool) -> None:
+    """Raise SpecError where ``target`` exists and must not, or has no folder to go to."""
+    if target.exists() and not force:
+        raise SpecError(f"{target}: expected a new file, got an existing one; add --force to overwrite it")
+    if not target.absolute().parent.is_dir():
+        raise SpecError(f"{target}: expected an existing folder {str(target.parent)!r}; make it first")
+
+
+def print_lines(lines: dict[str, str]) -> None:
+    """Names and texts in two columns."""
+    for name, text in lines.items():
+        for i, line in enumerate(text.splitlines()):
+            typer.echo(f"{name if i == 0 else '':<20} {line}")
+
+
+def print_json(data: Any) -> None:
+    """One JSON object."""
+    typer.echo(json.dumps(data, indent=2))

@@ -1,0 +1,84 @@
+"""The verbs ``train`` and ``freeze``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from liveaction.cli.options import (
+    Device,
+    Overrides,
+    Quiet,
+    RecipeName,
+    console,
+)
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples: `liveaction train ct_light --data scans/ --out runs/ct` · "
+    "`liveaction train ct_smoke --data synthetic --out runs/phantom` · "
+    "`liveaction train ct_klt --data a.nii.gz --data dicom_series/ --out runs/klt --steps 0`"
+)
+def train(
+    recipe: RecipeName,
+    data: Annotated[
+        list[str],
+        typer.Option("--data", help="A file, a folder, or `synthetic[:COUNT[:SEED]]`. May be repeated."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run; becomes the model directory.")],
+    val: Annotated[
+        list[str] | None,
+        typer.Option("--val", help="As --data, only to validate on. Default: one signal in ten of --data."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Short for --set training.steps=N. 0: warm start alone.")] = None,
+    overrides: Overrides = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--start-from", help="A model directory: begin with its weights. Its encoder's recipe must agree."
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")] = False,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Train a codec. Ctrl-C stops after the step at hand and leaves a model and a checkpoint; --resume goes on."""
+    from liveaction.cli.progress import TrainingProgress
+    from liveaction.recipe import load_recipe
+    from liveaction.training.run import train as run_training
+
+    extra = [f"training.steps={steps}"] if steps is not None else []
+    loaded = load_recipe(recipe, [*(overrides or ()), *extra])
+    with TrainingProgress(console, loaded, quiet) as progress:
+        result = run_training(loaded, data, out, val or (), resume, device, progress.listener(), start_from)
+    if result.digest:
+        word = "done" if result.finished else f"stopped after step {result.steps}; --resume goes on"
+        typer.echo(f"{out}: {word}; weights {result.digest[:12]}, {result.seconds:.0f} s")
+    if not result.finished:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: `liveaction freeze runs/ct --data scans/`")
+def freeze(
+    model: Annotated[Path, typer.Argument(help="A model directory.")],
+    data: Annotated[list[str], typer.Option("--data", help="As for `liveaction train`. May be repeated.")],
+    quiet: Quiet = False,
+) -> None:
+    """Fit a model's entropy tables to data anew. Streams that were made with the former tables need those."""
+    from liveaction.cli.progress import stages
+    from liveaction.codec.weights import load_model, save_tables
+    from liveaction.registry import build_modality
+    from liveaction.training.data import Crops, cache_folder, find_items
+    from liveaction.training.freeze import freeze as fit
+
+    with stages(console, quiet) as stage:
+        stage("loading the model")
+        codec, recipe, _ = load_model(model, tables=False)
+        modality = build_modality(recipe.modality)
+        crops = Crops(modality, find_items(modality, data), cache_folder(), lambda name: stage(f"reading {name}"))
+        stage("fitting entropy tables")
+        codec.tables = fit(codec, crops, recipe.training.seed)
+        save_tables(codec.tables, model)
+    typer.echo(f"{model}: entropy tables {codec.tables.digest[:12]}")

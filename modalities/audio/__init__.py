@@ -1,0 +1,1 @@
+"""Microphone arrays and music."""

@@ -1,0 +1,102 @@
+"""Which format a picture's name asks for, and 8-bit pictures through Pillow."""
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liveaction.errors import FormatError
+from liveaction.files import atomic_path
+from liveaction.modalities.image.netpbm import read_netpbm, write_netpbm
+from liveaction.modalities.image.png import read_png, write_png
+from liveaction.modalities.image.tiff import read_tiff, write_tiff
+from liveaction.modalities.third_party import one_line, quiet
+from liveaction.signal import Signal
+
+Picture = tuple[NDArray[Any], int, dict[str, Any]]
+_KINDS = {
+    "P": "a palette", "PA": "a palette with alpha", "RGBA": "an alpha channel", "LA": "an alpha channel",
+    "RGBa": "an alpha channel", "La": "an alpha channel", "CMYK": "CMYK inks", "1": "one bit per sample",
+}  # fmt: skip
+
+
+def read_image(path: Path) -> Picture:
+    """Pixels as stored, significant bits where they are not the dtype's (else 0), and JSON metadata.
+
+    Metadata, where the file has them: ``source`` (the format), ``icc`` (base64 of the profile), ``resolution``
+    ``[x, y, "inch" | "cm" | "m" | "none"]``, ``orientation`` (1 to 8 as in EXIF), ``exif`` (base64 of the block),
+    ``text`` (keyword: words), ``png`` and ``tiff`` (chunks and tags that only this format has).
+
+    Returns:
+        ``[Y, X]`` or ``[Y, X, 3]``, bits, metadata.
+
+    Raises:
+        FormatError: the file cannot be read, or has alpha, a palette, inks, several pages, other bits than 8 or 16.
+    """
+    readers: dict[str, Callable[[Path], Picture]] = {"png": read_png, "tiff": read_tiff, "netpbm": read_netpbm}
+    return readers.get(READABLE[path.suffix.lower()], _read_pillow)(path)
+
+
+def write_image(signal: Signal, path: Path) -> list[str]:
+    """Write ``[1, Y, X]`` or ``[3, Y, X]`` of the dtype to store; atomic.
+
+    Returns:
+        Words for what of the source the format has no room for.
+
+    Raises:
+        FormatError: the format cannot hold the dtype or the channels.
+    """
+    pixels = signal.values[0] if signal.values.shape[0] == 1 else np.stack(list(signal.values), axis=-1)
+    pixels = np.ascontiguousarray(pixels)
+    writers = {"png": write_png, "tiff": write_tiff, "netpbm": write_netpbm}
+    with atomic_path(path) as part:
+        return writers[WRITABLE[path.suffix.lower()]](pixels, signal, part, path)
+
+
+def _read_pillow(path: Path) -> Picture:
+    """JPEG, WebP and BMP of 8 bits; read only, as the first two lose something each time they are written."""
+    import PIL.Image
+
+    try:
+        with quiet(), PIL.Image.open(path) as image:
+            if READABLE[path.suffix.lower()] != str(image.format).lower().replace("mpo", "jpeg"):
+                raise FormatError(f"{path}: expected {path.suffix.upper()[1:]}, got {image.format}; rename it")
+            if getattr(image, "n_frames", 1) != 1:
+                raise FormatError(f"{path}: expected one picture, got {image.n_frames}; split it into files")  # type: ignore[attr-defined]
+            if image.mode not in ("L", "RGB") or "transparency" in image.info:
+                kind = _KINDS.get(image.mode, "transparency" if image.mode in ("L", "RGB") else f"mode {image.mode}")
+                raise FormatError(f"{path}: expected grey or red, green and blue, got {kind}; convert it to RGB")
+            pixels = np.array(image)
+            return pixels, 0, _metadata(image)
+    except FormatError:
+        raise
+    except (OSError, ValueError, SyntaxError, MemoryError, PIL.Image.DecompressionBombError) as error:
+        raise FormatError(
+            f"{path}: expected a whole picture, got {one_line(error)}; copy or convert the source again"
+        ) from error
+
+
+def _metadata(image: Any) -> dict[str, Any]:
+    """JSON of what Pillow knows about a picture."""
+    about: dict[str, Any] = {"source": image.format.lower()}
+    if image.info.get("icc_profile"):
+        about["icc"] = base64.b64encode(image.info["icc_profile"]).decode()
+    if "dpi" in image.info:
+        about["resolution"] = [*(float(n) for n in image.info["dpi"]), "inch"]
+    exif = image.info.get("exif", b"").removeprefix(b"Exif\x00\x00")
+    if exif:
+        about["exif"] = base64.b64encode(exif).decode()
+        about["orientation"] = int(image.getexif().get(0x0112, 1))
+    texts = {"Comment": image.info.get("comment"), "XML:com.adobe.xmp": image.info.get("xmp")}
+    text = {key: value.decode("utf-8", "replace") for key, value in texts.items() if value}
+    return {**about, "text": text} if text else about
+
+
+READABLE = {
+    ".png": "png", ".tif": "tiff", ".tiff": "tiff", ".ppm": "netpbm", ".pgm": "netpbm", ".pnm": "netpbm",
+    ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".bmp": "bmp",
+}  # fmt: skip
+WRITABLE = {suffix: kind for suffix, kind in READABLE.items() if kind in ("png", "tiff", "netpbm")}

@@ -1,0 +1,1 @@
+"""Volumes: CT, MRI and series of volumes over time."""

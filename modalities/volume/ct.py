@@ -1,0 +1,175 @@
+"""3-D CT: NIfTI volumes and DICOM series in HU."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from liveaction.errors import FormatError, SpecError
+from liveaction.metrics import psnr_along, psnr_within
+from liveaction.modalities.base import Modality
+from liveaction.modalities.exhibit import Exhibit
+from liveaction.modalities.volume.ct_phantom import ct_phantom
+from liveaction.modalities.volume.dicom import is_dicom, read_dicom
+from liveaction.modalities.volume.exhibits import volume_exhibits
+from liveaction.modalities.volume.nifti import describe_affine, is_nifti, move_origin, read_nifti, write_nifti
+from liveaction.modalities.volume.preview import Look, draw_preview
+from liveaction.signal import Signal
+from liveaction.spec import ModalitySpec
+
+_WANTED = "a NIfTI file (.nii, .nii.gz), a folder of DICOM slices, or a folder that holds such"
+_WINDOWS = {"lung": (-1350.0, 150.0), "soft_tissue": (-160.0, 240.0), "bone": (-300.0, 1200.0)}
+_LOOK = Look(
+    name="CT",
+    unit="HU",
+    windows=(("soft tissue window, W 400 L 40", -160, 240), ("lung window, W 1500 L -600", -1350, 150)),
+    body=-300,
+    faint=1.0,
+)
+
+_OVERVIEW = "soft tissue and bone, -1000 to 1000 HU", -1000.0, 1000.0
+
+
+class CT(Modality):
+    """CT volumes ``[1, X, Y, Z]`` in HU; X, Y, Z are the axes as stored, placed by the affine in the metadata.
+
+    Metadata are plain JSON: ``source``, ``affine`` (4x4, RAS+), ``spacing`` in mm, ``orientation``, ``values_dtype``,
+    and for NIfTI the header itself. They are enough to write a decoded volume.
+
+    Raises:
+        SpecError: the recipe does not ask for three axes and one channel.
+    """
+
+    def __init__(self, spec: ModalitySpec) -> None:
+        super().__init__(spec)
+        if len(spec.axes) != 3 or spec.channels != 1:
+            raise SpecError(
+                f"[modality] ct: expected 3 axes and 1 channel, got axes {spec.axes!r} and channels {spec.channels}"
+            )
+
+    def find(self, path: Path) -> list[Path]:
+        """Volumes under ``path``, sorted: a NIfTI file, a folder of DICOM slices (one item), or all below a folder.
+
+        Hidden files are left out.
+
+        Raises:
+            FormatError: nothing is there, the folder is empty, or nothing in it is a volume.
+        """
+        if not path.exists():
+            raise FormatError(f"{path}: expected {_WANTED}, got no such path; check the spelling")
+        if path.is_file():
+            if not is_nifti(path):
+                way = "give the folder of its series" if is_dicom(path) else "convert it"
+                raise FormatError(f"{path}: expected {_WANTED}, got a file named {path.name!r}; {way}")
+            return [path]
+        if any(is_dicom(file) for file in path.iterdir()):
+            return [path]
+        found = sorted(_below(path))
+        if not found:
+            got = "other files only" if any(path.iterdir()) else "an empty folder"
+            raise FormatError(f"{path}: expected {_WANTED}, got {got}; check what was copied there")
+        return found
+
+    def read(self, path: Path) -> Signal:
+        """Read one volume, see :func:`read_nifti` and :func:`read_dicom` for dtypes and what is kept.
+
+        Args:
+            path: a NIfTI file, or a folder that directly holds the slices of one DICOM series.
+
+        Returns:
+            ``[1, X, Y, Z]`` in HU, spacing in mm; ``dtype`` is the NIfTI file's, int16 for DICOM.
+
+        Raises:
+            FormatError: not such a file or folder, damaged, not one volume, or NaN or infinity inside.
+        """
+        if path.is_dir():
+            values, metadata = read_dicom(path)
+            dtype = "int16"
+        elif path.is_file() and is_nifti(path):
+            values, dtype, metadata = read_nifti(path)
+        else:
+            self.find(path)
+            raise FormatError(f"{path}: expected {_WANTED}, got neither a file nor a folder")
+        self.check_finite(values[np.newaxis], path)
+        spacing = tuple(metadata["spacing"])
+        return Signal(values[np.newaxis], self.spec.axes, self.spec.unit, spacing, dtype, metadata)
+
+    def write(self, signal: Signal, path: Path) -> None:
+        """Write NIfTI whose affine, codes, unit, dtype, slope and intercept equal the source's; atomic.
+
+        Values of any real dtype are taken, rounded and clipped to what the on-disk dtype holds.
+
+        Args:
+            signal: ``[1, X, Y, Z]`` in HU with the metadata of :meth:`read` or :meth:`synthetic`.
+            path: ends in ``.nii`` or ``.nii.gz``.
+
+        Raises:
+            FormatError: another suffix, no such folder, NaN or infinity, or metadata that describe no volume.
+            ShapeError: not one channel of three axes.
+        """
+        self.check_finite(signal.values, path)
+        write_nifti(signal, path)
+
+    def synthetic(self, seed: int, extents: tuple[int, ...] | None = None) -> Signal:
+        """A seeded phantom of chest and abdomen, int16 ``[1, 160, 160, 96]`` in HU (:func:`ct_phantom`)."""
+        x, y, z = extents or (160, 160, 96)
+        phantom = ct_phantom(seed, (x, y, z))
+        place = describe_affine(Path(f"phantom {seed}"), phantom.affine)
+        metadata = {"source": "synthetic", "seed": seed, "values_dtype": "int16", "unit": "mm", **place}
+        return Signal(phantom.values[np.newaxis], self.spec.axes, self.spec.unit, phantom.spacing, "int16", metadata)
+
+    def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
+        """A region with the affine of its first voxel."""
+        first = [low for low, _ in box]
+        return replace(signal, metadata=move_origin(signal.metadata, first))
+
+    def compare(self, original: Signal, reconstruction: Signal) -> dict[str, float]:
+        """As :meth:`Modality.compare`, and PSNR as radiologists see a scan, both clipped to a window, peak its width.
+
+        Returns:
+            also, in dB, ``psnr_lung`` (centre -600, width 1500 HU), ``psnr_soft_tissue`` (40, 400) and ``psnr_bone``
+            (450, 1500).
+        """
+        report = super().compare(original, reconstruction)
+        seen = psnr_within(original.values, reconstruction.values, list(_WINDOWS.values()), original.missing)
+        return report | {f"psnr_{name}": value for name, value in zip(_WINDOWS, seen, strict=True)}
+
+    def curves(self, original: Signal, reconstruction: Signal) -> dict[str, list[float]]:
+        """``psnr_by_z``: of each slice of the last axis, in dB on the range."""
+        limits, values = self.range_of(original), (original.values, reconstruction.values)
+        return {"psnr_by_z": psnr_along(*values, limits, 3, original.missing)}
+
+    def pace(self, signal: Signal) -> tuple[float, str]:
+        """Millions of voxels."""
+        return signal.values.size / 1e6, "Mvoxel"
+
+    def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
+        """Draw three planes in two windows, and the signed error where there is an original, as PNG.
+
+        Args:
+            original: ``[1, X, Y, Z]`` in HU, or None.
+            reconstruction: the same shape.
+            path: the PNG to write.
+            title: a line above the picture.
+
+        Raises:
+            ShapeError: the two shapes differ.
+        """
+        draw_preview(original, reconstruction, path, _LOOK, title)
+
+    def exhibits(self, signal: Signal, like: Signal) -> list[Exhibit]:
+        """The axial plane in two windows, the coronal and the sagittal one, see :func:`volume_exhibits`."""
+        return volume_exhibits(signal, like, _LOOK, _OVERVIEW)
+
+
+def _below(folder: Path) -> set[Path]:
+    """NIfTI files and folders of DICOM slices anywhere below ``folder``."""
+    found: set[Path] = set()
+    for file in folder.rglob("*"):
+        if file.name.startswith(".") or not file.is_file():
+            continue
+        if is_nifti(file):
+            found.add(file)
+        elif file.parent not in found and is_dicom(file):
+            found.add(file.parent)
+    return found

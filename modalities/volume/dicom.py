@@ -1,0 +1,207 @@
+"""One DICOM series as a volume: slices checked first, then read through MONAI and laid in order of position."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liveaction.errors import FormatError, LiveactionWarning
+from liveaction.mapped import empty_values, is_large, release_pages
+from liveaction.modalities.third_party import one_line, quiet
+from liveaction.modalities.volume.nifti import describe_affine
+
+_NEEDED = ("SeriesInstanceUID", "Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
+_TAGS = [
+    *_NEEDED,
+    *("Modality", "Manufacturer", "ConvolutionKernel", "SliceThickness", "SpacingBetweenSlices"),
+    *("NumberOfFrames", "SamplesPerPixel", "ModalityLUTSequence"),
+]
+_PLACE = 0.01  # largest error of a slice's place, as a share of the distance between slices
+
+
+@dataclass(frozen=True)
+class _Slice:
+    path: Path
+    header: Any
+    position: NDArray[np.float64]
+    orientation: NDArray[np.float64]
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        return np.cross(self.orientation[:3], self.orientation[3:])
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file's name ends in ``.dcm`` or its bytes carry the DICM preamble; a DICOMDIR index is neither."""
+    if path.name.startswith(".") or path.name.upper() == "DICOMDIR" or not path.is_file():
+        return False
+    if path.suffix.lower() == ".dcm":
+        return True
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def read_dicom(folder: Path) -> tuple[NDArray[np.int16], dict[str, Any]]:
+    """Read the one series that a folder holds; whatever the file names and instance numbers say, order is by position.
+
+    Rescale slope and intercept are applied; values that are not whole are rounded, with a warning. Patient, study and
+    date tags are not kept. A tilted gantry gives an affine with shear.
+
+    Args:
+        folder: DICOM files of one single-frame series, directly inside.
+
+    Returns:
+        values ``[X, Y, Z]`` in HU, X along a row, Y down a column, Z along their normal; JSON metadata with ``affine``
+        (RAS+, mm) and ``spacing`` in mm.
+
+    Raises:
+        FormatError: mixed series or geometry, a missing or doubled slice, colour, several frames, unreadable pixels.
+    """
+    paths = sorted(path for path in folder.iterdir() if is_dicom(path))
+    if not paths:
+        raise FormatError(f"{folder}: expected DICOM files of one series, got none; give the folder that holds them")
+    slices = [_scan(path) for path in paths]
+    _check_alike(folder, slices)
+    normal = slices[0].normal
+    slices.sort(key=lambda item: float(item.position @ normal))
+    _check_steps(folder, slices)
+    values, affine = _stack(slices)
+    first = slices[0].header
+    kernel = first.get("ConvolutionKernel")
+    return values, {
+        "source": "dicom",
+        "values_dtype": "int16",
+        **describe_affine(folder, affine),
+        "unit": "mm",
+        "modality": str(first.get("Modality", "")),
+        "manufacturer": str(first.get("Manufacturer", "")),
+        "kernel": kernel if isinstance(kernel, str | None) else "\\".join(map(str, kernel)),
+    }
+
+
+def _scan(path: Path) -> _Slice:
+    """Read one header, without the pixels, and refuse what cannot be a slice of a volume."""
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        with quiet():
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+            missing = [tag for tag in _NEEDED if header.get(tag) is None]
+            frames, samples = int(header.get("NumberOfFrames") or 1), int(header.get("SamplesPerPixel") or 1)
+            numbers = [header.get(tag) or () for tag in ("ImagePositionPatient", "ImageOrientationPatient")]
+            position, orientation = (np.array([float(n) for n in item]) for item in numbers)
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, NotImplementedError, InvalidDicomError) as error:
+        raise FormatError(f"{path}: expected a DICOM header, got {one_line(error)}; remove or replace it") from error
+    if frames > 1:
+        raise FormatError(f"{path}: expected one frame per file, got {frames}; convert it to single-frame files")
+    if samples != 1:
+        raise FormatError(f"{path}: expected one sample per pixel, got {samples} (a colour image); remove it")
+    if missing:
+        raise FormatError(f"{path}: expected a slice with {', '.join(_NEEDED)}, got no {', '.join(missing)}; remove it")
+    if "ModalityLUTSequence" in header:
+        raise FormatError(f"{path}: expected rescale slope and intercept, got a modality look-up table; convert it")
+    if position.shape != (3,) or orientation.shape != (6,) or not np.isfinite([*position, *orientation]).all():
+        raise FormatError(
+            f"{path}: expected 3 finite numbers of position and 6 of orientation, got {position.tolist()!r} and "
+            f"{orientation.tolist()!r}; repair the header"
+        )
+    return _Slice(path, header, position, orientation)
+
+
+def _check_alike(folder: Path, slices: list[_Slice]) -> None:
+    """Refuse slices of several series, extents, spacings or orientations."""
+    series = {str(item.header.SeriesInstanceUID) for item in slices}
+    if len(series) > 1:
+        raise FormatError(f"{folder}: expected one DICOM series, got {len(series)}; put each into a folder of its own")
+    first = slices[0]
+    for item in slices[1:]:
+        for tag in ("Rows", "Columns", "PixelSpacing"):
+            ours, theirs = (np.atleast_1d(np.array(x.header.get(tag), dtype=float)) for x in (first, item))
+            if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=1e-4, atol=0):
+                raise FormatError(
+                    f"{item.path}: expected {tag} {ours.tolist()!r} as in {first.path.name!r}, got "
+                    f"{theirs.tolist()!r}; put each kind of slice into a folder of its own"
+                )
+        if not np.allclose(first.orientation, item.orientation, atol=1e-3):
+            raise FormatError(
+                f"{item.path}: expected orientation {first.orientation.tolist()!r} as in {first.path.name!r}, got "
+                f"{item.orientation.tolist()!r}; put each kind of slice into a folder of its own"
+            )
+
+
+def _check_steps(folder: Path, slices: list[_Slice]) -> None:
+    """Refuse a doubled slice, a gap, and slices that do not lie on one line; ``slices`` are in order."""
+    if len(slices) < 2:
+        return
+    steps = np.diff([item.position for item in slices], axis=0)
+    along = steps @ slices[0].normal
+    for i in np.flatnonzero(along < 1e-3):
+        raise FormatError(
+            f"{folder}: expected slices at different places, got {slices[i].path.name!r} and "
+            f"{slices[i + 1].path.name!r} at {slices[i].position.tolist()!r}; remove one"
+        )
+    step = float(np.median(along))
+    for i in np.flatnonzero(np.abs(along - step) > _PLACE * step):
+        raise FormatError(
+            f"{folder}: expected slices {step:.4g} mm apart, got {along[i]:.4g} mm between {slices[i].path.name!r} and "
+            f"{slices[i + 1].path.name!r} (a missing slice or uneven spacing); complete or resample the series"
+        )
+    if np.abs(steps - steps.mean(axis=0)).max() > 2 * _PLACE * step:
+        raise FormatError(
+            f"{folder}: expected slices along one line, got positions that jump sideways; split the series"
+        )
+
+
+def _stack(slices: list[_Slice]) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
+    """Read slice by slice: HU ``[X, Y, Z]`` and the RAS+ affine.
+
+    MONAI stacks a folder by instance number, which need not follow the position, and leaves out files without one;
+    hence one call per slice.
+    """
+    first = slices[0]
+    shape = (int(first.header.Columns), int(first.header.Rows), len(slices))
+    values = empty_values(shape[::-1], "int16").T if is_large(shape, "int16") else np.empty(shape, np.int16)
+    affines, rounded = [], False
+    for z, item in enumerate(slices):
+        plane, affine = _read_slice(item.path)
+        whole = np.rint(plane)
+        limits = np.iinfo(np.int16)
+        if plane.shape != values.shape[:2] or not np.isfinite(plane).all() or whole.min() < limits.min:
+            raise FormatError(f"{item.path}: expected {values.shape[:2]} samples in HU, got {plane.shape} out of range")
+        if whole.max() > limits.max:
+            raise FormatError(
+                f"{item.path}: expected at most {limits.max} HU, got {whole.max():.0f}; check its rescale"
+            )
+        rounded = rounded or bool((whole != plane).any())
+        values[:, :, z] = whole
+        release_pages(values)
+        affines.append(affine)
+    if rounded:
+        warnings.warn(f"{first.path.parent}: rescaled values are not whole; rounded to HU", LiveactionWarning, 2)
+    affine = affines[0].copy()
+    if len(slices) > 1:
+        affine[:3, 2] = (affines[-1][:3, 3] - affine[:3, 3]) / (len(slices) - 1)
+    else:
+        gap = first.header.get("SpacingBetweenSlices") or first.header.get("SliceThickness") or 1.0
+        affine[:3, 2] = first.normal * (-1, -1, 1) * abs(float(gap))
+    return values, affine
+
+
+def _read_slice(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """One slice ``[X, Y]`` with its rescale applied, and MONAI's affine for it."""
+    with quiet():
+        from monai.data import PydicomReader
+
+    try:
+        with quiet():
+            reader = PydicomReader()
+            plane, metadata = reader.get_data(reader.read(path))
+            return np.asarray(plane), np.asarray(metadata["affine"], dtype=np.float64)
+    except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        raise FormatError(
+            f"{path}: expected whole, readable pixel data, got {one_line(error)}; copy it again or decompress it"
+        ) from error
