@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from record import save
 
+from liveaction.codec.codec import Codec
 from liveaction.codec.grid import Layout, slices
-from liveaction.codec.model import Codec
 from liveaction.codec.weights import load_model
 from liveaction.registry import build_modality
 

@@ -31,7 +31,7 @@ def _check_install() -> None:
 _check_install()
 
 if TYPE_CHECKING:
-    from liveaction.codec.model import Codec, build_codec
+    from liveaction.codec.codec import Codec, build_codec
     from liveaction.codec.stream import compress, compress_file, decompress, read_info
     from liveaction.codec.verify import verify
     from liveaction.codec.view import open
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from liveaction.spec import Recipe
 
 _HOMES = {
-    "Codec": "liveaction.codec.model",
+    "Codec": "liveaction.codec.codec",
     "Recipe": "liveaction.spec",
     "Signal": "liveaction.signal",
-    "build_codec": "liveaction.codec.model",
+    "build_codec": "liveaction.codec.codec",
     "build_modality": "liveaction.registry",
     "compress": "liveaction.codec.stream",
     "compress_file": "liveaction.codec.stream",

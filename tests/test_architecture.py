@@ -324,7 +324,7 @@ def test_bytes_need_no_torch(module: str) -> None:
         ),
         pytest.param("liveaction.coding.entropy", "import torch", "torch", id="torch-in-bytes"),
         pytest.param(
-            "liveaction.codec.model", "from torch.utils.tensorboard import SummaryWriter", "tensorboard", id="tb"
+            "liveaction.codec.codec", "from torch.utils.tensorboard import SummaryWriter", "tensorboard", id="tb"
         ),
         pytest.param("liveaction.metrics", "from torch.utils import tensorboard", "tensorboard", id="tb-from"),
     ],

@@ -15,7 +15,7 @@ import typer
 import yaml
 
 from liveaction.cli.main import app
-from liveaction.codec.model import build_codec
+from liveaction.codec.codec import build_codec
 from liveaction.codec.summary import summarise
 from liveaction.recipe import load_recipe, recipe_names
 

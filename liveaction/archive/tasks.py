@@ -19,7 +19,7 @@ from liveaction.signal import Signal
 from liveaction.spec import Recipe
 
 if TYPE_CHECKING:
-    from liveaction.codec.model import Codec
+    from liveaction.codec.codec import Codec
     from liveaction.modalities.base import Modality
 
 SUFFIX = ".lva"

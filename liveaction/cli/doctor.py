@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 import liveaction
-from liveaction.codec.model import build_codec
+from liveaction.codec.codec import build_codec
 from liveaction.recipe import load_recipe, recipe_names
 from liveaction.registry import modality_names
 

@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from liveaction.codec import grid
+from liveaction.codec.codec import Codec
 from liveaction.codec.grid import CHUNK_TOKENS, Layout
-from liveaction.codec.model import Codec
 from liveaction.errors import FormatError, IntegrityError
 from liveaction.signal import Signal
 from liveaction.spec import Finite, ModalitySpec, Recipe

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from liveaction.codec.chunks import unpack_mask, unpack_symbols
 from liveaction.codec.clock import Stopwatch, Timings, timings
+from liveaction.codec.codec import Codec
 from liveaction.codec.grid import Box, overlap, relative, shape_of, slices
 from liveaction.codec.header import MOST_VALUES, check_codec, parse_header
-from liveaction.codec.model import Codec
 from liveaction.coding.container import ContainerReader
 from liveaction.errors import FormatError, LiveactionError, ShapeError, SpecError, UnknownNameError, printable
 from liveaction.kernels.parallel import in_threads

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from liveaction.codec.chunks import pack_chunk
 from liveaction.codec.clock import Stopwatch, Timings, timings
+from liveaction.codec.codec import Codec
 from liveaction.codec.grid import Box, Layout, relative, slices
 from liveaction.codec.header import MOST_VALUES, make_header, parse_header
-from liveaction.codec.model import Codec
 from liveaction.codec.reader import StreamReader
 from liveaction.coding.container import ContainerReader, ContainerWriter
 from liveaction.errors import FormatError, LiveactionError, ShapeError, printable

@@ -6,7 +6,7 @@ from math import prod
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from liveaction.codec.model import Codec, build_codec
+from liveaction.codec.codec import Codec, build_codec
 from liveaction.errors import SpecError
 from liveaction.spec import Recipe
 from liveaction.transforms.wavelet import filter_bank, level_filters

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from liveaction.codec.codec import Codec
 from liveaction.codec.header import MOST_VALUES, StreamHeader, parse_header
-from liveaction.codec.model import Codec
 from liveaction.codec.reader import Damage, StreamReader
 from liveaction.codec.stream import open_bytes
 from liveaction.coding.container import ContainerReader

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
-from liveaction.codec.model import Codec, build_codec
+from liveaction.codec.codec import Codec, build_codec
 from liveaction.coding.tables import EntropyTables
 from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError
 from liveaction.files import atomic_path

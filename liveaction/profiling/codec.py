@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from liveaction.codec.model import Codec, build_codec
+from liveaction.codec.codec import Codec, build_codec
 from liveaction.codec.weights import choose_dtype, load_model
 from liveaction.coding.quantize import to_symbols
 from liveaction.errors import SpecError

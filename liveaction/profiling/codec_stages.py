@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from liveaction.codec.model import Codec
+from liveaction.codec.codec import Codec
 from liveaction.kernels.parallel import over_tokens
 from liveaction.nn.blocks import ViTBlock
 from liveaction.profiling.measure import reset_resident_peak, resident, summary, synchronise

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from liveaction.codec.codec import Codec, build_codec
 from liveaction.codec.grid import shape_of
-from liveaction.codec.model import Codec, build_codec
 from liveaction.codec.stream import compress, decompress
 from liveaction.codec.weights import load_model
 from liveaction.coding.tables import EntropyTables

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from liveaction.codec.model import Codec
+from liveaction.codec.codec import Codec
 from liveaction.codec.weights import load_model, save_model
 from liveaction.errors import SpecError
 from liveaction.published import livecodec, parity, walloc

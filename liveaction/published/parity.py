@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from liveaction.codec.model import Codec
+from liveaction.codec.codec import Codec
 from liveaction.published.checkpoint import Checkpoint
 from liveaction.published.translation import Translation
 

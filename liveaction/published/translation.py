@@ -19,7 +19,7 @@ class Translation:
 
     Attributes:
         spec: the recipe's ``codec`` table; ``channels`` C and ``axes`` D go with it.
-        state: the weights, by the names of :class:`liveaction.codec.model.Codec`.
+        state: the weights, by the names of :class:`liveaction.codec.codec.Codec`.
         remarks: one line for each thing that is not as in the checkpoint.
     """
 

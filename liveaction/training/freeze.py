@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from liveaction.codec.model import Codec
+from liveaction.codec.codec import Codec
 from liveaction.codec.stream import QUALITIES
 from liveaction.coding.tables import EntropyTables, fit_tables
 from liveaction.training.data import Crops

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from liveaction.codec.model import Codec, build_codec
+from liveaction.codec.codec import Codec, build_codec
 from liveaction.codec.weights import save_model, write_json
 from liveaction.errors import SpecError, TrainingError
 from liveaction.recipe import dump_recipe, parse_recipe

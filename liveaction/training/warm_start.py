@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from liveaction.codec.model import Codec
+from liveaction.codec.codec import Codec
 from liveaction.errors import SpecError
 from liveaction.nn.blocks import PointwiseBlock
 from liveaction.nn.monarch import Dense, Monarch

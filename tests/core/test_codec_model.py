@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from liveaction.codec import codec as codec_model
 from liveaction.codec import grid
-from liveaction.codec import model as codec_model
-from liveaction.codec.model import Codec, build_codec
+from liveaction.codec.codec import Codec, build_codec
 from liveaction.errors import SpecError
 from liveaction.kernels import parallel
 from liveaction.recipe import load_recipe

@@ -16,8 +16,8 @@ from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from liveaction.cli.main import app
+from liveaction.codec.codec import build_codec
 from liveaction.codec.header import MOST_VALUES, check_codec, parse_header
-from liveaction.codec.model import build_codec
 from liveaction.codec.stream import compress, decompress, open_reader
 from liveaction.codec.verify import verify
 from liveaction.codec.weights import load_model, save_model, save_tables

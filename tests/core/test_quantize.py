@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from liveaction.codec.model import build_codec
+from liveaction.codec.codec import build_codec
 from liveaction.coding.quantize import LaplaceQuantizer, UniformQuantizer, add_noise, build_quantizer, to_symbols
 from liveaction.recipe import load_recipe
 from liveaction.spec import QuantizerSpec

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from liveaction.codec.chunks import pack_chunk, unpack_mask, unpack_symbols
-from liveaction.codec.model import build_codec
+from liveaction.codec.codec import build_codec
 from liveaction.codec.stream import compress, decompress
 from liveaction.coding.tables import generic_tables
 from liveaction.errors import FormatError, ShapeError, SpecError

@@ -14,8 +14,8 @@ import torch
 from liveaction.codec import grid
 from liveaction.codec import header as headers
 from liveaction.codec.chunks import unpack_mask, unpack_symbols
+from liveaction.codec.codec import build_codec
 from liveaction.codec.grid import Layout
-from liveaction.codec.model import build_codec
 from liveaction.codec.stream import compress
 from liveaction.coding import container
 from liveaction.recipe import load_recipe

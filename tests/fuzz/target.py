@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from liveaction.codec import grid
-from liveaction.codec.model import Codec, build_codec
+from liveaction.codec.codec import Codec, build_codec
 from liveaction.codec.stream import compress, open_reader
 from liveaction.codec.weights import weights_digest
 from liveaction.coding.container import FIXED, MAGIC

@@ -446,7 +446,7 @@ def test_microphones_hear_the_same_with_delays() -> None:
 def test_recipes_take_any_number_of_channels(name: str, channels: int) -> None:
     import torch
 
-    from liveaction.codec.model import build_codec
+    from liveaction.codec.codec import build_codec
 
     overrides = [f"modality.channels={channels}"]
     if channels < min(4, load_recipe(name).modality.channels):

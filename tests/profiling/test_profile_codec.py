@@ -8,7 +8,7 @@ import torch
 from typer.testing import CliRunner
 
 from liveaction.cli import main as cli
-from liveaction.codec.model import Codec, build_codec
+from liveaction.codec.codec import Codec, build_codec
 from liveaction.codec.weights import save_model
 from liveaction.profiling.codec import CodecOptions, profile_codec
 from liveaction.recipe import load_recipe

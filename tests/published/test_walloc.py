@@ -7,7 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from liveaction.cli.main import app
-from liveaction.codec.model import Codec
+from liveaction.codec.codec import Codec
 from liveaction.codec.weights import load_model
 from liveaction.errors import FormatError
 from liveaction.published.checkpoint import Checkpoint

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from liveaction.codec.model import Codec, build_codec
+from liveaction.codec.codec import Codec, build_codec
 from liveaction.errors import SpecError
 from liveaction.recipe import load_recipe
 from liveaction.spec import CodecSpec
