@@ -149,7 +149,7 @@ class Codec(nn.Module):
 
     def _slabs(self, layout: Layout) -> Iterator[Box]:
         slab = layout.grid
-        if self._local and self.spec.encoder.kind != "paper":
+        if self._separable and self.encoder.tokenwise:
             per_latent = self.channels * self.packets.bands
             slab = window_extents(layout.grid, layout.chunk, grid.SLAB_SAMPLES // per_latent, self._reaches(layout))
         return replace(layout, window=slab).windows()
@@ -169,7 +169,7 @@ class Codec(nn.Module):
     ) -> torch.Tensor:
         """``last`` of the latents of packets, token by token where the encoder allows it."""
         with self._compute(v):
-            if torch.is_grad_enabled() or self.spec.encoder.kind == "paper":
+            if torch.is_grad_enabled() or not self.encoder.tokenwise:
                 return last(self._wide(self.encoder(v)))
             return over_tokens(lambda tokens: last(self._wide(self.encoder(tokens))), v, boxes)
 
@@ -224,7 +224,7 @@ class Codec(nn.Module):
         """How the latents of a signal of ``extents`` are cut into chunks, and decoded in windows."""
         whole = Layout(extents, self.packets.factors, extents, extents, 0)
         chunk = chunk_extents(whole.grid)
-        if not self._local or self.spec.decoder.kind == "paper":
+        if not self._separable or not self.decoder.windowed:
             return replace(
                 whole, chunk=chunk, window=tuple(-(-g // c) * c for g, c in zip(whole.grid, chunk, strict=True))
             )
@@ -250,8 +250,8 @@ class Codec(nn.Module):
         return x[(slice(None), slice(None), *slices(layout.samples(box), layout.samples(around)))]
 
     @property
-    def _local(self) -> bool:
-        """Whether a part of the signal can be transformed without the whole."""
+    def _separable(self) -> bool:
+        """Whether a part of the signal can be transformed without the whole: no axis wraps or folds."""
         return self.spec.boundary == "symmetric"
 
     def _packets(self, companded: torch.Tensor) -> torch.Tensor:

@@ -1,16 +1,42 @@
 """Residual blocks of the encoders and decoders. Tensors are ``[B, E, *G]``, D = number of grid axes."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from liveaction.errors import SpecError
 from liveaction.kernels.depthwise import depthwise
 from liveaction.kernels.pointwise_block import pointwise_block
 from liveaction.nn.attention import LinearAttention
 from liveaction.nn.monarch import Monarch, MonarchConv
 from liveaction.nn.norm import ChannelNorm, make_group_norm
+
+
+class Block(nn.Module):
+    """A residual block of an encoder or a decoder, ``[B, E, *G] -> [B, E, *G]``, with what the codec must know of it.
+
+    A block that declares nothing is run on the whole signal at once, which is always right.
+
+    Attributes:
+        tokenwise: each token out depends on its own token in alone, so that tokens may be computed in any grouping.
+        windowed: a decoder may compute it window by window, each with its halo of neighbours.
+    """
+
+    tokenwise: ClassVar[bool] = False
+    windowed: ClassVar[bool] = False
+
+    def start_at_identity(self) -> None:
+        """Make the block its skip alone, in place; later steps can still learn the rest.
+
+        Raises:
+            SpecError: this kind of block cannot.
+        """
+        raise SpecError(
+            f"[training] start: warm needs encoder blocks that can start as the identity, got {type(self).__name__}; "
+            "set start to random"
+        )
 
 
 class Scale(nn.Module):
@@ -29,12 +55,14 @@ class Scale(nn.Module):
         return x * self.factor.view(-1, *(1,) * (x.ndim - 2)).to(x.dtype)
 
 
-class PointwiseBlock(nn.Module):
+class PointwiseBlock(Block):
     """Monarch, channel norm, GELU, Monarch, channel norm, layer scale, plus the skip. Looks at one token only.
 
     Args:
         scale: what the layer scale starts at; None for none.
     """
+
+    tokenwise = windowed = True
 
     def __init__(self, width: int, scale: float | None = 0.1) -> None:
         super().__init__()
@@ -72,7 +100,7 @@ class SqueezeExcite(nn.Module):
         return x * gate.view(*gate.shape[:2], *(1,) * (x.ndim - 2))
 
 
-class PaperBlock(nn.Module):
+class PaperBlock(Block):
     """The published block: Monarch, GroupNorm, GELU, Monarch, GroupNorm, squeeze-excite, plus the skip.
 
     With ``kernel_size`` 3 the Monarch factors are convolutions on ``axes`` axes.
@@ -85,6 +113,12 @@ class PaperBlock(nn.Module):
         self.second = _projection(width, axes, kernel_size)
         self.norm2 = make_group_norm(width, 1e-7)
         self.gate = SqueezeExcite(width)
+
+    @torch.no_grad()
+    def start_at_identity(self) -> None:
+        """Make the block its skip alone: the last norm gives zero."""
+        self.norm2.weight.zero_()
+        self.norm2.bias.zero_()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Norms and gates see the whole input."""
@@ -141,8 +175,10 @@ class MBConv(nn.Module):
         return out
 
 
-class ViTBlock(nn.Module):
+class ViTBlock(Block):
     """x + attention(x), then x + MBConv(x); no positions, so any extent and any D."""
+
+    windowed = True
 
     def __init__(
         self, width: int, axes: int, head_dim: int | None, expansion: int, final_activation: bool, eps: float
@@ -157,8 +193,10 @@ class ViTBlock(nn.Module):
         return x + self.local(x)
 
 
-class LightBlock(nn.Module):
+class LightBlock(Block):
     """A look at the neighbouring tokens (per-axis depthwise 3), then a pointwise block. For small machines."""
+
+    windowed = True
 
     def __init__(self, width: int, axes: int) -> None:
         super().__init__()

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from liveaction.nn.blocks import LightBlock, PaperBlock, ViTBlock
+from liveaction.errors import SpecError
+from liveaction.nn.blocks import Block, LightBlock, PaperBlock, ViTBlock
 from liveaction.nn.monarch import Dense, Monarch
 from liveaction.spec import DecoderSpec
 
@@ -26,6 +27,26 @@ class Decoder(nn.Module):
             if spec.linear_path:
                 self.network.append(Monarch(width, width))
 
+    @property
+    def windowed(self) -> bool:
+        """Whether windows with a halo of neighbours may be decoded one by one; a block that does not say so may not."""
+        network = [] if self.network is None else list(self.network)
+        return all(isinstance(part, Monarch) or (isinstance(part, Block) and part.windowed) for part in network)
+
+    @torch.no_grad()
+    def start_at_linear_path(self) -> None:
+        """Make the network add nothing to the linear path, in place: its last factors become zero.
+
+        Raises:
+            SpecError: there is no linear path.
+        """
+        if self.linear is None:
+            raise SpecError("codec.decoder: expected a linear path to start at, got none; set linear_path to true")
+        if self.network is not None:
+            last = self.network[-1]
+            assert isinstance(last, Monarch)
+            last.w2.zero_()
+
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """``[B, L, *G] -> [B, E, *G]``."""
         if self.network is None:
@@ -36,7 +57,7 @@ class Decoder(nn.Module):
         return residual if self.linear is None else self.linear(y) + residual
 
 
-def _block(spec: DecoderSpec, axes: int, width: int) -> nn.Module:
+def _block(spec: DecoderSpec, axes: int, width: int) -> Block:
     if spec.kind == "light":
         return LightBlock(width, axes)
     if spec.kind == "paper":

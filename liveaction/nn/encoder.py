@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from liveaction.nn.blocks import PaperBlock, PointwiseBlock
+from liveaction.nn.blocks import Block, PaperBlock, PointwiseBlock
 from liveaction.nn.monarch import Dense, Monarch
 from liveaction.spec import EncoderSpec
 
@@ -18,12 +18,30 @@ class Encoder(nn.Module):
         super().__init__()
         self.blocks = nn.Sequential()
         for _ in range(spec.depth if spec.kind != "linear" else 0):
-            if spec.kind == "pointwise":
-                self.blocks.append(PointwiseBlock(width, spec.layer_scale))
-            else:
-                self.blocks.append(PaperBlock(width, axes, spec.kernel_size))
+            self.blocks.append(_block(spec, axes, width))
         self.down = Dense(width, latent) if spec.projection == "dense" else Monarch(width, latent)
+
+    @property
+    def tokenwise(self) -> bool:
+        """Whether each latent depends on its own token of packets alone; a block that does not say so does not."""
+        return all(isinstance(block, Block) and block.tokenwise for block in self.blocks)
+
+    def start_at_projection(self) -> None:
+        """Make every block the identity, in place, so that the encoder is its projection.
+
+        Raises:
+            SpecError: a block cannot.
+        """
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            block.start_at_identity()
 
     def forward(self, v: torch.Tensor) -> torch.Tensor:
         """``[B, E, *G] -> [B, L, *G]``."""
         return self.down(self.blocks(v))
+
+
+def _block(spec: EncoderSpec, axes: int, width: int) -> Block:
+    if spec.kind == "pointwise":
+        return PointwiseBlock(width, spec.layer_scale)
+    return PaperBlock(width, axes, spec.kernel_size)

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import torch
-
 from liveaction.codec.codec import Codec
 from liveaction.codec.weights import load_model
 from liveaction.errors import SpecError
-from liveaction.nn.monarch import Monarch
 from liveaction.spec import Recipe
 
 
@@ -29,10 +26,7 @@ def take_weights(codec: Codec, recipe: Recipe, folder: Path) -> None:
         parts = ("encoder.", "quantizer.", "decoder.linear.") if linear else ("encoder.", "quantizer.")
         state = {name: tensor for name, tensor in state.items() if name.startswith(parts)}
         if linear and given.decoder.linear is not None and codec.decoder.network is not None:
-            last = codec.decoder.network[-1]
-            assert isinstance(last, Monarch)
-            with torch.no_grad():
-                last.w2.zero_()
+            codec.decoder.start_at_linear_path()
     codec.load_state_dict(codec.state_dict() | state)
 
 

@@ -12,8 +12,7 @@ import torch
 
 from liveaction.codec.codec import Codec
 from liveaction.errors import SpecError
-from liveaction.nn.blocks import PointwiseBlock
-from liveaction.nn.monarch import Dense, Monarch
+from liveaction.nn.monarch import Dense
 
 
 @dataclass(frozen=True)
@@ -71,12 +70,7 @@ def warm_start(codec: Codec, moments: Moments) -> torch.Tensor:
         down.bias.copy_(-(basis @ moments.mean))
         up.weight.copy_(basis.T)
         up.bias.copy_(moments.mean)
-        for block in codec.encoder.blocks:
-            if isinstance(block, PointwiseBlock):
-                block.start_at_identity()
-        if codec.decoder.network is not None:
-            last = codec.decoder.network[-1]
-            assert isinstance(last, Monarch)
-            last.w2.zero_()
+    codec.encoder.start_at_projection()
+    codec.decoder.start_at_linear_path()
     eigenvalues: torch.Tensor = values.flip(0).clamp(min=0)
     return eigenvalues

@@ -10,6 +10,7 @@ from liveaction.codec import grid
 from liveaction.codec.codec import Codec, build_codec
 from liveaction.errors import SpecError
 from liveaction.kernels import parallel
+from liveaction.nn.blocks import Block, Depthwise, LightBlock, PaperBlock, PointwiseBlock, ViTBlock
 from liveaction.recipe import load_recipe
 from liveaction.spec import CodecSpec
 from liveaction.transforms.wavelet import support
@@ -181,3 +182,50 @@ def test_a_large_signal_is_asked_for_slab_by_slab(monkeypatch):
     monkeypatch.setattr(grid, "CHUNK_TOKENS", 40)
     assert (codec.to_symbols(Source()) - whole).abs().max() <= 1
     assert len(asked) > 3 and max(asked) <= 192
+
+
+class Neighbours(Block):
+    """A block of a user's own that looks at the tokens around and declares nothing."""
+
+    def __init__(self, width, axes):
+        super().__init__()
+        self.depthwise = Depthwise(width, axes)
+
+    def forward(self, x):
+        return x + self.depthwise(x)
+
+
+@pytest.mark.parametrize("wrap", [lambda block: block, torch.nn.Sequential], ids=["block", "bare module"])
+def test_a_block_that_declares_nothing_sees_the_whole_signal(wrap, monkeypatch):
+    torch.manual_seed(0)
+    codec = small(1, 2, decoder={"kind": "light", "depth": 1}).eval().requires_grad_(False)
+    x = torch.rand(1, 1, 61, 200) * 2 - 1
+    monkeypatch.setattr(grid, "CHUNK_TOKENS", 40)
+    monkeypatch.setattr(grid, "SLAB_SAMPLES", x.numel() // 8)
+    monkeypatch.setattr(grid, "WINDOW_SAMPLES", x.numel() // 8)
+    layout = codec.layout(x.shape[2:])
+    assert len(codec.slabs(layout)) > 1 and len(list(layout.windows())) > 1  # pointwise encoder, light decoder
+    codec.encoder.blocks.append(wrap(Neighbours(16, 2)))
+    codec.decoder.network.insert(1, wrap(Neighbours(16, 2)))
+    layout = codec.layout(x.shape[2:])
+    assert len(codec.slabs(layout)) == len(list(layout.windows())) == 1
+    packets = codec.analyse(x)
+    whole = codec.quantize(codec.encoder(packets), 0.01)
+    assert torch.equal(codec.to_symbols(x, 0.01), whole)
+    assert torch.equal(codec.quantize(codec.encode(x), 0.01), whole)
+
+
+def test_what_blocks_declare_is_true():
+    torch.manual_seed(0)
+    blocks = {
+        "pointwise": PointwiseBlock(16),
+        "paper": PaperBlock(16, 2),
+        "vit": ViTBlock(16, 2, 4, 2, False, 1e-5),
+        "light": LightBlock(16, 2),
+    }
+    x, other = torch.randn(1, 16, 6, 6), torch.randn(1, 16, 6, 6)
+    other[..., 2, 3] = x[..., 2, 3]
+    for name, block in blocks.items():
+        alone = torch.allclose(block(x)[..., 2, 3], block(other)[..., 2, 3], atol=1e-6)
+        assert block.tokenwise == alone == (name == "pointwise"), name
+        assert block.windowed == (name != "paper"), name

@@ -8,6 +8,7 @@ import torch
 
 from liveaction.codec.codec import Codec, build_codec
 from liveaction.errors import SpecError
+from liveaction.nn.blocks import Block
 from liveaction.recipe import load_recipe
 from liveaction.spec import CodecSpec
 from liveaction.training.loss import distortion, rate, symbol_entropy
@@ -83,6 +84,29 @@ def test_without_layer_scale_the_warm_start_is_the_same_codec_and_the_last_gain_
     )
     codecs[1](x).reconstruction.square().mean().backward()
     assert block.norm2.gain.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("kind", ["pointwise", "paper"])
+def test_whatever_its_blocks_the_encoder_starts_as_its_projection(kind):
+    torch.manual_seed(0)
+    encoder = SPEC.encoder.model_copy(update={"kind": kind})
+    codec = Codec(SPEC.model_copy(update={"encoder": encoder}), 1, 2)
+    x = torch.randn(2, 1, 24, 24).cumsum(2) / 5
+    before = codec.encode(x)
+    warm_start(codec, packet_moments(codec, [x]))
+    assert codec.encoder.blocks and torch.equal(codec.encode(x), codec.encoder.down(codec.analyse(x)))
+    assert not torch.allclose(before, codec.encode(x))
+    codec(x).reconstruction.square().mean().backward()
+    first = codec.encoder.blocks[0]
+    last = first.scale.factor if kind == "pointwise" else first.norm2.weight
+    assert last.grad.abs().max() > 0
+
+
+def test_a_block_that_cannot_start_as_the_identity_is_refused():
+    codec = Codec(SPEC, 1, 2)
+    codec.encoder.blocks.append(Block())
+    with pytest.raises(SpecError, match="encoder blocks that can start as the identity, got Block; set start to rand"):
+        warm_start(codec, packet_moments(codec, [torch.randn(1, 1, 24, 24)]))
 
 
 def test_the_warm_start_leaves_gradients_everywhere_it_can_and_is_reproducible():
