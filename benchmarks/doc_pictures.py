@@ -8,8 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from liveaction.codec.stream import compress, decompress
-from liveaction.codec.weights import load_model
+from liveaction.codec.model import load
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.training.run import train
@@ -31,13 +30,13 @@ def main() -> None:
         modality = build_modality(recipe.modality)
         with tempfile.TemporaryDirectory() as folder:
             model = train(recipe, ["synthetic:4"], Path(folder) / "run").folder
-            codec, recipe, digest = load_model(model)
+            coder = load(model)
             signal = modality.synthetic(99)
-            data, _ = compress(signal, codec, recipe, digest)
-            back, _ = decompress(data, codec, digest)
+            data = coder.compress(signal)
+            back = coder.decompress(data)
             measured = modality.compare(signal, back)
             rate = f"{signal.native_bits / (8 * len(data)):.0f}:1, PSNR {measured['psnr_normalised']:.1f} dB"
-            modality.preview(signal, back, PICTURES / f"{name}.png", f"{recipe.name}, an unseen phantom: {rate}")
+            modality.preview(signal, back, PICTURES / f"{name}.png", f"{coder.recipe.name}, an unseen phantom: {rate}")
         shrink(PICTURES / f"{name}.png", 1000)
         print(PICTURES / f"{name}.png", flush=True)
 

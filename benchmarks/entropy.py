@@ -57,11 +57,12 @@ def make(folder: Path, name: str, model: Path, files: dict[str, list[Path]]) -> 
     """Write ``folder/name.npz``: the symbols of files under a model, at a 16th of its step."""
     import torch
 
+    from liveaction.codec.model import load
     from liveaction.codec.stream import SignalSource
-    from liveaction.codec.weights import load_model
     from liveaction.registry import build_modality
 
-    codec, recipe, _ = load_model(model, "cpu")
+    loaded = load(model, device="cpu")
+    codec, recipe = loaded.codec, loaded.recipe
     found = {}
     for tag, paths in files.items():
         for path in paths:

@@ -76,17 +76,16 @@ def _code(signal: Any, folder: Path) -> dict[str, Any]:
     """Both ways, whole, after a small crop that compiles."""
     import torch
 
-    from liveaction.codec.stream import compress, decompress
-    from liveaction.codec.weights import load_model
+    from liveaction.codec.model import load
     from liveaction.profiling.measure import peak_memory
 
-    codec, recipe, digest = load_model(folder / "model", "cpu")
+    model = load(folder / "model", device="cpu")
     small = signal.crop(*(slice(0, 32) for _ in signal.shape))
-    decompress(compress(small, codec, recipe, digest)[0], codec, digest)
-    data = compress(signal, codec, recipe, digest)[0]
+    model.decompress(model.compress(small))
+    data = model.compress(signal)
     runs = {
-        "compress": lambda: compress(signal, codec, recipe, digest),
-        "decompress": lambda: decompress(data, codec, digest),
+        "compress": lambda: model.compress(signal),
+        "decompress": lambda: model.decompress(data),
     }
     found: dict[str, Any] = {"stream_bytes": len(data)}
     for kind, run in runs.items():

@@ -18,7 +18,7 @@ from record import save
 
 from liveaction.codec.codec import Codec
 from liveaction.codec.grid import Layout, slices
-from liveaction.codec.weights import load_model
+from liveaction.codec.model import load
 from liveaction.registry import build_modality
 
 NEAR = 2
@@ -44,7 +44,8 @@ def _in_windows(codec: Codec, symbols: torch.Tensor, layout: Layout, step: float
 
 def measure(model: Path, source: Path, halos: list[int]) -> list[dict[str, Any]]:
     """Seams of one signal at every step and halo."""
-    codec, recipe, _ = load_model(model)
+    loaded = load(model, device="cpu")
+    codec, recipe = loaded.codec, loaded.recipe
     modality = build_modality(recipe.modality)
     signal = modality.read(source)
     extents = tuple(min(n, 2**22 if len(signal.shape) == 1 else 320) for n in signal.shape)
@@ -87,7 +88,7 @@ def main() -> None:
     found = {}
     for pair in options.pairs:
         model, _, source = pair.partition("=")
-        recipe = load_model(model)[1]
+        recipe = load(model).recipe
         name = f"{recipe.name} {recipe.codec.decoder.kind} {Path(source).name}"
         found[name] = measure(Path(model), Path(source), options.halo)
     worst = max(row["seam"] for rows in found.values() for row in rows if row["chosen"])

@@ -32,18 +32,21 @@ _check_install()
 
 if TYPE_CHECKING:
     from liveaction.codec.codec import Codec, build_codec
+    from liveaction.codec.model import Model, load, open
     from liveaction.codec.stream import compress, compress_file, decompress, read_info
     from liveaction.codec.verify import verify
-    from liveaction.codec.view import open
-    from liveaction.codec.weights import load_model, save_model
+    from liveaction.codec.weights import save_model
     from liveaction.metrics import psnr, ssim
+    from liveaction.reading import read
     from liveaction.recipe import load_recipe, recipe_names
     from liveaction.registry import build_modality, modality_names
     from liveaction.signal import Signal
     from liveaction.spec import Recipe
+    from liveaction.training.run import train
 
 _HOMES = {
     "Codec": "liveaction.codec.codec",
+    "Model": "liveaction.codec.model",
     "Recipe": "liveaction.spec",
     "Signal": "liveaction.signal",
     "build_codec": "liveaction.codec.codec",
@@ -51,20 +54,23 @@ _HOMES = {
     "compress": "liveaction.codec.stream",
     "compress_file": "liveaction.codec.stream",
     "decompress": "liveaction.codec.stream",
-    "load_model": "liveaction.codec.weights",
+    "load": "liveaction.codec.model",
     "load_recipe": "liveaction.recipe",
     "modality_names": "liveaction.registry",
-    "open": "liveaction.codec.view",
+    "open": "liveaction.codec.model",
     "psnr": "liveaction.metrics",
+    "read": "liveaction.reading",
     "read_info": "liveaction.codec.stream",
     "recipe_names": "liveaction.recipe",
     "save_model": "liveaction.codec.weights",
     "ssim": "liveaction.metrics",
+    "train": "liveaction.training.run",
     "verify": "liveaction.codec.verify",
 }
 
 __all__ = [
     "Codec",
+    "Model",
     "Recipe",
     "Signal",
     "__version__",
@@ -73,15 +79,17 @@ __all__ = [
     "compress",
     "compress_file",
     "decompress",
-    "load_model",
+    "load",
     "load_recipe",
     "modality_names",
     "open",
     "psnr",
+    "read",
     "read_info",
     "recipe_names",
     "save_model",
     "ssim",
+    "train",
     "verify",
 ]
 

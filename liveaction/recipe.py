@@ -17,7 +17,12 @@ LONGEST, MOST_KEYS = 1 << 20, 4096
 
 
 def recipe_names() -> list[str]:
-    """Names of the shipped recipes, sorted."""
+    """Names of the shipped recipes, sorted.
+
+    Example:
+        >>> "ct_light" in recipe_names()
+        True
+    """
     folder = importlib.resources.files("liveaction.configs")
     return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
 
@@ -32,6 +37,10 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     Raises:
         UnknownNameError: no shipped recipe has that name.
         SpecError: the file cannot be read, or breaks a rule; names file, table and key.
+
+    Example:
+        >>> load_recipe("ct_light", ["codec.latent_channels=16"]).codec.latent_channels
+        16
     """
     where, text = _text(str(source))
     data = load_plain(text, where, "tables modality, codec and training")

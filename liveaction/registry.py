@@ -13,7 +13,12 @@ GROUP = "liveaction.modalities"
 
 
 def modality_names() -> list[str]:
-    """Names of every installed modality, sorted; nothing is imported."""
+    """Names of every installed modality, sorted; nothing is imported.
+
+    Example:
+        >>> "ct" in modality_names()
+        True
+    """
     return sorted(_points())
 
 
@@ -25,6 +30,12 @@ def build_modality(spec: "ModalitySpec") -> Any:
 
     Raises:
         UnknownNameError: no installed package offers that name.
+
+    Example:
+        >>> import liveaction
+        >>> modality = build_modality(liveaction.load_recipe("ct_light").modality)
+        >>> modality.read("scan.nii.gz").unit
+        'HU'
     """
     return modality_class(spec.name)(spec)
 

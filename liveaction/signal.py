@@ -25,6 +25,12 @@ class Signal:
         missing: bool ``[C, *S]``, where there is no measurement, or None. These entries count in no loss and no metric
             and come back exactly.
         no_data: what stands where values are missing; may be NaN.
+
+    Example:
+        >>> values = np.zeros((1, 4, 6), np.int16)
+        >>> signal = Signal(values, axes=("y", "x"), unit="HU", spacing=(0.5, 0.5), dtype="int16")
+        >>> signal.shape, signal.native_bits
+        ((4, 6), 384)
     """
 
     values: NDArray[Any]

@@ -215,7 +215,14 @@ class TrainSpec(_Table):
 
 
 class Recipe(_Table):
-    """One YAML file: modality, codec, training."""
+    """One YAML file: modality, codec, training.
+
+    Example:
+        >>> import liveaction
+        >>> recipe = liveaction.load_recipe("ct_light")
+        >>> recipe.axes, recipe.codec.levels, recipe.modality.unit
+        (3, 3, 'HU')
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     description: str = ""

@@ -26,7 +26,7 @@ _MIDDLE = {".kernels", ".errors", ".spec", "torch", "einops", "numpy"}
 _CODEC = {".files", ".transforms", ".nn", ".coding", ".mapped", ".signal", ".spec", ".recipe", ".registry", ".errors"}
 _CODEC_THIRD = {"torch", "einops", "numpy", "pydantic", "safetensors"}
 ALLOWED: dict[str, set[str]] = {
-    "liveaction": {".codec", ".metrics", ".recipe", ".registry", ".signal", ".spec"},
+    "liveaction": {".codec", ".metrics", ".reading", ".recipe", ".registry", ".signal", ".spec", ".training"},
     "liveaction.__main__": {".cli"},
     "liveaction.errors": set(),
     "liveaction.files": {".errors", "psutil"},
@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.registry": {".errors", ".spec"},
     "liveaction.mapped": {"numpy"},
     "liveaction.signal": {".mapped", ".errors", "numpy"},
+    "liveaction.reading": {".recipe", ".registry", ".signal", ".spec"},
     "liveaction.configs*": set(),
     "liveaction.kernels*": {".kernels", ".errors", "torch", "einops", "numpy"},
     "liveaction.modalities*": {

@@ -1,6 +1,7 @@
 """A folder of signals to a folder of streams and back: resumed where it was left, never half-written."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -10,17 +11,14 @@ import torch
 from liveaction.archive.folder import FolderTask, Item, Job, Place, Settings, bring_up_to_date
 from liveaction.archive.manifest import Entry
 from liveaction.archive.workers import Tell, Work
+from liveaction.codec.model import Model, load
 from liveaction.codec.quality import choose_step
-from liveaction.codec.stream import decompress, write_signal, write_stream
-from liveaction.codec.weights import load_model
+from liveaction.codec.stream import write_signal, write_stream
 from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError
 from liveaction.files import atomic_path, temporary_path
-from liveaction.registry import build_modality
 from liveaction.signal import Signal
-from liveaction.spec import Recipe
 
 if TYPE_CHECKING:
-    from liveaction.codec.codec import Codec
     from liveaction.modalities.base import Modality
 
 SUFFIX = ".lva"
@@ -40,10 +38,10 @@ class FolderCompression(FolderTask):
 
     def __init__(self, source: str | Path, target: str | Path, settings: Settings) -> None:
         super().__init__(target, settings, _compressor)
-        codec, recipe, digest = load_model(settings.model, dtype=settings.dtype)
-        step = choose_step(codec.quantizer.step, settings.step, settings.quality)
-        self.wanted = Entry("", "", "ok", weights=digest, tables=codec.tables.digest, step=step, dtype=_dtype(codec))
-        self.items = find_items(build_modality(recipe.modality), Path(source), self.target)
+        model = load(settings.model, device="cpu", dtype=settings.dtype)
+        step = choose_step(model.codec.quantizer.step, settings.step, settings.quality)
+        self.wanted = replace(_wanted(model), step=step)
+        self.items = find_items(model.modality, Path(source), self.target)
 
 
 class FolderDecompression(FolderTask):
@@ -61,8 +59,7 @@ class FolderDecompression(FolderTask):
 
     def __init__(self, source: str | Path, target: str | Path, settings: Settings, suffix: str = "") -> None:
         super().__init__(target, settings, _decompressor)
-        codec, _, digest = load_model(settings.model, dtype=settings.dtype)
-        self.wanted = Entry("", "", "ok", weights=digest, tables=codec.tables.digest, dtype=_dtype(codec))
+        self.wanted = _wanted(load(settings.model, device="cpu", dtype=settings.dtype))
         self.items = find_streams(Path(source), self.target, suffix)
 
 
@@ -107,65 +104,67 @@ def find_streams(source: Path, target: Path, suffix: str) -> list[Item]:
     return list(items.values())
 
 
-def _dtype(codec: "Codec") -> str:
-    return str(codec.compute_dtype).removeprefix("torch.")
+def _wanted(model: Model) -> Entry:
+    """A line of the manifest for what ``model`` makes."""
+    dtype = str(model.codec.compute_dtype).removeprefix("torch.")
+    return Entry("", "", "ok", weights=model.digest, tables=model.codec.tables.digest, dtype=dtype)
 
 
-def _load(model: Path, device: str, dtype: str, weights: str, threads: int) -> tuple["Codec", Recipe, "Modality"]:
+def _load(model: Path, device: str, dtype: str, weights: str, threads: int) -> Model:
     """The model that the run began with, in a worker."""
     torch.set_num_threads(threads)
-    codec, recipe, digest = load_model(model, device, dtype)
-    if digest != weights:
-        raise IntegrityError(f"{model}: expected weights {weights[:12]}, got {digest[:12]}; do not train into it now")
-    return codec, recipe, build_modality(recipe.modality)
+    loaded = load(model, device=device, dtype=dtype)
+    if loaded.digest != weights:
+        raise IntegrityError(
+            f"{model}: expected weights {weights[:12]}, got {loaded.digest[:12]}; do not train into it now"
+        )
+    return loaded
 
 
 def _compressor(*arguments: Any) -> Work:
     """What a worker does, with the model loaded once."""
-    codec, recipe, modality = _load(*arguments)
+    model = _load(*arguments)
 
     def work(job: Job, tell: Tell) -> Entry:
         def compress_item(wanted: Entry, place: Place) -> None:
-            _compress_item(modality, codec, recipe, wanted, job.item, place)
+            _compress_item(model, wanted, job.item, place)
 
-        return bring_up_to_date(job, lambda: modality.parts(job.item.path), compress_item, tell)
+        return bring_up_to_date(job, lambda: model.modality.parts(job.item.path), compress_item, tell)
 
     return work
 
 
 def _decompressor(*arguments: Any) -> Work:
     """What a worker does, with the model loaded once."""
-    codec, _, modality = _load(*arguments)
+    model = _load(*arguments)
 
     def work(job: Job, tell: Tell) -> Entry:
         def decompress_item(wanted: Entry, place: Place) -> None:
-            _decompress_item(modality, codec, wanted, job.item, place)
+            _decompress_item(model, job.item, place)
 
         return bring_up_to_date(job, lambda: [job.item.path], decompress_item, tell)
 
     return work
 
 
-def _compress_item(
-    modality: "Modality", codec: "Codec", recipe: Recipe, wanted: Entry, item: Item, place: Place
-) -> None:
+def _compress_item(model: Model, wanted: Entry, item: Item, place: Place) -> None:
     """Read, compress and write one item; ``place`` is told before it takes the target's place."""
-    signal = modality.read(item.path)
+    signal = model.modality.read(item.path)
     with atomic_path(item.target) as part:
         with part.open("w+b") as file:
-            written = write_stream(signal, file, codec, recipe, wanted.weights, wanted.step)
+            written = write_stream(signal, file, model, step=wanted.step)
         place(part, _measures(signal, written.bytes))
 
 
-def _decompress_item(modality: "Modality", codec: "Codec", wanted: Entry, item: Item, place: Place) -> None:
+def _decompress_item(model: Model, item: Item, place: Place) -> None:
     """Decompress one stream and write what it holds; ``place`` is told before it takes the target's place."""
-    signal, _ = decompress(item.path, codec, wanted.weights)
+    signal = model.decompress(item.path)
     with atomic_path(item.target) as part, TemporaryDirectory(
         dir=item.target.parent, prefix=f"{temporary_path(item.target).name}."
     ) as folder:  # fmt: skip
         made = Path(folder) / item.target.name
         try:
-            write_signal(modality, signal, made)
+            write_signal(model.modality, signal, made)
         except LiveactionError as error:
             raise type(error)(str(error).replace(str(made), str(item.target))) from error
         _refuse_others(sorted(Path(folder).iterdir()), made, item.target)

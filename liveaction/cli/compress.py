@@ -53,11 +53,8 @@ def compress(
     from liveaction.archive.folder import Settings
     from liveaction.archive.tasks import FolderCompression
     from liveaction.cli.progress import stages
-    from liveaction.codec.device import choose_device
-    from liveaction.codec.quality import check_rate, choose_step
-    from liveaction.codec.stream import compress_file
-    from liveaction.codec.weights import load_model
-    from liveaction.registry import build_modality
+    from liveaction.codec.model import load
+    from liveaction.codec.quality import check_rate
 
     check_rate(step, quality)
     if target.suffix != ".lva":
@@ -68,11 +65,10 @@ def compress(
     refuse_existing(target, force)
     with stages(console, quiet) as stage:
         stage("loading the model")
-        codec, recipe, digest = load_model(model, choose_device(device), dtype)
+        loaded = load(model, device=device, dtype=dtype)
         stage(f"reading {source}")
-        signal = build_modality(recipe.modality).read(source)
-        chosen = choose_step(codec.quantizer.step, step, quality)
-        written = compress_file(signal, target, codec, recipe, digest, chosen, stage)
+        signal = loaded.modality.read(source)
+        written = loaded.compress_file(signal, target, quality=quality, step=step, stage=stage)
     elements = signal.values.size
     report = {
         "target": str(target),

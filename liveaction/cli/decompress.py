@@ -70,10 +70,9 @@ def decompress(
     from liveaction.archive.folder import Settings
     from liveaction.archive.tasks import FolderDecompression
     from liveaction.cli.progress import stages
-    from liveaction.codec.device import choose_device
     from liveaction.codec.header import MOST_VALUES
+    from liveaction.codec.model import load
     from liveaction.codec.stream import open_reader, write_signal
-    from liveaction.codec.weights import load_model
 
     if source.is_dir():
         single = {
@@ -92,8 +91,8 @@ def decompress(
     refuse_existing(target, force)
     with stages(console, quiet) as stage:
         stage("loading the model")
-        codec, recipe, digest = load_model(model, choose_device(device), dtype)
-        with open_reader(source, codec, digest, "", fill, max_voxels or MOST_VALUES) as reader:
+        loaded = load(model, device=device, dtype=dtype)
+        with open_reader(source, loaded, fill=fill, most_values=max_voxels or MOST_VALUES) as reader:
             modality, box = reader.modality, parse_region(region, reader.layout.extents)
             signal = reader.read(box, stage)
             spent = reader.timings
@@ -116,7 +115,7 @@ def decompress(
             ratio = reader.header.native_bits / (8 * source.stat().st_size)
             bits = signal.native_bits / signal.values.size / ratio
             quality = f", PSNR {closeness['psnr_normalised']:.2f} dB" if closeness else ""
-            title = f"{recipe.name}: {bits:.4f} bits per element, {ratio:.1f}:1{quality}"
+            title = f"{loaded.recipe.name}: {bits:.4f} bits per element, {ratio:.1f}:1{quality}"
             modality.preview(original, signal, picture, title)
     damaged = list(reader.damaged.values())
     if as_json:

@@ -59,21 +59,20 @@ def verify(
 ) -> None:
     """Check a stream: structure and every checksum; with its model, that all of it decodes. Exit status 1 if not."""
     from liveaction.cli.progress import stages
-    from liveaction.codec.device import choose_device
     from liveaction.codec.header import MOST_VALUES
+    from liveaction.codec.model import load
     from liveaction.codec.verify import verify as check
-    from liveaction.codec.weights import load_model
     from liveaction.registry import build_modality
 
     if against is not None and model is None:
         raise SpecError("--against: expected --model as well, got none; comparing needs the decoded signal")
     closeness: dict[str, float] = {}
     with stages(console, quiet) as stage:
-        codec, digest = None, ""
+        loaded = None
         if model is not None:
             stage("loading the model")
-            codec, _, digest = load_model(model, choose_device(device))
-        found = check(source, codec, digest, stage, max_voxels or MOST_VALUES)
+            loaded = load(model, device=device)
+        found = check(source, loaded, stage=stage, most_values=max_voxels or MOST_VALUES)
         if against is not None and found.decoded is not None:
             stage("comparing")
             modality = build_modality(found.header.modality)

@@ -52,7 +52,16 @@ def train(
     extra = [f"training.steps={steps}"] if steps is not None else []
     loaded = load_recipe(recipe, [*(overrides or ()), *extra])
     with TrainingProgress(console, loaded, quiet) as progress:
-        result = run_training(loaded, data, out, val or (), resume, device, progress.listener(), start_from)
+        result = run_training(
+            loaded,
+            data,
+            out,
+            val=val or (),
+            resume=resume,
+            device=device,
+            listener=progress.listener(),
+            start_from=start_from,
+        )
     if result.digest:
         word = "done" if result.finished else f"stopped after step {result.steps}; --resume goes on"
         typer.echo(f"{out}: {word}; weights {result.digest[:12]}, {result.seconds:.0f} s")
@@ -68,14 +77,14 @@ def freeze(
 ) -> None:
     """Fit a model's entropy tables to data anew. Streams that were made with the former tables need those."""
     from liveaction.cli.progress import stages
-    from liveaction.codec.weights import load_model, save_tables
+    from liveaction.codec.weights import read_model, save_tables
     from liveaction.registry import build_modality
     from liveaction.training.data import Crops, cache_folder, find_items
     from liveaction.training.freeze import freeze as fit
 
     with stages(console, quiet) as stage:
         stage("loading the model")
-        codec, recipe, _ = load_model(model, tables=False)
+        codec, recipe, _ = read_model(model, tables=False)
         modality = build_modality(recipe.modality)
         crops = Crops(modality, find_items(modality, data), cache_folder(), lambda name: stage(f"reading {name}"))
         stage("fitting entropy tables")

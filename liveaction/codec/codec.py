@@ -72,6 +72,14 @@ class Codec(nn.Module):
 
     Raises:
         SpecError: the wavelet, its boundary or the head width do not fit.
+
+    Example:
+        >>> import liveaction
+        >>> codec = liveaction.build_codec(liveaction.load_recipe("ct_smoke")).eval()
+        >>> x = torch.zeros(1, 1, 32, 40, 24)
+        >>> y = codec.encode(x)
+        >>> codec.decode(codec.quantize(y), (32, 40, 24)).shape
+        torch.Size([1, 1, 32, 40, 24])
     """
 
     def __init__(self, spec: CodecSpec, channels: int, axes: int) -> None:
@@ -293,5 +301,12 @@ class Codec(nn.Module):
 
 
 def build_codec(recipe: Recipe) -> Codec:
-    """The codec of a recipe, randomly started from torch's global generator."""
+    """The codec of a recipe, randomly started from torch's global generator.
+
+    Example:
+        >>> import liveaction
+        >>> codec = build_codec(liveaction.load_recipe("ct_smoke"))
+        >>> codec.axes, codec.channels
+        (3, 1)
+    """
     return Codec(recipe.codec, recipe.modality.channels, recipe.axes)

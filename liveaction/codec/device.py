@@ -1,5 +1,7 @@
 """Where a codec runs, and with which numbers: what ``auto``, ``cpu``, ``bfloat16`` and an empty name stand for."""
 
+import re
+
 import torch
 
 from liveaction.errors import SpecError
@@ -19,13 +21,14 @@ def choose_dtype(name: str, recipe: Recipe) -> torch.dtype:
 
 
 def choose_device(name: str) -> str:
-    """The torch device that ``auto``, ``cpu`` or ``cuda`` stands for on this machine.
+    """The torch device that ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` stands for on this machine.
 
     Raises:
-        SpecError: another name, or ``cuda`` without a CUDA device.
+        SpecError: another name, or a CUDA device that is not there.
     """
-    if name not in ("auto", "cpu", "cuda"):
-        raise SpecError(f"--device: expected auto, cpu or cuda, got {name!r}")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SpecError("--device: expected a CUDA device for 'cuda', got none; take auto or cpu")
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) is None:
+        raise SpecError(f"--device: expected auto, cpu, cuda or cuda:N, got {name!r}")
+    there = torch.cuda.device_count() if name.startswith("cuda") else 0
+    if name.startswith("cuda") and int(name.partition(":")[2] or 0) >= there:
+        raise SpecError(f"--device: expected a CUDA device for {name!r}, got {there or 'none'}; take auto or cpu")
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name

@@ -4,7 +4,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from liveaction.codec.chunks import unpack_mask, unpack_symbols
 from liveaction.codec.clock import Stopwatch, Timings, timings
-from liveaction.codec.codec import Codec
 from liveaction.codec.grid import Box, overlap, relative, shape_of, slices
 from liveaction.codec.header import MOST_VALUES, check_codec, parse_header
 from liveaction.coding.container import ContainerReader
@@ -23,6 +22,7 @@ from liveaction.registry import build_modality
 from liveaction.signal import Signal
 
 if TYPE_CHECKING:
+    from liveaction.codec.model import Model
     from liveaction.modalities.base import Modality
 
 
@@ -86,12 +86,20 @@ class _Kept(OrderedDict[Key, Value]):
             size -= self.popitem(last=False)[1].nbytes
 
 
+class ReaderOptions(TypedDict, total=False):
+    """Options of reading a stream, all by name; see :class:`StreamReader`."""
+
+    fill: float | None
+    most_values: int
+    keep_windows: bool
+
+
 class StreamReader:
     """Decodes regions of a stream, always in the same windows, so that a region has the samples that the whole has.
 
     Args:
         container: the stream.
-        codec, digest: as ``load_model`` returns them.
+        model: that made it.
         where: stands first in errors.
         fill: what to put where a chunk is damaged, in the unit; where None, damage is an error.
         most_values: a stream that declares more is refused before anything is allocated.
@@ -110,16 +118,16 @@ class StreamReader:
     def __init__(
         self,
         container: ContainerReader,
-        codec: Codec,
-        digest: str,
+        model: "Model",
         where: str,
+        *,
         fill: float | None = None,
         most_values: int = MOST_VALUES,
         keep_windows: bool = False,
     ) -> None:
-        self.container, self.codec, self.where, self.fill = container, codec, where, fill
+        self.container, self.codec, self.where, self.fill = container, model.codec, where, fill
         self.header = parse_header(container.header, container.chunks, where, most_values)
-        check_codec(self.header, codec, digest, where)
+        check_codec(self.header, model.codec, model.digest, where)
         _ = container.entries  # a wrong index is no damaged chunk
         self.layout = self.header.layout
         self.modality: Modality = self._modality()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -18,17 +18,17 @@ from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.codec import Codec
 from liveaction.codec.grid import Box, Layout, relative, slices
 from liveaction.codec.header import MOST_VALUES, make_header, parse_header
-from liveaction.codec.reader import StreamReader
+from liveaction.codec.quality import choose_step
+from liveaction.codec.reader import ReaderOptions, StreamReader
 from liveaction.coding.container import ContainerReader, ContainerWriter
 from liveaction.errors import FormatError, LiveactionError, ShapeError, printable
 from liveaction.files import atomic_path
 from liveaction.kernels.parallel import in_threads
 from liveaction.mapped import release_pages
-from liveaction.registry import build_modality
 from liveaction.signal import Signal
-from liveaction.spec import Recipe
 
 if TYPE_CHECKING:
+    from liveaction.codec.model import Model
     from liveaction.modalities.base import Modality
 
 Stage = Callable[[str], None]
@@ -59,74 +59,113 @@ class SignalSource:
         return part
 
 
-def compress(
-    signal: Signal,
-    codec: Codec,
-    recipe: Recipe,
-    digest: str,
-    step: float | None = None,
-    stage: Stage = lambda text: None,
-    extras: Mapping[str, Any] | None = None,
-) -> tuple[bytes, Timings]:
-    """A signal to the bytes of a stream; arguments and errors as :func:`compress_file`."""
+class CompressOptions(TypedDict, total=False):
+    """Options of compressing, all by name.
+
+    Attributes:
+        quality: 1 small .. 7 fine; 4 is the quantiser step that the model was trained with.
+        step: the quantiser step itself, in latent units; a larger one gives fewer bits. Instead of ``quality``.
+        extras: JSON data to keep in the header, which decoding does not need.
+        stage: is told what happens, in words.
+    """
+
+    quality: int | None
+    step: float | None
+    extras: Mapping[str, Any] | None
+    stage: Stage
+
+
+class DecompressOptions(TypedDict, total=False):
+    """Options of decompressing, all by name.
+
+    Attributes:
+        region: half-open ranges of samples per axis; all of it where None. A region has the samples that the whole has.
+        fill: what to put where a chunk is damaged, in the unit; where None, damage is an error.
+        most_values: a stream that declares more is refused before anything is allocated.
+        stage: is told what happens, in words.
+    """
+
+    region: Box | None
+    fill: float | None
+    most_values: int
+    stage: Stage
+
+
+def compress(signal: Signal, model: "Model", **options: Unpack[CompressOptions]) -> tuple[bytes, Timings]:
+    """A signal to the bytes of a stream, and what it took; arguments and errors as :func:`write_stream`.
+
+    Example:
+        >>> import liveaction
+        >>> model = liveaction.load("runs/ct")
+        >>> data, timings = compress(model.modality.read("scan.nii.gz"), model, step=0.4)
+        >>> timings.tensors > 0
+        True
+    """
     file = io.BytesIO()
-    written = write_stream(signal, file, codec, recipe, digest, step, stage, extras)
+    written = write_stream(signal, file, model, **options)
     return file.getvalue(), written.timings
 
 
-def compress_file(
-    signal: Signal,
-    path: str | Path,
-    codec: Codec,
-    recipe: Recipe,
-    digest: str,
-    step: float | None = None,
-    stage: Stage = lambda text: None,
-    extras: Mapping[str, Any] | None = None,
-) -> Written:
-    """A signal to a stream on disk, which appears whole or not at all; memory does not grow with the signal.
+def compress_file(signal: Signal, path: str | Path, model: "Model", **options: Unpack[CompressOptions]) -> Written:
+    """A signal to a stream on disk, which appears whole or not at all; else as :func:`write_stream`.
 
     Args:
-        signal: values ``[C, *S]`` in the unit of the recipe's modality; mapped from a file, they are read box by box.
+        signal: as for :func:`write_stream`.
         path: of the ``.lva`` file.
-        codec, recipe, digest: as ``load_model`` returns them.
-        step: quantiser step, in latent units; the recipe's where None. A larger one gives fewer bits.
-        stage: is told what happens.
-        extras: JSON data to keep in the header, which decoding does not need.
+        model: as for :func:`write_stream`.
+        options: see :class:`CompressOptions`.
 
     Raises:
-        ShapeError: the signal has other channels or axes than the recipe.
+        ShapeError, SpecError: as :func:`write_stream`.
+
+    Example:
+        >>> import liveaction
+        >>> model = liveaction.load("runs/ct")
+        >>> written = compress_file(model.modality.read("scan.nii.gz"), "fine.lva", model, quality=6)
+        >>> written.bytes == Path("fine.lva").stat().st_size
+        True
     """
     with atomic_path(Path(path)) as part, part.open("w+b") as file:
-        return write_stream(signal, file, codec, recipe, digest, step, stage, extras)
+        return write_stream(signal, file, model, **options)
 
 
 def write_stream(
     signal: Signal,
     file: BinaryIO,
-    codec: Codec,
-    recipe: Recipe,
-    digest: str,
+    model: "Model",
+    *,
+    quality: int | None = None,
     step: float | None = None,
-    stage: Stage = lambda text: None,
     extras: Mapping[str, Any] | None = None,
+    stage: Stage = lambda text: None,
 ) -> Written:
-    """A signal to a stream in an empty file that can seek; arguments and errors as :func:`compress_file`."""
+    """A signal to a stream in an empty file that can seek; memory does not grow with the signal.
+
+    Args:
+        signal: values ``[C, *S]`` in the unit of the model's modality; mapped from a file, they are read box by box.
+        file: open to read and write.
+        model: as ``liveaction.load`` gives it.
+        quality, step, extras, stage: see :class:`CompressOptions`.
+
+    Raises:
+        ShapeError: the signal has other channels or axes than the recipe.
+        SpecError: ``quality`` or ``step`` is out of its range, or both are given.
+    """
+    codec, recipe, modality = model.codec, model.recipe, model.modality
+    chosen = choose_step(codec.quantizer.step, step, quality)
     if signal.values.shape[0] != codec.channels or len(signal.shape) != codec.axes or 0 in signal.shape:
         raise ShapeError(
             f"compress: expected values [{codec.channels}, *S] with {codec.axes} axes as recipe {recipe.name!r} has, "
             f"got {signal.values.shape}"
         )
-    modality = build_modality(recipe.modality)
-    chosen = float(step or codec.quantizer.step)
     whole, coding = Stopwatch(), Stopwatch()
     stage("encoding")
     with whole.running():
         limits = modality.range_of(signal)
-        header = make_header(signal, codec, recipe, digest, chosen, limits, extras or {})
+        header = make_header(signal, codec, recipe, model.digest, chosen, limits, extras or {})
         layout = header.layout
         writer = ContainerWriter(file, header.model_dump(mode="json"), layout.chunks)
-        source = SignalSource(modality, signal.filled(), limits, next(codec.parameters()).device)
+        source = SignalSource(modality, signal.filled(), limits, model.device)
         ready: dict[int, bytes] = {}
         following = done = 0
         for box, symbols in codec.encode_slabs(source, layout, chosen):
@@ -160,52 +199,61 @@ def _pack_chunks(
 
 
 def decompress(
-    data: bytes | Path,
-    codec: Codec,
-    digest: str,
-    where: str = "stream",
-    stage: Stage = lambda text: None,
+    data: bytes | str | Path,
+    model: "Model",
+    *,
     region: Box | None = None,
     fill: float | None = None,
     most_values: int = MOST_VALUES,
+    stage: Stage = lambda text: None,
 ) -> tuple[Signal, Timings]:
     """A stream to a signal; memory does not grow with it, a large result is mapped from a temporary file.
 
     Args:
         data: bytes, or the path of a file, of which only what is needed is read.
-        codec, digest: as ``load_model`` returns them.
-        where: stands first in errors; a path stands for itself.
-        stage: is told what happens.
-        region: half-open ranges of samples per axis; all of it where None. A region has the samples that the whole has.
-        fill: what to put where a chunk is damaged, in the unit; where None, damage is an error.
-        most_values: a stream that declares more is refused before anything is allocated.
+        model: that made it, as ``liveaction.load`` gives it.
+        region, fill, most_values, stage: see :class:`DecompressOptions`.
+
+    Returns:
+        The signal, and what it took.
 
     Raises:
         FormatError: not a stream, cut short, or inconsistent.
         IntegrityError: damaged, or made with other weights.
+
+    Example:
+        >>> import liveaction
+        >>> model = liveaction.load("runs/ct")
+        >>> part, timings = decompress("scan.lva", model, region=((8, 16), (0, 32), (4, 5)))
+        >>> part.values.shape
+        (1, 8, 32, 1)
     """
-    with open_reader(data, codec, digest, where, fill, most_values) as reader:
+    with open_reader(data, model, fill=fill, most_values=most_values) as reader:
         return reader.read(region, stage), reader.timings
 
 
 @contextmanager
 def open_reader(
-    data: bytes | Path,
-    codec: Codec,
-    digest: str,
-    where: str = "stream",
-    fill: float | None = None,
-    most_values: int = MOST_VALUES,
-    keep_windows: bool = False,
+    data: bytes | str | Path, model: "Model", *, where: str = "stream", **options: Unpack[ReaderOptions]
 ) -> Iterator[StreamReader]:
-    """A stream that is open to be decoded; arguments and errors as :func:`decompress` and :class:`StreamReader`."""
+    """A stream that is open to be decoded.
+
+    Args:
+        data: as for :func:`decompress`.
+        model: as for :func:`decompress`.
+        where: stands first in errors; a path stands for itself.
+        options: see :class:`liveaction.codec.reader.ReaderOptions`.
+
+    Raises:
+        FormatError, IntegrityError: as :class:`StreamReader`.
+    """
     with open_bytes(data) as file:
-        name = str(data) if isinstance(data, Path) else where
-        yield StreamReader(ContainerReader(file, name), codec, digest, name, fill, most_values, keep_windows)
+        name = where if isinstance(data, bytes) else str(data)
+        yield StreamReader(ContainerReader(file, name), model, name, **options)
 
 
 @contextmanager
-def open_bytes(data: bytes | Path) -> Iterator[BinaryIO]:
+def open_bytes(data: bytes | str | Path) -> Iterator[BinaryIO]:
     """A file to read at any place.
 
     Raises:
@@ -214,8 +262,9 @@ def open_bytes(data: bytes | Path) -> Iterator[BinaryIO]:
     if isinstance(data, bytes):
         yield io.BytesIO(data)
         return
+    path = Path(data)
     try:
-        file = data.open("rb")
+        file = path.open("rb")
     except OSError as error:
         raise FormatError(f"{data}: expected a readable .lva file, got {error.strerror}") from error
     with file:
@@ -244,6 +293,11 @@ def read_info(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FormatError: the file cannot be read, or its header or index is not right.
+
+    Example:
+        >>> info = read_info("scan.lva")
+        >>> info["recipe"], info["shape"]
+        ('ct_smoke', [1, 48, 56, 48])
     """
     path = Path(path)
     with open_bytes(path) as file:

@@ -3,14 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
-from liveaction.codec.codec import Codec
 from liveaction.codec.header import MOST_VALUES, StreamHeader, parse_header
 from liveaction.codec.reader import Damage, StreamReader
 from liveaction.codec.stream import open_bytes
 from liveaction.coding.container import ContainerReader
 from liveaction.errors import FormatError
 from liveaction.signal import Signal
+
+if TYPE_CHECKING:
+    from liveaction.codec.model import Model
+
+
+class VerifyOptions(TypedDict, total=False):
+    """Options of checking a stream, all by name; see :func:`verify`."""
+
+    stage: Callable[[str], None]
+    most_values: int
 
 
 @dataclass(frozen=True)
@@ -33,8 +43,8 @@ class Verification:
 
 def verify(
     path: str | Path,
-    codec: Codec | None = None,
-    digest: str = "",
+    model: "Model | None" = None,
+    *,
     stage: Callable[[str], None] = lambda text: None,
     most_values: int = MOST_VALUES,
 ) -> Verification:
@@ -42,13 +52,17 @@ def verify(
 
     Args:
         path: of the ``.lva`` file.
-        codec, digest: as ``load_model`` returns them.
+        model: that made it.
         stage: is told what happens.
         most_values: as for :func:`liveaction.codec.stream.decompress`.
 
     Raises:
         FormatError: it is no stream, or its header or index is damaged, so that nothing can be read.
         IntegrityError: as that, or made with another model.
+
+    Example:
+        >>> verify("scan.lva").damaged
+        ()
     """
     path = Path(path)
     with open_bytes(path) as file:
@@ -63,8 +77,8 @@ def verify(
             except FormatError as error:
                 damaged[number] = Damage(number, header.layout.samples(header.layout.chunk_box(number)), str(error))
         decoded = None
-        if codec is not None:
-            reader = StreamReader(container, codec, digest, str(path), 0.0, most_values)
+        if model is not None:
+            reader = StreamReader(container, model, str(path), fill=0.0, most_values=most_values)
             decoded = reader.read(None, stage)
             damaged |= reader.damaged
     found = tuple(damaged[number] for number in sorted(damaged))

@@ -4,15 +4,22 @@ from contextlib import ExitStack
 from math import prod
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.codec.device import choose_device
 from liveaction.codec.header import MOST_VALUES, StreamHeader
 from liveaction.codec.stream import open_reader
-from liveaction.codec.weights import load_model
+
+if TYPE_CHECKING:
+    from liveaction.codec.model import Model
+
+
+class ViewOptions(TypedDict, total=False):
+    """Options of opening a stream, all by name; see :class:`StreamView`."""
+
+    most_values: int
 
 
 class StreamView:
@@ -20,6 +27,11 @@ class StreamView:
 
     Its shape is that of the signal, ``[*S]`` for one channel and ``[C, *S]`` for several. Windows that were decoded
     last are kept, so reading slice by slice decodes each window once.
+
+    Args:
+        path: of the stream.
+        model: that made it.
+        most_values: a stream that declares more is refused before anything is allocated.
 
     Attributes:
         header: what the stream says of itself.
@@ -29,13 +41,10 @@ class StreamView:
         FormatError, IntegrityError: as :func:`liveaction.codec.stream.decompress`, also while indexing.
     """
 
-    def __init__(
-        self, path: str | Path, model: str | Path, device: str = "auto", most_values: int = MOST_VALUES
-    ) -> None:
-        codec, _, digest = load_model(model, choose_device(device))
+    def __init__(self, path: str | Path, model: "Model", *, most_values: int = MOST_VALUES) -> None:
         with ExitStack() as stack:
             self._reader = stack.enter_context(
-                open_reader(Path(path), codec, digest, most_values=most_values, keep_windows=True)
+                open_reader(Path(path), model, most_values=most_values, keep_windows=True)
             )
             self._stack = stack.pop_all()
         self.header: StreamHeader = self._reader.header
@@ -90,22 +99,6 @@ class StreamView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def open(path: str | Path, model: str | Path, device: str = "auto", most_values: int = MOST_VALUES) -> StreamView:
-    """Open a ``.lva`` file as a read-only array; close it, or use it in a ``with`` block.
-
-    Args:
-        path: of the stream.
-        model: directory of the model that made it.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        most_values: a stream that declares more is refused before anything is allocated.
-
-    Raises:
-        FormatError: it cannot be read, or is no stream.
-        IntegrityError: damaged, or made with another model.
-    """
-    return StreamView(path, model, device, most_values)
 
 
 def _expand(key: Any, ndim: int) -> list[int | slice]:

@@ -49,6 +49,12 @@ def save_model(codec: Codec, recipe: Recipe, folder: Path) -> str:
 
     Returns:
         The digest.
+
+    Example:
+        >>> import liveaction
+        >>> model = liveaction.load("runs/ct")
+        >>> save_model(model.codec, model.recipe, Path("runs/copy")) == model.digest
+        True
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in codec.state_dict().items()}
@@ -62,10 +68,8 @@ def save_model(codec: Codec, recipe: Recipe, folder: Path) -> str:
     return digest
 
 
-def load_model(
-    folder: str | Path, device: str = "cpu", dtype: str = "", tables: bool = True
-) -> tuple[Codec, Recipe, str]:
-    """Read a model directory.
+def read_model(folder: Path, device: str = "cpu", dtype: str = "", tables: bool = True) -> tuple[Codec, Recipe, str]:
+    """The parts of a model directory; :func:`liveaction.codec.model.load` makes one model of them.
 
     Args:
         folder: as training leaves it.
@@ -80,7 +84,6 @@ def load_model(
         FormatError: not a model directory, or of a format this version does not know.
         IntegrityError: the weights are not the ones that ``config.json`` was written with.
     """
-    folder = Path(folder)
     config = _read_config(folder / CONFIG)
     recipe = parse_recipe(config["recipe"], str(folder / CONFIG))
     try:

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.codec.clock import Stopwatch, Timings, timings
+from liveaction.codec.model import load
 from liveaction.codec.stream import compress, decompress
 from liveaction.codec.summary import summarise
-from liveaction.codec.weights import load_model
 from liveaction.evaluation.baselines.base import Array, Baseline
 from liveaction.evaluation.item import Source
-from liveaction.registry import build_modality
 from liveaction.signal import Signal
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class ModelCoder(Coder):
         folder: of the model.
         curve, codec: names; ``seed`` of its training.
         factors: multiples of the trained quantiser step.
-        device, dtype: as for ``load_model``.
+        device, dtype: as for ``liveaction.load``.
     """
 
     kind = "model"
@@ -78,25 +77,25 @@ class ModelCoder(Coder):
         device: str = "cpu",
         dtype: str = "",
     ) -> None:
-        self._codec, self._recipe, self._digest = load_model(folder, device, dtype)
+        self._model = load(folder, device=device, dtype=dtype)
         self.curve, self.codec, self.seed = curve, codec, seed
-        self.device, self.dtype = device, str(self._codec.compute_dtype).removeprefix("torch.")
-        self.values = tuple(self._codec.quantizer.step * factor for factor in factors)
-        self.recipe = self._recipe.name
-        self.weights = f"{self._digest}+{self._codec.tables.digest}"
-        self.modality = build_modality(self._recipe.modality)
+        self.device, self.dtype = device, str(self._model.codec.compute_dtype).removeprefix("torch.")
+        self.values = tuple(self._model.codec.quantizer.step * factor for factor in factors)
+        self.recipe = self._model.recipe.name
+        self.weights = f"{self._model.digest}+{self._model.codec.tables.digest}"
+        self.modality = self._model.modality
 
     def encode(self, signal: Signal, source: Source, value: float) -> tuple[bytes, Timings]:
         """A stream."""
-        return compress(signal, self._codec, self._recipe, self._digest, value)
+        return compress(signal, self._model, step=value)
 
     def decode(self, data: bytes, original: Signal, source: Source) -> tuple[Signal, Timings]:
         """From the stream alone."""
-        return decompress(data, self._codec, self._digest)
+        return decompress(data, self._model)
 
     def macs(self, source: Source) -> dict[str, float]:
         """Learned parts and wavelets; what padding adds is counted."""
-        sizes = summarise(self._recipe, source.shape[1:])
+        sizes = summarise(self._model.recipe, source.shape[1:])
         more = np.prod(sizes.padded) / np.prod(sizes.shape)
         return {
             "encode": float((sizes.encoder_macs + sizes.wavelet_macs) * more),

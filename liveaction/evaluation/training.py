@@ -70,7 +70,7 @@ def _train(
     with atomic_path(record) as part:
         part.write_text(json.dumps(learnt, indent=1) + "\n")
     listener = announce(folder.name, recipe) if announce else None
-    result = train(recipe, files, folder, files, resume=True, device=device, listener=listener)
+    result = train(recipe, files, folder, val=files, resume=True, device=device, listener=listener)
     if not result.finished:
         raise TrainingError(f"{folder}: stopped after step {result.steps}; the same command goes on")
 

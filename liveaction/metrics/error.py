@@ -37,6 +37,11 @@ def psnr(x: torch.Tensor, y: torch.Tensor, peak: float) -> float:
     Args:
         x, y: equal shapes.
         peak: the range that the figure is stated on: 2 for signals in [-1, 1], 4095 for CT in HU from -1024 to 3071.
+
+    Example:
+        >>> import torch
+        >>> round(psnr(torch.zeros(1, 8, 8), torch.full((1, 8, 8), 0.2), peak=2), 6)
+        20.0
     """
     return _decibels(mean_squared_error(x, y), peak)
 

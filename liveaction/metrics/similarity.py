@@ -40,6 +40,12 @@ def ssim(x: torch.Tensor, y: torch.Tensor, peak: float, window: int = _WINDOW) -
 
     Raises:
         ShapeError: the shapes differ, are not ``[C, *S]``, or there is nothing to compare.
+
+    Example:
+        >>> import torch
+        >>> x = torch.rand(1, 16, 16)
+        >>> round(ssim(x, x, peak=1), 6)
+        1.0
     """
     _check(x, y, "ssim")
     each = [_means(_pair(*both), both[0].shape, peak, window)[0] for both in zip(x, y, strict=True)]

@@ -12,7 +12,7 @@ import torch
 
 from liveaction.codec.codec import Codec, build_codec
 from liveaction.codec.device import choose_dtype
-from liveaction.codec.weights import load_model
+from liveaction.codec.model import load
 from liveaction.coding.quantize import to_symbols
 from liveaction.errors import SpecError
 from liveaction.profiling.circumstances import circumstances
@@ -104,8 +104,8 @@ def profile_codec(
 
 def _load(source: str) -> tuple[Codec, Recipe]:
     if Path(source).is_dir():
-        codec, recipe, _ = load_model(source)
-        return codec, recipe
+        model = load(source, device="cpu")
+        return model.codec, model.recipe
     recipe = load_recipe(source)
     return build_codec(recipe).eval(), recipe
 

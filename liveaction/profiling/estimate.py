@@ -20,8 +20,8 @@ import torch
 
 from liveaction.codec.codec import Codec, build_codec
 from liveaction.codec.grid import shape_of
+from liveaction.codec.model import Model, load
 from liveaction.codec.stream import compress, decompress
-from liveaction.codec.weights import load_model
 from liveaction.coding.tables import EntropyTables
 from liveaction.profiling.measure import peak_memory
 from liveaction.signal import Signal
@@ -129,11 +129,12 @@ def estimate(
     codec, started = _codec(source, recipe, crops)
     say("fitting entropy tables")
     fitting = _fitting(codec, recipe, crops)
+    model = Model(codec, recipe, _DIGEST)
     there, back, size, measured = Line(), Line(), 0.0, 0
     for number, part in enumerate(_parts(signal)):
         say(f"coding a crop of {' x '.join(map(str, part.shape))}")
-        data, first, once = _measured(partial(compress, part, codec, recipe, _DIGEST), number == 0)
-        _, second, again = _measured(partial(decompress, data[0], codec, _DIGEST), number == 0)
+        data, first, once = _measured(partial(compress, part, model), number == 0)
+        _, second, again = _measured(partial(decompress, data[0], model), number == 0)
         started += once + again
         encoding, decoding = _works(codec, part)
         there.points.append((encoding, first))
@@ -170,7 +171,7 @@ def _works(codec: Codec, signal: Signal) -> tuple[Work, Work]:
 def _codec(source: str, recipe: Recipe, crops: Crops) -> tuple[Codec, float]:
     """The codec as training begins it, or a trained one, and the seconds that the whole warm start takes."""
     if Path(source).is_dir():
-        return load_model(Path(source), "cpu")[0], 0.0
+        return load(source, device="cpu").codec, 0.0
     torch.manual_seed(recipe.training.seed)
     codec = build_codec(recipe).eval()
     if recipe.training.start != "warm":

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from liveaction.codec.codec import Codec
-from liveaction.codec.weights import load_model, save_model
+from liveaction.codec.weights import read_model, save_model
 from liveaction.errors import SpecError
 from liveaction.published import livecodec, parity, walloc
 from liveaction.published.checkpoint import Checkpoint, read_checkpoint
@@ -156,7 +156,7 @@ def _training(translation: Translation) -> TrainSpec:
 
 def _check(checkpoint: Checkpoint, translation: Translation, out: Path, package: str) -> str:
     """Read the model back, code a signal with it, and compare with the published package where it is installed."""
-    codec, _, _ = load_model(out)
+    codec, _, _ = read_model(out)
     x = parity.seeded_signal(codec)
     with torch.inference_mode():
         symbols = codec.to_symbols(x)

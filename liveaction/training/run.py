@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from liveaction.codec.device import choose_device
-from liveaction.codec.stream import compress, decompress
-from liveaction.codec.weights import CONFIG, load_model
+from liveaction.codec.model import load
+from liveaction.codec.weights import CONFIG
 from liveaction.errors import TrainingError
+from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.spec import Recipe
 from liveaction.training.checkpoint import list_checkpoints
@@ -48,10 +49,11 @@ def split_items(items: list[Item], held_out: list[Item]) -> Split:
 
 
 def train(
-    recipe: Recipe,
-    data: Sequence[str],
+    recipe: Recipe | str | Path,
+    data: str | Path | Sequence[str | Path],
     out: str | Path,
-    held_out: Sequence[str] = (),
+    *,
+    val: str | Path | Sequence[str | Path] = (),
     resume: bool = False,
     device: str = "auto",
     listener: Listener | None = None,
@@ -60,12 +62,13 @@ def train(
     """Train a codec.
 
     Args:
-        recipe: what to train; ``recipe.training.steps`` 0 ends after the warm start.
-        data: files, folders, or ``synthetic[:COUNT[:FIRST_SEED]]``.
+        recipe: what to train, or what ``liveaction.load_recipe`` takes: a shipped recipe's name, a YAML file, a model
+            directory. ``training.steps`` 0 ends after the warm start.
+        data: a file, a folder, or ``synthetic[:COUNT[:FIRST_SEED]]``, or several.
         out: folder of the run; ends as a model directory. Must not hold a run unless ``resume``.
-        held_out: as ``data``, never trained on; without it one item in ten is held out.
+        val: as ``data``, never trained on; without it one item in ten is held out.
         resume: go on from the newest checkpoint in ``out``; start anew where there is none.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         listener: is told of progress.
         start_from: a model directory whose weights are taken instead of the recipe's start; see
             :func:`liveaction.training.start_from.take_weights`.
@@ -76,14 +79,22 @@ def train(
     Raises:
         FormatError: data that cannot be read.
         TrainingError: ``out`` already holds a run, a loss that is not finite, or a checkpoint of another recipe.
+
+    Example:
+        >>> import liveaction
+        >>> recipe = liveaction.load_recipe("ct_smoke", ["training.steps=0"])
+        >>> result = liveaction.train(recipe, "synthetic:2", "runs/phantom")
+        >>> liveaction.load(result.folder).recipe.name
+        'ct_smoke'
     """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     folder, listener = Path(out), listener or Listener()
     started = (folder / LOG).exists() or (folder / CONFIG).exists() or list_checkpoints(folder / CHECKPOINTS)
     if started and not resume:
         raise TrainingError(f"{folder}: expected a folder without a run; add --resume to go on, or take another --out")
     accelerator = _accelerator(device)
     modality = build_modality(recipe.modality)
-    split = split_items(find_items(modality, data), find_items(modality, held_out))
+    split = split_items(find_items(modality, _listed(data)), find_items(modality, _listed(val)))
     if split.shared:
         listener.stage("only one signal: validation uses the same one, so its figures are not held out; add --val")
     cache = cache_folder()
@@ -104,6 +115,10 @@ def train(
     return result
 
 
+def _listed(sources: str | Path | Sequence[str | Path]) -> list[str]:
+    return [str(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
+
+
 def draw_preview(folder: Path, item: Item, modality: "Modality", device: str) -> Path:
     """Code the middle of a signal with the model in ``folder``, there and back, and draw it to ``preview.png``."""
     signal = item.read(modality)
@@ -113,12 +128,12 @@ def draw_preview(folder: Path, item: Item, modality: "Modality", device: str) ->
         extents[longest] -= -(-extents[longest] // 4)
     starts = [(n - extent) // 2 for n, extent in zip(signal.shape, extents, strict=True)]
     signal = signal.crop(*(slice(start, start + extent) for start, extent in zip(starts, extents, strict=True)))
-    codec, recipe, digest = load_model(folder, device)
-    data, _ = compress(signal, codec, recipe, digest)
-    back, _ = decompress(data, codec, digest)
+    model = load(folder, device=device)
+    data = model.compress(signal)
+    back = model.decompress(data)
     path = folder / "preview.png"
     ratio = signal.native_bits / (8 * len(data))
-    modality.preview(signal, back, path, f"{recipe.name}, middle of {item.name}: {ratio:.0f}:1")
+    modality.preview(signal, back, path, f"{model.recipe.name}, middle of {item.name}: {ratio:.0f}:1")
     return path
 
 

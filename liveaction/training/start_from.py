@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from liveaction.codec.codec import Codec
-from liveaction.codec.weights import load_model
+from liveaction.codec.weights import read_model
 from liveaction.errors import SpecError
 from liveaction.spec import Recipe
 
@@ -18,7 +18,7 @@ def take_weights(codec: Codec, recipe: Recipe, folder: Path) -> None:
         FormatError, IntegrityError: not a whole model directory.
         SpecError: the two differ in more than the decoder.
     """
-    given, other, _ = load_model(folder)
+    given, other, _ = read_model(folder)
     _check_agreement(recipe, other, folder)
     state = given.state_dict()
     if recipe.codec.decoder != other.codec.decoder:

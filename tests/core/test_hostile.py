@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 from liveaction.cli.main import app
 from liveaction.codec.codec import build_codec
 from liveaction.codec.header import MOST_VALUES, check_codec, parse_header
+from liveaction.codec.model import Model, load
 from liveaction.codec.stream import compress, decompress, open_reader
 from liveaction.codec.verify import verify
-from liveaction.codec.weights import load_model, save_model, save_tables
+from liveaction.codec.weights import save_model, save_tables
 from liveaction.coding.container import MAGIC, ContainerReader, ContainerWriter
 from liveaction.errors import FormatError, SpecError
 from liveaction.recipe import load_recipe, parse_recipe
@@ -38,10 +39,10 @@ def made(tmp_path_factory):
     torch.manual_seed(0)
     codec = build_codec(RECIPE).eval()
     folder = tmp_path_factory.mktemp("model")
-    digest = save_model(codec, RECIPE, folder)
+    model = Model(codec, RECIPE, save_model(codec, RECIPE, folder))
     values = np.random.default_rng(0).uniform(-1, 1, (1, *EXTENTS)).astype(np.float32)
     signal = Signal(values, RECIPE.modality.axes, "dB", (1.0,) * 3, "float32", {"format": "npy"})
-    return codec, digest, folder, compress(signal, codec, RECIPE, digest)[0]
+    return model, folder, compress(signal, model)[0]
 
 
 def changed(data, path=None, **keys):
@@ -80,56 +81,56 @@ def modality(made, **keys):
     ],
 )  # fmt: skip
 def test_a_header_that_asks_for_too_much_is_refused(made, keys, words):
-    codec, digest, _, data = made
+    model, _, data = made
     with pytest.raises(FormatError, match=words) as caught:
-        decompress(changed(data, **keys), codec, digest)
+        decompress(changed(data, **keys), model)
     assert str(caught.value).isprintable()
 
 
 def test_a_header_is_strict_json(made):
-    codec, digest, _, data = made
+    model, _, data = made
     header = ContainerReader(io.BytesIO(data), "x").header
     patched = {**header, "step": "here"}
     text = json.dumps(patched).replace('"here"', "NaN").encode()
     prefix = struct.pack("<8sHIIII", MAGIC, 1, len(text), zlib.crc32(text), 0, 0)
     whole = prefix + struct.pack("<I", zlib.crc32(prefix)) + text
     with pytest.raises(FormatError, match="expected a JSON header, got ValueError"):
-        decompress(whole, codec, digest)
+        decompress(whole, model)
 
 
 def test_windows_are_bounded_by_what_the_codec_takes(made, monkeypatch):
-    codec, digest, _, _ = made
+    model, _, _ = made
     extents = (4096, 4096, 512)
-    own = codec.layout(extents)
+    own = model.codec.layout(extents)
     whole = tuple(-(-g // c) * c for g, c in zip(own.grid, own.chunk, strict=True))
-    header = json.loads(json.dumps(ContainerReader(io.BytesIO(made[3]), "x").header))
+    header = json.loads(json.dumps(ContainerReader(io.BytesIO(made[2]), "x").header))
     about = {"shape": [1, *extents], "chunk": own.chunk, "factors": own.factors}
     fine = parse_header({**header, **about, "window": own.window, "halo": own.halo}, own.chunks, "x")
-    check_codec(fine, codec, digest, "x")
+    check_codec(fine, model.codec, model.digest, "x")
     for more in ({"window": whole, "halo": 0}, {"window": own.window, "halo": 2**16}):
         with pytest.raises(FormatError, match=r"expected windows of at most \d+ latents with their halo, got \d+"):
-            check_codec(parse_header({**header, **about, **more}, own.chunks, "x"), codec, digest, "x")
+            check_codec(parse_header({**header, **about, **more}, own.chunks, "x"), model.codec, model.digest, "x")
 
 
 def test_2_to_the_60_values_are_refused_in_10_ms_and_10_mb(made):
-    codec, digest, _, data = made
+    model, _, data = made
     data = changed(data, shape=[1, 2**20, 2**20, 2**20])
     seconds = []
     for _ in range(5):
         began = time.perf_counter()
         with pytest.raises(FormatError, match=f"expected at most {MOST_VALUES} values, got {2**60}.*--max-voxels"):
-            decompress(data, codec, digest)
+            decompress(data, model)
         seconds.append(time.perf_counter() - began)
     tracemalloc.start()
     with pytest.raises(FormatError, match="--max-voxels"):
-        decompress(data, codec, digest)
+        decompress(data, model)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert min(seconds) < 0.01 and peak < 10e6  # the least of five: other work may take the processor
 
 
 def test_max_voxels_raises_and_lowers_the_limit(made, tmp_path):
-    _, _, folder, data = made
+    _, folder, data = made
     (tmp_path / "a.lva").write_bytes(data)
     changed(data, tmp_path / "b.lva", shape=[1, 2**20, 2**20, 2**20])
     for name, limit, words in [
@@ -142,18 +143,18 @@ def test_max_voxels_raises_and_lowers_the_limit(made, tmp_path):
 
 
 def test_a_wrong_index_is_no_damaged_chunk(made, tmp_path):
-    codec, digest, _, data = made
+    model, _, data = made
     broken = bytearray(data)
     broken[ContainerReader(io.BytesIO(data), "x").entries[0].offset - 16] ^= 1
     with pytest.raises(FormatError, match="expected index checksum"):
-        decompress(bytes(broken), codec, digest, fill=0.0)
+        decompress(bytes(broken), model, fill=0.0)
     (tmp_path / "a.lva").write_bytes(broken)
     with pytest.raises(FormatError, match="expected index checksum"):
         verify(tmp_path / "a.lva")
 
 
 def test_room_is_made_when_something_was_decoded(made, monkeypatch):
-    codec, digest, _, data = made
+    model, _, data = made
     from liveaction.codec import reader
 
     def full(*_):
@@ -161,11 +162,11 @@ def test_room_is_made_when_something_was_decoded(made, monkeypatch):
 
     monkeypatch.setattr(reader, "empty_values", full)
     with pytest.raises(FormatError, match=r"expected room for \(1, 9, 7, 11\) values of float32 in .*, got No space"):
-        decompress(data, codec, digest)
+        decompress(data, model)
     broken = bytearray(data)
     broken[-1] ^= 1
     with pytest.raises(FormatError, match="expected checksum"):
-        decompress(bytes(broken), codec, digest)
+        decompress(bytes(broken), model)
 
 
 @pytest.mark.parametrize(
@@ -176,22 +177,22 @@ def test_room_is_made_when_something_was_decoded(made, monkeypatch):
     ],
 )  # fmt: skip
 def test_values_stay_within_the_dtype(made, dtype, limits, no_data):
-    codec, digest, _, data = made
-    found, _ = decompress(changed(data, dtype=dtype, range=limits, no_data=no_data), codec, digest)
+    model, _, data = made
+    found, _ = decompress(changed(data, dtype=dtype, range=limits, no_data=no_data), model)
     assert found.values.dtype == dtype and found.values.shape == (1, *EXTENTS) and np.isfinite(found.values).all()
     most = np.finfo(dtype).max if dtype == "float16" else np.iinfo(dtype).max
     assert found.values.max() <= most and found.values.max() > 0.4 * most
 
 
 def test_metadata_that_place_no_region_are_one_line(made):
-    codec, digest, _, data = made
+    model, _, data = made
     data = changed(data, modality=modality(0, name="ct", options={}), metadata={"affine": "no"})
-    with open_reader(data, codec, digest) as reader, pytest.raises(FormatError, match="metadata that place a region"):
+    with open_reader(data, model) as reader, pytest.raises(FormatError, match="metadata that place a region"):
         reader.read(((0, 4), (0, 4), (0, 4)))
 
 
 def test_what_a_writer_cannot_use_is_one_line(made, tmp_path):
-    _, _, folder, data = made
+    _, folder, data = made
     spec = modality(0, name="ct", options={})
     changed(data, tmp_path / "a.lva", modality=spec, metadata={"affine": "no"})
     before = {path.name for path in tmp_path.iterdir()}
@@ -266,19 +267,19 @@ def config(folder, **recipe):
     "text", ['{"format": 1}', "[" * 10**5, "nul", '{"a": ' + '"x"' * 10 + "}", " " * (2**24 + 1), "\xff"]
 )
 def test_a_model_whose_configuration_is_no_such_thing(made, tmp_path, text):
-    folder = copy(made[2], tmp_path / "m")
+    folder = copy(made[1], tmp_path / "m")
     (folder / "config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(FormatError, match=r"expected a (model|recipe)"):
-        load_model(folder)
+        load(folder)
 
 
 def test_a_model_wider_than_its_weights_takes_no_memory(made, tmp_path):
     for keys in ({"levels": [12, 12, 12], "latent_channels": 1}, {"levels": [5, 5, 5]}):
-        folder = copy(made[2], tmp_path / f"m{len(list(tmp_path.iterdir()))}")
+        folder = copy(made[1], tmp_path / f"m{len(list(tmp_path.iterdir()))}")
         config(folder, codec=keys, training={"crop": [4096]})
         tracemalloc.start()
         with pytest.raises(FormatError, match="expected the weights of recipe 'array_smoke'"):
-            load_model(folder)
+            load(folder)
         assert tracemalloc.get_traced_memory()[1] < 50e6
         tracemalloc.stop()
 
@@ -296,49 +297,49 @@ def test_a_model_wider_than_its_weights_takes_no_memory(made, tmp_path):
 )  # fmt: skip
 def test_safetensors_that_are_none(made, tmp_path, data):
     for name in ("model.safetensors", "entropy.safetensors"):
-        folder = copy(made[2], tmp_path / name)
+        folder = copy(made[1], tmp_path / name)
         (folder / name).write_bytes(data)
         with pytest.raises(FormatError, match=r"expected (the weights|entropy tables|tables)"):
-            load_model(folder)
+            load(folder)
 
 
 def test_entropy_tables_of_another_shape(made, tmp_path):
-    codec, _, folder, _ = made
+    model, folder, _ = made
     other = build_codec(load_recipe("array_smoke", ["codec.levels=1", "codec.latent_channels=2", "training.crop=[8]"]))
     target = copy(folder, tmp_path / "m")
     save_tables(other.tables, target)
     with pytest.raises(
         FormatError, match="expected tables of 3 latent channels and 3 axes as recipe 'array_smoke' has"
     ):
-        load_model(target)
-    arrays = codec.tables.arrays()
+        load(target)
+    arrays = model.codec.tables.arrays()
     for wrong in (
         {}, {"x": np.zeros(3)}, {name: array[:0] for name, array in arrays.items()},
         {name: array.astype(np.float64) + 1 for name, array in arrays.items()},
     ):  # fmt: skip
         save_file(wrong, target / "entropy.safetensors")
         with pytest.raises(FormatError):
-            load_model(target)
+            load(target)
 
 
 def test_what_is_saved_replaces_a_link_and_does_not_follow_it(made, tmp_path):
-    codec, _, folder, _ = made
+    model, folder, _ = made
     target = copy(folder, tmp_path / "m")
     (tmp_path / "elsewhere").write_text("mine")
     for name in ("config.json", "model.safetensors", "encoder.safetensors", "entropy.safetensors"):
         (target / name).unlink()
         (target / name).symlink_to(tmp_path / "elsewhere")
-    save_model(codec, RECIPE, target)
+    save_model(model.codec, RECIPE, target)
     assert (tmp_path / "elsewhere").read_text() == "mine"
-    assert not any(path.is_symlink() for path in target.iterdir()) and load_model(target)
+    assert not any(path.is_symlink() for path in target.iterdir()) and load(target)
 
 
 def test_a_configuration_is_data_not_paths(made, tmp_path):
-    folder = copy(made[2], tmp_path / "m")
+    folder = copy(made[1], tmp_path / "m")
     data = json.loads((folder / "config.json").read_text())
     data["recipe"]["name"] = "../../etc/passwd"
     (folder / "config.json").write_text(json.dumps(data))
     with pytest.raises(SpecError, match=r"config.json name: "):
-        load_model(folder)
+        load(folder)
     with pytest.raises(SpecError, match="name"):
         parse_recipe(data["recipe"], str(Path("here")))

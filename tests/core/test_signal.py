@@ -10,6 +10,7 @@ import torch
 
 from liveaction.codec.chunks import pack_chunk, unpack_mask, unpack_symbols
 from liveaction.codec.codec import build_codec
+from liveaction.codec.model import Model
 from liveaction.codec.stream import compress, decompress
 from liveaction.coding.tables import generic_tables
 from liveaction.errors import FormatError, ShapeError, SpecError
@@ -68,7 +69,7 @@ def test_a_mask_has_the_shape_of_the_values_and_a_crop_takes_both():
 
 @pytest.mark.parametrize("no_data", [-2000.0, float("nan")], ids=["number", "nan"])
 def test_missing_values_come_back_exactly(no_data):
-    codec = build_codec(RECIPE)
+    model = Model(build_codec(RECIPE), RECIPE, DIGEST)
     dtype = np.int16 if no_data == no_data else np.float32
     rng = np.random.default_rng(0)
     values = rng.integers(-100, 100, (1, 9, 8, 7)).astype(dtype)
@@ -76,8 +77,8 @@ def test_missing_values_come_back_exactly(no_data):
     missing[0, 2] = missing[0, :, :, 6] = True
     values[missing] = np.array(no_data).astype(dtype)
     original = signal(values, missing=missing, no_data=no_data)
-    data, _ = compress(original, codec, RECIPE, DIGEST)
-    back, _ = decompress(data, codec, DIGEST)
+    data, _ = compress(original, model)
+    back, _ = decompress(data, model)
     assert np.array_equal(back.missing, missing) and np.array_equal(
         back.values[missing], values[missing], equal_nan=True
     )
@@ -130,10 +131,10 @@ def test_ranges_of_the_format_and_of_the_signal():
 def test_a_range_of_its_own_travels_with_the_stream():
     recipe = load_recipe("ct_klt", ["codec.levels=1", "codec.latent_channels=8", "training.crop=[8]",
                                     "modality.range={percentiles: [0, 100]}"])  # fmt: skip
-    codec = build_codec(recipe)
+    model = Model(build_codec(recipe), recipe, DIGEST)
     for low, high in ((0, 50), (-1000, 30000)):
         values = np.random.default_rng(0).integers(low, high, (1, 8, 8, 8)).astype(np.int16)
-        back, _ = decompress(compress(signal(values), codec, recipe, DIGEST)[0], codec, DIGEST)
+        back, _ = decompress(compress(signal(values), model)[0], model)
         assert values.min() <= back.values.min() and back.values.max() <= values.max()
 
 
@@ -164,12 +165,12 @@ def test_crops_know_what_is_missing(tmp_path, monkeypatch):
 
 
 def test_large_values_come_back_in_a_mapped_file(monkeypatch):
-    codec = build_codec(RECIPE)
+    model = Model(build_codec(RECIPE), RECIPE, DIGEST)
     values = np.random.default_rng(0).integers(-100, 100, (1, 9, 8, 7)).astype(np.int16)
-    data, _ = compress(signal(values), codec, RECIPE, DIGEST)
-    plain, _ = decompress(data, codec, DIGEST)
+    data, _ = compress(signal(values), model)
+    plain, _ = decompress(data, model)
     monkeypatch.setattr("liveaction.mapped.LARGE", 100)
-    mapped, _ = decompress(data, codec, DIGEST)
+    mapped, _ = decompress(data, model)
     assert isinstance(mapped.values, np.memmap) and np.array_equal(mapped.values, plain.values)
 
 

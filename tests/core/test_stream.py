@@ -13,6 +13,7 @@ import liveaction
 from liveaction.codec import grid
 from liveaction.codec.codec import build_codec
 from liveaction.codec.header import MOST_VALUES
+from liveaction.codec.model import Model
 from liveaction.codec.stream import compress, compress_file, decompress, open_reader, read_info
 from liveaction.codec.verify import verify
 from liveaction.codec.weights import save_model
@@ -31,7 +32,7 @@ def made(tmp_path_factory):
     torch.manual_seed(0)
     codec = build_codec(RECIPE).eval()
     folder = tmp_path_factory.mktemp("model")
-    digest = save_model(codec, RECIPE, folder)
+    model = Model(codec, RECIPE, save_model(codec, RECIPE, folder))
     rng = np.random.default_rng(0)
     ramps = np.meshgrid(*(np.linspace(0, 3, n) for n in EXTENTS), indexing="ij")
     values = (0.4 * np.sin(sum(ramps)) + 0.02 * rng.standard_normal(EXTENTS)).astype(np.float32)[None]
@@ -39,7 +40,7 @@ def made(tmp_path_factory):
     missing[0, 60:, :, 3] = True
     values[missing] = -9
     about = RECIPE.modality.axes, "", (1.0,) * 3, "float32", {"format": "npy"}
-    return codec, digest, folder, Signal(values, *about, missing=missing, no_data=-9.0)
+    return model, folder, Signal(values, *about, missing=missing, no_data=-9.0)
 
 
 @pytest.fixture
@@ -51,8 +52,8 @@ def small(monkeypatch):
 
 
 def write(made, **more):
-    codec, digest, _, signal = made
-    return compress(signal, codec, RECIPE, digest, **more)[0]
+    model, _, signal = made
+    return compress(signal, model, **more)[0]
 
 
 def changed(data, **keys):
@@ -83,17 +84,15 @@ def test_the_bytes_do_not_depend_on_the_threads(made, small):
 
 
 def test_a_file_holds_the_same_bytes_and_a_failure_leaves_none(made, small, tmp_path):
-    codec, digest, _, signal = made
-    written = compress_file(signal, tmp_path / "a.lva", codec, RECIPE, digest, extras={"note": "kept"})
+    model, _, signal = made
+    written = compress_file(signal, tmp_path / "a.lva", model, extras={"note": "kept"})
     data = (tmp_path / "a.lva").read_bytes()
     assert data == write(made, extras={"note": "kept"}) and written.bytes == len(data)
     info = read_info(tmp_path / "a.lva")
     assert info["extras"] == {"note": "kept"} and info["bytes"] == len(data) and info["chunks"] > 8
-    assert info["grid"] == [18, 11, 13] and info["tables"] == codec.tables.digest
+    assert info["grid"] == [18, 11, 13] and info["tables"] == model.codec.tables.digest
     with pytest.raises(ZeroDivisionError):
-        compress_file(
-            signal, tmp_path / "b.lva", codec, RECIPE, digest, stage=lambda text: 1 // (text != "encoding, 100%")
-        )
+        compress_file(signal, tmp_path / "b.lva", model, stage=lambda text: 1 // (text != "encoding, 100%"))
     assert [path.name for path in tmp_path.iterdir()] == ["a.lva"]
 
 
@@ -107,10 +106,10 @@ def test_a_file_holds_the_same_bytes_and_a_failure_leaves_none(made, small, tmp_
     ],
 )
 def test_a_region_has_the_samples_of_the_whole(made, small, box):
-    codec, digest, _, signal = made
+    model, _, signal = made
     data = write(made)
-    whole, _ = decompress(data, codec, digest)
-    part, _ = decompress(data, codec, digest, region=box)
+    whole, _ = decompress(data, model)
+    part, _ = decompress(data, model, region=box)
     place = (slice(None), *(slice(low, high) for low, high in box))
     assert np.array_equal(part.values, whole.values[place])
     gone = whole.missing[place]
@@ -119,9 +118,9 @@ def test_a_region_has_the_samples_of_the_whole(made, small, box):
 
 
 def test_a_region_reads_only_its_chunks(made, small):
-    codec, digest, _, _ = made
+    model, _, _ = made
     data = write(made)
-    with open_reader(data, codec, digest) as reader:
+    with open_reader(data, model) as reader:
         asked = []
         reader.container.read = lambda number, plain=reader.container.read: asked.append(number) or plain(number)
         reader.read(((0, 4), (0, 4), (0, 4)))
@@ -133,16 +132,16 @@ def test_a_region_reads_only_its_chunks(made, small):
     "box", [((0, 71), (0, 41), (0, 52)), ((5, 5), (0, 41), (0, 52)), ((-1, 5), (0, 41), (0, 52)), ((0, 5),)]
 )
 def test_a_region_outside_is_refused(made, box):
-    codec, digest, _, _ = made
+    model, _, _ = made
     with pytest.raises(ShapeError, match=r"expected a region within \(\(0, 70\), \(0, 41\), \(0, 52\)\)"):
-        decompress(write(made), codec, digest, region=box)
+        decompress(write(made), model, region=box)
 
 
 def test_windows_differ_little_from_the_whole(made, small, monkeypatch):
-    codec, digest, _, signal = made
-    cut, _ = decompress(write(made), codec, digest)
+    model, _, signal = made
+    cut, _ = decompress(write(made), model)
     monkeypatch.undo()
-    whole, _ = decompress(write(made), codec, digest)
+    whole, _ = decompress(write(made), model)
     there = ~signal.missing
     error = np.sqrt(np.mean((whole.values - signal.values)[there] ** 2))
     assert 0 < np.sqrt(np.mean((cut.values - whole.values)[there] ** 2)) < 0.1 * error
@@ -150,16 +149,16 @@ def test_windows_differ_little_from_the_whole(made, small, monkeypatch):
 
 @pytest.mark.parametrize("step", [0.4, 0.02])
 def test_borders_of_windows_are_no_worse_than_what_lies_between(made, small, step, monkeypatch):
-    codec, digest, _, signal = made
+    model, _, signal = made
     data = write(made, step=step)
-    layout = codec.layout(EXTENTS)
+    layout = model.codec.layout(EXTENTS)
     near = np.zeros(EXTENTS, bool)
     for axis, n in enumerate(EXTENTS):
         for cut in range(layout.window[axis] * 4, n, layout.window[axis] * 4):
             np.moveaxis(near, axis, 0)[cut - 2 : cut + 2] = True
-    cut, _ = decompress(data, codec, digest)
+    cut, _ = decompress(data, model)
     monkeypatch.undo()
-    whole, _ = decompress(write(made, step=step), codec, digest)
+    whole, _ = decompress(write(made, step=step), model)
     wrong, right = ((s.values[0].astype(float) - signal.values[0]) ** 2 for s in (cut, whole))
     there = ~signal.missing[0]
     border, inside = (wrong[part & there].mean() / right[part & there].mean() for part in (near, ~near))
@@ -167,17 +166,17 @@ def test_borders_of_windows_are_no_worse_than_what_lies_between(made, small, ste
 
 
 def test_a_damaged_chunk_costs_what_it_held(made, small):
-    codec, digest, _, _ = made
+    model, _, _ = made
     data = write(made)
-    whole, _ = decompress(data, codec, digest)
+    whole, _ = decompress(data, model)
     container = ContainerReader(io.BytesIO(data), "x")
     broken = bytearray(data)
     broken[container.entries[5].offset + 6] ^= 0x40
     with pytest.raises(
         IntegrityError, match=r"checksum .* of chunk 5.*\(chunk 5 holds .* \d+:\d+; --fill VALUE decodes"
     ):
-        decompress(bytes(broken), codec, digest)
-    with open_reader(bytes(broken), codec, digest, fill=7.0) as reader:
+        decompress(bytes(broken), model)
+    with open_reader(bytes(broken), model, fill=7.0) as reader:
         back = reader.read()
         assert list(reader.damaged) == [5]
         layout, box = reader.layout, reader.damaged[5].samples
@@ -200,12 +199,12 @@ def test_a_fill_value_becomes_what_the_dtype_holds(dtype, fill, value):
 
 
 def test_verify_finds_what_is_damaged(made, small, tmp_path):
-    codec, digest, _, signal = made
+    model, _, signal = made
     path, data = tmp_path / "a.lva", write(made)
     path.write_bytes(data)
     good = verify(path)
     assert good.damaged == () and good.decoded is None and good.bytes == len(data)
-    full = verify(path, codec, digest)
+    full = verify(path, model)
     assert full.damaged == () and np.array_equal(full.decoded.missing, signal.missing)
     broken = bytearray(data)
     container = ContainerReader(io.BytesIO(data), "x")
@@ -213,7 +212,7 @@ def test_verify_finds_what_is_damaged(made, small, tmp_path):
         broken[container.entries[number].offset] ^= 1
     path.write_bytes(broken)
     assert [damage.chunk for damage in verify(path).damaged] == [2, 9]
-    assert [damage.chunk for damage in verify(path, codec, digest).damaged] == [2, 9]
+    assert [damage.chunk for damage in verify(path, model).damaged] == [2, 9]
     broken[40] ^= 1
     path.write_bytes(broken)
     with pytest.raises(IntegrityError, match="header checksum"):
@@ -221,7 +220,7 @@ def test_verify_finds_what_is_damaged(made, small, tmp_path):
 
 
 def test_chunks_with_right_checksums_and_wrong_content_are_found(made, small, tmp_path):
-    codec, digest, _, _ = made
+    model, _, _ = made
     container, file = ContainerReader(io.BytesIO(write(made)), "x"), io.BytesIO()
     writer = ContainerWriter(file, container.header, container.chunks)
     for number in range(container.chunks):
@@ -230,7 +229,7 @@ def test_chunks_with_right_checksums_and_wrong_content_are_found(made, small, tm
     writer.close()
     (tmp_path / "a.lva").write_bytes(file.getvalue())
     assert verify(tmp_path / "a.lva").damaged == ()  # nothing to see without the model
-    assert [damage.chunk for damage in verify(tmp_path / "a.lva", codec, digest).damaged] == [3, 4, 6]
+    assert [damage.chunk for damage in verify(tmp_path / "a.lva", model).damaged] == [3, 4, 6]
 
 
 @pytest.mark.parametrize(
@@ -254,37 +253,37 @@ def test_chunks_with_right_checksums_and_wrong_content_are_found(made, small, tm
     ],
 )  # fmt: skip
 def test_a_header_that_does_not_hold_together_is_refused(made, keys, words):
-    codec, digest, _, _ = made
+    model, _, _ = made
     with pytest.raises(FormatError, match=words):
-        decompress(changed(write(made), **keys), codec, digest)
+        decompress(changed(write(made), **keys), model)
 
 
 def test_unknown_optional_keys_are_kept(made, tmp_path):
-    codec, digest, _, _ = made
+    model, _, _ = made
     data = changed(write(made), extras={"by": {"a": "later version"}})
     (tmp_path / "a.lva").write_bytes(data)
     assert read_info(tmp_path / "a.lva")["extras"] == {"by": {"a": "later version"}}
-    assert decompress(data, codec, digest)[0].values.shape == (1, *EXTENTS)
+    assert decompress(data, model)[0].values.shape == (1, *EXTENTS)
 
 
 def test_a_declared_2_to_the_60_values_take_no_time_and_no_memory(made):
-    codec, digest, _, _ = made
+    model, _, _ = made
     data = changed(write(made), shape=[1, 2**20, 2**20, 2**20])
-    decompress_refused(data, codec, digest)  # what is imported on first use
+    decompress_refused(data, model)  # what is imported on first use
     tracemalloc.start()
     began = time.perf_counter()
-    decompress_refused(data, codec, digest)
+    decompress_refused(data, model)
     seconds, peak = time.perf_counter() - began, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10e6 and seconds < 0.5  # some ms; a margin for a busy machine
     # a higher limit lets it go on to the next thing that is wrong
     with pytest.raises(FormatError, match=r"expected \d+ chunks"):
-        decompress(data, codec, digest, most_values=2**60)
+        decompress(data, model, most_values=2**60)
 
 
-def decompress_refused(data, codec, digest):
+def decompress_refused(data, model):
     with pytest.raises(FormatError, match=f"expected at most {MOST_VALUES} values"):
-        decompress(data, codec, digest)
+        decompress(data, model)
 
 
 INDICES = [
@@ -294,11 +293,11 @@ INDICES = [
 
 
 def test_a_stream_opens_as_an_array(made, small, tmp_path):
-    codec, digest, folder, _ = made
+    model, folder, _ = made
     data = write(made)
     (tmp_path / "a.lva").write_bytes(data)
-    whole = decompress(data, codec, digest)[0].values[0]
-    with liveaction.open(tmp_path / "a.lva", folder, device="cpu") as view:
+    whole = decompress(data, model)[0].values[0]
+    with liveaction.open(tmp_path / "a.lva", folder) as view:
         assert view.shape == EXTENTS and view.dtype == np.float32 and view.ndim == 3 and len(view) == 70
         assert view.size == whole.size and "float32" in repr(view)
         for index in INDICES:
@@ -310,9 +309,9 @@ def test_a_stream_opens_as_an_array(made, small, tmp_path):
 
 
 def test_slice_by_slice_each_window_is_decoded_once(made, small, tmp_path, monkeypatch):
-    folder = made[2]
+    folder = made[1]
     (tmp_path / "a.lva").write_bytes(write(made))
-    with liveaction.open(tmp_path / "a.lva", folder, device="cpu") as view:
+    with liveaction.open(tmp_path / "a.lva", folder) as view:
         decoded = []
         reader = view._reader
         decode = reader._decode_window
@@ -325,12 +324,12 @@ def test_slice_by_slice_each_window_is_decoded_once(made, small, tmp_path, monke
 def test_several_channels_come_first(tmp_path):
     recipe = load_recipe("rgb_smoke")
     codec = build_codec(recipe).eval()
-    digest = save_model(codec, recipe, tmp_path / "model")
+    model = Model(codec, recipe, save_model(codec, recipe, tmp_path / "model"))
     values = np.random.default_rng(0).integers(0, 255, (3, 40, 30), dtype=np.uint8)
-    data, _ = compress(Signal(values, ("y", "x"), "", (1, 1), "uint8", {}), codec, recipe, digest)
+    data, _ = compress(Signal(values, ("y", "x"), "", (1, 1), "uint8", {}), model)
     (tmp_path / "a.lva").write_bytes(data)
-    back = decompress(data, codec, digest)[0].values
-    with liveaction.open(tmp_path / "a.lva", tmp_path / "model", device="cpu") as view:
+    back = decompress(data, model)[0].values
+    with liveaction.open(tmp_path / "a.lva", tmp_path / "model") as view:
         assert view.shape == (3, 40, 30)
         for index in (np.s_[1], np.s_[:2, 5:9], np.s_[..., 3], np.s_[::-1, 4]):
             assert np.array_equal(view[index], back[index])

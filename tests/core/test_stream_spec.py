@@ -16,6 +16,7 @@ from liveaction.codec import header as headers
 from liveaction.codec.chunks import unpack_mask, unpack_symbols
 from liveaction.codec.codec import build_codec
 from liveaction.codec.grid import Layout
+from liveaction.codec.model import Model
 from liveaction.codec.stream import compress
 from liveaction.coding import container
 from liveaction.recipe import load_recipe
@@ -41,7 +42,7 @@ def made():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grid, "CHUNK_TOKENS", 30)
         patch.setattr(grid, "WINDOW_SAMPLES", 16 * 60)
-        return compress(signal, codec, recipe, "0" * 64)[0], signal, codec
+        return compress(signal, Model(codec, recipe, "0" * 64))[0], signal, codec
 
 
 def read(data):

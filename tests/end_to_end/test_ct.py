@@ -13,8 +13,8 @@ import torch
 from typer.testing import CliRunner
 
 from liveaction.cli.main import app
+from liveaction.codec.model import load
 from liveaction.codec.stream import compress, decompress, open_reader
-from liveaction.codec.weights import load_model
 from liveaction.coding.container import ContainerReader
 from liveaction.coding.entropy import ideal_bits
 from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError
@@ -87,13 +87,13 @@ def test_text_output_says_the_same(work, tmp_path):
 
 
 def test_one_model_gives_many_rates(work):
-    codec, recipe, digest = load_model(work / "klt")
-    signal = build_modality(recipe.modality).read(work / "scan.nii.gz")
+    model = load(work / "klt")
+    signal = model.modality.read(work / "scan.nii.gz")
     x = torch.from_numpy(signal.values.astype(np.float32))
     sizes, qualities = [], []
     for step in (0.8, 0.2, 0.05):
-        data, _ = compress(signal, codec, recipe, digest, step)
-        back, _ = decompress(data, codec, digest)
+        data, _ = compress(signal, model, step=step)
+        back, _ = decompress(data, model)
         sizes.append(len(data))
         qualities.append(psnr(x, torch.from_numpy(back.values.astype(np.float32)), 4095))
     assert sizes == sorted(sizes) and qualities == sorted(qualities)
@@ -105,10 +105,10 @@ def test_one_model_gives_many_rates(work):
 def test_a_file_is_within_2_percent_of_what_its_tables_promise(work, tmp_path):
     stream = tmp_path / "a.lva"
     invoke("compress", work / "scan.nii.gz", stream, "-m", work / "klt", "--quality", 7)
-    codec, _, digest = load_model(work / "klt")
-    with open_reader(stream, codec, digest) as reader:
+    model = load(work / "klt")
+    with open_reader(stream, model) as reader:
         chunks = reader._chunks(list(range(reader.layout.chunks)))
-    ideal = sum(ideal_bits(chunk.symbols, codec.tables) for chunk in chunks)
+    ideal = sum(ideal_bits(chunk.symbols, model.codec.tables) for chunk in chunks)
     assert stream.stat().st_size > 100_000
     assert ideal < 8 * stream.stat().st_size < 1.02 * ideal  # header, index and checksums included
 
@@ -129,14 +129,14 @@ def test_products_in_16_bits_cost_little_quality(work):
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 9), (8, 8, 8), (17, 33, 5)])
 @pytest.mark.parametrize("kind", ["constant", "noise"])
 def test_tiny_odd_and_constant_volumes(work, tmp_path, shape, kind):
-    codec, recipe, digest = load_model(work / "klt")
-    modality = build_modality(recipe.modality)
+    model = load(work / "klt")
+    modality = model.modality
     rng = np.random.default_rng(0)
     values = np.full(shape, -321, np.int16) if kind == "constant" else rng.integers(-50, 50, shape).astype(np.int16)
     nibabel.Nifti1Image(values, np.diag([2.0, 2, 3, 1])).to_filename(tmp_path / "v.nii")
     signal = modality.read(tmp_path / "v.nii")
-    data, _ = compress(signal, codec, recipe, digest)
-    back, _ = decompress(data, codec, digest)
+    data, _ = compress(signal, model)
+    back, _ = decompress(data, model)
     assert back.values.shape == signal.values.shape and back.values.dtype == signal.values.dtype
     assert np.abs(back.values.astype(int) - signal.values).max() < (60 if kind == "constant" else 200)
     modality.write(back, tmp_path / "w.nii")
@@ -165,20 +165,20 @@ def test_other_weights_are_refused(work, tmp_path):
 
 
 def test_damaged_and_truncated_streams_are_refused(work, tmp_path):
-    codec, recipe, digest = load_model(work / "klt")
-    signal = build_modality(recipe.modality).read(work / "scan.nii.gz")
-    data, _ = compress(signal, codec, recipe, digest, 1.6)
+    model = load(work / "klt")
+    signal = model.modality.read(work / "scan.nii.gz")
+    data, _ = compress(signal, model, step=1.6)
     rng = np.random.default_rng(0)
     for cut in [0, 7, 8, 29, 30, 500, len(data) // 2, len(data) - 1, *rng.integers(0, len(data), 20)]:
         with pytest.raises(FormatError):
-            decompress(data[:cut], codec, digest)
+            decompress(data[:cut], model)
     for position in [*range(40), *rng.integers(0, len(data), 40)]:
         broken = bytearray(data)
         broken[position] ^= 1 << int(rng.integers(0, 8))
         with pytest.raises(FormatError):
-            decompress(bytes(broken), codec, digest)
+            decompress(bytes(broken), model)
     with pytest.raises(FormatError, match="something was appended"):
-        decompress(data + b"x", codec, digest)
+        decompress(data + b"x", model)
     (tmp_path / "cut.lva").write_bytes(data[:-5])
     command = ("decompress", tmp_path / "cut.lva", tmp_path / "b.nii.gz", "--model", work / "klt")
     refused(FormatError, "the file is cut short", *command)
@@ -240,17 +240,17 @@ def test_freezing_anew_changes_the_tables_alone(work, tmp_path):
     shutil.copytree(work / "klt", tmp_path / "model")
     stream = tmp_path / "a.lva"
     invoke("compress", work / "scan.nii.gz", stream, "-m", tmp_path / "model")
-    before, _, digest = load_model(tmp_path / "model")
+    before = load(tmp_path / "model")
     assert invoke("freeze", tmp_path / "model", "--data", "synthetic:1:5", "-q").exit_code == 0
-    after, _, same = load_model(tmp_path / "model")
-    assert same == digest and after.tables.digest != before.tables.digest
+    after = load(tmp_path / "model")
+    assert after.digest == before.digest and after.codec.tables.digest != before.codec.tables.digest
     refused(IntegrityError, "pass the model directory as it was before liveaction freeze", "decompress", stream,
             tmp_path / "b.nii", "-m", tmp_path / "model")  # fmt: skip
     (tmp_path / "model" / "entropy.safetensors").unlink()
     refused(FormatError, "liveaction freeze", "compress", work / "scan.nii.gz", tmp_path / "c.lva", "-m",
             tmp_path / "model")  # fmt: skip
     assert invoke("freeze", tmp_path / "model", "--data", "synthetic:1:5", "-q").exit_code == 0
-    assert load_model(tmp_path / "model")[0].tables.digest == after.tables.digest
+    assert load(tmp_path / "model").codec.tables.digest == after.codec.tables.digest
 
 
 def test_a_model_directory_is_checked(work, tmp_path):
@@ -262,14 +262,14 @@ def test_a_model_directory_is_checked(work, tmp_path):
     content[-1] ^= 1
     weights.write_bytes(content)
     with pytest.raises(IntegrityError, match="the file was changed"):
-        load_model(tmp_path / "copy")
+        load(tmp_path / "copy")
     weights.write_bytes(content[:100])
     with pytest.raises(FormatError, match="expected the weights of recipe"):
-        load_model(tmp_path / "copy")
+        load(tmp_path / "copy")
     config = json.loads((tmp_path / "copy" / "config.json").read_text())
     (tmp_path / "copy" / "config.json").write_text(json.dumps(config | {"format": 9}))
     with pytest.raises(FormatError, match="expected model format 1, got 9"):
-        load_model(tmp_path / "copy")
+        load(tmp_path / "copy")
 
 
 def test_outputs_are_not_overwritten_unasked(work, tmp_path):
@@ -281,7 +281,7 @@ def test_outputs_are_not_overwritten_unasked(work, tmp_path):
     refused(SpecError, "expected an existing folder", *command[:2], tmp_path / "no" / "a.lva", *command[3:])
     refused(SpecError, "expected one of them, got both", *command, "--force", "--step", 1, "--quality", 3)
     refused(SpecError, "--step: expected a positive", *command, "--force", "--step", 0)
-    refused(SpecError, "--device: expected auto, cpu or cuda", *command, "--force", "--device", "tpu")
+    refused(SpecError, "--device: expected auto, cpu, cuda or cuda:N", *command, "--force", "--device", "tpu")
 
 
 def test_an_error_is_one_line_and_exit_1_a_usage_error_exit_2():

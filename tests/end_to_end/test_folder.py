@@ -18,7 +18,7 @@ from liveaction.archive.folder import Settings
 from liveaction.archive.manifest import MANIFEST, open_manifest
 from liveaction.archive.tasks import FolderCompression, find_items, find_streams
 from liveaction.cli.main import app
-from liveaction.codec.weights import load_model, save_model
+from liveaction.codec.weights import read_model, save_model
 from liveaction.errors import FormatError, SpecError
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
@@ -86,7 +86,7 @@ def work(tmp_path_factory):
         path.parent.mkdir(parents=True, exist_ok=True)
         modality.write(modality.synthetic(number, (40 + number, 64)), path)
     train(recipe, [str(folder / "pictures" / "d0")], folder / "model")
-    codec, recipe, _ = load_model(folder / "model")
+    codec, recipe, _ = read_model(folder / "model")
     named = recipe.modality.model_copy(update={"name": "fragile"})
     save_model(codec, recipe.model_copy(update={"modality": named}), folder / "fragile")
     yield folder
@@ -131,7 +131,7 @@ def test_a_folder_keeps_its_shape_and_every_item_its_line(work, archive):
     assert sorted(made) == sorted(f"d{n % 3}/p{n}.png.lva" for n in range(20)) and not leftovers(folder)
     recorded = {line["target"]: line for line in lines(folder)}
     assert recorded.keys() == made.keys()
-    codec, _, digest = load_model(work / "fragile")
+    codec, _, digest = read_model(work / "fragile")
     for name, data in made.items():
         line = recorded[name]
         source = (work / "pictures" / line["source"]).read_bytes()

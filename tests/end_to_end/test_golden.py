@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from liveaction.codec.codec import build_codec
+from liveaction.codec.model import Model, load
 from liveaction.codec.stream import compress_file, decompress, open_reader, read_info
 from liveaction.codec.verify import verify
-from liveaction.codec.weights import load_model, save_model
+from liveaction.codec.weights import save_model
 from liveaction.errors import FormatError
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
@@ -43,19 +44,19 @@ def _write(name):
     modality = build_modality(recipe.modality)
     signal = modality.synthetic(4, extents)
     codec.tables = freeze(codec, Crops.of(modality, signal), 0)
-    digest = save_model(codec, recipe, VERSION_1 / name)
-    compress_file(signal, VERSION_1 / f"{name}.lva", codec, recipe, digest, extras={"note": name})
+    model = Model(codec, recipe, save_model(codec, recipe, VERSION_1 / name))
+    compress_file(signal, VERSION_1 / f"{name}.lva", model, extras={"note": name})
     _expect(name)
 
 
 def _read(name):
-    codec, _, digest = load_model(VERSION_1 / name)
+    model = load(VERSION_1 / name)
     path = VERSION_1 / f"{name}.lva"
-    with open_reader(path, codec, digest) as reader:
+    with open_reader(path, model) as reader:
         layout = reader.layout
         chunks = reader._chunks(list(range(layout.chunks)))
     sums = [hashlib.sha256(chunk.symbols.astype("<i4").tobytes()).hexdigest() for chunk in chunks]
-    return sums, decompress(path, codec, digest)[0]
+    return sums, decompress(path, model)[0]
 
 
 def _expect(name):
@@ -82,8 +83,8 @@ def test_version_1_decodes_for_ever(name):
     finally:
         torch.set_num_threads(threads)
     assert read_info(VERSION_1 / f"{name}.lva") == expected["info"]
-    codec, _, digest = load_model(VERSION_1 / name)
-    assert verify(VERSION_1 / f"{name}.lva", codec, digest).damaged == ()
+    model = load(VERSION_1 / name)
+    assert verify(VERSION_1 / f"{name}.lva", model).damaged == ()
 
 
 def test_version_0_was_a_draft_and_is_refused():

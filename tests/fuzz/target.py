@@ -16,6 +16,7 @@ import torch
 
 from liveaction.codec import grid
 from liveaction.codec.codec import Codec, build_codec
+from liveaction.codec.model import Model
 from liveaction.codec.stream import compress, open_reader
 from liveaction.codec.weights import weights_digest
 from liveaction.coding.container import FIXED, MAGIC
@@ -83,15 +84,15 @@ class Target:
         torch.set_num_threads(1)
         recipe = load_recipe("array_smoke", SETTINGS)
         self.codec: Codec = build_codec(recipe).eval().requires_grad_(False)
-        self.digest = weights_digest(self.codec, dump_recipe(recipe))
+        self.model = Model(self.codec, recipe, weights_digest(self.codec, dump_recipe(recipe)))
         rng = np.random.default_rng(0)
         values = rng.standard_normal((2, 1, *EXTENTS)).astype(np.float32).clip(-1, 1)
         missing = rng.random((1, *EXTENTS)) < 0.1
         about = recipe.modality.axes, "dB", (1.0, 2.0, 0.5), "float32", {"format": "npy", "dtype": "<f4"}
         one = Signal(values[0], *about, missing=missing, no_data=-9.0)
         other = Signal(values[1, :, :5], *about)
-        self.data = compress(one, self.codec, recipe, self.digest)[0]
-        self.other = compress(other, self.codec, recipe, self.digest)[0]
+        self.data = compress(one, self.model)[0]
+        self.other = compress(other, self.model)[0]
 
     def read(self, data: bytes, fill: float | None = None) -> str:
         """Decode all, then a region.
@@ -103,7 +104,7 @@ class Target:
             AssertionError: a result of another shape, dtype, or not finite.
         """
         try:
-            with open_reader(data, self.codec, self.digest, "fuzz", fill, MOST_VALUES) as reader:
+            with open_reader(data, self.model, where="fuzz", fill=fill) as reader:
                 shape, dtype = reader.header.shape, reader.header.dtype
                 whole = reader.read()
                 assert whole.values.shape == shape and whole.values.dtype == dtype, "another shape or dtype"

@@ -218,7 +218,7 @@ def test_the_example_runs_end_to_end(monkeypatch, tmp_path):
         (("--op", "monarch", "--providers", "cuda"), "--providers: expected some of composed, numba"),
         (("--op", "monarch", "--trace"), "--trace: expected --out FOLDER beside it"),
         (("--op", "monarch", "--tune"), "--tune: expected --out FOLDER beside it"),
-        (("--op", "monarch", "--device", "tpu"), "--device: expected auto, cpu or cuda, got 'tpu'"),
+        (("--op", "monarch", "--device", "tpu"), "--device: expected auto, cpu, cuda or cuda:N, got 'tpu'"),
         (("--op", "no_such_module_anywhere:case"), "got ModuleNotFoundError: No module named 'no_such_module"),
         (("--op", "profiled_broken:case"), "got ModuleNotFoundError: No module named 'no_such_package_anywhere'"),
         (("--op", "profiled_ops:number"), "expected a liveaction.profiling.case.Case named 'number', got int"),

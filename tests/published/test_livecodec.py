@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from liveaction.cli.main import app
 from liveaction.codec.codec import Codec
-from liveaction.codec.weights import load_model
+from liveaction.codec.model import load
 from liveaction.errors import FormatError, SpecError
 from liveaction.published.checkpoint import Checkpoint
 from liveaction.published.importer import import_livecodec
@@ -170,15 +170,15 @@ def test_an_imported_model_codes_files(checkpoint_file, tmp_path):
     done = run.invoke(app, ["import-livecodec", str(checkpoint_file), str(out), "--modality", "ct", "--quiet"])
     assert done.exit_code == 0, done.output
     assert "beside livecodec" in done.output and "0 symbols differ" in done.output
-    _, recipe, digest = load_model(out)
-    assert recipe.name == "ct_f4" and recipe.modality.name == "ct" and digest[:12] in done.output
+    model = load(out)
+    assert model.recipe.name == "ct_f4" and model.modality.spec.name == "ct" and model.digest[:12] in done.output
     assert {path.name for path in out.iterdir()} == {
         "config.json", "encoder.safetensors", "entropy.safetensors", "model.safetensors",
     }  # fmt: skip
 
     from liveaction.modalities.volume.ct import CT
 
-    modality = CT(recipe.modality)
+    modality = CT(model.recipe.modality)
     modality.write(modality.synthetic(0), tmp_path / "a.nii.gz")
     files = [str(tmp_path / name) for name in ("a.nii.gz", "a.lva", "b.nii.gz")]
     done = run.invoke(app, ["compress", *files[:2], "--model", str(out), "--quiet"])

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from liveaction.cli.main import app
 from liveaction.codec.codec import Codec
-from liveaction.codec.weights import load_model
+from liveaction.codec.model import load
 from liveaction.errors import FormatError
 from liveaction.published.checkpoint import Checkpoint
 from liveaction.published.parity import compare
@@ -136,5 +136,5 @@ def test_the_command(tmp_path):
     done = CliRunner().invoke(app, ["import-walloc", str(tmp_path / "rgb.pth"), str(out), "--quiet"])
     assert done.exit_code == 0, done.output
     assert "beside walloc" in done.output and "0 symbols differ" in done.output
-    _, recipe, _ = load_model(out)
+    recipe = load(out).recipe
     assert recipe.modality.name == "rgb" and recipe.codec.quantizer.kind == "gaussian"

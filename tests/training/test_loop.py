@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from liveaction.codec.weights import load_model
+from liveaction.codec.model import load
 from liveaction.errors import FormatError, SpecError, TrainingError
 from liveaction.recipe import load_recipe
 from liveaction.training.checkpoint import list_checkpoints, load_checkpoint
@@ -77,9 +77,9 @@ def test_training_leaves_a_model_directory_and_the_loss_falls(tmp_path):
     ):
         assert (folder / name).stat().st_size > 100, name
     assert list((folder / "tensorboard").iterdir())
-    codec, loaded, digest = load_model(folder)
-    assert digest == result.digest and loaded == recipe("training.steps=40", "training.start=random")
-    assert not any(p.requires_grad for p in codec.parameters())
+    model = load(folder)
+    assert model.digest == result.digest and model.recipe == recipe("training.steps=40", "training.start=random")
+    assert not any(p.requires_grad for p in model.codec.parameters())
     lines = [line for line in read_log(folder) if line["kind"] == "train"]
     assert [line["step"] for line in lines] == list(range(1, 41))
     assert sum(line["loss"] for line in lines[-5:]) < sum(line["loss"] for line in lines[:5]) - 1
@@ -108,7 +108,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path, stop_at):
 
     part = train(recipe("training.steps=20"), ["synthetic:2"], tmp_path / "part", listener=Listener(step=interrupt))
     assert not part.finished and part.steps == stop_at
-    assert load_model(tmp_path / "part")[2] == part.digest
+    assert load(tmp_path / "part").digest == part.digest
     with pytest.raises(TrainingError, match="add --resume to go on"):
         train(recipe("training.steps=20"), ["synthetic:2"], tmp_path / "part")
     resumed = train(recipe("training.steps=20"), ["synthetic:2"], tmp_path / "part", resume=True)
@@ -131,7 +131,7 @@ def test_resume_refuses_another_recipe_and_a_damaged_checkpoint(tmp_path):
 def test_zero_steps_are_the_warm_start(tmp_path):
     result = train(load_recipe("ct_klt", ["codec.levels=2", "codec.latent_channels=8", "training.crop=[16]"]),
                    ["synthetic:1"], tmp_path / "run")  # fmt: skip
-    codec, _, _ = load_model(result.folder)
+    codec = load(result.folder).codec
     basis = codec.encoder.down.weight
     assert torch.allclose(basis @ basis.T, torch.eye(8), atol=1e-5)
     assert result.finished and result.steps == 0 and len(result.validations) == 1
@@ -196,7 +196,7 @@ def test_ctrl_c_on_the_command_line_leaves_a_usable_checkpoint(tmp_path):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1, err
     assert "--resume goes on" in out and "Traceback" not in err
-    assert load_model(tmp_path / "run")[2][:12] in out
+    assert load(tmp_path / "run").digest[:12] in out
     (checkpoint,) = list_checkpoints(tmp_path / "run" / "checkpoints")[-1:]
     assert load_checkpoint(checkpoint).step >= 10  # of twelve lines two tell of validations
 

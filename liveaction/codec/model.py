@@ -1,0 +1,184 @@
+"""One model, ready to use: what ``liveaction.load`` gives."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+import torch
+
+from liveaction.codec.codec import Codec
+from liveaction.codec.device import choose_device
+from liveaction.codec.stream import (
+    CompressOptions,
+    DecompressOptions,
+    SignalSource,
+    Written,
+    compress,
+    compress_file,
+    decompress,
+)
+from liveaction.codec.verify import Verification, VerifyOptions, verify
+from liveaction.codec.view import StreamView, ViewOptions
+from liveaction.codec.weights import read_model
+from liveaction.registry import build_modality
+from liveaction.signal import Signal
+from liveaction.spec import Recipe
+
+if TYPE_CHECKING:
+    from liveaction.modalities.base import Modality
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A codec with the recipe it was made by and the digest that streams know it by.
+
+    Options have the names and the meaning of the command's: ``quality=5`` is ``--quality 5``.
+
+    Attributes:
+        codec: between tensors, in evaluation mode.
+        recipe: modality, codec and training; ``liveaction.train(model.recipe, data, out)`` makes another model by it.
+        digest: of weights and recipe, 64 hex digits.
+
+    Example:
+        >>> import liveaction
+        >>> model = liveaction.load("runs/ct")
+        >>> scan = model.modality.read("scan.nii.gz")
+        >>> data = model.compress(scan, quality=5)
+        >>> back = model.decompress(data)
+        >>> back.values.shape == scan.values.shape
+        True
+    """
+
+    codec: Codec
+    recipe: Recipe
+    digest: str
+
+    def __repr__(self) -> str:
+        return f"<model {self.recipe.name} {self.digest[:12]} on {self.device}>"
+
+    @cached_property
+    def modality(self) -> "Modality":
+        """Reads, normalises, compares and writes the signals that this model is for."""
+        modality: Modality = build_modality(self.recipe.modality)
+        return modality
+
+    @property
+    def device(self) -> torch.device:
+        """Where the codec's weights are."""
+        return next(self.codec.parameters()).device
+
+    def compress(self, source: Signal | str | Path, **options: Unpack[CompressOptions]) -> bytes:
+        """A signal to the bytes of a stream.
+
+        Args:
+            source: a signal, or a file or folder that holds one.
+            options: ``quality``, ``step``, ``extras``, ``stage``; see :class:`liveaction.codec.stream.CompressOptions`.
+
+        Raises:
+            FormatError: ``source`` cannot be read.
+            ShapeError: the signal has other channels or axes than the recipe.
+            SpecError: an option is out of its range.
+        """
+        return compress(self._signal(source), self, **options)[0]
+
+    def compress_file(
+        self, source: Signal | str | Path, target: str | Path, **options: Unpack[CompressOptions]
+    ) -> Written:
+        """A signal to a stream on disk, which appears whole or not at all; memory does not grow with the signal.
+
+        Args:
+            source: a signal, or a file or folder that holds one.
+            target: of the ``.lva`` file; replaced where it exists.
+            options: ``quality``, ``step``, ``extras``, ``stage``; see :class:`liveaction.codec.stream.CompressOptions`.
+
+        Raises:
+            FormatError, ShapeError, SpecError: as :meth:`compress`.
+        """
+        return compress_file(self._signal(source), target, self, **options)
+
+    def decompress(self, data: bytes | str | Path, **options: Unpack[DecompressOptions]) -> Signal:
+        """A stream to its signal, or to a region of it.
+
+        Args:
+            data: the bytes of a stream, or the path of one, of which only what is needed is read.
+            options: ``region``, ``fill``, ``most_values``, ``stage``; see
+                :class:`liveaction.codec.stream.DecompressOptions`.
+
+        Raises:
+            FormatError: not a stream, cut short, or inconsistent.
+            IntegrityError: damaged, or made with another model.
+        """
+        return decompress(data, self, **options)[0]
+
+    def open(self, path: str | Path, **options: Unpack[ViewOptions]) -> StreamView:
+        """A stream on disk as a read-only array of which only what is asked for is decoded; see ``liveaction.open``."""
+        return StreamView(path, self, **options)
+
+    def verify(self, path: str | Path, **options: Unpack[VerifyOptions]) -> Verification:
+        """Check a stream on disk, and that all of it decodes; see ``liveaction.verify``."""
+        return verify(path, self, **options)
+
+    def encode(self, source: Signal | str | Path) -> torch.Tensor:
+        """The latents of a signal, before they are quantised: what other models learn from.
+
+        Args:
+            source: a signal, or a file or folder that holds one.
+
+        Returns:
+            float32 ``[1, L, *G]`` on the model's device, G the extents over the packets' factors, rounded up.
+
+        Raises:
+            FormatError, ShapeError: as :meth:`compress`.
+        """
+        signal = self._signal(source)
+        values = SignalSource(self.modality, signal.filled(), self.modality.range_of(signal), self.device)
+        with torch.no_grad():
+            return self.codec.encode(values.crop(tuple((0, n) for n in signal.shape)))
+
+    def _signal(self, source: Signal | str | Path) -> Signal:
+        return source if isinstance(source, Signal) else self.modality.read(Path(source))
+
+
+def load(path: str | Path, *, device: str = "auto", dtype: str = "") -> Model:
+    """Read a model directory.
+
+    Args:
+        path: the folder, as training leaves it.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        dtype: of the networks' products: ``float32``, or ``bfloat16``, faster where the processor has such products.
+            The recipe's where empty.
+
+    Raises:
+        FormatError: not a model directory, or of a format this version does not know.
+        IntegrityError: the weights are not the ones that ``config.json`` was written with.
+        SpecError: no such device or dtype.
+
+    Example:
+        >>> import liveaction
+        >>> liveaction.load("runs/ct", device="cpu").recipe.name
+        'ct_smoke'
+    """
+    return Model(*read_model(Path(path), choose_device(device), dtype))
+
+
+def open(path: str | Path, model: Model | str | Path, **options: Unpack[ViewOptions]) -> StreamView:
+    """Open a ``.lva`` file as a read-only array; close it, or use it in a ``with`` block.
+
+    Args:
+        path: of the stream.
+        model: that made it, or its directory.
+        options: ``most_values``: a stream that declares more is refused before anything is allocated.
+
+    Raises:
+        FormatError: it cannot be read, or is no stream.
+        IntegrityError: damaged, or made with another model.
+
+    Example:
+        >>> import liveaction
+        >>> with liveaction.open("scan.lva", "runs/ct") as view:
+        ...     plane = view[:, :, 40]
+        >>> plane.ndim
+        2
+    """
+    return StreamView(path, model if isinstance(model, Model) else load(model), **options)
