@@ -94,7 +94,11 @@ ALLOWED: dict[str, set[str]] = {
 DOORS: dict[str, tuple[str, ...]] = {
     "numba": ("liveaction.kernels.*_numba", "liveaction.coding.*_numba"),
     "triton": ("liveaction.kernels.*_triton", "liveaction.testing"),
-    "monai": ("liveaction.modalities.volume.dicom", "liveaction.modalities.volume.nifti"),
+    "monai": (
+        "liveaction.modalities.volume.dicom",
+        "liveaction.modalities.volume.nifti",
+        "liveaction.training.datalist",
+    ),
     "nibabel": ("liveaction.modalities.volume.*",),
     "pydicom": ("liveaction.modalities.volume.*",),
     "spectral": ("liveaction.modalities.hyperspectral.*",),

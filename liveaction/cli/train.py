@@ -19,13 +19,18 @@ app = typer.Typer()
 @app.command(
     epilog="Examples: `liveaction train ct_light --data scans/ --out runs/ct` · "
     "`liveaction train ct_smoke --data synthetic --out runs/phantom` · "
+    "`liveaction train ct_light --data dataset.json --val dataset.json:validation --out runs/list` · "
     "`liveaction train ct_klt --data a.nii.gz --data dicom_series/ --out runs/klt --steps 0`"
 )
 def train(
     recipe: RecipeName,
     data: Annotated[
         list[str],
-        typer.Option("--data", help="A file, a folder, or `synthetic[:COUNT[:SEED]]`. May be repeated."),
+        typer.Option(
+            "--data",
+            help="A file, a folder, a MONAI data list `dataset.json[:KEY]`, or `synthetic[:COUNT[:SEED]]`. May be "
+            "repeated.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the run; becomes the model directory.")],
     val: Annotated[

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from liveaction.errors import FormatError
 from liveaction.files import atomic_path
 from liveaction.signal import Signal
+from liveaction.training.datalist import images_of, is_datalist
 
 if TYPE_CHECKING:
     from liveaction.codec.grid import Layout
@@ -51,7 +52,7 @@ class Item:
 
 
 def find_items(modality: "Modality", sources: Sequence[str]) -> list[Item]:
-    """What ``--data`` names: files, folders, or ``synthetic[:COUNT[:FIRST_SEED]]``.
+    """What ``--data`` names: files, folders, ``synthetic[:COUNT[:FIRST_SEED]]``, or ``dataset.json[:KEY]``.
 
     Raises:
         FormatError: a source holds nothing readable, or is not of that form.
@@ -61,7 +62,8 @@ def find_items(modality: "Modality", sources: Sequence[str]) -> list[Item]:
         if source == SYNTHETIC or source.startswith(SYNTHETIC + ":"):
             items += _phantoms(source)
         else:
-            items += [Item(str(path), path) for path in modality.find(Path(source))]
+            paths = images_of(source) if is_datalist(source) else [Path(source)]
+            items += [Item(str(path), path) for named in paths for path in modality.find(named)]
     return items
 
 

@@ -64,7 +64,7 @@ def train(
     Args:
         recipe: what to train, or what ``liveaction.load_recipe`` takes: a shipped recipe's name, a YAML file, a model
             directory. ``training.steps`` 0 ends after the warm start.
-        data: a file, a folder, or ``synthetic[:COUNT[:FIRST_SEED]]``, or several.
+        data: a file, a folder, ``synthetic[:COUNT[:FIRST_SEED]]``, a data list ``dataset.json[:KEY]``, or several.
         out: folder of the run; ends as a model directory. Must not hold a run unless ``resume``.
         val: as ``data``, never trained on; without it one item in ten is held out.
         resume: go on from the newest checkpoint in ``out``; start anew where there is none.

@@ -1,5 +1,7 @@
 """Crops: seeded, bounded by memory maps, padded where a signal is too small."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,36 @@ def test_a_crop_stands_in_its_volume_and_short_axes_repeat_their_last_sample(mod
     assert torch.equal(crop[..., 12:], crop[..., 11:12].expand(-1, -1, -1, 4))
     inner = crop[:, :9, :, :12]
     assert any(torch.equal(inner, whole[:, :, start : start + 16]) for start in range(25))
+
+
+def test_a_data_list_names_its_images(modality, scans, tmp_path):
+    listed = {"training": [{"image": "./a.nii.gz", "label": "./nowhere.nii.gz"}], "test": ["b.nii.gz"], "empty": []}
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps(listed))
+    assert [item.path for item in find_items(modality, [str(path)])] == [scans / "a.nii.gz"]
+    assert [item.path for item in find_items(modality, [f"{path}:test", str(scans)])] == [
+        scans / "b.nii.gz", scans / "a.nii.gz", scans / "b.nii.gz",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "words"),
+    [
+        ("[1, 2]", "", "expected a data list with one image for each entry of 'training', got ValueError"),
+        ("{", "", "expected a data list with one image for each entry of 'training', got JSONDecodeError"),
+        ('{"training": [{"label": "a"}]}', "", "got KeyError: 'image'"),
+        ('{"training": [{"image": 3}]}', "", "got TypeError"),
+        ('{"training": []}', "", "expected images under 'training', got none; name another key"),
+        ('{"training": []}', ":fold", "expected a data list with one image for each entry of 'fold'"),
+        ('{"training": [{"image": "c.nii"}, {"image": "d.nii"}]}', "", r"none at '.*c.nii' and 1 more; keep the list"),
+    ],
+)
+def test_a_data_list_that_is_none_is_one_line(modality, tmp_path, text, key, words):
+    path = tmp_path / "dataset.json"
+    path.write_text(text)
+    with pytest.raises(FormatError, match=words) as caught:
+        find_items(modality, [f"{path}{key}"])
+    assert str(caught.value).startswith(f"{path}{key}: ") and "\n" not in str(caught.value)
 
 
 def test_arrays_are_mapped_and_read_once(modality, scans, tmp_path, monkeypatch):
