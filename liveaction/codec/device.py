@@ -26,7 +26,7 @@ def choose_device(name: str) -> str:
     Raises:
         SpecError: another name, or a CUDA device that is not there.
     """
-    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) is None:
+    if re.fullmatch(r"auto|(cpu|cuda)(:\d+)?", name) is None:
         raise SpecError(f"--device: expected auto, cpu, cuda or cuda:N, got {name!r}")
     there = torch.cuda.device_count() if name.startswith("cuda") else 0
     if name.startswith("cuda") and int(name.partition(":")[2] or 0) >= there:

@@ -227,10 +227,10 @@ def test_recipes_are_no_programs(override, words):
 def test_recipes_are_bounded(tmp_path):
     def refuse(text, words):
         (tmp_path / "a.yaml").write_text(text)
-        began = time.perf_counter()
+        began = time.process_time()
         with pytest.raises(SpecError, match=words):
             load_recipe(tmp_path / "a.yaml")
-        assert time.perf_counter() - began < 5
+        assert time.process_time() - began < 5
 
     laughs = "a0: &a0 [1, 1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 30))
     refuse(laughs, "expected at most 65536 entries, got more; aliases count each time")
