@@ -1,16 +1,12 @@
-"""A Case: one operation with all that checking and measuring it needs; the shipped ones and a user's own."""
+"""A Case: one operation with all that checking and measuring it needs."""
 
-import difflib
-import importlib
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from liveaction.errors import SpecError, UnknownNameError
+from liveaction.errors import SpecError
 
 Shape = tuple[int, ...]
 Arguments = tuple[Any, ...]
@@ -73,48 +69,6 @@ class Case:
     backward_bytes: Callable[[Shape, torch.dtype], int] | None = None
     backward_flops: Callable[[Shape], int] | None = None
     candidates: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-
-
-def find_case(name: str) -> Case:
-    """A shipped case by its name, or a user's by ``package.module:object``, from the current folder or installed.
-
-    Raises:
-        UnknownNameError: no shipped case has that name.
-        SpecError: the module cannot be imported, or what it holds under that name is no Case.
-    """
-    from liveaction.profiling.cases import cases
-
-    if ":" in name:
-        return _foreign_case(name)
-    shipped = cases()
-    if name not in shipped:
-        close = difflib.get_close_matches(name, shipped) or shipped
-        raise UnknownNameError(
-            f"--op: expected an operation or package.module:case, got {name!r}; did you mean {', '.join(close)}?"
-        )
-    return shipped[name]
-
-
-def _foreign_case(name: str) -> Case:
-    module_name, _, attribute = name.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # a stranger's module may raise anything
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise SpecError(
-            f"--op {name}: expected a module that imports from the current folder or an installed package, got {line}"
-        ) from error
-    found = getattr(module, attribute, None)
-    if not isinstance(found, Case):
-        known = [key for key, value in vars(module).items() if isinstance(value, Case)]
-        raise SpecError(
-            f"--op {name}: expected a liveaction.profiling.case.Case named {attribute!r}, got {type(found).__name__}; "
-            f"{module_name} has {', '.join(known) or 'none'}"
-        )
-    return found
 
 
 def parse_shape(text: str) -> Shape:

@@ -10,8 +10,9 @@ from rich.console import Console
 
 from liveaction.codec.device import choose_device
 from liveaction.errors import SpecError
-from liveaction.profiling.case import Case, find_case, parse_shape
+from liveaction.profiling.case import Case, parse_shape
 from liveaction.profiling.cases import cases as shipped_cases
+from liveaction.profiling.cases import find_case
 from liveaction.profiling.codec import CodecOptions, CodecReport, profile_codec
 from liveaction.profiling.kernels import profile, shapes_of
 from liveaction.profiling.records import USUAL, Options, Report

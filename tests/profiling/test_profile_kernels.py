@@ -13,8 +13,8 @@ from liveaction.cli import main as cli
 from liveaction.errors import MissingDependencyError, SpecError
 from liveaction.kernels.launch import override, settings, watch
 from liveaction.profiling import measure
-from liveaction.profiling.case import Case, find_case, odd_shapes, parse_shape
-from liveaction.profiling.cases import cases
+from liveaction.profiling.case import Case, odd_shapes, parse_shape
+from liveaction.profiling.cases import cases, find_case
 from liveaction.profiling.gate import gate_shapes
 from liveaction.profiling.kernels import profile
 from liveaction.profiling.records import Options, Row
