@@ -17,8 +17,8 @@ help: ## list the targets
 
 venv: $(STAMP) ## make .venv, or bring it up to date with pyproject.toml
 
-test: $(STAMP) ## run the tests (ARGS="..." goes to pytest)
-	PYTHONSAFEPATH=1 $(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## run the tests, a worker for each core (ARGS="..." goes to pytest; ARGS="-n0" takes one process)
+	PYTHONSAFEPATH=1 $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check .

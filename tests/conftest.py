@@ -18,6 +18,8 @@ os.environ.update(
     TF_CPP_MIN_LOG_LEVEL="3",
     TOKENIZERS_PARALLELISM="false",
 )
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of a worker for each core: neither it nor what it starts takes more
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
 
 import numpy as np
 import pytest
