@@ -14,7 +14,7 @@ import torch
 
 from liveaction.archive.manifest import MANIFEST, Entry, History, open_manifest
 from liveaction.archive.workers import Tell, Work, run_jobs
-from liveaction.codec.weights import choose_device
+from liveaction.codec.device import choose_device
 from liveaction.errors import FormatError, SpecError
 from liveaction.files import file_digest, remove_leftovers, write_errors
 

@@ -10,7 +10,8 @@ import torch
 from liveaction.archive.folder import FolderTask, Item, Job, Place, Settings, bring_up_to_date
 from liveaction.archive.manifest import Entry
 from liveaction.archive.workers import Tell, Work
-from liveaction.codec.stream import QUALITIES, decompress, write_signal, write_stream
+from liveaction.codec.quality import choose_step
+from liveaction.codec.stream import decompress, write_signal, write_stream
 from liveaction.codec.weights import load_model
 from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError
 from liveaction.files import atomic_path, temporary_path
@@ -40,10 +41,8 @@ class FolderCompression(FolderTask):
     def __init__(self, source: str | Path, target: str | Path, settings: Settings) -> None:
         super().__init__(target, settings, _compressor)
         codec, recipe, digest = load_model(settings.model, dtype=settings.dtype)
-        step = settings.step or codec.quantizer.step * QUALITIES[settings.quality or 4]
-        self.wanted = Entry(
-            "", "", "ok", weights=digest, tables=codec.tables.digest, step=float(step), dtype=_dtype(codec)
-        )
+        step = choose_step(codec.quantizer.step, settings.step, settings.quality)
+        self.wanted = Entry("", "", "ok", weights=digest, tables=codec.tables.digest, step=step, dtype=_dtype(codec))
         self.items = find_items(build_modality(recipe.modality), Path(source), self.target)
 
 

@@ -18,7 +18,6 @@ from liveaction.cli.options import (
     print_json,
     refuse_existing,
 )
-from liveaction.errors import SpecError
 
 app = typer.Typer()
 
@@ -54,14 +53,13 @@ def compress(
     from liveaction.archive.folder import Settings
     from liveaction.archive.tasks import FolderCompression
     from liveaction.cli.progress import stages
-    from liveaction.codec.stream import QUALITIES, compress_file
-    from liveaction.codec.weights import choose_device, load_model
+    from liveaction.codec.device import choose_device
+    from liveaction.codec.quality import check_rate, choose_step
+    from liveaction.codec.stream import compress_file
+    from liveaction.codec.weights import load_model
     from liveaction.registry import build_modality
 
-    if step is not None and quality is not None:
-        raise SpecError("--step, --quality: expected one of them, got both")
-    if step is not None and not step > 0:
-        raise SpecError(f"--step: expected a positive number, got {step}")
+    check_rate(step, quality)
     if target.suffix != ".lva":
         settings = Settings(model, step, quality, device, dtype, jobs, force)
         run_folder(lambda: FolderCompression(source, target, settings), quiet, as_json)
@@ -73,7 +71,7 @@ def compress(
         codec, recipe, digest = load_model(model, choose_device(device), dtype)
         stage(f"reading {source}")
         signal = build_modality(recipe.modality).read(source)
-        chosen = codec.quantizer.step * QUALITIES[quality] if quality else step
+        chosen = choose_step(codec.quantizer.step, step, quality)
         written = compress_file(signal, target, codec, recipe, digest, chosen, stage)
     elements = signal.values.size
     report = {

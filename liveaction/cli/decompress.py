@@ -70,9 +70,10 @@ def decompress(
     from liveaction.archive.folder import Settings
     from liveaction.archive.tasks import FolderDecompression
     from liveaction.cli.progress import stages
+    from liveaction.codec.device import choose_device
     from liveaction.codec.header import MOST_VALUES
     from liveaction.codec.stream import open_reader, write_signal
-    from liveaction.codec.weights import choose_device, load_model
+    from liveaction.codec.weights import load_model
 
     if source.is_dir():
         single = {

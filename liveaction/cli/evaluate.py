@@ -72,7 +72,7 @@ def evaluate(
         raise SpecError("evaluate: expected --data and --out, got one of them or none; `liveaction evaluate --help`")
     if bool(protocol) == bool(models):
         raise SpecError("evaluate: expected either models or --protocol; `liveaction evaluate --list` lists protocols")
-    from liveaction.codec.weights import choose_device
+    from liveaction.codec.device import choose_device
     from liveaction.evaluation.plan import plan_models, plan_protocol
     from liveaction.evaluation.protocol import FACTORS, Timing, load_protocol
     from liveaction.evaluation.run import Settings

@@ -59,9 +59,10 @@ def verify(
 ) -> None:
     """Check a stream: structure and every checksum; with its model, that all of it decodes. Exit status 1 if not."""
     from liveaction.cli.progress import stages
+    from liveaction.codec.device import choose_device
     from liveaction.codec.header import MOST_VALUES
     from liveaction.codec.verify import verify as check
-    from liveaction.codec.weights import choose_device, load_model
+    from liveaction.codec.weights import load_model
     from liveaction.registry import build_modality
 
     if against is not None and model is None:

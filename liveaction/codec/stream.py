@@ -31,9 +31,6 @@ from liveaction.spec import Recipe
 if TYPE_CHECKING:
     from liveaction.modalities.base import Modality
 
-QUALITIES = {1: 8.0, 2: 4.0, 3: 2.0, 4: 1.0, 5: 0.5, 6: 0.25, 7: 0.125}
-"""``--quality`` to a multiple of the recipe's step; 4 is the step that the model was trained with."""
-
 Stage = Callable[[str], None]
 
 

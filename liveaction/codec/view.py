@@ -9,9 +9,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from liveaction.codec.device import choose_device
 from liveaction.codec.header import MOST_VALUES, StreamHeader
 from liveaction.codec.stream import open_reader
-from liveaction.codec.weights import choose_device, load_model
+from liveaction.codec.weights import load_model
 
 
 class StreamView:

@@ -16,9 +16,10 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
+from liveaction.codec.device import choose_dtype
 from liveaction.codec.model import Codec, build_codec
 from liveaction.coding.tables import EntropyTables
-from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError
+from liveaction.errors import FormatError, IntegrityError, LiveactionError
 from liveaction.files import atomic_path
 from liveaction.recipe import dump_recipe, parse_recipe
 from liveaction.spec import Recipe
@@ -69,7 +70,7 @@ def load_model(
     Args:
         folder: as training leaves it.
         device: torch's name of one.
-        dtype: as for :func:`choose_dtype`.
+        dtype: as for :func:`liveaction.codec.device.choose_dtype`.
         tables: read the entropy tables, too; without, the codec has those that need no data.
 
     Returns:
@@ -131,31 +132,6 @@ def load_tables(folder: Path) -> EntropyTables:
         raise FormatError(
             f"{path}: expected entropy tables, got {line}; liveaction freeze {folder} makes them"
         ) from error
-
-
-def choose_dtype(name: str, recipe: Recipe) -> torch.dtype:
-    """The dtype of the networks' products, ``float32`` or ``bfloat16``; the recipe's for an empty name.
-
-    Raises:
-        SpecError: another name.
-    """
-    if name not in ("", "float32", "bfloat16"):
-        raise SpecError(f"--dtype: expected float32 or bfloat16, got {name!r}")
-    chosen: torch.dtype = getattr(torch, name or recipe.codec.compute_dtype)
-    return chosen
-
-
-def choose_device(name: str) -> str:
-    """The torch device that ``auto``, ``cpu`` or ``cuda`` stands for on this machine.
-
-    Raises:
-        SpecError: another name, or ``cuda`` without a CUDA device.
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise SpecError(f"--device: expected auto, cpu or cuda, got {name!r}")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SpecError("--device: expected a CUDA device for 'cuda', got none; take auto or cpu")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
 def _check_room(recipe: Recipe, path: Path) -> None:

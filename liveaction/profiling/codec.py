@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from liveaction.codec.device import choose_dtype
 from liveaction.codec.model import Codec, build_codec
-from liveaction.codec.weights import choose_dtype, load_model
+from liveaction.codec.weights import load_model
 from liveaction.coding.quantize import to_symbols
 from liveaction.errors import SpecError
 from liveaction.profiling.circumstances import circumstances

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from liveaction.codec.weights import choose_device
+from liveaction.codec.device import choose_device
 from liveaction.errors import SpecError
 from liveaction.profiling.case import Case, find_case, parse_shape
 from liveaction.profiling.cases import cases as shipped_cases

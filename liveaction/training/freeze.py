@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from liveaction.codec.model import Codec
-from liveaction.codec.stream import QUALITIES
+from liveaction.codec.quality import QUALITIES
 from liveaction.coding.tables import EntropyTables, fit_tables
 from liveaction.training.data import Crops
 

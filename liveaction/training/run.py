@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from liveaction.codec.device import choose_device
 from liveaction.codec.stream import compress, decompress
-from liveaction.codec.weights import CONFIG, choose_device, load_model
+from liveaction.codec.weights import CONFIG, load_model
 from liveaction.errors import TrainingError
 from liveaction.registry import build_modality
 from liveaction.spec import Recipe

@@ -1,0 +1,39 @@
+"""How fine a stream is: its quantiser step, as a number or as a quality from 1 to 7."""
+
+from math import inf
+
+from liveaction.errors import SpecError
+
+QUALITIES = {1: 8.0, 2: 4.0, 3: 2.0, 4: 1.0, 5: 0.5, 6: 0.25, 7: 0.125}
+"""``--quality`` to a multiple of the recipe's step; 4 is the step that the model was trained with."""
+
+
+def check_rate(step: float | None, quality: int | None) -> None:
+    """Refuse what :func:`choose_step` would refuse, where the model is not loaded yet.
+
+    Raises:
+        SpecError: both are given, or one is out of its range.
+    """
+    if step is not None and quality is not None:
+        raise SpecError("--step, --quality: expected one of them, got both")
+    if step is not None and not 0 < step < inf:
+        raise SpecError(f"--step: expected a positive number, got {step}")
+    if quality is not None and quality not in QUALITIES:
+        raise SpecError(f"--quality: expected a number from {min(QUALITIES)} to {max(QUALITIES)}, got {quality!r}")
+
+
+def choose_step(codec_step: float, step: float | None = None, quality: int | None = None) -> float:
+    """The quantiser step of a stream, in latent units.
+
+    Args:
+        codec_step: that the codec was trained with, which neither of the others stands for.
+        step: a step of one's own; a larger one gives fewer bits.
+        quality: 1 small .. 7 fine; 4 is ``codec_step``, each other one a factor of two from its neighbours.
+
+    Raises:
+        SpecError: both ``step`` and ``quality`` are given, or one is out of its range.
+    """
+    check_rate(step, quality)
+    if step is not None:
+        return float(step)
+    return float(codec_step * (1.0 if quality is None else QUALITIES[quality]))

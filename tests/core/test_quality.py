@@ -1,0 +1,28 @@
+"""How ``--step`` and ``--quality`` become a quantiser step."""
+
+import pytest
+
+from liveaction.codec.quality import QUALITIES, choose_step
+from liveaction.errors import SpecError
+
+
+def test_a_quality_is_a_multiple_of_the_step_trained_with():
+    assert choose_step(0.4) == choose_step(0.4, quality=4) == 0.4
+    assert choose_step(0.4, step=3) == 3.0
+    assert [choose_step(0.5, quality=quality) for quality in range(1, 8)] == [0.5 * m for m in QUALITIES.values()]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        pytest.param({"step": 1.0, "quality": 4}, "--step, --quality: expected one of them, got both", id="both"),
+        pytest.param({"step": 0.0}, r"--step: expected a positive number, got 0\.0", id="zero"),
+        pytest.param({"step": float("nan")}, "--step: expected a positive number, got nan", id="nan"),
+        pytest.param({"step": float("inf")}, "--step: expected a positive number, got inf", id="inf"),
+        pytest.param({"quality": 0}, "--quality: expected a number from 1 to 7, got 0", id="low"),
+        pytest.param({"quality": 8}, "--quality: expected a number from 1 to 7, got 8", id="high"),
+    ],
+)
+def test_both_and_what_is_out_of_range_are_refused(given, words):
+    with pytest.raises(SpecError, match=words):
+        choose_step(0.4, **given)
