@@ -31,8 +31,9 @@ def _check_install() -> None:
 _check_install()
 
 if TYPE_CHECKING:
+    from liveaction.codec.info import read_info
     from liveaction.codec.model import Codec, build_codec
-    from liveaction.codec.stream import compress, compress_file, decompress, read_info
+    from liveaction.codec.stream import compress, compress_file, decompress
     from liveaction.codec.verify import verify
     from liveaction.codec.view import open
     from liveaction.codec.weights import load_model, save_model
@@ -56,7 +57,7 @@ _HOMES = {
     "modality_names": "liveaction.registry",
     "open": "liveaction.codec.view",
     "psnr": "liveaction.metrics",
-    "read_info": "liveaction.codec.stream",
+    "read_info": "liveaction.codec.info",
     "recipe_names": "liveaction.recipe",
     "save_model": "liveaction.codec.weights",
     "ssim": "liveaction.metrics",

@@ -1,7 +1,7 @@
 """The verbs that look into a stream: ``info`` and ``verify``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,9 +16,6 @@ from liveaction.cli.options import (
 )
 from liveaction.errors import SpecError
 
-if TYPE_CHECKING:
-    pass
-
 app = typer.Typer()
 
 
@@ -28,7 +25,7 @@ def info(
     as_json: AsJson = False,
 ) -> None:
     """Show what a stream says of itself, without decoding; header and index are checked, `verify` checks the rest."""
-    from liveaction.codec.stream import read_info
+    from liveaction.codec.info import read_info
 
     fields = read_info(source)
     if as_json:

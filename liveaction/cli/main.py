@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from liveaction import __version__
 from liveaction.cli import compress, decompress, evaluate, imports, info, profile, recipes, train
 from liveaction.cli.options import AsJson, print_json
 from liveaction.errors import LiveactionError
@@ -25,9 +26,18 @@ for part in (recipes, train, compress, decompress, info, evaluate, imports):
 app.add_typer(profile.app, name="profile")
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"liveaction {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     trace: Annotated[bool, typer.Option("--traceback", help="Show the Python traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
 ) -> None:
     global _show_traceback
     _show_traceback = trace

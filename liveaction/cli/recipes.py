@@ -21,11 +21,11 @@ from liveaction.cli.options import (
     print_lines,
 )
 from liveaction.errors import SpecError
-from liveaction.spec import Recipe
 
 if TYPE_CHECKING:
     from liveaction.codec.summary import Summary
     from liveaction.profiling.sample import SampleFacts
+    from liveaction.spec import Recipe
 
 app = typer.Typer()
 
@@ -100,7 +100,7 @@ def check(
         print_lines(_summary_lines(loaded, summary, summary.advice))
 
 
-def _check_data(source: str, recipe: Recipe, data: str, quiet: bool, as_json: bool) -> None:
+def _check_data(source: str, recipe: "Recipe", data: str, quiet: bool, as_json: bool) -> None:
     """Read one sample, measure, print."""
     from dataclasses import asdict
 
@@ -151,7 +151,7 @@ def _facts_lines(facts: "SampleFacts") -> dict[str, str]:
     }
 
 
-def _summary_lines(recipe: Recipe, summary: "Summary", advice: tuple[str, ...]) -> dict[str, str]:
+def _summary_lines(recipe: "Recipe", summary: "Summary", advice: tuple[str, ...]) -> dict[str, str]:
     return {
         "recipe": f"{recipe.name}: {recipe.description}",
         "signal": f"{_times(summary.shape)} {', '.join(recipe.modality.axes)}; {recipe.modality.channels} channel(s)",

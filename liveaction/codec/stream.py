@@ -1,7 +1,6 @@
-"""Between a signal and bytes: compress, decompress, info."""
+"""Between a signal and bytes: compress, decompress."""
 
 import io
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from numpy.typing import NDArray
 from liveaction.codec.chunks import pack_chunk
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.grid import Box, Layout, relative, slices
-from liveaction.codec.header import MOST_VALUES, make_header, parse_header
+from liveaction.codec.header import MOST_VALUES, make_header
 from liveaction.codec.model import Codec
 from liveaction.codec.reader import StreamReader
-from liveaction.coding.container import ContainerReader, ContainerWriter
+from liveaction.coding.container import ContainerReader, ContainerWriter, open_bytes
 from liveaction.errors import FormatError, LiveactionError, ShapeError, printable
 from liveaction.files import atomic_path
 from liveaction.kernels.parallel import in_threads
@@ -204,24 +203,6 @@ def open_reader(
         yield StreamReader(ContainerReader(file, name), codec, digest, name, fill, most_values, keep_windows)
 
 
-@contextmanager
-def open_bytes(data: bytes | Path) -> Iterator[BinaryIO]:
-    """A file to read at any place.
-
-    Raises:
-        FormatError: it cannot be opened.
-    """
-    if isinstance(data, bytes):
-        yield io.BytesIO(data)
-        return
-    try:
-        file = data.open("rb")
-    except OSError as error:
-        raise FormatError(f"{data}: expected a readable .lva file, got {error.strerror}") from error
-    with file:
-        yield file
-
-
 def write_signal(modality: "Modality", signal: Signal, target: Path) -> None:
     """Write what a stream held; its writer believes the metadata, and where they are not its own, that is one line.
 
@@ -237,28 +218,3 @@ def write_signal(modality: "Modality", signal: Signal, target: Path) -> None:
             f"{target}: expected metadata as they were read from a source, got {type(error).__name__}: "
             f"{printable(error)[:160]}"
         ) from error
-
-
-def read_info(path: str | Path) -> dict[str, Any]:
-    """What a stream file says of itself, without decoding: header fields, bytes, ratio, bits per element, chunks.
-
-    Raises:
-        FormatError: the file cannot be read, or its header or index is not right.
-    """
-    path = Path(path)
-    with open_bytes(path) as file:
-        container = ContainerReader(file, str(path))
-        header = parse_header(container.header, container.chunks, str(path), most_values=2**63)
-        chunk_bytes = sum(entry.length for entry in container.entries)
-    fields = header.model_dump(mode="json")
-    bits = 8 * container.size
-    return {
-        **fields,
-        "grid": list(header.layout.grid),
-        "chunks": container.chunks,
-        "bytes": container.size,
-        "bytes_of_chunks": chunk_bytes,
-        "ratio": header.native_bits / bits,
-        "bits_per_element": bits / prod(header.shape),
-        "bits_per_latent": 8 * chunk_bytes / (header.latent_channels * math.prod(header.layout.grid)),
-    }

@@ -12,8 +12,9 @@ import torch
 import liveaction
 from liveaction.codec import grid
 from liveaction.codec.header import MOST_VALUES
+from liveaction.codec.info import read_info
 from liveaction.codec.model import build_codec
-from liveaction.codec.stream import compress, compress_file, decompress, open_reader, read_info
+from liveaction.codec.stream import compress, compress_file, decompress, open_reader
 from liveaction.codec.verify import verify
 from liveaction.codec.weights import save_model
 from liveaction.coding.container import ContainerReader, ContainerWriter

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from liveaction.codec.info import read_info
 from liveaction.codec.model import build_codec
-from liveaction.codec.stream import compress_file, decompress, open_reader, read_info
+from liveaction.codec.stream import compress_file, decompress, open_reader
 from liveaction.codec.verify import verify
 from liveaction.codec.weights import load_model, save_model
 from liveaction.errors import FormatError
