@@ -33,17 +33,18 @@ app = typer.Typer()
 @app.command(epilog="Example: `liveaction recipes`")
 def recipes(as_json: AsJson = False) -> None:
     """List the shipped recipes."""
-    from liveaction.codec.summary import summarise
+    from liveaction.codec.parameters import count_parameters
     from liveaction.recipe import load_recipe, recipe_names
 
-    rows = [(summarise(load_recipe(name)), load_recipe(name).description) for name in recipe_names()]
+    found = [load_recipe(name) for name in recipe_names()]
     if as_json:
-        print_json([{"name": row.recipe, "description": text} for row, text in rows])
+        print_json([{"name": recipe.name, "description": recipe.description} for recipe in found])
         return
     table = Table("recipe", "reduction", "encoder", "decoder", "description", box=None, pad_edge=False)
-    for row, text in rows:
-        sizes = (_count(row.encoder_parameters), _count(row.decoder_parameters))
-        table.add_row(row.recipe, f"{row.dimension_reduction:g}x", *sizes, text)
+    for recipe in found:
+        learned, reduction = count_parameters(recipe), recipe.hidden / recipe.codec.latent_channels
+        sizes = (_count(learned.encoder), _count(learned.decoder))
+        table.add_row(recipe.name, f"{reduction:g}x", *sizes, recipe.description)
     Console(highlight=False).print(table)
 
 
