@@ -1,23 +1,23 @@
 """A folder of signals to a folder of streams and back: resumed where it was left, never half-written."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from liveaction.archive.folder import FolderTask, Item, Job, Place, Settings, bring_up_to_date
+from liveaction.archive.folder import FolderTask, Settings
+from liveaction.archive.item import ArchiveItem, ArchiveTask
 from liveaction.archive.manifest import Entry
-from liveaction.archive.workers import Tell, Work
 from liveaction.codec.quality import choose_step
 from liveaction.codec.stream import decompress, write_signal, write_stream
 from liveaction.codec.weights import load_model
 from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError
-from liveaction.files import atomic_path, temporary_path
+from liveaction.files import temporary_path
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
-from liveaction.spec import Recipe
 
 if TYPE_CHECKING:
     from liveaction.codec.model import Codec
@@ -39,11 +39,12 @@ class FolderCompression(FolderTask):
     """
 
     def __init__(self, source: str | Path, target: str | Path, settings: Settings) -> None:
-        super().__init__(target, settings, _compressor)
+        super().__init__(target, settings)
         codec, recipe, digest = load_model(settings.model, dtype=settings.dtype)
         step = choose_step(codec.quantizer.step, settings.step, settings.quality)
         self.wanted = Entry("", "", "ok", weights=digest, tables=codec.tables.digest, step=step, dtype=_dtype(codec))
         self.items = find_items(build_modality(recipe.modality), Path(source), self.target)
+        self.task = Compression(settings.model, self.device, settings.dtype, digest, self.threads, step)
 
 
 class FolderDecompression(FolderTask):
@@ -60,13 +61,14 @@ class FolderDecompression(FolderTask):
     """
 
     def __init__(self, source: str | Path, target: str | Path, settings: Settings, suffix: str = "") -> None:
-        super().__init__(target, settings, _decompressor)
+        super().__init__(target, settings)
         codec, _, digest = load_model(settings.model, dtype=settings.dtype)
         self.wanted = Entry("", "", "ok", weights=digest, tables=codec.tables.digest, dtype=_dtype(codec))
         self.items = find_streams(Path(source), self.target, suffix)
+        self.task = Decompression(settings.model, self.device, settings.dtype, digest, self.threads)
 
 
-def find_items(modality: "Modality", source: Path, target: Path) -> list[Item]:
+def find_items(modality: "Modality", source: Path, target: Path) -> list[ArchiveItem]:
     """What ``source`` holds, and where it goes below ``target``.
 
     Raises:
@@ -82,11 +84,11 @@ def find_items(modality: "Modality", source: Path, target: Path) -> list[Item]:
             raise SpecError(f"{target}: expected a folder outside of what is compressed, got one in {str(path)!r}")
         goal = name.with_name(name.name + SUFFIX)
         size = sum(file.stat().st_size for file in modality.parts(path) if file.is_file())
-        items.append(Item(path, target / goal, name.as_posix(), goal.as_posix(), size))
+        items.append(ArchiveItem(path, target / goal, name.as_posix(), goal.as_posix(), size))
     return items
 
 
-def find_streams(source: Path, target: Path, suffix: str) -> list[Item]:
+def find_streams(source: Path, target: Path, suffix: str) -> list[ArchiveItem]:
     """The streams below ``source``, sorted, but hidden ones, and where they go below ``target``.
 
     Raises:
@@ -96,12 +98,12 @@ def find_streams(source: Path, target: Path, suffix: str) -> list[Item]:
     found = sorted(p for p in source.rglob("*" + SUFFIX) if p.is_file() and not p.name.startswith("."))
     if not found:
         raise FormatError(f"{source}: expected {SUFFIX} files, got none; check the folder")
-    items: dict[str, Item] = {}
+    items: dict[str, ArchiveItem] = {}
     for path in found:
         name = path.relative_to(source)
         stem = name.name.removesuffix(SUFFIX)
         goal = name.with_name(stem if stem.lower().endswith(suffix.lower()) else stem + suffix)
-        item = Item(path, target / goal, name.as_posix(), goal.as_posix(), path.stat().st_size)
+        item = ArchiveItem(path, target / goal, name.as_posix(), goal.as_posix(), path.stat().st_size)
         if (other := items.setdefault(item.target_name, item)) is not item:
             raise SpecError(f"--suffix: expected names that differ, got {item.target} for {path} and {other.path}")
     return list(items.values())
@@ -111,66 +113,69 @@ def _dtype(codec: "Codec") -> str:
     return str(codec.compute_dtype).removeprefix("torch.")
 
 
-def _load(model: Path, device: str, dtype: str, weights: str, threads: int) -> tuple["Codec", Recipe, "Modality"]:
-    """The model that the run began with, in a worker."""
-    torch.set_num_threads(threads)
-    codec, recipe, digest = load_model(model, device, dtype)
-    if digest != weights:
-        raise IntegrityError(f"{model}: expected weights {weights[:12]}, got {digest[:12]}; do not train into it now")
-    return codec, recipe, build_modality(recipe.modality)
+@dataclass
+class _ModelTask(ArchiveTask):
+    """What needs the model that the run began with: ``weights`` is its digest, ``threads`` are torch's.
+
+    ``codec``, ``recipe`` and ``modality`` are there once it is prepared.
+    """
+
+    model: Path
+    device: str
+    dtype: str
+    weights: str
+    threads: int
+
+    def prepare(self) -> None:
+        torch.set_num_threads(self.threads)
+        self.codec, self.recipe, digest = load_model(self.model, self.device, self.dtype)
+        if digest != self.weights:
+            raise IntegrityError(
+                f"{self.model}: expected weights {self.weights[:12]}, got {digest[:12]}; do not train into it now"
+            )
+        self.modality: Modality = build_modality(self.recipe.modality)
 
 
-def _compressor(*arguments: Any) -> Work:
-    """What a worker does, with the model loaded once."""
-    codec, recipe, modality = _load(*arguments)
+@dataclass
+class Compression(_ModelTask):
+    """A signal to a stream with the quantiser step ``step``."""
 
-    def work(job: Job, tell: Tell) -> Entry:
-        def compress_item(wanted: Entry, place: Place) -> None:
-            _compress_item(modality, codec, recipe, wanted, job.item, place)
+    step: float
 
-        return bring_up_to_date(job, lambda: modality.parts(job.item.path), compress_item, tell)
+    def parts(self, item: ArchiveItem) -> list[Path]:
+        return self.modality.parts(item.path)
 
-    return work
+    def read(self, item: ArchiveItem) -> Signal:
+        return self.modality.read(item.path)
 
-
-def _decompressor(*arguments: Any) -> Work:
-    """What a worker does, with the model loaded once."""
-    codec, _, modality = _load(*arguments)
-
-    def work(job: Job, tell: Tell) -> Entry:
-        def decompress_item(wanted: Entry, place: Place) -> None:
-            _decompress_item(modality, codec, wanted, job.item, place)
-
-        return bring_up_to_date(job, lambda: [job.item.path], decompress_item, tell)
-
-    return work
-
-
-def _compress_item(
-    modality: "Modality", codec: "Codec", recipe: Recipe, wanted: Entry, item: Item, place: Place
-) -> None:
-    """Read, compress and write one item; ``place`` is told before it takes the target's place."""
-    signal = modality.read(item.path)
-    with atomic_path(item.target) as part:
+    def make(self, item: ArchiveItem, signal: Signal, part: Path) -> dict[str, Any]:
         with part.open("w+b") as file:
-            written = write_stream(signal, file, codec, recipe, wanted.weights, wanted.step)
-        place(part, _measures(signal, written.bytes))
+            written = write_stream(signal, file, self.codec, self.recipe, self.weights, self.step)
+        return _measures(signal, written.bytes)
 
 
-def _decompress_item(modality: "Modality", codec: "Codec", wanted: Entry, item: Item, place: Place) -> None:
-    """Decompress one stream and write what it holds; ``place`` is told before it takes the target's place."""
-    signal, _ = decompress(item.path, codec, wanted.weights)
-    with atomic_path(item.target) as part, TemporaryDirectory(
-        dir=item.target.parent, prefix=f"{temporary_path(item.target).name}."
-    ) as folder:  # fmt: skip
-        made = Path(folder) / item.target.name
-        try:
-            write_signal(modality, signal, made)
-        except LiveactionError as error:
-            raise type(error)(str(error).replace(str(made), str(item.target))) from error
-        _refuse_others(sorted(Path(folder).iterdir()), made, item.target)
-        made.replace(part)
-        place(part, _measures(signal, item.size))
+@dataclass
+class Decompression(_ModelTask):
+    """A stream to a file of the modality's."""
+
+    def parts(self, item: ArchiveItem) -> list[Path]:
+        return [item.path]
+
+    def read(self, item: ArchiveItem) -> Signal:
+        return decompress(item.path, self.codec, self.weights)[0]
+
+    def make(self, item: ArchiveItem, signal: Signal, part: Path) -> dict[str, Any]:
+        """Write into a folder beside the target, where more than one file would be seen."""
+        target = item.target
+        with TemporaryDirectory(dir=target.parent, prefix=f"{temporary_path(target).name}.") as folder:
+            made = Path(folder) / target.name
+            try:
+                write_signal(self.modality, signal, made)
+            except LiveactionError as error:
+                raise type(error)(str(error).replace(str(made), str(target))) from error
+            _refuse_others(sorted(Path(folder).iterdir()), made, target)
+            made.replace(part)
+        return _measures(signal, item.size)
 
 
 def _refuse_others(written: Sequence[Path], made: Path, target: Path) -> None:
@@ -179,6 +184,6 @@ def _refuse_others(written: Sequence[Path], made: Path, target: Path) -> None:
         raise FormatError(f"{target}: expected a format of one file, got {names}; decompress this one alone")
 
 
-def _measures(signal: Signal, size: int) -> dict[str, float]:
+def _measures(signal: Signal, size: int) -> dict[str, Any]:
     """Of a stream, for the manifest."""
     return {"bytes": size, "ratio": signal.native_bits / (8 * size), "bits_per_element": 8 * size / signal.values.size}
