@@ -120,7 +120,7 @@ def write_stream(
     chosen = float(step or codec.quantizer.step)
     whole, coding = Stopwatch(), Stopwatch()
     stage("encoding")
-    with whole.running():
+    with whole.running(stage):
         limits = modality.range_of(signal)
         header = make_header(signal, codec, recipe, digest, chosen, limits, extras or {})
         layout = header.layout
