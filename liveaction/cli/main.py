@@ -46,12 +46,18 @@ def _options(
 _show_traceback = False
 
 
-@app.command(epilog="Example: `liveaction doctor`")
-def doctor(as_json: AsJson = False) -> None:
+@app.command(epilog="Examples: `liveaction doctor` · `liveaction doctor --warm`")
+def doctor(
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Compile now what the first use of a codec on this machine would.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show versions, devices and modalities, and run a tiny codec on every device."""
-    from liveaction.cli.doctor import examine
+    from liveaction.cli.doctor import compile_all, examine
 
-    report = examine()
+    compiled = {"compiled now": compile_all(quiet=as_json)} if warm else {}
+    report = examine() | compiled
     if as_json:
         print_json(report)
     else:
