@@ -19,12 +19,6 @@ from liveaction.kernels.layout import empty_tokens_last
 Sizes = tuple[int, int, int, int]
 
 
-def choose_groups(c_in: int, c_out: int) -> tuple[int, int]:
-    """Divisor pair (g1, g2) of ``c_in`` with g2 dividing ``c_out`` and the least multiplications per token."""
-    pairs = [(c_in // g2, g2) for g2 in range(1, c_in + 1) if c_in % g2 == 0 and c_out % g2 == 0]
-    return min(pairs, key=lambda pair: (c_in * c_in // pair[0] + c_in * c_out // pair[1], pair[0]))
-
-
 def monarch(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """Project the channels of every token.
 

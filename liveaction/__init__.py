@@ -32,8 +32,9 @@ _check_install()
 
 if TYPE_CHECKING:
     from liveaction.codec.codec import Codec, build_codec
+    from liveaction.codec.info import read_info
     from liveaction.codec.model import Model, load, open
-    from liveaction.codec.stream import compress, compress_file, decompress, read_info
+    from liveaction.codec.stream import compress, compress_file, decompress
     from liveaction.codec.verify import verify
     from liveaction.codec.weights import save_model
     from liveaction.metrics import psnr, ssim
@@ -60,7 +61,7 @@ _HOMES = {
     "open": "liveaction.codec.model",
     "psnr": "liveaction.metrics",
     "read": "liveaction.reading",
-    "read_info": "liveaction.codec.stream",
+    "read_info": "liveaction.codec.info",
     "recipe_names": "liveaction.recipe",
     "save_model": "liveaction.codec.weights",
     "ssim": "liveaction.metrics",

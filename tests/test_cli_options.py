@@ -23,7 +23,7 @@ OPTIONS = {
     "freeze": {"--data", "--quiet"},
     "info": {"--json"},
     "verify": {"--model", "--against", "--max-voxels", "--device", "--quiet", "--json"},
-    "doctor": {"--json"},
+    "doctor": {"--warm", "--json"},
     "import-livecodec": {"--modality", "--force", "--quiet"},
     "import-walloc": {"--config", "--modality", "--force", "--quiet"},
     "profile kernels": {

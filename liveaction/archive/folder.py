@@ -1,25 +1,20 @@
-"""What compressing and decompressing a folder share: settings, items, what is done already, and the run itself."""
+"""What compressing and decompressing a folder share: settings, the run itself, and its totals."""
 
-import hashlib
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
 import torch
 
-from liveaction.archive.manifest import MANIFEST, Entry, History, open_manifest
-from liveaction.archive.workers import Tell, Work, run_jobs
+from liveaction.archive.item import ArchiveItem, ArchiveTask, Job
+from liveaction.archive.manifest import Entry, open_manifest
+from liveaction.archive.workers import run_jobs
 from liveaction.codec.device import choose_device
-from liveaction.errors import FormatError, SpecError
-from liveaction.files import file_digest, remove_leftovers, write_errors
-
-Place = Callable[[Path, dict[str, Any]], None]
-"""Is told what is about to take the target's place, and its measures for the manifest."""
+from liveaction.errors import SpecError
+from liveaction.files import remove_leftovers, write_errors
 
 
 @dataclass(frozen=True)
@@ -39,34 +34,17 @@ class Settings:
     force: bool = False
 
 
-@dataclass(frozen=True)
-class Item:
-    """One thing to do: its path and its target's, what both are called in the manifest, and its files' bytes."""
-
-    path: Path
-    target: Path
-    source_name: str
-    target_name: str
-    size: int
-
-
-@dataclass(frozen=True)
-class Job:
-    """An item with what the manifest knows of its target, and the line that it is to get."""
-
-    item: Item
-    history: History
-    wanted: Entry
-    force: bool
-
-
 class FolderTask:
     """Items of a folder, found and named, to be worked on in several processes; a context, which locks the target.
 
     Args:
         target: the folder to write into, made if missing.
         settings: the same for all items.
-        make: what gives a process its work, called with model, device, dtype, digest of the weights and threads.
+
+    Attributes:
+        items: what there is to do.
+        task: what is done with each of them.
+        wanted: what is the same in all lines of the manifest.
 
     Raises:
         SpecError: ``target`` is no folder or is being written to by another process; a setting is out of its range.
@@ -74,11 +52,12 @@ class FolderTask:
         WriteError: ``target`` cannot be made or written to.
     """
 
-    items: list[Item]
+    items: list[ArchiveItem]
+    task: ArchiveTask
     wanted: Entry
 
-    def __init__(self, target: str | Path, settings: Settings, make: Callable[..., Work]) -> None:
-        self.target, self.settings, self.make = Path(target), settings, make
+    def __init__(self, target: str | Path, settings: Settings) -> None:
+        self.target, self.settings = Path(target), settings
         self._open = ExitStack()
         if settings.jobs < 1:
             raise SpecError(f"--jobs: expected a positive number, got {settings.jobs}")
@@ -88,6 +67,7 @@ class FolderTask:
                 "ending in .lva for one signal"
             )
         self.device = choose_device(settings.device)
+        self.threads = max(1, torch.get_num_threads() // settings.jobs)
 
     def __enter__(self) -> Self:
         with write_errors(self.target):
@@ -100,7 +80,7 @@ class FolderTask:
     ) -> None:
         self._open.close()
 
-    def run(self) -> Iterator[tuple[Item, Entry]]:
+    def run(self) -> Iterator[tuple[ArchiveItem, Entry]]:
         """Work, and give every item with what became of it, in the order in which they are finished.
 
         Raises:
@@ -109,10 +89,8 @@ class FolderTask:
         """
         self._clean()
         jobs = [self._job(item) for item in self.items]
-        threads = max(1, torch.get_num_threads() // self.settings.jobs)
-        arguments = self.settings.model, self.device, self.settings.dtype, self.wanted.weights, threads
         try:
-            with closing(run_jobs(self.make, arguments, jobs, self.settings.jobs, self._note)) as outcomes:
+            with closing(run_jobs(self.task, jobs, self.settings.jobs, self._note)) as outcomes:
                 for outcome in outcomes:
                     item, entry = outcome.job.item, outcome.result
                     if entry is None:
@@ -126,7 +104,7 @@ class FolderTask:
         """A target is about to take its place: its line comes first."""
         self.manifest.append(entry)
 
-    def _job(self, item: Item) -> Job:
+    def _job(self, item: ArchiveItem) -> Job:
         wanted = replace(self.wanted, source=item.source_name, target=item.target_name)
         return Job(item, self.manifest.history(item.target_name), wanted, self.settings.force)
 
@@ -134,55 +112,6 @@ class FolderTask:
         for folder in {item.target.parent for item in self.items}:
             if folder.is_dir():
                 remove_leftovers(folder)
-
-
-def bring_up_to_date(
-    job: Job, parts: Callable[[], list[Path]], work: Callable[[Entry, Place], None], tell: Tell
-) -> Entry:
-    """Skip what is done, refuse what is not ours, else work.
-
-    Args:
-        parts: gives the source's files.
-        work: makes the target, and says what is about to take its place.
-        tell: is told the line of the manifest, which is on the disk when it returns.
-
-    Raises:
-        SpecError: what stands there was made by none of the manifest's lines.
-        FormatError: the source changes meanwhile.
-    """
-    began, item, newest = perf_counter(), job.item, job.history.newest
-    before = _state(parts())
-    done = replace(job.wanted, source_digest=digest_of(parts(), item.path))
-    if item.target.exists() and not job.force:
-        there = _target_digest(item.target)
-        if newest is not None and newest.status == "ok" and newest.sha256 == there and newest.same_work(done):
-            return replace(newest, status="skipped")
-        if there not in job.history.digests:
-            known = "another one" if job.history.digests else "one that it does not know"
-            raise SpecError(
-                f"{item.target}: expected what {MANIFEST} records, got {known}; add --force to overwrite it"
-            )
-
-    def place(made: Path, measured: dict[str, Any]) -> None:
-        nonlocal done
-        if _state(parts()) != before:
-            raise FormatError(f"{item.path}: expected a source that stays as it is, got one that changes; try again")
-        done = replace(done, **measured, sha256=_target_digest(made), seconds=perf_counter() - began)
-        tell(done)
-
-    with write_errors(item.target):
-        item.target.parent.mkdir(parents=True, exist_ok=True)
-    work(done, place)
-    return done
-
-
-def digest_of(files: list[Path], item: Path) -> str:
-    """sha256 over the names, as seen from ``item``'s folder, and bytes of files; 64 hex digits."""
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        name = os.path.relpath(file, item.parent)
-        digest.update(os.fsencode(name) + b"\0" + file_digest(file).encode() + b"\n")
-    return digest.hexdigest()
 
 
 def totals(entries: list[Entry]) -> dict[str, Any]:
@@ -202,21 +131,7 @@ def totals(entries: list[Entry]) -> dict[str, Any]:
     }
 
 
-def _target_digest(path: Path) -> str:
-    """sha256 of a file; of a folder over the names and bytes of its files."""
-    if not path.is_dir():
-        return file_digest(path)
-    files = [file for file in path.rglob("*") if file.is_file()]
-    return digest_of(files, path / "x")
-
-
-def _state(files: list[Path]) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of files."""
-    stats = [(str(file), file.stat()) for file in files]
-    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-
-
-def _named(error: str, item: Item) -> str:
+def _named(error: str, item: ArchiveItem) -> str:
     """An error that says which item it is of."""
     known = str(item.path) in error or str(item.target) in error
     return error if known else f"{item.path}: {error}"

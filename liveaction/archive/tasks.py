@@ -1,21 +1,21 @@
 """A folder of signals to a folder of streams and back: resumed where it was left, never half-written."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from liveaction.archive.folder import FolderTask, Item, Job, Place, Settings, bring_up_to_date
+from liveaction.archive.folder import FolderTask, Settings
+from liveaction.archive.item import ArchiveItem, ArchiveTask
 from liveaction.archive.manifest import Entry
-from liveaction.archive.workers import Tell, Work
 from liveaction.codec.model import Model, load
 from liveaction.codec.quality import choose_step
 from liveaction.codec.stream import write_signal, write_stream
 from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError
-from liveaction.files import atomic_path, temporary_path
+from liveaction.files import temporary_path
 from liveaction.signal import Signal
 
 if TYPE_CHECKING:
@@ -37,11 +37,12 @@ class FolderCompression(FolderTask):
     """
 
     def __init__(self, source: str | Path, target: str | Path, settings: Settings) -> None:
-        super().__init__(target, settings, _compressor)
+        super().__init__(target, settings)
         model = load(settings.model, device="cpu", dtype=settings.dtype)
         step = choose_step(model.codec.quantizer.step, settings.step, settings.quality)
         self.wanted = replace(_wanted(model), step=step)
         self.items = find_items(model.modality, Path(source), self.target)
+        self.task = Compression(settings.model, self.device, settings.dtype, model.digest, self.threads, step)
 
 
 class FolderDecompression(FolderTask):
@@ -58,12 +59,14 @@ class FolderDecompression(FolderTask):
     """
 
     def __init__(self, source: str | Path, target: str | Path, settings: Settings, suffix: str = "") -> None:
-        super().__init__(target, settings, _decompressor)
-        self.wanted = _wanted(load(settings.model, device="cpu", dtype=settings.dtype))
+        super().__init__(target, settings)
+        model = load(settings.model, device="cpu", dtype=settings.dtype)
+        self.wanted = _wanted(model)
         self.items = find_streams(Path(source), self.target, suffix)
+        self.task = Decompression(settings.model, self.device, settings.dtype, model.digest, self.threads)
 
 
-def find_items(modality: "Modality", source: Path, target: Path) -> list[Item]:
+def find_items(modality: "Modality", source: Path, target: Path) -> list[ArchiveItem]:
     """What ``source`` holds, and where it goes below ``target``.
 
     Raises:
@@ -79,11 +82,11 @@ def find_items(modality: "Modality", source: Path, target: Path) -> list[Item]:
             raise SpecError(f"{target}: expected a folder outside of what is compressed, got one in {str(path)!r}")
         goal = name.with_name(name.name + SUFFIX)
         size = sum(file.stat().st_size for file in modality.parts(path) if file.is_file())
-        items.append(Item(path, target / goal, name.as_posix(), goal.as_posix(), size))
+        items.append(ArchiveItem(path, target / goal, name.as_posix(), goal.as_posix(), size))
     return items
 
 
-def find_streams(source: Path, target: Path, suffix: str) -> list[Item]:
+def find_streams(source: Path, target: Path, suffix: str) -> list[ArchiveItem]:
     """The streams below ``source``, sorted, but hidden ones, and where they go below ``target``.
 
     Raises:
@@ -93,12 +96,12 @@ def find_streams(source: Path, target: Path, suffix: str) -> list[Item]:
     found = sorted(p for p in source.rglob("*" + SUFFIX) if p.is_file() and not p.name.startswith("."))
     if not found:
         raise FormatError(f"{source}: expected {SUFFIX} files, got none; check the folder")
-    items: dict[str, Item] = {}
+    items: dict[str, ArchiveItem] = {}
     for path in found:
         name = path.relative_to(source)
         stem = name.name.removesuffix(SUFFIX)
         goal = name.with_name(stem if stem.lower().endswith(suffix.lower()) else stem + suffix)
-        item = Item(path, target / goal, name.as_posix(), goal.as_posix(), path.stat().st_size)
+        item = ArchiveItem(path, target / goal, name.as_posix(), goal.as_posix(), path.stat().st_size)
         if (other := items.setdefault(item.target_name, item)) is not item:
             raise SpecError(f"--suffix: expected names that differ, got {item.target} for {path} and {other.path}")
     return list(items.values())
@@ -110,66 +113,69 @@ def _wanted(model: Model) -> Entry:
     return Entry("", "", "ok", weights=model.digest, tables=model.codec.tables.digest, dtype=dtype)
 
 
-def _load(model: Path, device: str, dtype: str, weights: str, threads: int) -> Model:
-    """The model that the run began with, in a worker."""
-    torch.set_num_threads(threads)
-    loaded = load(model, device=device, dtype=dtype)
-    if loaded.digest != weights:
-        raise IntegrityError(
-            f"{model}: expected weights {weights[:12]}, got {loaded.digest[:12]}; do not train into it now"
-        )
-    return loaded
+@dataclass
+class _ModelTask(ArchiveTask):
+    """What needs the model that the run began with: ``weights`` is its digest, ``threads`` are torch's.
+
+    ``model`` is there once it is prepared.
+    """
+
+    folder: Path
+    device: str
+    dtype: str
+    weights: str
+    threads: int
+
+    def prepare(self) -> None:
+        torch.set_num_threads(self.threads)
+        self.model = load(self.folder, device=self.device, dtype=self.dtype)
+        if self.model.digest != self.weights:
+            found = self.model.digest[:12]
+            raise IntegrityError(
+                f"{self.folder}: expected weights {self.weights[:12]}, got {found}; do not train into it now"
+            )
 
 
-def _compressor(*arguments: Any) -> Work:
-    """What a worker does, with the model loaded once."""
-    model = _load(*arguments)
+@dataclass
+class Compression(_ModelTask):
+    """A signal to a stream with the quantiser step ``step``."""
 
-    def work(job: Job, tell: Tell) -> Entry:
-        def compress_item(wanted: Entry, place: Place) -> None:
-            _compress_item(model, wanted, job.item, place)
+    step: float
 
-        return bring_up_to_date(job, lambda: model.modality.parts(job.item.path), compress_item, tell)
+    def parts(self, item: ArchiveItem) -> list[Path]:
+        return self.model.modality.parts(item.path)
 
-    return work
+    def read(self, item: ArchiveItem) -> Signal:
+        return self.model.modality.read(item.path)
 
-
-def _decompressor(*arguments: Any) -> Work:
-    """What a worker does, with the model loaded once."""
-    model = _load(*arguments)
-
-    def work(job: Job, tell: Tell) -> Entry:
-        def decompress_item(wanted: Entry, place: Place) -> None:
-            _decompress_item(model, job.item, place)
-
-        return bring_up_to_date(job, lambda: [job.item.path], decompress_item, tell)
-
-    return work
-
-
-def _compress_item(model: Model, wanted: Entry, item: Item, place: Place) -> None:
-    """Read, compress and write one item; ``place`` is told before it takes the target's place."""
-    signal = model.modality.read(item.path)
-    with atomic_path(item.target) as part:
+    def make(self, item: ArchiveItem, signal: Signal, part: Path) -> dict[str, Any]:
         with part.open("w+b") as file:
-            written = write_stream(signal, file, model, step=wanted.step)
-        place(part, _measures(signal, written.bytes))
+            written = write_stream(signal, file, self.model, step=self.step)
+        return _measures(signal, written.bytes)
 
 
-def _decompress_item(model: Model, item: Item, place: Place) -> None:
-    """Decompress one stream and write what it holds; ``place`` is told before it takes the target's place."""
-    signal = model.decompress(item.path)
-    with atomic_path(item.target) as part, TemporaryDirectory(
-        dir=item.target.parent, prefix=f"{temporary_path(item.target).name}."
-    ) as folder:  # fmt: skip
-        made = Path(folder) / item.target.name
-        try:
-            write_signal(model.modality, signal, made)
-        except LiveactionError as error:
-            raise type(error)(str(error).replace(str(made), str(item.target))) from error
-        _refuse_others(sorted(Path(folder).iterdir()), made, item.target)
-        made.replace(part)
-        place(part, _measures(signal, item.size))
+@dataclass
+class Decompression(_ModelTask):
+    """A stream to a file of the modality's."""
+
+    def parts(self, item: ArchiveItem) -> list[Path]:
+        return [item.path]
+
+    def read(self, item: ArchiveItem) -> Signal:
+        return self.model.decompress(item.path)
+
+    def make(self, item: ArchiveItem, signal: Signal, part: Path) -> dict[str, Any]:
+        """Write into a folder beside the target, where more than one file would be seen."""
+        target = item.target
+        with TemporaryDirectory(dir=target.parent, prefix=f"{temporary_path(target).name}.") as folder:
+            made = Path(folder) / target.name
+            try:
+                write_signal(self.model.modality, signal, made)
+            except LiveactionError as error:
+                raise type(error)(str(error).replace(str(made), str(target))) from error
+            _refuse_others(sorted(Path(folder).iterdir()), made, target)
+            made.replace(part)
+        return _measures(signal, item.size)
 
 
 def _refuse_others(written: Sequence[Path], made: Path, target: Path) -> None:
@@ -178,6 +184,6 @@ def _refuse_others(written: Sequence[Path], made: Path, target: Path) -> None:
         raise FormatError(f"{target}: expected a format of one file, got {names}; decompress this one alone")
 
 
-def _measures(signal: Signal, size: int) -> dict[str, float]:
+def _measures(signal: Signal, size: int) -> dict[str, Any]:
     """Of a stream, for the manifest."""
     return {"bytes": size, "ratio": signal.native_bits / (8 * size), "bits_per_element": 8 * size / signal.values.size}

@@ -12,14 +12,22 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from liveaction.errors import LiveactionError, WorkerError
 
 Tell = Callable[[Any], None]
 """What a worker tells the main process in the middle of a job; it returns when that has been taken note of."""
-Work = Callable[[Any, Tell], Any]
-"""A job, and how to tell, to a result."""
+
+
+class Task(Protocol):
+    """What processes do; it is pickled to get there."""
+
+    def prepare(self) -> None:
+        """Make ready; called once in every process."""
+
+    def work(self, job: Any, tell: Tell) -> Any:
+        """Do a job, and give its result."""
 
 
 @dataclass
@@ -40,23 +48,19 @@ class Outcome:
 
 
 def run_jobs(
-    make: Callable[..., Work],
-    arguments: tuple[Any, ...],
-    jobs: Iterable[Any],
-    count: int,
-    told: Callable[[Any, Any], None],
+    task: Task, jobs: Iterable[Any], count: int, told: Callable[[Any, Any], None]
 ) -> Generator[Outcome, None, None]:
     """Do jobs in ``count`` processes and give their outcomes as they come.
 
     Args:
-        make: is called once in every process, with ``arguments``; importable, and all of it can be pickled.
+        task: its class is importable by name.
         told: is called here with a job and what its worker tells; the worker waits for it.
 
     Raises:
         WorkerError: processes end before they are ready for work.
-        LiveactionError: ``make`` fails.
+        LiveactionError: the task cannot be prepared.
     """
-    pool = _Pool(make, arguments, deque(jobs), count, told)
+    pool = _Pool(task, deque(jobs), count, told)
     try:
         yield from pool.run()
     finally:
@@ -64,15 +68,8 @@ def run_jobs(
 
 
 class _Pool:
-    def __init__(
-        self,
-        make: Callable[..., Work],
-        arguments: tuple[Any, ...],
-        jobs: deque[Any],
-        count: int,
-        told: Callable[[Any, Any], None],
-    ) -> None:
-        self.make, self.arguments, self.waiting, self.told = make, arguments, jobs, told
+    def __init__(self, task: Task, jobs: deque[Any], count: int, told: Callable[[Any, Any], None]) -> None:
+        self.task, self.waiting, self.told = task, jobs, told
         self.workers: list[_Worker] = []
         for _ in range(min(count, len(jobs))):
             self._start()
@@ -111,7 +108,7 @@ class _Pool:
     def _start(self) -> None:
         context = get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, self.make, self.arguments), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, self.task), daemon=True)
         with _without_main():
             process.start()
         theirs.close()
@@ -162,7 +159,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _serve(connection: Connection, make: Callable[..., Work], arguments: tuple[Any, ...]) -> None:
+def _serve(connection: Connection, task: Task) -> None:
     """Work until told to end; end at once where the main process is gone. Ctrl-C is the main process's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -172,14 +169,14 @@ def _serve(connection: Connection, make: Callable[..., Work], arguments: tuple[A
         connection.recv()
 
     try:
-        work = make(*arguments)
+        task.prepare()
     except Exception as error:
         connection.send(("broken", one_line(error)))
         return
     connection.send(("ready", None))
     while (job := connection.recv()) is not None:
         try:
-            kind, value = "result", work(job, tell)
+            kind, value = "result", task.work(job, tell)
         except Exception as error:
             kind, value = "error", one_line(error)
         connection.send((kind, value))

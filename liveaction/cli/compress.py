@@ -1,7 +1,8 @@
 """The verb ``compress``."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +19,11 @@ from liveaction.cli.options import (
     print_json,
     refuse_existing,
 )
+
+if TYPE_CHECKING:
+    from liveaction.archive.folder import Settings
+    from liveaction.codec.stream import Written
+    from liveaction.signal import Signal
 
 app = typer.Typer()
 
@@ -53,33 +59,18 @@ def compress(
     from liveaction.archive.folder import Settings
     from liveaction.archive.tasks import FolderCompression
     from liveaction.cli.progress import stages
-    from liveaction.codec.model import load
     from liveaction.codec.quality import check_rate
 
     check_rate(step, quality)
+    settings = Settings(model, step, quality, device, dtype, jobs, force)
     if target.suffix != ".lva":
-        settings = Settings(model, step, quality, device, dtype, jobs, force)
         run_folder(lambda: FolderCompression(source, target, settings), quiet, as_json)
         return
     refuse_folder_options(jobs=jobs > 1)
     refuse_existing(target, force)
     with stages(console, quiet) as stage:
-        stage("loading the model")
-        loaded = load(model, device=device, dtype=dtype)
-        stage(f"reading {source}")
-        signal = loaded.modality.read(source)
-        written = loaded.compress_file(signal, target, quality=quality, step=step, stage=stage)
-    elements = signal.values.size
-    report = {
-        "target": str(target),
-        "bytes": written.bytes,
-        "ratio": signal.native_bits / (8 * written.bytes),
-        "bits_per_element": 8 * written.bytes / elements,
-        "step": written.step,
-        "encode_seconds": written.timings.tensors,
-        "entropy_coding_seconds": written.timings.coding,
-        "msamples_per_second": elements / 1e6 / (written.timings.tensors + written.timings.coding),
-    }
+        signal, written = _compress(source, target, settings, stage)
+    report = _report(target, signal, written)
     if as_json:
         print_json(report)
         return
@@ -88,3 +79,31 @@ def compress(
         f"{report['bits_per_element']:.4f} bits per element; encoded in {written.timings.tensors:.2f} s, "
         f"entropy coded in {written.timings.coding:.2f} s ({report['msamples_per_second']:.1f} Msamples/s)"
     )
+
+
+def _compress(
+    source: Path, target: Path, settings: "Settings", stage: Callable[[str], None]
+) -> tuple["Signal", "Written"]:
+    """Read one signal and write its stream."""
+    from liveaction.codec.model import load
+
+    stage("loading the model")
+    model = load(settings.model, device=settings.device, dtype=settings.dtype)
+    stage(f"reading {source}")
+    signal = model.modality.read(source)
+    return signal, model.compress_file(signal, target, quality=settings.quality, step=settings.step, stage=stage)
+
+
+def _report(target: Path, signal: "Signal", written: "Written") -> dict[str, Any]:
+    """What is said of a stream that was written."""
+    elements, spent = signal.values.size, written.timings
+    return {
+        "target": str(target),
+        "bytes": written.bytes,
+        "ratio": signal.native_bits / (8 * written.bytes),
+        "bits_per_element": 8 * written.bytes / elements,
+        "step": written.step,
+        "encode_seconds": spent.tensors,
+        "entropy_coding_seconds": spent.coding,
+        "msamples_per_second": elements / 1e6 / (spent.tensors + spent.coding),
+    }

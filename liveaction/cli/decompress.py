@@ -1,5 +1,7 @@
 """The verb ``decompress``."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +26,7 @@ from liveaction.errors import SpecError
 
 if TYPE_CHECKING:
     from liveaction.codec.grid import Box
-    from liveaction.codec.reader import StreamReader
+    from liveaction.codec.reader import Damage, StreamReader
     from liveaction.signal import Signal
 
 app = typer.Typer()
@@ -70,66 +72,129 @@ def decompress(
     from liveaction.archive.folder import Settings
     from liveaction.archive.tasks import FolderDecompression
     from liveaction.cli.progress import stages
-    from liveaction.codec.header import MOST_VALUES
-    from liveaction.codec.model import load
-    from liveaction.codec.stream import open_reader, write_signal
 
+    single = _Single(region, fill, against, picture, max_voxels)
     if source.is_dir():
-        single = {
-            "--region": region,
-            "--fill": fill,
-            "--against": against,
-            "--picture": picture,
-            "--max-voxels": max_voxels,
-        }
-        for name in (name for name, given in single.items() if given not in (None, "")):
-            raise SpecError(f"{name}: expected one .lva file with it, got the folder {str(source)!r}; leave it out")
+        single.refuse(source)
         settings = Settings(model, device=device, dtype=dtype, jobs=jobs, force=force)
         run_folder(lambda: FolderDecompression(source, target, settings, suffix), quiet, as_json)
         return
     refuse_folder_options(jobs=jobs > 1, suffix=bool(suffix))
     refuse_existing(target, force)
     with stages(console, quiet) as stage:
-        stage("loading the model")
-        loaded = load(model, device=device, dtype=dtype)
-        with open_reader(source, loaded, fill=fill, most_values=max_voxels or MOST_VALUES) as reader:
-            modality, box = reader.modality, parse_region(region, reader.layout.extents)
-            signal = reader.read(box, stage)
-            spent = reader.timings
-            seconds = spent.tensors + spent.coding
-        stage(f"writing {target}")
-        write_signal(modality, signal, target)
-        report: dict[str, Any] = {
-            "target": str(target),
+        done = _decompress(source, target, (model, device, dtype), single, stage)
+    if as_json:
+        print_json(done.fields())
+    else:
+        typer.echo("\n".join(done.lines()))
+    report_damage(done.damaged, done.reader.header.axes, f"{source}", f"filled with {fill}")
+    if done.damaged:
+        raise typer.Exit(DAMAGED)
+
+
+@dataclass(frozen=True)
+class _Single:
+    """The options that only one stream has."""
+
+    region: str
+    fill: float | None
+    against: Path | None
+    picture: Path | None
+    max_voxels: int | None
+
+    def refuse(self, folder: Path) -> None:
+        """Raise SpecError where one was given for a folder."""
+        for name in (field.name for field in fields(self) if getattr(self, field.name) not in (None, "")):
+            raise SpecError(
+                f"--{name.replace('_', '-')}: expected one .lva file with it, got the folder {str(folder)!r}; "
+                "leave it out"
+            )
+
+
+@dataclass(frozen=True)
+class _Decompressed:
+    """What came out of a stream, and how close it is to ``original``, where that was given."""
+
+    target: Path
+    options: _Single
+    reader: "StreamReader"
+    signal: "Signal"
+    original: "Signal | None"
+    closeness: dict[str, float]
+
+    @property
+    def damaged(self) -> "list[Damage]":
+        return list(self.reader.damaged.values())
+
+    @property
+    def seconds(self) -> float:
+        return self.reader.timings.tensors + self.reader.timings.coding
+
+    @property
+    def speed(self) -> float:
+        """Msamples per second."""
+        return self.signal.values.size / 1e6 / self.seconds
+
+    def fields(self) -> dict[str, Any]:
+        """For JSON."""
+        spent, axes = self.reader.timings, self.reader.header.axes
+        lost = {"damaged": [damage_fields(damage, axes) for damage in self.damaged]}
+        return {
+            "target": str(self.target),
             "decode_seconds": spent.tensors,
             "entropy_decoding_seconds": spent.coding,
-            "msamples_per_second": signal.values.size / 1e6 / seconds,
+            "msamples_per_second": self.speed,
+            **self.closeness,
+            **({} if self.options.fill is None else lost),
         }
-        original, closeness = None, dict[str, float]()
-        if against is not None:
-            stage("comparing")
-            original = _part_of(modality.read(against), reader, box)
-            closeness = modality.compare(original, signal)
-        if picture is not None:
-            stage("drawing")
-            ratio = reader.header.native_bits / (8 * source.stat().st_size)
-            bits = signal.native_bits / signal.values.size / ratio
-            quality = f", PSNR {closeness['psnr_normalised']:.2f} dB" if closeness else ""
-            title = f"{loaded.recipe.name}: {bits:.4f} bits per element, {ratio:.1f}:1{quality}"
-            modality.preview(original, signal, picture, title)
-    damaged = list(reader.damaged.values())
-    if as_json:
-        lost = {} if fill is None else {"damaged": [damage_fields(damage, reader.header.axes) for damage in damaged]}
-        print_json(report | closeness | lost)
-    else:
-        typer.echo(f"{target}: decoded in {seconds:.2f} s ({report['msamples_per_second']:.1f} Msamples/s)")
-        if original is not None:
-            typer.echo(f"against {against}: {closeness_text(closeness, signal.unit, modality.range_of(original))}")
-        if picture is not None:
-            typer.echo(f"{picture}: picture")
-    report_damage(damaged, reader.header.axes, f"{source}", f"filled with {fill}")
-    if damaged:
-        raise typer.Exit(DAMAGED)
+
+    def lines(self) -> list[str]:
+        """For people."""
+        said = [f"{self.target}: decoded in {self.seconds:.2f} s ({self.speed:.1f} Msamples/s)"]
+        if self.original is not None:
+            limits = self.reader.modality.range_of(self.original)
+            said.append(f"against {self.options.against}: {closeness_text(self.closeness, self.signal.unit, limits)}")
+        if self.options.picture is not None:
+            said.append(f"{self.options.picture}: picture")
+        return said
+
+
+def _decompress(
+    source: Path, target: Path, model: tuple[Path, str, str], options: _Single, stage: Callable[[str], None]
+) -> _Decompressed:
+    """Decode one stream with a model (directory, device, dtype), write, compare and draw."""
+    from liveaction.codec.header import MOST_VALUES
+    from liveaction.codec.model import load
+    from liveaction.codec.stream import open_reader, write_signal
+
+    folder, device, dtype = model
+    stage("loading the model")
+    loaded = load(folder, device=device, dtype=dtype)
+    with open_reader(source, loaded, fill=options.fill, most_values=options.max_voxels or MOST_VALUES) as reader:
+        box = parse_region(options.region, reader.layout.extents)
+        signal = reader.read(box, stage)
+    stage(f"writing {target}")
+    write_signal(reader.modality, signal, target)
+    original, closeness = None, dict[str, float]()
+    if options.against is not None:
+        stage("comparing")
+        original = _part_of(reader.modality.read(options.against), reader, box)
+        closeness = reader.modality.compare(original, signal)
+    done = _Decompressed(target, options, reader, signal, original, closeness)
+    if options.picture is not None:
+        stage("drawing")
+        _draw(done, source.stat().st_size, options.picture)
+    return done
+
+
+def _draw(done: _Decompressed, size: int, picture: Path) -> None:
+    """The result, and the original beside it where there is one; ``size`` is the stream's in bytes."""
+    header, signal = done.reader.header, done.signal
+    ratio = header.native_bits / (8 * size)
+    bits = signal.native_bits / signal.values.size / ratio
+    quality = f", PSNR {done.closeness['psnr_normalised']:.2f} dB" if done.closeness else ""
+    title = f"{header.recipe}: {bits:.4f} bits per element, {ratio:.1f}:1{quality}"
+    done.reader.modality.preview(done.original, signal, picture, title)
 
 
 def _part_of(original: "Signal", reader: "StreamReader", box: "Box | None") -> "Signal":

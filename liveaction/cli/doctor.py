@@ -1,4 +1,4 @@
-"""What this machine has, and whether a codec runs on it."""
+"""What this machine has, whether a codec runs on it, and where compiled kernels are kept."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 import liveaction
+from liveaction.cli.options import console
 from liveaction.codec.codec import build_codec
 from liveaction.recipe import load_recipe, recipe_names
 from liveaction.registry import modality_names
@@ -24,6 +25,7 @@ def examine() -> dict[str, Any]:
             report[name] = "not installed"
     report["modalities"] = ", ".join(modality_names())
     report["recipes"] = ", ".join(recipe_names())
+    report["numba cache"] = cache_folders()
     report["cpu"] = f"{torch.get_num_threads()} threads; {_try('cpu')}"
     for index in range(torch.cuda.device_count()):
         device = f"cuda:{index}"
@@ -31,6 +33,26 @@ def examine() -> dict[str, Any]:
     if not torch.cuda.is_available():
         report["cuda"] = "no device; everything runs on the CPU"
     return report
+
+
+def cache_folders() -> str:
+    """Where Numba keeps compiled kernels; what to do where it finds no folder to write to."""
+    try:
+        from liveaction.coding.rans_numba import encode
+        from liveaction.kernels.activation_numba import affine
+    except RuntimeError:
+        return "failed: no folder to keep compiled kernels in can be written; set NUMBA_CACHE_DIR to one"
+    return ", ".join(sorted({kernel.stats.cache_path for kernel in (encode, affine)}))
+
+
+def compile_all(quiet: bool) -> str:
+    """Compile all that the shipped recipes need, with a bar; what it took."""
+    from liveaction.cli.progress import counted
+    from liveaction.codec.warm import kinds, warm
+
+    with counted(console, quiet) as advance:
+        seconds = warm(kinds(), lambda done, total, name: advance(done, total, f"compiling what {name} needs"))
+    return f"all kernels, in {seconds:.1f} s" if seconds else "nothing; all kernels were there"
 
 
 def _try(device: str) -> str:

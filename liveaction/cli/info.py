@@ -1,7 +1,7 @@
 """The verbs that look into a stream: ``info`` and ``verify``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +17,7 @@ from liveaction.cli.options import (
 from liveaction.errors import SpecError
 
 if TYPE_CHECKING:
-    pass
+    from liveaction.codec.verify import Verification
 
 app = typer.Typer()
 
@@ -28,7 +28,7 @@ def info(
     as_json: AsJson = False,
 ) -> None:
     """Show what a stream says of itself, without decoding; header and index are checked, `verify` checks the rest."""
-    from liveaction.codec.stream import read_info
+    from liveaction.codec.info import read_info
 
     fields = read_info(source)
     if as_json:
@@ -78,19 +78,26 @@ def verify(
             modality = build_modality(found.header.modality)
             original = modality.read(against)
             closeness = modality.compare(original, found.decoded)
-    axes = found.header.axes
     if as_json:
-        damaged = [damage_fields(damage, axes) for damage in found.damaged]
-        checked = ["structure", "checksums"] + (["weights", "tables", "decoding"] if model is not None else [])
-        print_json({"bytes": found.bytes, "chunks": found.chunks, "checked": checked, "damaged": damaged, **closeness})
+        print_json(_fields(found, model is not None) | closeness)
     else:
         whole = "all whole" if not found.damaged else f"{len(found.damaged)} damaged"
         decoded = "decodes with this model" if model is not None else "not decoded; --model does"
         typer.echo(f"{source}: {found.bytes:,} bytes, {found.chunks} chunks, {whole}; {decoded}")
-        if closeness and found.decoded is not None:
-            typer.echo(
-                f"against {against}: {closeness_text(closeness, found.header.unit, modality.range_of(original))}"
-            )
+        if closeness:
+            limits = modality.range_of(original)
+            typer.echo(f"against {against}: {closeness_text(closeness, found.header.unit, limits)}")
+    axes = found.header.axes
     report_damage([*found.damaged], axes, str(source), "--fill of decompress brings the rest back")
     if found.damaged:
         raise typer.Exit(1)
+
+
+def _fields(found: "Verification", with_model: bool) -> dict[str, Any]:
+    """What was found, for JSON."""
+    return {
+        "bytes": found.bytes,
+        "chunks": found.chunks,
+        "checked": ["structure", "checksums"] + (["weights", "tables", "decoding"] if with_model else []),
+        "damaged": [damage_fields(damage, found.header.axes) for damage in found.damaged],
+    }

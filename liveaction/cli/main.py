@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from liveaction import __version__
 from liveaction.cli import compress, decompress, evaluate, imports, info, profile, recipes, train
 from liveaction.cli.options import AsJson, print_json
 from liveaction.errors import LiveactionError
@@ -25,9 +26,18 @@ for part in (recipes, train, compress, decompress, info, evaluate, imports):
 app.add_typer(profile.app, name="profile")
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"liveaction {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     trace: Annotated[bool, typer.Option("--traceback", help="Show the Python traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
 ) -> None:
     global _show_traceback
     _show_traceback = trace
@@ -36,12 +46,18 @@ def _options(
 _show_traceback = False
 
 
-@app.command(epilog="Example: `liveaction doctor`")
-def doctor(as_json: AsJson = False) -> None:
+@app.command(epilog="Examples: `liveaction doctor` · `liveaction doctor --warm`")
+def doctor(
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Compile now what the first use of a codec on this machine would.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show versions, devices and modalities, and run a tiny codec on every device."""
-    from liveaction.cli.doctor import examine
+    from liveaction.cli.doctor import compile_all, examine
 
-    report = examine()
+    compiled = {"compiled now": compile_all(quiet=as_json)} if warm else {}
+    report = examine() | compiled
     if as_json:
         print_json(report)
     else:

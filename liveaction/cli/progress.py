@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -16,14 +16,15 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from liveaction.spec import Recipe
-from liveaction.training.loop import Listener, StepReport, Validation
+if TYPE_CHECKING:
+    from liveaction.spec import Recipe
+    from liveaction.training.loop import Listener, StepReport, Validation
 
 
 class TrainingProgress:
     """The bar of ``liveaction train``: PSNR, bits per latent, ratio, learning rate, time left."""
 
-    def __init__(self, console: Console, recipe: Recipe, quiet: bool) -> None:
+    def __init__(self, console: Console, recipe: "Recipe", quiet: bool) -> None:
         self.console, self.quiet = console, quiet
         self.bar = _counting_bar(console, quiet)
         self.task = self.bar.add_task("", total=max(recipe.training.steps, 1))
@@ -38,15 +39,17 @@ class TrainingProgress:
     ) -> None:
         self.bar.stop()
 
-    def listener(self) -> Listener:
+    def listener(self) -> "Listener":
         """What the trainer calls."""
+        from liveaction.training.loop import Listener
+
         return Listener(self._stage, self._step, self._validation)
 
     def _stage(self, text: str) -> None:
         if not self.quiet:
             self.console.print(text)
 
-    def _step(self, report: StepReport) -> None:
+    def _step(self, report: "StepReport") -> None:
         self.smooth = [*self.smooth[-19:], report]
         mean = sum(r.psnr for r in self.smooth) / len(self.smooth)
         bits = sum(r.bits for r in self.smooth) / len(self.smooth)
@@ -56,7 +59,7 @@ class TrainingProgress:
         )
         self.bar.update(self.task, completed=report.step, description=text)
 
-    def _validation(self, result: Validation) -> None:
+    def _validation(self, result: "Validation") -> None:
         if not self.quiet:
             self.console.print(
                 f"step {result.step}: held out {result.psnr:.2f} dB, {result.bits:.3f} bit/latent, "

@@ -21,11 +21,11 @@ from liveaction.cli.options import (
     print_lines,
 )
 from liveaction.errors import SpecError
-from liveaction.spec import Recipe
 
 if TYPE_CHECKING:
     from liveaction.codec.summary import Summary
     from liveaction.profiling.sample import SampleFacts
+    from liveaction.spec import Recipe
 
 app = typer.Typer()
 
@@ -33,17 +33,18 @@ app = typer.Typer()
 @app.command(epilog="Example: `liveaction recipes`")
 def recipes(as_json: AsJson = False) -> None:
     """List the shipped recipes."""
-    from liveaction.codec.summary import summarise
+    from liveaction.codec.parameters import count_parameters
     from liveaction.recipe import load_recipe, recipe_names
 
-    rows = [(summarise(load_recipe(name)), load_recipe(name).description) for name in recipe_names()]
+    found = [load_recipe(name) for name in recipe_names()]
     if as_json:
-        print_json([{"name": row.recipe, "description": text} for row, text in rows])
+        print_json([{"name": recipe.name, "description": recipe.description} for recipe in found])
         return
     table = Table("recipe", "reduction", "encoder", "decoder", "description", box=None, pad_edge=False)
-    for row, text in rows:
-        sizes = (_count(row.encoder_parameters), _count(row.decoder_parameters))
-        table.add_row(row.recipe, f"{row.dimension_reduction:g}x", *sizes, text)
+    for recipe in found:
+        learned, reduction = count_parameters(recipe), recipe.hidden / recipe.codec.latent_channels
+        sizes = (_count(learned.encoder), _count(learned.decoder))
+        table.add_row(recipe.name, f"{reduction:g}x", *sizes, recipe.description)
     Console(highlight=False).print(table)
 
 
@@ -100,7 +101,7 @@ def check(
         print_lines(_summary_lines(loaded, summary, summary.advice))
 
 
-def _check_data(source: str, recipe: Recipe, data: str, quiet: bool, as_json: bool) -> None:
+def _check_data(source: str, recipe: "Recipe", data: str, quiet: bool, as_json: bool) -> None:
     """Read one sample, measure, print."""
     from dataclasses import asdict
 
@@ -151,7 +152,7 @@ def _facts_lines(facts: "SampleFacts") -> dict[str, str]:
     }
 
 
-def _summary_lines(recipe: Recipe, summary: "Summary", advice: tuple[str, ...]) -> dict[str, str]:
+def _summary_lines(recipe: "Recipe", summary: "Summary", advice: tuple[str, ...]) -> dict[str, str]:
     return {
         "recipe": f"{recipe.name}: {recipe.description}",
         "signal": f"{_times(summary.shape)} {', '.join(recipe.modality.axes)}; {recipe.modality.channels} channel(s)",

@@ -1,26 +1,32 @@
 """Seconds spent on the two stages of coding: tensors, and entropy coding."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter, process_time
 
 
 class Stopwatch:
-    """Seconds on the clock (``wall``) and of all threads of the process together (``cpu``), added up."""
+    """Seconds on the clock (``wall``) and of all threads of the process together (``cpu``), added up.
+
+    What Numba compiles on the way does not count: it does so once on a machine, and is no speed of a codec.
+    """
 
     def __init__(self) -> None:
         self.wall = self.cpu = 0.0
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Add what passes within."""
-        wall, cpu = perf_counter(), process_time()
+    def running(self, stage: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+        """Add what passes within; ``stage`` is told where compiling begins."""
+        from liveaction.kernels.compile_numba import COMPILING
+
+        wall, cpu = perf_counter() - COMPILING.wall, process_time() - COMPILING.cpu
         try:
-            yield
+            with COMPILING.told(stage):
+                yield
         finally:
-            self.wall += perf_counter() - wall
-            self.cpu += process_time() - cpu
+            self.wall += perf_counter() - COMPILING.wall - wall
+            self.cpu += process_time() - COMPILING.cpu - cpu
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,19 @@
 import json
 from collections.abc import Mapping
 from math import prod
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from liveaction.codec import grid
-from liveaction.codec.codec import Codec
 from liveaction.codec.grid import CHUNK_TOKENS, Layout
 from liveaction.errors import FormatError, IntegrityError
-from liveaction.signal import Signal
 from liveaction.spec import Finite, ModalitySpec, Recipe
+
+if TYPE_CHECKING:
+    from liveaction.codec.codec import Codec
+    from liveaction.signal import Signal
 
 DTYPES = (
     "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
@@ -102,7 +104,7 @@ class StreamHeader(BaseModel):
 
 
 def make_header(
-    signal: Signal, codec: Codec, recipe: Recipe, digest: str, step: float, limits: tuple[float, float],
+    signal: "Signal", codec: "Codec", recipe: Recipe, digest: str, step: float, limits: tuple[float, float],
     extras: Mapping[str, Any],
 ) -> StreamHeader:  # fmt: skip
     """The header of a stream of ``signal``."""
@@ -197,7 +199,7 @@ def _check_values(header: StreamHeader, where: str) -> None:
         )
 
 
-def _check_window(header: StreamHeader, codec: Codec, where: str) -> None:
+def _check_window(header: StreamHeader, codec: "Codec", where: str) -> None:
     """Memory: a window with its halo may be several times what this codec would take, not the whole of anything."""
     own, latents = codec.layout(header.shape[1:]), prod(header.factors) * header.shape[0]
     most = max(LARGER * _window_latents(own), LARGER * grid.WINDOW_SAMPLES // latents)
@@ -212,7 +214,7 @@ def _window_latents(layout: Layout) -> int:
     return prod(min(w + 2 * layout.halo, g) for w, g in zip(layout.window, layout.grid, strict=True))
 
 
-def check_codec(header: StreamHeader, codec: Codec, digest: str, where: str) -> None:
+def check_codec(header: StreamHeader, codec: "Codec", digest: str, where: str) -> None:
     """Refuse a stream that was made with another model.
 
     Raises:

@@ -156,7 +156,7 @@ class StreamReader:
             ShapeError: the region is empty or not within the signal.
             FormatError: a chunk is damaged, and there is nothing to fill in.
         """
-        with self._whole.running():
+        with self._whole.running(stage):
             whole, box = self._read(region, stage)
         return whole if region is None else self._cropped(whole, box)
 

@@ -1,7 +1,6 @@
-"""Between a signal and bytes: compress, decompress, info."""
+"""Between a signal and bytes: compress, decompress."""
 
 import io
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ from liveaction.codec.chunks import pack_chunk
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.codec import Codec
 from liveaction.codec.grid import Box, Layout, relative, slices
-from liveaction.codec.header import MOST_VALUES, make_header, parse_header
+from liveaction.codec.header import MOST_VALUES, make_header
 from liveaction.codec.quality import choose_step
 from liveaction.codec.reader import ReaderOptions, StreamReader
-from liveaction.coding.container import ContainerReader, ContainerWriter
+from liveaction.coding.container import ContainerReader, ContainerWriter, open_bytes
 from liveaction.errors import FormatError, LiveactionError, ShapeError, printable
 from liveaction.files import atomic_path
 from liveaction.kernels.parallel import in_threads
@@ -160,7 +159,7 @@ def write_stream(
         )
     whole, coding = Stopwatch(), Stopwatch()
     stage("encoding")
-    with whole.running():
+    with whole.running(stage):
         limits = modality.range_of(signal)
         header = make_header(signal, codec, recipe, model.digest, chosen, limits, extras or {})
         layout = header.layout
@@ -252,25 +251,6 @@ def open_reader(
         yield StreamReader(ContainerReader(file, name), model, name, **options)
 
 
-@contextmanager
-def open_bytes(data: bytes | str | Path) -> Iterator[BinaryIO]:
-    """A file to read at any place.
-
-    Raises:
-        FormatError: it cannot be opened.
-    """
-    if isinstance(data, bytes):
-        yield io.BytesIO(data)
-        return
-    path = Path(data)
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise FormatError(f"{data}: expected a readable .lva file, got {error.strerror}") from error
-    with file:
-        yield file
-
-
 def write_signal(modality: "Modality", signal: Signal, target: Path) -> None:
     """Write what a stream held; its writer believes the metadata, and where they are not its own, that is one line.
 
@@ -286,33 +266,3 @@ def write_signal(modality: "Modality", signal: Signal, target: Path) -> None:
             f"{target}: expected metadata as they were read from a source, got {type(error).__name__}: "
             f"{printable(error)[:160]}"
         ) from error
-
-
-def read_info(path: str | Path) -> dict[str, Any]:
-    """What a stream file says of itself, without decoding: header fields, bytes, ratio, bits per element, chunks.
-
-    Raises:
-        FormatError: the file cannot be read, or its header or index is not right.
-
-    Example:
-        >>> info = read_info("scan.lva")
-        >>> info["recipe"], info["shape"]
-        ('ct_smoke', [1, 48, 56, 48])
-    """
-    path = Path(path)
-    with open_bytes(path) as file:
-        container = ContainerReader(file, str(path))
-        header = parse_header(container.header, container.chunks, str(path), most_values=2**63)
-        chunk_bytes = sum(entry.length for entry in container.entries)
-    fields = header.model_dump(mode="json")
-    bits = 8 * container.size
-    return {
-        **fields,
-        "grid": list(header.layout.grid),
-        "chunks": container.chunks,
-        "bytes": container.size,
-        "bytes_of_chunks": chunk_bytes,
-        "ratio": header.native_bits / bits,
-        "bits_per_element": bits / prod(header.shape),
-        "bits_per_latent": 8 * chunk_bytes / (header.latent_channels * math.prod(header.layout.grid)),
-    }

@@ -7,6 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from liveaction.codec.codec import Codec, build_codec
+from liveaction.codec.parameters import count_parameters
 from liveaction.errors import SpecError
 from liveaction.spec import Recipe
 from liveaction.transforms.wavelet import filter_bank, level_filters
@@ -60,8 +61,7 @@ def summarise(recipe: Recipe, shape: tuple[int, ...] | None = None) -> Summary:
     padded = tuple(g * f for g, f in zip(grid, factors, strict=True))
     samples = prod(padded) * codec.channels
     width, latent = recipe.hidden, recipe.codec.latent_channels
-    sensor = sum(p.numel() for part in (codec.encoder, codec.quantizer) for p in part.parameters())
-    server = sum(p.numel() for p in codec.decoder.parameters())
+    learned = count_parameters(recipe)
     return Summary(
         recipe=recipe.name,
         shape=shape,
@@ -70,8 +70,8 @@ def summarise(recipe: Recipe, shape: tuple[int, ...] | None = None) -> Summary:
         hidden=width,
         latent_channels=latent,
         dimension_reduction=prod(shape) * codec.channels / (prod(grid) * latent),
-        encoder_parameters=sensor,
-        decoder_parameters=server,
+        encoder_parameters=learned.encoder,
+        decoder_parameters=learned.decoder,
         encoder_macs=_macs(codec.encoder, (1, width, *grid)) / samples,
         decoder_macs=_macs(codec.decoder, (1, latent, *grid)) / samples,
         wavelet_macs=_wavelet_macs(codec),

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from liveaction.codec.header import MOST_VALUES, StreamHeader, parse_header
 from liveaction.codec.reader import Damage, StreamReader
-from liveaction.codec.stream import open_bytes
-from liveaction.coding.container import ContainerReader
+from liveaction.coding.container import ContainerReader, open_bytes
 from liveaction.errors import FormatError
 from liveaction.signal import Signal
 

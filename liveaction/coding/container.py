@@ -19,8 +19,10 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from liveaction.errors import FormatError, IntegrityError
@@ -151,6 +153,25 @@ class ContainerReader:
         if place < self.size:
             raise FormatError(f"{where}: expected {place} bytes, got {self.size}; something was appended")
         return entries
+
+
+@contextmanager
+def open_bytes(data: bytes | str | Path) -> Iterator[BinaryIO]:
+    """Bytes, or a file on disk, as a file to read at any place.
+
+    Raises:
+        FormatError: it cannot be opened.
+    """
+    if isinstance(data, bytes):
+        yield io.BytesIO(data)
+        return
+    path = Path(data)
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise FormatError(f"{data}: expected a readable .lva file, got {error.strerror}") from error
+    with file:
+        yield file
 
 
 def _read_prefix(data: bytes, where: str) -> tuple[int, int, int, int]:

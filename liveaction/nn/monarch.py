@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from liveaction.kernels.monarch import choose_groups, monarch, monarch_to_dense
+from liveaction.kernels.monarch import monarch, monarch_to_dense
+from liveaction.nn.sizes import choose_groups
 
 
 class Monarch(nn.Module):

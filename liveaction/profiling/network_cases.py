@@ -9,6 +9,7 @@ from liveaction.kernels import depthwise as convolutions
 from liveaction.kernels import dispatch, group_norm, linear_attention
 from liveaction.kernels import monarch as projections
 from liveaction.kernels.pointwise_block import pointwise_block, pointwise_block_reference
+from liveaction.nn.sizes import choose_groups
 from liveaction.profiling import anchors
 from liveaction.profiling.case import Arguments, Case, Shape
 from liveaction.profiling.sizes import AUDIO, CT, CT_LARGE, VIDEO, normal, odd_tokens, size, tokens
@@ -17,14 +18,14 @@ HEAD_DIM = 32
 
 
 def _factors(channels: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    g1, g2 = projections.choose_groups(channels, channels)
+    g1, g2 = choose_groups(channels, channels)
     w1 = torch.randn(g1, g2, g2, generator=generator) / g2**0.5
     return w1, torch.randn(g2, channels // g2, g1, generator=generator) / g1**0.5
 
 
 def _weights(shape: Shape) -> int:
     """Entries of the two factors, which are also the multiplications per token."""
-    return shape[1] * sum(projections.choose_groups(shape[1], shape[1]))
+    return shape[1] * sum(choose_groups(shape[1], shape[1]))
 
 
 def monarch() -> Case:

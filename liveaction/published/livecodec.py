@@ -9,7 +9,7 @@ from math import log2
 import torch
 
 from liveaction.errors import FormatError
-from liveaction.kernels.monarch import choose_groups
+from liveaction.nn.sizes import choose_groups
 from liveaction.published.checkpoint import Checkpoint
 from liveaction.published.translation import WAVELET, Translation, Weights
 from liveaction.spec import CodecSpec

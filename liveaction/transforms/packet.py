@@ -106,10 +106,7 @@ class WaveletPacket(nn.Module):
         return wavelet_packet_synthesis(y, self._plan(y.shape[1] // self.bands, extents, y), self.companded)
 
     def _plan(self, channels: int, extents: tuple[int, ...], like: torch.Tensor) -> PacketPlan:
-        plan: PacketPlan = packet_plan(
-            self.wavelet, self.stages, self.rule, self.order, channels, extents, like.dtype, like.device
-        )
-        return plan
+        return packet_plan(self.wavelet, self.stages, self.rule, self.order, channels, extents, like.dtype, like.device)
 
     def _check(self, x: torch.Tensor, factors: tuple[int, ...]) -> None:
         if x.ndim != len(self.levels) + 2:
@@ -123,7 +120,6 @@ class WaveletPacket(nn.Module):
             )
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def packet_plan(
     wavelet: str,
     stages: tuple[tuple[int, int], ...],
@@ -143,6 +139,10 @@ def packet_plan(
         channels: C; ``extents`` S.
     """
     return _packet_plan(wavelet, stages, boundary, order, channels, extents, dtype, device)
+
+
+# What torch.compiler.assume_constant_result sets; that itself loads all of the compiler, a second of every process.
+packet_plan._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @lru_cache(maxsize=64)

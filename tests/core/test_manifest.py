@@ -1,15 +1,39 @@
 """What is done is skipped, what is not ours stays, and what the manifest says of both."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from liveaction.archive.folder import Item, Job, bring_up_to_date
+from liveaction.archive.item import ArchiveItem, ArchiveTask, Job
 from liveaction.archive.manifest import MANIFEST, Entry, Manifest, open_manifest
 from liveaction.errors import FormatError, SpecError, WriteError
-from liveaction.files import atomic_path
+from liveaction.signal import Signal
+
+
+@dataclass
+class Writing(ArchiveTask):
+    """Writes a text, whatever the source says; ``meanwhile`` happens before it is noted."""
+
+    text: str
+    meanwhile: Callable[[], None]
+
+    def prepare(self):
+        pass
+
+    def parts(self, item):
+        return [item.path]
+
+    def read(self, item):
+        return Signal(np.zeros((1, 1)), ("x",), "", (1.0,), "float64")
+
+    def make(self, item, signal, part):
+        part.write_text(self.text)
+        self.meanwhile()
+        return {"bytes": len(self.text)}
 
 
 @dataclass
@@ -21,16 +45,10 @@ class Desk:
     manifest: Manifest
 
     def work(self, text="made", settings="float32", force=False, meanwhile=lambda: None):
-        def make(wanted, place):
-            with atomic_path(self.target) as part:
-                part.write_text(text)
-                meanwhile()
-                place(part, {"bytes": len(text)})
-
-        item = Item(self.source, self.target, "a", "a.lva", 1)
+        item = ArchiveItem(self.source, self.target, "a", "a.lva", 1)
         wanted = Entry("a", "a.lva", "ok", weights="w", dtype=settings)
         job = Job(item, self.manifest.history("a.lva"), wanted, force)
-        return bring_up_to_date(job, lambda: [self.source], make, self.manifest.append)
+        return Writing(text, meanwhile).work(job, self.manifest.append)
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import liveaction
 from liveaction.codec import grid
 from liveaction.codec.codec import build_codec
 from liveaction.codec.header import MOST_VALUES
+from liveaction.codec.info import read_info
 from liveaction.codec.model import Model
-from liveaction.codec.stream import compress, compress_file, decompress, open_reader, read_info
+from liveaction.codec.stream import compress, compress_file, decompress, open_reader
 from liveaction.codec.verify import verify
 from liveaction.codec.weights import save_model
 from liveaction.coding.container import ContainerReader, ContainerWriter

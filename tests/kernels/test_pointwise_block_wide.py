@@ -8,7 +8,7 @@ import torch
 
 from liveaction.errors import MissingDependencyError
 from liveaction.kernels import dispatch, launch, pointwise_block_wide_triton
-from liveaction.kernels.monarch import choose_groups, padded, two_parts
+from liveaction.kernels.monarch import padded, two_parts
 from liveaction.kernels.pointwise_block import (
     in_registers,
     pointwise_block,
@@ -17,6 +17,7 @@ from liveaction.kernels.pointwise_block import (
     wide_tiling,
 )
 from liveaction.nn.blocks import PointwiseBlock
+from liveaction.nn.sizes import choose_groups
 from liveaction.testing import SHARED_LIMIT, AheadCase, assert_kernel_close, compile_ahead, poisoned
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,70 @@
+"""How many numbers the parts of a codec learn, by arithmetic on its spec alone: this file imports no torch.
+
+E hidden width, L latent channels, D axes; ``tests/core/test_parameters.py`` compares with built codecs.
+"""
+
+from liveaction.spec import DecoderSpec, EncoderSpec
+
+
+def choose_groups(c_in: int, c_out: int) -> tuple[int, int]:
+    """Divisor pair (g1, g2) of ``c_in`` with g2 dividing ``c_out`` and the least multiplications per token."""
+    pairs = [(c_in // g2, g2) for g2 in range(1, c_in + 1) if c_in % g2 == 0 and c_out % g2 == 0]
+    return min(pairs, key=lambda pair: (c_in * c_in // pair[0] + c_in * c_out // pair[1], pair[0]))
+
+
+def encoder_parameters(spec: EncoderSpec, axes: int, width: int, latent: int) -> int:
+    """Of :class:`liveaction.nn.encoder.Encoder`; the arguments are its own."""
+    down = _dense(width, latent) if spec.projection == "dense" else _monarch(width, latent)
+    if spec.kind == "linear":
+        return down
+    if spec.kind == "paper":
+        return spec.depth * _paper_block(width, axes, spec.kernel_size) + down
+    return spec.depth * (_pointwise_block(width) - (width if spec.layer_scale is None else 0)) + down
+
+
+def decoder_parameters(spec: DecoderSpec, axes: int, width: int, latent: int) -> int:
+    """Of :class:`liveaction.nn.decoder.Decoder`; the arguments are its own."""
+    linear = _dense(latent, width) if spec.linear_path else 0
+    if spec.kind == "linear":
+        return linear
+    if spec.kind == "light":
+        block = _depthwise(width, axes, separable=True) + 2 * width + _pointwise_block(width)
+    elif spec.kind == "paper":
+        block = _paper_block(width, axes, spec.kernel_size)
+    else:
+        block = _vit_block(width, axes, spec.expansion)
+    out = _monarch(width, width) if spec.linear_path else 0
+    return linear + _monarch(latent, width) + spec.depth * block + out
+
+
+def _dense(c_in: int, c_out: int) -> int:
+    return c_in * c_out + c_out
+
+
+def _monarch(c_in: int, c_out: int, taps: int = 1) -> int:
+    g1, g2 = choose_groups(c_in, c_out)
+    return (c_in * g2 + c_out * g1) * taps
+
+
+def _pointwise_block(width: int) -> int:
+    """Two projections, two gains, the layer scale."""
+    return 2 * _monarch(width, width) + 3 * width
+
+
+def _paper_block(width: int, axes: int, kernel_size: int) -> int:
+    """Two projections, two norms, the squeeze-excite with its biases."""
+    narrow = max(width // 4, 1)
+    gate = _monarch(width, narrow) + narrow + _monarch(narrow, width) + width
+    return 2 * _monarch(width, width, kernel_size**axes) + 4 * width + gate
+
+
+def _vit_block(width: int, axes: int, expansion: int) -> int:
+    """Attention: keys, queries, values, projection, norm. MBConv: three layers, two of them with biases, and norms."""
+    wide = width * expansion
+    attention = 4 * width * width + 2 * width
+    return attention + _dense(width, wide) + _depthwise(wide, axes) + wide * width + 4 * wide + 2 * width
+
+
+def _depthwise(channels: int, axes: int, separable: bool = False) -> int:
+    """One kernel of 3 per axis, or one of 3**D, and a bias."""
+    return channels * ((3 * axes if separable or axes > 3 else 3**axes) + 1)

@@ -1,0 +1,50 @@
+"""The arithmetic of learned numbers against codecs that are built, on the meta device, where that takes no memory."""
+
+import pytest
+import torch
+
+from liveaction.codec.parameters import Parameters, count_parameters
+from liveaction.coding.quantize import build_quantizer
+from liveaction.nn.decoder import Decoder
+from liveaction.nn.encoder import Encoder
+from liveaction.recipe import load_recipe, recipe_names
+
+RANDOM = "training.start=random"
+SERIES = ("modality.axes=[t, x, y, z]", "codec.levels=[1, 1, 1, 1]", "training.crop=[16]", "codec.latent_channels=2")
+
+
+def built(recipe):
+    codec, axes, width, latent = recipe.codec, recipe.axes, recipe.hidden, recipe.codec.latent_channels
+    with torch.device("meta"):
+        sensor = Encoder(codec.encoder, axes, width, latent), build_quantizer(codec.quantizer, latent)
+        server = Decoder(codec.decoder, axes, width, latent)
+    return Parameters(
+        sum(p.numel() for part in sensor for p in part.parameters()), sum(p.numel() for p in server.parameters())
+    )
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipes(name):
+    recipe = load_recipe(name)
+    assert count_parameters(recipe) == built(recipe)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(("codec.encoder.layer_scale=null",), id="no-layer-scale"),
+        pytest.param((RANDOM, "codec.encoder.projection=monarch", "codec.latent_channels=6"), id="monarch"),
+        pytest.param((RANDOM, "codec.encoder.kind=paper", "codec.encoder.kernel_size=3"), id="paper-encoder"),
+        pytest.param(("codec.encoder.kind=linear", "codec.decoder.kind=linear"), id="linear"),
+        pytest.param((RANDOM, "codec.decoder.linear_path=false"), id="no-linear-path"),
+        pytest.param(("codec.decoder.kind=paper", "codec.decoder.kernel_size=3"), id="paper-decoder"),
+        pytest.param(("codec.decoder.kind=vit", "codec.decoder.expansion=3"), id="vit"),
+        pytest.param(("codec.decoder.kind=vit", "codec.decoder.head_dim=null", *SERIES), id="vit-four-axes"),
+        pytest.param(("codec.decoder.kind=light", *SERIES), id="light-four-axes"),
+        pytest.param((RANDOM, "codec.quantizer.kind=laplace"), id="laplace"),
+        pytest.param((RANDOM, "codec.quantizer.kind=gaussian"), id="gaussian"),
+    ],
+)
+def test_every_part(settings):
+    recipe = load_recipe("ct_smoke", settings)
+    assert count_parameters(recipe) == built(recipe)
