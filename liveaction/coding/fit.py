@@ -39,8 +39,17 @@ COUNTS = 32
 """What the generic tables count for, in symbols per row."""
 
 
-def fit(examples: Iterable[NDArray[np.int32]], channels: int, axes: int) -> EntropyTables:
-    """See :func:`liveaction.coding.tables.fit_tables`."""
+def fit_tables(examples: Iterable[NDArray[np.int32]], channels: int, axes: int) -> EntropyTables:
+    """Tables fitted to symbols ``[L, *c]`` of training chunks, at several quantiser steps; float64 inside, once.
+
+    Args:
+        examples: training chunks ``[L, *c]``; all are kept in memory.
+        channels: L.
+        axes: D, from 1 to 4.
+
+    Raises:
+        FormatError: no examples, or one of another shape.
+    """
     chunks = list(examples)
     if not chunks:
         raise FormatError("fit_tables: expected examples of symbols, got none; give training chunks")

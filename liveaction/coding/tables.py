@@ -1,7 +1,6 @@
 """Tables of the entropy coder: integers that a model carries, made without data or fitted to some."""
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -208,14 +207,3 @@ def _generic_predictor(axes: int) -> NDArray[np.int16]:
             weights[i] = PREDICT_ONE * (axes + 1) // (2 * axes) if one else -(PREDICT_ONE // axes)
     weights[0] += PREDICT_ONE - sum(weights)
     return np.array(weights, np.int16)
-
-
-def fit_tables(examples: Iterable[NDArray[np.int32]], channels: int, axes: int) -> EntropyTables:
-    """Tables fitted to symbols ``[L, *c]`` of training chunks, at several quantiser steps; float64 inside, once.
-
-    Raises:
-        FormatError: no examples, or one of another shape.
-    """
-    from liveaction.coding.fit import fit
-
-    return fit(examples, channels, axes)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from liveaction.codec.codec import Codec
 from liveaction.codec.quality import QUALITIES
-from liveaction.coding.tables import EntropyTables, fit_tables
+from liveaction.coding.fit import fit_tables
+from liveaction.coding.tables import EntropyTables
 from liveaction.training.data import Crops
 
 SYMBOLS = 2**22

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from liveaction.coding.entropy import BOTTOM, HEAD, LARGEST, decode_chunk, encode_chunk, ideal_bits
-from liveaction.coding.tables import fit_tables, generic_tables
+from liveaction.coding.fit import fit_tables
+from liveaction.coding.tables import generic_tables
 from liveaction.errors import FormatError
 
 MOST = LARGEST - 1

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from liveaction.coding.entropy import encode_chunk, ideal_bits
+from liveaction.coding.fit import fit_tables
 from liveaction.coding.layout import CLASSES, class_scales, fixed_predictors, neighbours
 from liveaction.coding.priors import with_escape
-from liveaction.coding.tables import EntropyTables, fit_tables, generic_tables
+from liveaction.coding.tables import EntropyTables, generic_tables
 from liveaction.errors import FormatError
 
 DIGESTS = {
