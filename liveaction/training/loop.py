@@ -105,7 +105,6 @@ class Trainer:
 
     Args:
         recipe: what to train.
-        modality: normalises; only its native bits matter here.
         train, held_out: crops to learn from and to validate on.
         folder: the run's folder, which ends as a model directory.
         bits: bits per element of the training signals in their native dtype, for the ratio shown.
