@@ -48,7 +48,7 @@ chunks of 216 positions 0 gives 2 % more bits, 64 gives 19 % more. The 64th keep
 being taken; by trial, from none to a 16th within 0.13 %."""
 
 
-class Scale(NamedTuple):
+class ChannelScale(NamedTuple):
     """Of a channel's class: ``limit`` and ``factor`` make residuals magnitudes, ``shift`` makes bins scales."""
 
     limit: int
@@ -58,8 +58,8 @@ class Scale(NamedTuple):
 
 @compiled
 def scale_of(scales, k):
-    """The :class:`Scale` of class k."""
-    return Scale(scales.limits[k], scales.factors[k], CLASS_BINS * (k - CLASS_ONE) + SCALE_ONE - BIN_ONE)
+    """The :class:`ChannelScale` of class k."""
+    return ChannelScale(scales.limits[k], scales.factors[k], CLASS_BINS * (k - CLASS_ONE) + SCALE_ONE - BIN_ONE)
 
 
 @compiled
