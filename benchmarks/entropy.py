@@ -37,7 +37,8 @@ from numpy.typing import NDArray
 from record import save
 
 from liveaction.coding.entropy import decode_chunk, encode_chunk, ideal_bits
-from liveaction.coding.tables import EntropyTables, fit_tables, generic_tables
+from liveaction.coding.fit import fit_tables
+from liveaction.coding.tables import EntropyTables, generic_tables
 
 FINER = 16
 SIDES = {1: 4096, 2: 64, 3: 16, 4: 8}

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from record import RESULTS
 
-from liveaction.evaluation.item import Item
+from liveaction.evaluation.item import Measurement
 from liveaction.evaluation.measures import MAIN
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +32,7 @@ PICTURES = ROOT / "docs" / "pictures" / "evaluation"
 
 def evidence(folder: Path) -> dict[str, Any]:
     """What the items of an evaluation rest on, each distinct value once."""
-    items = [Item.model_validate_json(path.read_bytes()) for path in sorted(folder.glob("items/*/*/*.json"))]
+    items = [Measurement.model_validate_json(path.read_bytes()) for path in sorted(folder.glob("items/*/*/*.json"))]
     codecs = {
         (item.codec, item.seed): {
             key: value

@@ -17,7 +17,7 @@ import torch
 from record import save
 
 from liveaction.codec.codec import Codec
-from liveaction.codec.grid import Layout, slices
+from liveaction.codec.grid import ChunkLayout, slices
 from liveaction.codec.model import load
 from liveaction.registry import build_modality
 
@@ -25,7 +25,7 @@ NEAR = 2
 """Samples on either side of a border that count as its own."""
 
 
-def _borders(layout: Layout) -> torch.Tensor:
+def _borders(layout: ChunkLayout) -> torch.Tensor:
     """Which samples lie next to a border between windows, bool ``[*S]``."""
     near = torch.zeros(layout.extents, dtype=torch.bool)
     for axis, (n, w, f) in enumerate(zip(layout.extents, layout.window, layout.factors, strict=True)):
@@ -34,7 +34,7 @@ def _borders(layout: Layout) -> torch.Tensor:
     return near
 
 
-def _in_windows(codec: Codec, symbols: torch.Tensor, layout: Layout, step: float) -> torch.Tensor:
+def _in_windows(codec: Codec, symbols: torch.Tensor, layout: ChunkLayout, step: float) -> torch.Tensor:
     x = torch.zeros(1, codec.channels, *layout.extents)
     for box in layout.windows():
         part = symbols[(slice(None), slice(None), *slices(layout.around(box)))]

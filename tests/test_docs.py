@@ -1,5 +1,6 @@
 """The documents under docs/ tell the truth: tables, commands and recipes."""
 
+import ast
 import os
 import re
 import shlex
@@ -122,3 +123,45 @@ def test_tables_of_evaluations_are_those_of_their_records(monkeypatch):
     for protocol in kept:
         assert f"`{protocol}`" in TEXTS["evaluation.md"]
         assert evaluations.tables(protocol) in TEXTS["evaluation.md"]
+
+
+def _documented(text):
+    """Names in the section ``Args:`` of a docstring."""
+    section = re.search(r"^Args:\n((?:(?:    .*)?(?:\n|$))*)", text, re.MULTILINE)
+    lines = re.findall(r"^ {4}(\S[^:\n]*):", section[1], re.MULTILINE) if section else []
+    return [name.strip().lstrip("*") for line in lines for name in line.split(",")]
+
+
+def _parameters(node):
+    """Names a function takes; of a class, those of ``__init__`` or else its fields."""
+    if isinstance(node, ast.ClassDef):
+        made = [part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"]
+        if not made:
+            return {part.target.id for part in node.body if isinstance(part, ast.AnnAssign)}
+        (node,) = made
+    taken = node.args
+    named = [*taken.posonlyargs, *taken.args, *taken.kwonlyargs, taken.vararg, taken.kwarg]
+    return {parameter.arg for parameter in named if parameter}
+
+
+def _wrong_arguments(source):
+    """Docstrings that tell of what is no parameter, and how many tell of parameters."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
+    told = [(node, _documented(ast.get_docstring(node) or "")) for node in nodes]
+    wrong = [(node.name, name) for node, names in told for name in names if name not in _parameters(node)]
+    return wrong, sum(bool(names) for _, names in told)
+
+
+def test_arguments_in_docstrings_are_parameters():
+    planted = (
+        'def f(a, *b, c=1):\n    """Does.\n\n    Args:\n        a, b: some,\n'
+        '            d: no.\n\n        e: gone.\n    """\n'
+    )
+    assert _wrong_arguments(planted) == ([("f", "e")], 1)
+    wrong, count = {}, 0
+    for room in ("liveaction", "kernels", "modalities"):
+        for path in sorted((ROOT / room).rglob("*.py")):
+            found, told = _wrong_arguments(path.read_text(encoding="utf-8"))
+            wrong, count = wrong | {str(path.relative_to(ROOT)): found} if found else wrong, count + told
+    assert not wrong and count > 100

@@ -74,11 +74,11 @@ def evaluate(
         raise SpecError("evaluate: expected either models or --protocol; `liveaction evaluate --list` lists protocols")
     from liveaction.codec.device import choose_device
     from liveaction.evaluation.plan import plan_models, plan_protocol
-    from liveaction.evaluation.protocol import FACTORS, Timing, load_protocol
+    from liveaction.evaluation.protocol import FACTORS, TimingRules, load_protocol
     from liveaction.evaluation.run import Settings
 
     loaded = load_protocol(protocol) if protocol else None
-    timing = loaded.timing if loaded else Timing()
+    timing = loaded.timing if loaded else TimingRules()
     if repeats is not None:
         timing = timing.model_copy(update={"repeats": repeats})
     settings = Settings(timing, threads or (loaded.threads if loaded else 1), choose_device(device), dtype)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from liveaction.codec import grid
-from liveaction.codec.grid import Box, Layout, chunk_extents, relative, slices, window_extents
+from liveaction.codec.grid import Box, ChunkLayout, chunk_extents, relative, slices, window_extents
 from liveaction.coding.quantize import add_noise, build_quantizer, to_symbols
 from liveaction.coding.tables import generic_tables
 from liveaction.errors import ShapeError, SpecError
@@ -130,7 +130,7 @@ class Codec(nn.Module):
         return symbols
 
     def encode_slabs(
-        self, source: Source, layout: Layout, step: float | None = None
+        self, source: Source, layout: ChunkLayout, step: float | None = None
     ) -> Iterator[tuple[Box, torch.Tensor]]:
         """:meth:`quantize` of :meth:`encode`, box by box of whole chunks: latents of the box, symbols ``[B, L, *]``.
 
@@ -151,23 +151,23 @@ class Codec(nn.Module):
             del v  # before the next slab is made
             yield box, symbols
 
-    def slabs(self, layout: Layout) -> list[Box]:
+    def slabs(self, layout: ChunkLayout) -> list[Box]:
         """The latents whose samples :meth:`encode_slabs` asks for at a time."""
         return [self._reach(layout, box) for box in self._slabs(layout)]
 
-    def _slabs(self, layout: Layout) -> Iterator[Box]:
+    def _slabs(self, layout: ChunkLayout) -> Iterator[Box]:
         slab = layout.grid
         if self._separable and self.encoder.tokenwise:
             per_latent = self.channels * self.packets.bands
             slab = window_extents(layout.grid, layout.chunk, grid.SLAB_SAMPLES // per_latent, self._reaches(layout))
         return replace(layout, window=slab).windows()
 
-    def _reaches(self, layout: Layout) -> list[int]:
+    def _reaches(self, layout: ChunkLayout) -> list[int]:
         """Latents per axis, on either side, whose samples packets depend on beyond their own."""
         pairs = zip(self.packets.levels, layout.factors, strict=True)
         return [-(-support(self.spec.wavelet, level) // factor) if level else 0 for level, factor in pairs]
 
-    def _reach(self, layout: Layout, box: Box) -> Box:
+    def _reach(self, layout: ChunkLayout, box: Box) -> Box:
         """A box of latents with those around it whose samples its packets depend on."""
         pairs = zip(box, self._reaches(layout), layout.grid, strict=True)
         return tuple((max(low - r, 0), min(high + r, g)) for (low, high), r, g in pairs)
@@ -228,9 +228,9 @@ class Codec(nn.Module):
         assert x is not None
         return x
 
-    def layout(self, extents: tuple[int, ...]) -> Layout:
+    def layout(self, extents: tuple[int, ...]) -> ChunkLayout:
         """How the latents of a signal of ``extents`` are cut into chunks, and decoded in windows."""
-        whole = Layout(extents, self.packets.factors, extents, extents, 0)
+        whole = ChunkLayout(extents, self.packets.factors, extents, extents, 0)
         chunk = chunk_extents(whole.grid)
         if not self._separable or not self.decoder.windowed:
             return replace(
@@ -241,7 +241,9 @@ class Codec(nn.Module):
             whole, chunk=chunk, window=window_extents(whole.grid, chunk, positions), halo=grid.halo_of(self.axes)
         )
 
-    def decode_window(self, symbols: torch.Tensor, layout: Layout, box: Box, step: float | None = None) -> torch.Tensor:
+    def decode_window(
+        self, symbols: torch.Tensor, layout: ChunkLayout, box: Box, step: float | None = None
+    ) -> torch.Tensor:
         """One window of :meth:`decode`.
 
         Args:

@@ -70,7 +70,7 @@ def halo_of(axes: int) -> int:
 
 
 @dataclass(frozen=True)
-class Layout:
+class ChunkLayout:
     """The grid of one signal and how it is cut.
 
     Attributes:

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from liveaction.codec import grid
-from liveaction.codec.grid import CHUNK_TOKENS, Layout
+from liveaction.codec.grid import CHUNK_TOKENS, ChunkLayout
 from liveaction.errors import FormatError, IntegrityError
 from liveaction.spec import Finite, ModalitySpec, Recipe
 
@@ -44,7 +44,8 @@ class StreamHeader(BaseModel):
         shape: ``[C, *S]``; ``dtype`` of the values, ``native_dtype`` and ``bits`` of the source's.
         axes, unit, spacing, metadata, no_data: as in :class:`~liveaction.signal.Signal`.
         range: the values that map onto -1 and 1.
-        latent_channels, factors, chunk, window, halo: L, and the grid as in :class:`~liveaction.codec.grid.Layout`.
+        latent_channels, factors, chunk, window, halo: L, and the grid as in
+            :class:`~liveaction.codec.grid.ChunkLayout`.
         step: of the quantiser, in latent units.
         extras: anything else that a writer wants to keep; kept and shown, not needed to decode.
     """
@@ -93,9 +94,9 @@ class StreamHeader(BaseModel):
         return prod(self.shape) * (self.bits or np.dtype(self.native_dtype).itemsize * 8)
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> ChunkLayout:
         """How the latents are cut."""
-        return Layout(self.shape[1:], self.factors, self.chunk, self.window, self.halo)
+        return ChunkLayout(self.shape[1:], self.factors, self.chunk, self.window, self.halo)
 
     @property
     def missing_value(self) -> float:
@@ -210,7 +211,7 @@ def _check_window(header: StreamHeader, codec: "Codec", where: str) -> None:
         )
 
 
-def _window_latents(layout: Layout) -> int:
+def _window_latents(layout: ChunkLayout) -> int:
     return prod(min(w + 2 * layout.halo, g) for w, g in zip(layout.window, layout.grid, strict=True))
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from liveaction.codec.chunks import pack_chunk
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.codec import Codec
-from liveaction.codec.grid import Box, Layout, relative, slices
+from liveaction.codec.grid import Box, ChunkLayout, relative, slices
 from liveaction.codec.header import MOST_VALUES, make_header
 from liveaction.codec.quality import choose_step
 from liveaction.codec.reader import ReaderOptions, StreamReader
@@ -181,7 +181,7 @@ def write_stream(
 
 
 def _pack_chunks(
-    symbols: NDArray[np.int32], box: Box, layout: Layout, signal: Signal, codec: Codec
+    symbols: NDArray[np.int32], box: Box, layout: ChunkLayout, signal: Signal, codec: Codec
 ) -> dict[int, bytes]:
     """The bytes of the chunks in ``box``, whose latents ``symbols`` ``[L, *]`` are, by number."""
 

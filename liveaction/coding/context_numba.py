@@ -1,9 +1,14 @@
 """Contexts of the entropy coder: what the symbols of a chunk are coded by; integers only, compiled by Numba.
 
-A row is prepared by :func:`_prepare` in both directions, then walked along. docs/entropy.md says the same in words.
+A row is prepared by :func:`prepare` in both directions, then walked along. docs/entropy.md says the same in words.
+What encoder and decoder must do alike stands here once, in functions that both call: a decoder that differs in a single
+bit reads another table and loses the rest of its chunk. Arrays are the chunk's planes, with a border, unless they have
+a shape.
 """
 
 # mypy: disable-error-code="no-untyped-call, no-untyped-def, untyped-decorator, assignment, arg-type"
+
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -12,23 +17,57 @@ from liveaction.coding.layout import (
     AFTER,
     BEFORE,
     BIN_ONE,
+    BINS,
     CAP,
+    CLASS_BINS,
     CLASS_ONE,
+    FACTOR_BITS,
+    FOLD,
+    FOLD_BINS,
+    LEVEL_BITS,
     LEVELS,
+    MEAN_BITS,
+    MOST_ACTIVE,
     ONE,
+    ONE_BITS,
+    PREDICT_BITS,
+    PREDICT_ONE,
     SCALE_ONE,
     SCALES,
+    TRAINED,
 )
 
-_compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
+# Numba's caches name the classes of named tuples by their modules, and are read before their age is looked at: Plane,
+# ClassScales, ChannelScale, Contexts and Sums keep names and modules, or caches of before raise AttributeError.
+compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 BORDER = BEFORE + AFTER
-MOST_ACTIVE = (1 << 18) - 1
+SPARED, SPARED_SHIFT = 16, 6
+"""What a predictor must spare to be taken: 16 and a 64th of its sum of |residual|, for its own cost.
+
+16 is for the entry of the mode and the border value, some 15 bits, where a unit of |residual| costs about one: on CT
+chunks of 216 positions 0 gives 2 % more bits, 64 gives 19 % more. The 64th keeps predictors that are hardly better from
+being taken; by trial, from none to a 16th within 0.13 %."""
 
 
-@_compiled
+class ChannelScale(NamedTuple):
+    """Of a channel's class: ``limit`` and ``factor`` make residuals magnitudes, ``shift`` makes bins scales."""
+
+    limit: int
+    factor: int
+    shift: int
+
+
+@compiled
+def scale_of(scales, k):
+    """The :class:`ChannelScale` of class k."""
+    return ChannelScale(scales.limits[k], scales.factors[k], CLASS_BINS * (k - CLASS_ONE) + SCALE_ONE - BIN_ONE)
+
+
+@compiled
 def _add(source, at, distances, weights, first, last, sums):
     """``sums[x] += sum_j weights[j] source[at + distances[j] + x]`` over first <= j < last, modulo 2**32."""
+    # four at a time, so that sums is read and written a fourth as often
     length = len(sums)
     j = first
     while j + 4 <= last:
@@ -47,14 +86,15 @@ def _add(source, at, distances, weights, first, last, sums):
         j += 1
 
 
-@_compiled
-def _prepare(source, at, row, plane, weights, outer, sums):
+@compiled
+def prepare(source, at, row, plane, weights, outer, sums):
     """Add to ``sums`` what the causal neighbours of row number ``row`` but the last two on it give.
 
-    ``outer`` holds what those outside the row's sheet, the last two axes, give to the whole sheet.
+    Those two, neighbours 0 and 1, are known only while the row is walked along, and are added there. ``outer`` holds
+    what those outside the row's sheet, the last two axes, give to the whole sheet.
     """
-    _, _, length, causal, _, rows, inner = plane
-    begin = (row % rows) * (length + BORDER)
+    length, causal, inner = plane.length, plane.causal, plane.inner
+    begin = (row % plane.rows) * (length + BORDER)
     if inner < len(causal):
         if begin == 0:
             outer[:] = 0
@@ -65,9 +105,13 @@ def _prepare(source, at, row, plane, weights, outer, sums):
     _add(source, at, causal, weights, 2, inner, sums)
 
 
-@_compiled
-def _from_channels(activity, sources, alone, around, empty, ring, sums):
-    """Start ``sums`` ``[N]`` with the constant and what the preceding channels add; ``activity`` their weights."""
+@compiled
+def from_channels(activity, sources, alone, around, empty, ring, sums):
+    """Start ``sums`` ``[N]`` with the constant and what the preceding channels add.
+
+    ``activity`` holds the weights of 1 and, of each source, at the position and around it; a source that is not there,
+    or is empty, has magnitude 1 everywhere. ``ring`` is how many positions are next to one.
+    """
     constant = activity[0] * ONE
     for k in range(len(sources)):
         j = sources[k]
@@ -82,10 +126,10 @@ def _from_channels(activity, sources, alone, around, empty, ring, sums):
                 sums[i] = np.int32(sums[i] + w0 * a[i] + w1 * b[i])
 
 
-@_compiled
-def _keep(sizes, plane, alone, around):
+@compiled
+def keep(sizes, plane, alone, around):
     """Normalised magnitudes of a channel that is done, ``[N]``: by themselves, and of all next to a position."""
-    _, starts, length, _, ring, _, _ = plane
+    starts, length, ring = plane.starts, plane.length, plane.around
     for r in range(len(starts)):
         at, a, b = starts[r], alone[r * length : (r + 1) * length], around[r * length : (r + 1) * length]
         own = sizes[at : at + length]
@@ -99,41 +143,74 @@ def _keep(sizes, plane, alone, around):
                 b[x] += d0[x] + d1[x]
 
 
-@_compiled
-def _level(p):
-    """Prediction in 256ths to integer, sign and level of the rest."""
-    q = (p + 128) >> 8
-    rest = p - (q << 8)
+@compiled
+def whole_of(p):
+    """The integer next to a prediction in 256ths."""
+    return (p + PREDICT_ONE // 2) >> PREDICT_BITS
+
+
+@compiled
+def split(p):
+    """Prediction in 256ths to integer, sign and level of the rest: symbols on the rest's side are likelier."""
+    whole = whole_of(p)
+    rest = p - (whole << PREDICT_BITS)
     sign = 1
     if rest < 0:
         sign, rest = -1, -rest
-    return q, sign, min(rest >> 5, LEVELS - 1)
+    return whole, sign, min(rest >> LEVEL_BITS, LEVELS - 1)
 
 
-@_compiled
-def _trace_row(row, values, sizes, at, predicted, active, weights, near, scale, bins, contexts, coded):
-    """Contexts and values of a row; ``values`` and ``sizes`` are the planes, filled up as the decoder will."""
-    limit, factor, shift = scale
+@compiled
+def row_of(active, level, shift, bins):
+    """The row of residual frequencies by activity, in ``ONE * WEIGHT_ONE``, and level."""
+    v = min(max(active >> ONE_BITS, 1), MOST_ACTIVE)
+    b = bins[np.uint64(v)] if v < BINS else bins[np.uint64(v >> FOLD)] + FOLD_BINS
+    return min(max(b + shift, 0), SCALES - 1) * LEVELS + level
+
+
+@compiled
+def magnitude(r, scale):
+    """Normalised magnitude of a residual."""
+    return min(min(abs(r), scale.limit) * scale.factor >> FACTOR_BITS, CAP)
+
+
+@compiled
+def unsigned(r):
+    """0, 1, -1, 2, -2 to 0, 1, 2, 3, 4."""
+    return 2 * r - 1 if r > 0 else -2 * r
+
+
+@compiled
+def signed(value):
+    """Inverse of :func:`unsigned`."""
+    return (value + 1) >> 1 if value & 1 else -(value >> 1)
+
+
+@compiled
+def _trace_row(row, values, sizes, at, prepared, active, weights, near, scale, bins, contexts, coded):
+    """Contexts and values of a row; ``values`` and ``sizes`` are the planes, filled up as the decoder will.
+
+    Must stay equal to ``rans_numba._decode_row`` but for where the residual comes from: there from the words, here from
+    the symbol.
+    """
     n1, n2 = np.int64(sizes[at - 1]), np.int64(sizes[at - 2])
     s1, s2 = np.int64(values[at - 1]), np.int64(values[at - 2])
     p1, p2, a1, a2 = weights[0], weights[1], near[0], near[1]
     for x in range(len(row)):
-        q, sign, level = _level(np.int64(np.int32(predicted[x] + p1 * s1 + p2 * s2)))
-        v = min(max((active[x] + a1 * n1 + a2 * n2) >> 6, 1), MOST_ACTIVE)
-        b = bins[np.uint64(v)] if v < 4096 else bins[np.uint64(v >> 6)] + 24
-        contexts[x] = min(max(b + shift, 0), SCALES - 1) * LEVELS + level
+        whole, sign, level = split(np.int64(np.int32(prepared[x] + p1 * s1 + p2 * s2)))
+        contexts[x] = row_of(active[x] + a1 * n1 + a2 * n2, level, scale.shift, bins)
         s = np.int64(row[x])
-        r = (s - q) * sign
-        coded[x] = 2 * r - 1 if r > 0 else -2 * r
+        r = (s - whole) * sign
+        coded[x] = unsigned(r)
         n2, s2, s1 = n1, s1, s
-        n1 = min(min(abs(r), limit) * factor >> 24, CAP)
+        n1 = magnitude(r, scale)
         sizes[at + x], values[at + x] = n1, s
 
 
-@_compiled
+@compiled
 def _residuals(values, plane, weights, sums):
     """Sum of |residual| of a channel under a predictor; ``values`` holds the symbols and the border."""
-    _, starts, length, causal, _, _, _ = plane
+    starts, length, causal = plane.starts, plane.length, plane.causal
     used = weights != 0
     first, last = starts[0], starts[-1] + length
     flat = sums[first:last]
@@ -143,11 +220,11 @@ def _residuals(values, plane, weights, sums):
     for at in starts:
         own, predicted = values[at : at + length], sums[at : at + length]
         for x in range(length):
-            total += abs(np.int64(own[x]) - ((np.int64(predicted[x]) + 128) >> 8))
+            total += abs(np.int64(own[x]) - whole_of(np.int64(predicted[x])))
     return total
 
 
-@_compiled
+@compiled
 def _choose(symbols, values, plane, predictors, sums):
     """Predictor, border value and sum of |residual| of a channel: another than none must spare a 64th and 16."""
     least, total = 0, 0
@@ -156,58 +233,58 @@ def _choose(symbols, values, plane, predictors, sums):
         total += s
     if least == 0:
         return 0, 0, 0
-    _, starts, length, _, _, _, _ = plane
+    starts, length = plane.starts, plane.length
     best, charged, base = 0, least, (2 * total + len(symbols)) // (2 * len(symbols))
     values[:] = base
     for r in range(len(starts)):
         values[starts[r] : starts[r] + length] = symbols[r * length : (r + 1) * length]
     for mode in range(1, len(predictors)):
         found = _residuals(values, plane, predictors[mode], sums)
-        if found + (found >> 6) + 16 < charged:
-            best, least, charged = mode, found, found + (found >> 6) + 16
+        dearer = found + (found >> SPARED_SHIFT) + SPARED
+        if dearer < charged:
+            best, least, charged = mode, found, dearer
     return best, base if best else 0, least
 
 
-@_compiled
+@compiled
 def trace(symbols, plane, tables, scales, bins, classes, taken, bases, contexts, coded):
     """Contexts and values of the symbols ``[L, N]`` of a chunk, with each channel's class, predictor and border value.
 
     Returns:
         how many of ``contexts`` and ``coded`` were written; channels of class 0 have none.
     """
-    size, starts, length, causal, ring, rows, _ = plane
-    predictors, activity, sources = tables[0].copy(), tables[2], tables[3]
-    limits, factors, bounds = scales
+    starts, length, bounds = plane.starts, plane.length, scales.bounds
+    predictors, activity = tables.predictors.copy(), tables.activity
     channels, count = symbols.shape
-    values, sizes = np.zeros(size, np.int32), np.zeros(size, np.int32)
+    values, sizes = np.zeros(plane.size, np.int32), np.zeros(plane.size, np.int32)
     alone, around = np.zeros((channels, count), np.uint16), np.zeros((channels, count), np.uint16)
-    active, sums, whole = np.zeros(count, np.int32), np.zeros(length, np.int32), np.zeros(size, np.int32)
-    outer = np.zeros((2, (rows - 1) * (length + BORDER) + length), np.int32)
+    active, sums, whole = np.zeros(count, np.int32), np.zeros(length, np.int32), np.zeros(plane.size, np.int32)
+    outer = np.zeros((2, (plane.rows - 1) * (length + BORDER) + length), np.int32)
     empty = np.zeros(channels, np.bool_)
     done = 0
     for c in range(channels):
-        predictors[1] = tables[1][c]
+        predictors[TRAINED] = tables.trained[c]
         mode, base, total = _choose(symbols[c], values, plane, predictors, whole)
-        mean, k = (total << 16) // count, np.int64(total > 0)
+        mean, k = (total << MEAN_BITS) // count, np.int64(total > 0)
         while 0 < k < len(bounds) - 1 and mean >= bounds[k]:
             k += 1
         classes[c], taken[c], bases[c], empty[c] = k, mode, base, k == 0
         if k == 0:
             continue
         weights, near = predictors[mode], activity[c]
-        _from_channels(near[len(causal) :], sources[c], alone, around, empty, len(ring), active)
+        from_channels(near[len(plane.causal) :], tables.sources[c], alone, around, empty, len(plane.around), active)
         values[:] = base
         sizes[:] = ONE
         sums[:] = 0
-        scale = (limits[k], factors[k], 2 * (k - CLASS_ONE) + SCALE_ONE - BIN_ONE)
+        scale = scale_of(scales, k)
         for r in range(len(starts)):
             at, to, end = starts[r], r * length, done + length
             if mode:
                 sums[:] = 0
-                _prepare(values, at, r, plane, weights, outer[0], sums)
-            _prepare(sizes, at, r, plane, near, outer[1], active[to : to + length])
+                prepare(values, at, r, plane, weights, outer[0], sums)
+            prepare(sizes, at, r, plane, near, outer[1], active[to : to + length])
             _trace_row(symbols[c, to : to + length], values, sizes, at, sums, active[to : to + length], weights, near,
                        scale, bins, contexts[done:end], coded[done:end])  # fmt: skip
             done = end
-        _keep(sizes, plane, alone[c], around[c])
+        keep(sizes, plane, alone[c], around[c])
     return done

@@ -10,11 +10,21 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.coding.layout import CLASSES, DIRECT, ESCAPE, LARGEST, bins, class_scales, plane
+from liveaction.coding.layout import (
+    BORDER_BITS,
+    CLASSES,
+    DIRECT,
+    ESCAPE,
+    ESCAPE_BITS,
+    LARGEST,
+    STATE_BOTTOM,
+    bins,
+    class_scales,
+    plane,
+)
 from liveaction.coding.tables import EntropyTables
 from liveaction.errors import FormatError
 
-BOTTOM = 1 << 24
 HEAD = 5
 """Bytes of the state in front, little-endian; then come words of two."""
 
@@ -56,7 +66,7 @@ def trace_chunk(symbols: NDArray[np.int32], tables: EntropyTables) -> Trace:
     at = plane(symbols.shape[1:])
     heads = np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32)
     contexts, values = np.empty(flat.size, np.uint16), np.empty(flat.size, np.uint32)
-    count = trace(flat, at.parts, tables.context, class_scales(), bins(), *heads, contexts, values)
+    count = trace(flat, at, tables.context, class_scales(), bins(), *heads, contexts, values)
     return Trace(*heads, contexts[:count], values[:count])
 
 
@@ -69,9 +79,10 @@ def encode_chunk(symbols: NDArray[np.int32], tables: EntropyTables) -> bytes:
     from liveaction.coding.rans_numba import encode
 
     found = trace_chunk(symbols, tables)
-    words = np.empty(4 * len(found.values) + 6 * len(found.classes), np.uint16)
+    # a step gives out a word at most; a value takes four (escape, its token, raw bits twice), a channel's head five
+    words = np.empty(4 * len(found.values) + 5 * len(found.classes), np.uint16)
     heads = found.classes, found.taken, found.bases, tables.class_offset.astype(np.int64)
-    state, count = encode(heads, found.contexts, found.values, *tables.sums[:3], tables.inverses, words)
+    state, count = encode(heads, found.contexts, found.values, tables.sums, tables.inverses, words)
     return int(state).to_bytes(HEAD, "little") + words[:count][::-1].astype("<u2").tobytes()
 
 
@@ -87,13 +98,13 @@ def decode_chunk(data: bytes, shape: tuple[int, ...], tables: EntropyTables, whe
     if len(data) < HEAD or len(data) % 2 != HEAD % 2:
         raise FormatError(f"{where}: expected {HEAD} bytes and an even number more, got {len(data)}")
     state = int.from_bytes(data[:HEAD], "little")
-    if state < BOTTOM:
+    if state < STATE_BOTTOM:
         raise FormatError(f"{where}: expected a state from 2**24 on, got {state}; the data are damaged")
     words = np.frombuffer(data, "<u2", offset=HEAD).astype(np.uint16)
     symbols = np.empty((shape[0], prod(shape[1:])), np.int32)
     offsets = tables.class_offset.astype(np.int64)
     found, last, read = decode(
-        symbols, plane(shape[1:]).parts, tables.context, class_scales(), bins(), offsets, *tables.sums, state, words
+        symbols, plane(shape[1:]), tables.context, class_scales(), bins(), offsets, tables.sums, state, words
     )
     if found == TOO_LARGE:
         raise FormatError(f"{where}: expected symbols below 2**24 in size, got others; the data are damaged")
@@ -102,7 +113,7 @@ def decode_chunk(data: bytes, shape: tuple[int, ...], tables: EntropyTables, whe
     if found != GOOD or read != len(words):
         more = " or more" if found != GOOD else ""
         raise FormatError(f"{where}: expected {read}{more} words of symbols, got {len(words)}; the data are damaged")
-    if last != BOTTOM:
+    if last != STATE_BOTTOM:
         raise FormatError(f"{where}: expected the state 2**24 at the end, got {last}; the data are damaged")
     return symbols.reshape(shape)
 
@@ -113,23 +124,31 @@ def ideal_bits(symbols: NDArray[np.int32], tables: EntropyTables) -> float:
 
 
 def trace_bits(found: Trace, tables: EntropyTables) -> float:
-    """:func:`ideal_bits` of what :func:`trace_chunk` found."""
+    """:func:`ideal_bits` of what :func:`trace_chunk` found; must count all that ``rans_numba.encode`` puts."""
     classes, taken = found.classes.astype(np.int64), found.taken
     before = np.concatenate([[CLASSES], classes[:-1]])
-    moved = np.clip(before + tables.class_offset, 1, CLASSES - 1)
-    rows = np.where((before > 0) & (before < CLASSES), moved, before)
+    rows = class_rows(before, tables.class_offset.astype(np.int64))
     bits = _cost(tables.classes[rows, classes]) + _cost(tables.modes[np.arange(len(taken)), (classes > 0) + 0, taken])
     lengths = np.frexp((2 * np.abs(found.bases) - (found.bases > 0)).astype(np.float64))[1]
-    bits += float((5 + np.maximum(lengths - 1, 0))[taken > 0].sum())
+    bits += float((BORDER_BITS + np.maximum(lengths - 1, 0))[taken > 0].sum())
     token, raw = tokens(found.values)
     frequency = tables.residuals[found.contexts, token]
     escaped = frequency == 0
     frequency = np.where(escaped, tables.residuals[found.contexts, ESCAPE], frequency)
-    return bits + _cost(frequency) + float(raw.sum() + 7 * escaped.sum())
+    return bits + _cost(frequency) + float(raw.sum() + ESCAPE_BITS * escaped.sum())
+
+
+def class_rows(before: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows of the table of classes by the preceding channels' classes, CLASSES before the first, and usual steps.
+
+    Must stay equal to ``rans_numba._class_row``.
+    """
+    moved = np.clip(before + offsets, 1, CLASSES - 1)
+    return np.where((before > 0) & (before < CLASSES), moved, before)
 
 
 def tokens(values: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Tokens of residual values, and how many raw bits follow each."""
+    """Tokens of residual values, and how many raw bits follow each; must stay equal to ``rans_numba._put_rest``."""
     values = values.astype(np.int64)
     top = np.frexp(np.maximum(values, 1).astype(np.float64))[1].astype(np.int64) - 1
     large = values >= DIRECT

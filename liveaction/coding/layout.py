@@ -3,10 +3,10 @@
 Everything here is integers and follows from the number of axes D alone; docs/entropy.md says it in words.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from math import isqrt, prod
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,32 +16,58 @@ AXES = 4
 LARGEST = 1 << 24
 """Symbols are smaller than this in size."""
 BEFORE, AFTER = 2, 1
-"""Positions around a chunk, on every axis."""
+"""Positions around a chunk, on every axis: as far as :func:`neighbours` and the next along an axis reach."""
 SOURCES = 4
 """Preceding channels that a channel looks at."""
-ONE = 64
+ONE_BITS = 6
+ONE = 1 << ONE_BITS
 """A normalised magnitude of 1: |residual| equal to the mean of its channel in its chunk."""
-CAP = 64 * ONE
-"""Normalised magnitudes end here."""
+CAP_OCTAVES = 6
+CAP = ONE << CAP_OCTAVES
+"""Normalised magnitudes end here: the weighted sum of four axes' neighbours and sources stays within 32 bits, and the
+sum of those next to a position within 16."""
 WEIGHT_ONE = 1024
-"""A weight of 1 in the sum that makes the activity."""
-PREDICT_ONE = 256
+"""A weight of 1 in the sum that makes the activity; as ONE is shifted out of the sum, also a relative activity of 1."""
+PREDICT_BITS = 8
+PREDICT_ONE = 1 << PREDICT_BITS
 """A weight of 1 in a prediction."""
 CLASSES = 78
-"""Classes of a channel's mean |residual|, half an octave each; 0 is none at all, 26 is 1."""
+"""Classes of a channel's mean |residual|, half an octave each; 0 is none at all, :data:`CLASS_ONE` is 1.
+
+Class 2 is 2**-12, a single 1 in a usual chunk of 4096 positions, and class 1 all that is less. Class 77 is 2**25.5,
+more than a residual can be: symbols below 2**24 and predictions of at most 2**23 lie less than 2**24.6 apart.
+"""
 CLASS_ONE = 26
+CLASS_BINS = 2
+"""Quarter octaves in the half octave of a class."""
 LEVELS = 4
-"""Levels of how far a prediction lies from the integer taken."""
+"""Levels of how far a prediction lies from the integer taken, each an eighth; half an integer is the most."""
+LEVEL_BITS = 5
+"""An eighth of :data:`PREDICT_ONE` is ``1 << LEVEL_BITS``."""
 SCALES = 128
-"""Distributions of residuals, a quarter of an octave each; 40 is a mean of 1."""
+"""Distributions of residuals, a quarter of an octave each, from a mean of 2**-10 on; SCALE_ONE is a mean of 1."""
 SCALE_ONE = 40
 BIN_ONE = 40
-"""The quarter octave of a relative activity of 1."""
+"""The quarter octave of a relative activity of 1: four times the binary logarithm of :data:`WEIGHT_ONE`."""
+BINS = 4096
+"""Entries of :func:`bins`; 16 KiB stay in the first cache."""
+FOLD, FOLD_BINS = 6, 24
+"""From BINS on an activity is shifted right by FOLD first, which takes FOLD_BINS = 4 * FOLD quarter octaves away."""
+MOST_ACTIVE = (BINS << FOLD) - 1
+"""Activities end where one fold no longer leads into :func:`bins`, at 256 times the channel's mean."""
 DIRECT = 32
 """Values coded as they are; larger ones as a token and raw bits."""
 TOKENS = 116
+"""32 direct values, then four an octave for values of 6 to 26 bits: twice the largest residual has 26."""
 ESCAPE = TOKENS
 """The token that stands for all that have no frequency in a table."""
+ESCAPE_BITS = 7
+"""Raw bits of a token behind :data:`ESCAPE`: enough for TOKENS."""
+BORDER_BITS = 5
+"""Raw bits that say how many bits a border value has: at most 25, as it is twice a symbol."""
+MOST_BORDER = 25
+STATE_BOTTOM = 1 << 24
+"""The least state of the entropy coder, where an encoder begins and a decoder ends."""
 
 
 @lru_cache
@@ -70,6 +96,10 @@ def fixed_predictors(axes: int) -> NDArray[np.int32]:
     return weights
 
 
+TRAINED = 1
+"""The mode of the predictor in the tables."""
+
+
 def modes(axes: int) -> int:
     """Predictors a channel of a chunk may take: 0 none, 1 trained, 2 the mean, 3 and on along one axis."""
     return 3 + axes
@@ -81,23 +111,42 @@ def half_octaves(steps: int, shift: int) -> int:
     return isqrt(1 << exponent) if exponent >= 0 else 0
 
 
-@lru_cache
-def class_scales() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Per class: the greatest |residual| looked at, its factor to a normalised magnitude, and the class's bound.
+FACTOR_BITS = 24
+"""Fraction of a factor to normalised magnitudes: the least, of class 77, still has five bits."""
+MEAN_BITS = 16
+"""Fraction of a mean |residual|: a single 1 in the largest chunk, of 2**16 positions, is not 0."""
 
-    ``n = min(|r|, limit) * factor >> 24``; a channel is in the first class whose bound exceeds ``sum |r| * 2**16 / N``.
+
+class ClassScales(NamedTuple):
+    """Per class, int64 ``[CLASSES]``.
+
+    Attributes:
+        limits: the greatest |residual| looked at.
+        factors: its factor to a normalised magnitude, ``min(|r|, limit) * factor >> FACTOR_BITS``, at most CAP.
+        bounds: a channel is in the first class whose bound exceeds ``sum |r| * 2**MEAN_BITS / N``.
     """
+
+    limits: NDArray[np.int64]
+    factors: NDArray[np.int64]
+    bounds: NDArray[np.int64]
+
+
+@lru_cache
+def class_scales() -> ClassScales:
+    """Those of :class:`ClassScales`, for all classes."""
     k = range(CLASSES)
-    limits = [half_octaves(i - CLASS_ONE, 6) + 1 for i in k]
-    factors = [half_octaves(CLASS_ONE - i, 30) for i in k]
-    bounds = [1] + [isqrt(isqrt(1 << (2 * (i - CLASS_ONE) + 1 + 64))) for i in k if i]
-    return np.array(limits, np.int64), np.array(factors, np.int64), np.array(bounds, np.int64)
+    # from CAP // ONE means on all is CAP; larger residuals times their factors would leave 64 bits
+    limits = [half_octaves(i - CLASS_ONE, CAP_OCTAVES) + 1 for i in k]
+    factors = [half_octaves(CLASS_ONE - i, ONE_BITS + FACTOR_BITS) for i in k]
+    # a quarter of an octave above the class's own mean, which is halfway to the next class
+    bounds = [1] + [isqrt(isqrt(1 << (2 * (i - CLASS_ONE) + 1 + 4 * MEAN_BITS))) for i in k if i]
+    return ClassScales(np.array(limits, np.int64), np.array(factors, np.int64), np.array(bounds, np.int64))
 
 
 @lru_cache
 def bins() -> NDArray[np.int32]:
-    """Quarter octaves ``[4096]`` of v < 4096; those of a larger v are 24 more than those of v >> 6."""
-    return np.array([_quarters(max(v, 1)) for v in range(4096)], np.int32)
+    """Quarter octaves ``[BINS]`` of v < BINS; those of a larger v are FOLD_BINS more than those of v >> FOLD."""
+    return np.array([_quarters(max(v, 1)) for v in range(BINS)], np.int32)
 
 
 def _quarters(v: int) -> int:
@@ -105,8 +154,7 @@ def _quarters(v: int) -> int:
     return 4 * e + ((v << 2 >> e) & 3)
 
 
-@dataclass(frozen=True)
-class Plane:
+class Plane(NamedTuple):
     """Where the positions of a chunk ``c`` lie in a plane with a border, row after row along the last axis.
 
     Attributes:
@@ -126,11 +174,6 @@ class Plane:
     around: NDArray[np.int64]
     rows: int
     inner: int
-
-    @property
-    def parts(self) -> tuple[int, NDArray[np.int64], int, NDArray[np.int64], NDArray[np.int64], int, int]:
-        """All of it, for the loops."""
-        return self.size, self.starts, self.length, self.causal, self.around, self.rows, self.inner
 
 
 @lru_cache(maxsize=64)

@@ -9,77 +9,97 @@ import numpy as np
 
 from liveaction.coding.context_numba import (
     BORDER,
-    MOST_ACTIVE,
-    _compiled,
-    _from_channels,
-    _keep,
-    _level,
-    _prepare,
+    compiled,
+    from_channels,
+    keep,
+    magnitude,
+    prepare,
+    row_of,
+    scale_of,
+    signed,
+    split,
+    unsigned,
+    whole_of,
 )
 from liveaction.coding.layout import (
-    BIN_ONE,
-    CAP,
-    CLASS_ONE,
+    BORDER_BITS,
     CLASSES,
     DIRECT,
     ESCAPE,
+    ESCAPE_BITS,
     LARGEST,
-    LEVELS,
+    MOST_BORDER,
     ONE,
-    SCALE_ONE,
-    SCALES,
+    STATE_BOTTOM,
     TOKENS,
+    TRAINED,
 )
 
-BOTTOM = 1 << 24
 GOOD, SHORT, TOO_LARGE, NO_TOKEN = 0, 1, 2, 3
 """What :func:`decode` found."""
+WORD = 16
+"""Bits of a word, and of a frequency: no step takes in or gives out more than one word."""
+MASK = (1 << WORD) - 1
+FULL = 24
+"""From ``frequency << FULL`` on a state gives out a word first, as its step would end at 2**40 or beyond."""
+RAW = 12
+"""Raw bits to a step; the longest rest of a value and of a border value, 24, takes two."""
+FIRST_BITS = 8
+"""The upper bits of a slot by which the first token that it may have is looked up."""
 
 
-@_compiled
+@compiled
 def _put(x, words, at, start, frequency):
-    if x >= frequency << 24:
-        words[at] = x & 0xFFFF
-        x, at = x >> 16, at + 1
+    """State and count of words after an entry; undone by :func:`_advance`."""
+    if x >= frequency << FULL:
+        words[at] = x & MASK
+        x, at = x >> WORD, at + 1
     share = np.int64(np.uint64(x) // np.uint64(frequency))
-    return x + share * (65536 - frequency) + start, at
+    return x + share * ((1 << WORD) - frequency) + start, at
 
 
-@_compiled
+@compiled
 def _put_bits(x, words, at, value, bits):
-    """``bits`` <= 24 raw bits; the decoder gets those above the twelfth first."""
-    low = min(bits, 12)
-    x, at = _put(x, words, at, (value & ((1 << low) - 1)) << (16 - low), 1 << (16 - low))
-    if bits > 12:
-        x, at = _put(x, words, at, (value >> 12) << (28 - bits), 1 << (28 - bits))
+    """``bits`` <= 2 * RAW raw bits, of equal frequencies; undone by :func:`_get_bits`, which gets the upper first."""
+    low = min(bits, RAW)
+    x, at = _put(x, words, at, (value & ((1 << low) - 1)) << (WORD - low), 1 << (WORD - low))
+    if bits > RAW:
+        rest = WORD - (bits - RAW)
+        x, at = _put(x, words, at, (value >> RAW) << rest, 1 << rest)
     return x, at
 
 
-@_compiled
+@compiled
 def _top_bit(value):
+    """Number of the highest bit of a value from 1 on; of 0, 0."""
     e = 0
     while value >> (e + 1):
         e += 1
     return e
 
 
-@_compiled
+@compiled
 def _put_rest(x, words, at, value):
-    """The raw bits of a value from :data:`DIRECT` on, and its token."""
-    e = _top_bit(value)
-    x, at = _put_bits(x, words, at, value & ((1 << (e - 2)) - 1), e - 2)
-    return x, at, DIRECT + 4 * (e - 5) + ((value >> (e - 2)) & 3)
+    """The raw bits of a value from :data:`DIRECT` on, and its token: its highest bit and the two below.
 
-
-@_compiled
-def _put_values(contexts, coded, cumulative, inverses, words):
-    """State and number of words after all values; written out, for calls that take arrays cost more than the rest.
-
-    ``inverses`` are 2**32 // frequency: two estimates of the quotient, both too small, make a division.
+    Undone by :func:`_rest_of_value`; ``entropy.tokens`` counts the same.
     """
-    x, at = np.int64(BOTTOM), 0
+    bits = _top_bit(value) - 2
+    x, at = _put_bits(x, words, at, value & ((1 << bits) - 1), bits)
+    return x, at, DIRECT + 4 * (bits - 3) + ((value >> bits) & 3)
+
+
+@compiled
+def _put_values(contexts, coded, cumulative, inverses, words):
+    """State and number of words after all values, the last first: the decoder takes them from a stack.
+
+    The body of :func:`_put` is written out, for calls that take arrays cost more than the rest. ``inverses`` are
+    2**32 // frequency, and divide: as x < frequency * 2**24, no product reaches 2**48; the first estimate of the share
+    is too small by less than frequency / 256 + 256 / frequency + 1, and the second, of what that leaves, by at most 1.
+    """
+    x, at = np.int64(STATE_BOTTOM), 0
     for n in range(len(coded)):
-        i = np.uint64(len(coded) - 1 - n)
+        i = np.uint64(len(coded) - 1 - n)  # an unsigned index spares the test for a negative one, here and below
         row, value = np.uint64(contexts[i]), np.int64(coded[i])
         token = value
         if value >= DIRECT:
@@ -87,13 +107,13 @@ def _put_values(contexts, coded, cumulative, inverses, words):
         start = cumulative[row, np.uint64(token)]
         frequency = np.int64(cumulative[row, np.uint64(token + 1)] - start)
         if frequency == 0:
-            x, at = _put_bits(x, words, at, token, 7)
+            x, at = _put_bits(x, words, at, token, ESCAPE_BITS)
             token = ESCAPE
             start = cumulative[row, np.uint64(token)]
             frequency = np.int64(cumulative[row, np.uint64(token + 1)] - start)
-        if x >= frequency << 24:
-            words[np.uint64(at)] = x & 0xFFFF
-            x, at = x >> 16, at + 1
+        if x >= frequency << FULL:
+            words[np.uint64(at)] = x & MASK
+            x, at = x >> WORD, at + 1
         inverse = inverses[row, np.uint64(token)]
         share = ((x >> 8) * inverse) >> 24
         rest = x - share * frequency
@@ -101,70 +121,81 @@ def _put_values(contexts, coded, cumulative, inverses, words):
         share, rest = share + more, rest - more * frequency
         if rest >= frequency:
             share, rest = share + 1, rest - frequency
-        x = (share << 16) + rest + start
+        x = (share << WORD) + rest + start
     return x, at
 
 
-@_compiled
+@compiled
 def _class_row(before, offset):
-    """The row of the table of classes: by the preceding channel's class, moved on by what is usual."""
+    """The row of the table of classes: by the preceding channel's class, moved on by what is usual.
+
+    Those of an empty channel and of none, 0 and CLASSES, are not moved. Must stay equal to ``entropy.class_rows``.
+    """
     return min(max(before + offset, 1), CLASSES - 1) if 0 < before < CLASSES else before
 
 
-@_compiled
-def encode(heads, contexts, coded, class_sums, mode_sums, value_sums, inverses, words):
-    """State, and how many ``words`` were written, for what `trace` found; they are read from the last to the first."""
+@compiled
+def encode(heads, contexts, coded, sums, inverses, words):
+    """State, and how many ``words`` were written, for what ``trace`` found; they are read from the last to the first.
+
+    ``heads`` are each channel's class, predictor, border value and usual step of the class; they are put in the reverse
+    of the order in which :func:`_heads` takes them.
+    """
     classes, taken, bases, offsets = heads
-    x, at = _put_values(contexts, coded, value_sums, inverses, words)
+    x, at = _put_values(contexts, coded, sums.residuals, inverses, words)
     for c in range(len(classes) - 1, -1, -1):
         k, mode, base = np.int64(classes[c]), taken[c], np.int64(bases[c])
         if mode:
-            value = 2 * base - 1 if base > 0 else -2 * base
+            value = unsigned(base)
             bits = _top_bit(value) + 1 if value else 0
             if bits > 1:
                 x, at = _put_bits(x, words, at, value & ((1 << (bits - 1)) - 1), bits - 1)
-            x, at = _put_bits(x, words, at, bits, 5)
-        sums = mode_sums[c, np.int64(k > 0)]
-        x, at = _put(x, words, at, sums[mode], sums[mode + 1] - sums[mode])
-        sums = class_sums[_class_row(np.int64(classes[c - 1]) if c else CLASSES, offsets[c])]
-        x, at = _put(x, words, at, sums[k], sums[k + 1] - sums[k])
+            x, at = _put_bits(x, words, at, bits, BORDER_BITS)
+        row = sums.modes[c, np.int64(k > 0)]
+        x, at = _put(x, words, at, row[mode], row[mode + 1] - row[mode])
+        row = sums.classes[_class_row(np.int64(classes[c - 1]) if c else CLASSES, offsets[c])]
+        x, at = _put(x, words, at, row[k], row[k + 1] - row[k])
     return x, at
 
 
-@_compiled
+@compiled
 def _advance(x, words, at, start, frequency):
-    x = frequency * (x >> 16) + (x & 0xFFFF) - start
-    if x < BOTTOM:
-        x, at = x << 16 | (np.int64(words[np.uint64(at)]) if at < len(words) else 0), at + 1
+    """State and count of words after an entry was taken; beyond the words there are zeros, and the count tells."""
+    x = frequency * (x >> WORD) + (x & MASK) - start
+    if x < STATE_BOTTOM:
+        x, at = x << WORD | (np.int64(words[np.uint64(at)]) if at < len(words) else 0), at + 1
     return x, at
 
 
-@_compiled
+@compiled
 def _get_bits(x, words, at, bits):
+    """Inverse of :func:`_put_bits`."""
     high = 0
-    if bits > 12:
-        high = (x & 0xFFFF) >> (28 - bits)
-        x, at = _advance(x, words, at, high << (28 - bits), 1 << (28 - bits))
-    low = min(bits, 12)
-    value = (x & 0xFFFF) >> (16 - low)
-    x, at = _advance(x, words, at, value << (16 - low), 1 << (16 - low))
-    return x, at, high << 12 | value
+    if bits > RAW:
+        rest = WORD - (bits - RAW)
+        high = (x & MASK) >> rest
+        x, at = _advance(x, words, at, high << rest, 1 << rest)
+    low = min(bits, RAW)
+    value = (x & MASK) >> (WORD - low)
+    x, at = _advance(x, words, at, value << (WORD - low), 1 << (WORD - low))
+    return x, at, high << RAW | value
 
 
-@_compiled
+@compiled
 def _get(x, words, at, sums):
-    slot, entry = x & 0xFFFF, 0
+    """An entry by its cumulative frequencies, searched from the first on; heads alone, so it need not be fast."""
+    slot, entry = x & MASK, 0
     while sums[entry + 1] <= slot:
         entry += 1
     x, at = _advance(x, words, at, sums[entry], sums[entry + 1] - sums[entry])
     return x, at, entry
 
 
-@_compiled
+@compiled
 def _rest_of_value(x, words, at, token):
     """A value from its token, :data:`ESCAPE` included; -1 for a token that does not exist."""
     if token == ESCAPE:
-        x, at, token = _get_bits(x, words, at, 7)
+        x, at, token = _get_bits(x, words, at, ESCAPE_BITS)
         if token >= TOKENS:
             return x, at, -1
     if token < DIRECT:
@@ -174,118 +205,124 @@ def _rest_of_value(x, words, at, token):
     return x, at, (4 + ((token - DIRECT) & 3)) << bits | low
 
 
-@_compiled
+@compiled
 def _heads(x, words, at, offsets, class_sums, mode_sums, classes, taken, bases):
+    """Class, predictor and border value of every channel."""
     before = CLASSES
     for c in range(len(classes)):
         x, at, before = _get(x, words, at, class_sums[_class_row(before, offsets[c])])
         x, at, taken[c] = _get(x, words, at, mode_sums[c, np.int64(before > 0)])
         classes[c] = before
         if taken[c]:
-            x, at, bits = _get_bits(x, words, at, 5)
+            x, at, bits = _get_bits(x, words, at, BORDER_BITS)
             value = np.int64(bits > 0)
-            if bits > 25:
+            if bits > MOST_BORDER:
                 return x, at, TOO_LARGE
             if bits > 1:
                 x, at, low = _get_bits(x, words, at, bits - 1)
                 value = 1 << (bits - 1) | low
-            bases[c] = (value + 1) >> 1 if value & 1 else -(value >> 1)
+            bases[c] = signed(value)
     return x, at, SHORT if at > len(words) else GOOD
 
 
-@_compiled
-def _decode_row(row, values, sizes, start, predicted, active, weights, near, scale, bins, x, words, at, sums, firsts):
-    """The symbols of a row."""
-    limit, factor, shift = scale
+@compiled
+def _decode_row(row, values, sizes, start, prepared, active, weights, near, scale, bins, x, words, at, sums, firsts):
+    """The symbols of a row.
+
+    Must stay equal to ``context_numba._trace_row`` but for where the residual comes from: there from the symbol, here
+    from the words. :func:`_advance` is written out, for the reason that :func:`_put_values` gives.
+    """
     n1, n2 = np.int64(sizes[start - 1]), np.int64(sizes[start - 2])
     s1, s2 = np.int64(values[start - 1]), np.int64(values[start - 2])
     p1, p2, a1, a2 = weights[0], weights[1], near[0], near[1]
     largest = 0
     for i in range(len(row)):
-        q, sign, level = _level(np.int64(np.int32(predicted[i] + p1 * s1 + p2 * s2)))
-        v = min(max((active[i] + a1 * n1 + a2 * n2) >> 6, 1), MOST_ACTIVE)
-        b = bins[np.uint64(v)] if v < 4096 else bins[np.uint64(v >> 6)] + 24
-        context = min(max(b + shift, 0), SCALES - 1) * LEVELS + level
-        slot, table = x & 0xFFFF, np.uint64(context)
-        value = np.int64(firsts[table, np.uint64(slot >> 8)])
+        whole, sign, level = split(np.int64(np.int32(prepared[i] + p1 * s1 + p2 * s2)))
+        table = np.uint64(row_of(active[i] + a1 * n1 + a2 * n2, level, scale.shift, bins))
+        slot = x & MASK
+        value = np.int64(firsts[table, np.uint64(slot >> FIRST_BITS)])
         low, high = sums[table, np.uint64(value)], sums[table, np.uint64(value + 1)]
         while high <= slot:
             value += 1
             low, high = high, sums[table, np.uint64(value + 1)]
-        x = (high - low) * (x >> 16) + slot - low
-        if x < BOTTOM:
-            x, at = x << 16 | (np.int64(words[np.uint64(at)]) if at < len(words) else 0), at + 1
+        x = (high - low) * (x >> WORD) + slot - low
+        if x < STATE_BOTTOM:
+            x, at = x << WORD | (np.int64(words[np.uint64(at)]) if at < len(words) else 0), at + 1
         if value >= DIRECT:
             x, at, value = _rest_of_value(x, words, at, value)
             if value < 0:
                 return x, at, NO_TOKEN
-        r = (value + 1) >> 1 if value & 1 else -(value >> 1)
-        s = q + r * sign
+        r = signed(value)
+        s = whole + r * sign
         largest = max(largest, abs(s))
         n2, s2, s1 = n1, s1, s
-        n1 = min(min(abs(r), limit) * factor >> 24, CAP)
+        n1 = magnitude(r, scale)
         row[i], sizes[start + i], values[start + i] = s, n1, s
     if at > len(words):
         return x, at, SHORT
     return x, at, TOO_LARGE if largest >= LARGEST else GOOD
 
 
-@_compiled
-def _flat_row(row, values, start, predicted, weights):
-    """The symbols of a row whose residuals are all 0."""
+@compiled
+def _flat_row(row, values, start, prepared, weights):
+    """The symbols of a row whose residuals are all 0: :func:`_decode_row` of a channel of class 0."""
     s1, s2 = np.int64(values[start - 1]), np.int64(values[start - 2])
     largest = 0
     for i in range(len(row)):
-        s, _, _ = _level(np.int64(np.int32(predicted[i] + weights[0] * s1 + weights[1] * s2)))
+        s = whole_of(np.int64(np.int32(prepared[i] + weights[0] * s1 + weights[1] * s2)))
         s2, s1 = s1, s
         row[i], values[start + i] = s, s
         largest = max(largest, abs(s))
     return TOO_LARGE if largest >= LARGEST else GOOD
 
 
-@_compiled
-def decode(symbols, plane, tables, scales, bins, offsets, class_sums, mode_sums, value_sums, firsts, x, words):
-    """Fill ``symbols`` ``[L, N]`` from a state and words; what was found, the last state, and the words read."""
-    size, starts, length, causal, ring, rows, _ = plane
-    predictors, activity, sources = tables[0].copy(), tables[2], tables[3]
-    limits, factors, _ = scales
+@compiled
+def decode(symbols, plane, tables, scales, bins, offsets, sums, x, words):
+    """Fill ``symbols`` ``[L, N]`` from a state and words; what was found, the last state, and the words read.
+
+    Fields of the arguments: :class:`~liveaction.coding.layout.Plane`, :class:`~liveaction.coding.layout.ClassScales`,
+    :class:`~liveaction.coding.tables.Contexts`, :class:`~liveaction.coding.tables.Sums`.
+    """
+    starts, length = plane.starts, plane.length
+    predictors, activity = tables.predictors.copy(), tables.activity
     channels, count = symbols.shape
-    values, sizes = np.zeros(size, np.int32), np.zeros(size, np.int32)
+    values, sizes = np.zeros(plane.size, np.int32), np.zeros(plane.size, np.int32)
     alone, around = np.zeros((channels, count), np.uint16), np.zeros((channels, count), np.uint16)
-    active, sums = np.zeros(count, np.int32), np.zeros(length, np.int32)
-    outer = np.zeros((2, (rows - 1) * (length + BORDER) + length), np.int32)
+    active, prepared = np.zeros(count, np.int32), np.zeros(length, np.int32)
+    outer = np.zeros((2, (plane.rows - 1) * (length + BORDER) + length), np.int32)
     classes, taken, bases = np.zeros(channels, np.int32), np.zeros(channels, np.int32), np.zeros(channels, np.int32)
-    x, at, found = _heads(x, words, 0, offsets, class_sums, mode_sums, classes, taken, bases)
+    x, at, found = _heads(x, words, 0, offsets, sums.classes, sums.modes, classes, taken, bases)
     for c in range(channels):
         if found != GOOD:
             break
-        predictors[1] = tables[1][c]
+        predictors[TRAINED] = tables.trained[c]
         k, mode, near = np.int64(classes[c]), taken[c], activity[c]
         weights = predictors[mode]
         if k == 0 and mode == 0:
             symbols[c] = 0
             continue
         if k:
-            _from_channels(near[len(causal) :], sources[c], alone, around, classes == 0, len(ring), active)
+            own = near[len(plane.causal) :]
+            from_channels(own, tables.sources[c], alone, around, classes == 0, len(plane.around), active)
         values[:] = bases[c]
         sizes[:] = ONE
-        sums[:] = 0
-        scale = (limits[k], factors[k], 2 * (k - CLASS_ONE) + SCALE_ONE - BIN_ONE)
+        prepared[:] = 0
+        scale = scale_of(scales, k)
         for r in range(len(starts)):
             start, to, end = starts[r], r * length, (r + 1) * length
             if mode:
-                sums[:] = 0
-                _prepare(values, start, r, plane, weights, outer[0], sums)
+                prepared[:] = 0
+                prepare(values, start, r, plane, weights, outer[0], prepared)
             if k:
-                _prepare(sizes, start, r, plane, near, outer[1], active[to:end])
+                prepare(sizes, start, r, plane, near, outer[1], active[to:end])
                 x, at, found = _decode_row(
-                    symbols[c, to:end], values, sizes, start, sums, active[to:end], weights, near, scale, bins, x,
-                    words, at, value_sums, firsts,
+                    symbols[c, to:end], values, sizes, start, prepared, active[to:end], weights, near, scale, bins, x,
+                    words, at, sums.residuals, sums.firsts,
                 )  # fmt: skip
             else:
-                found = _flat_row(symbols[c, to:end], values, start, sums, weights)
+                found = _flat_row(symbols[c, to:end], values, start, prepared, weights)
             if found != GOOD:
                 return found, x, at
         if k:
-            _keep(sizes, plane, alone[c], around[c])
+            keep(sizes, plane, alone[c], around[c])
     return found, x, at

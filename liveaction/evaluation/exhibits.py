@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from liveaction.errors import FormatError, ShapeError
-from liveaction.evaluation.item import Item, Source
+from liveaction.evaluation.item import Measurement, Source
 from liveaction.files import atomic_path
 from liveaction.modalities.exhibit import Exhibit, Picture, Sound
 
@@ -51,7 +51,7 @@ def folder_of_source(root: Path, source: Source) -> Path:
     return root / _short(source.digest, source.part, source.name) / "original"
 
 
-def folder_of_item(root: Path, item: Item) -> Path:
+def folder_of_item(root: Path, item: Measurement) -> Path:
     """Where the exhibits of an item's reconstruction lie below ``root``: beside its original's."""
     key = _short(item.kind, item.curve, item.codec, item.seed, item.setting, item.value)
     return folder_of_source(root, item.source).parent / key

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from liveaction.errors import UnknownNameError
-from liveaction.evaluation.item import Item, Source
+from liveaction.evaluation.item import Measurement, Source
 
 
 @dataclass(frozen=True)
 class Point:
     """One codec at one setting on one source: an item, or one of each seed."""
 
-    items: tuple[Item, ...]
+    items: tuple[Measurement, ...]
 
     @property
-    def item(self) -> Item:
+    def item(self) -> Measurement:
         """That of the first seed."""
         return self.items[0]
 
-    def mean(self, of: Callable[[Item], float]) -> float:
+    def mean(self, of: Callable[[Measurement], float]) -> float:
         """Over the seeds."""
         return fmean(of(item) for item in self.items)
 
@@ -63,14 +63,14 @@ class Line:
         return [(bits, value) for bits, value in found if math.isfinite(value)]
 
 
-def sources_of(items: Iterable[Item]) -> list[Source]:
+def sources_of(items: Iterable[Measurement]) -> list[Source]:
     """What was coded, each once, in the order of the items."""
     return list(dict.fromkeys(item.source for item in items))
 
 
-def lines_of(items: Iterable[Item], source: Source) -> list[Line]:
+def lines_of(items: Iterable[Measurement], source: Source) -> list[Line]:
     """The codecs measured on a source: models before baselines, else in the order of the items."""
-    found: dict[tuple[str, str, str], dict[float, list[Item]]] = {}
+    found: dict[tuple[str, str, str], dict[float, list[Measurement]]] = {}
     for item in items:
         if item.source == source:
             settings = found.setdefault((item.kind, item.curve, item.codec), {})
@@ -90,7 +90,7 @@ def curves_of(lines: Iterable[Line]) -> dict[str, list[Line]]:
     return curves
 
 
-def check_reference(items: Sequence[Item], reference: str) -> None:
+def check_reference(items: Sequence[Measurement], reference: str) -> None:
     """Refuse a curve that nobody measured.
 
     Raises:

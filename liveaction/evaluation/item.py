@@ -60,7 +60,7 @@ class Source(_Table):
         return f"{self.name} {self.part}".strip()
 
 
-class Item(_Table):
+class Measurement(_Table):
     """One measurement.
 
     Attributes:

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from liveaction.codec.clock import Timings
 from liveaction.evaluation.coders import Coder
-from liveaction.evaluation.item import Item, Pace, Seconds, Source, Spent
-from liveaction.evaluation.protocol import Timing
+from liveaction.evaluation.item import Measurement, Pace, Seconds, Source, Spent
+from liveaction.evaluation.protocol import TimingRules
 from liveaction.signal import Signal
 
 T = TypeVar("T")
@@ -19,20 +19,20 @@ def measure(
     signal: Signal,
     source: Source,
     value: float,
-    timing: Timing,
+    timing: TimingRules,
     threads: int,
     circumstances: dict[str, Any],
-) -> tuple[Item, Signal]:
+) -> tuple[Measurement, Signal]:
     """The item and the reconstruction.
 
-    Both ways are called once to warm up and then timed as :class:`Timing` says. Reading files, and comparing, are not
-    timed. What is compared was decoded from the bytes that are counted.
+    Both ways are called once to warm up and then timed as :class:`TimingRules` says. Reading files, and comparing, are
+    not timed. What is compared was decoded from the bytes that are counted.
     """
     data, encoding = _timed(lambda: coder.encode(signal, source, value), timing)
     back, decoding = _timed(lambda: coder.decode(data, signal, source), timing)
     apart = coder.kind == "model"
     amount, unit = coder.modality.pace(signal)
-    item = Item(
+    item = Measurement(
         curve=coder.curve,
         codec=coder.codec,
         kind=coder.kind,
@@ -63,7 +63,7 @@ def measure(
     return item, back
 
 
-def _timed(call: Callable[[], tuple[T, Timings]], timing: Timing) -> tuple[T, list[Timings]]:
+def _timed(call: Callable[[], tuple[T, Timings]], timing: TimingRules) -> tuple[T, list[Timings]]:
     """The result of the warm-up, and the timings that count."""
     began = perf_counter()
     result, first = call()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from liveaction.evaluation.groups import lines_of, sources_of
-from liveaction.evaluation.item import Item
+from liveaction.evaluation.item import Measurement
 from liveaction.evaluation.plots import rate_plot, write_plot
 from liveaction.evaluation.report import write_report
 from liveaction.evaluation.run import EXHIBITS
@@ -12,7 +12,7 @@ from liveaction.evaluation.tables import delta_rows, setting_rows, write_csv, wr
 
 
 def write_outputs(
-    items: Sequence[Item], out: Path, title: str, notes: Sequence[str], reference: str, measure: str
+    items: Sequence[Measurement], out: Path, title: str, notes: Sequence[str], reference: str, measure: str
 ) -> None:
     """Write ``report.html``, and of settings and deltas one table each as CSV, JSON and Markdown; plots as PNG.
 

@@ -84,7 +84,7 @@ def curve_plot(lines: Sequence[Line], name: str, ratio: float, theme: Theme = LI
     """A measure in dB along an axis, of every codec's setting nearest to a ratio; a figure.
 
     Args:
-        name: of one of ``Item.curves``.
+        name: of one of ``Measurement.curves``.
         ratio: settings whose own is more than 1.5 times off are left out.
     """
     figure, axes = _start(theme)

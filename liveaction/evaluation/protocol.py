@@ -76,7 +76,7 @@ class BaselineEntry(_Table):
     values: tuple[float, ...] | None = None
 
 
-class Timing(_Table):
+class TimingRules(_Table):
     """How times are taken: after a warm-up call, up to ``repeats`` calls while ``budget`` seconds last.
 
     Where the warm-up alone used the budget up, its own time counts, and ``runs`` of the item says 1.
@@ -105,7 +105,7 @@ class Protocol(_Table):
     seeds: tuple[int, ...] = (0,)
     codecs: dict[Name, CodecEntry] = Field(min_length=1)
     baselines: dict[Name, BaselineEntry | None] = Field(default_factory=dict)
-    timing: Timing = Timing()
+    timing: TimingRules = TimingRules()
     threads: int = Field(default=1, ge=1)
     reference: str = ""
     measure: str = "psnr_normalised"

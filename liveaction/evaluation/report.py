@@ -10,7 +10,7 @@ from pathlib import Path
 from liveaction.errors import ShapeError, UnknownNameError
 from liveaction.evaluation.costs import costs_at
 from liveaction.evaluation.groups import Line, check_reference, common_ratios, lines_of, sources_of
-from liveaction.evaluation.item import Item, Source
+from liveaction.evaluation.item import Measurement, Source
 from liveaction.evaluation.measures import MEASURES
 from liveaction.evaluation.plots import cost_plot, curve_plot, rate_plot
 from liveaction.evaluation.report_exhibits import exhibits_data
@@ -23,7 +23,7 @@ _POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe
 
 
 def write_report(
-    items: Sequence[Item],
+    items: Sequence[Measurement],
     folder_of_exhibits: Path,
     out: Path,
     title: str,
@@ -41,7 +41,7 @@ def write_report(
         title: heading of the page.
         notes: paragraphs below the summary.
         reference: the curve that others are held against.
-        measure: key of ``Item.metrics`` for plots and deltas.
+        measure: key of ``Measurement.metrics`` for plots and deltas.
 
     Raises:
         ShapeError: there are no items.
@@ -70,7 +70,7 @@ def write_report(
         part.write_text(page, encoding="utf-8")
 
 
-def _source_html(items: Sequence[Item], source: Source, number: int, measure: str, reference: str) -> str:
+def _source_html(items: Sequence[Measurement], source: Source, number: int, measure: str, reference: str) -> str:
     lines = lines_of(items, source)
     label = MEASURES[measure].label
     plots = [

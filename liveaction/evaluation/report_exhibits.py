@@ -7,7 +7,7 @@ from typing import Any
 from liveaction.errors import FormatError
 from liveaction.evaluation.exhibits import Entry, PictureEntry, folder_of_item, folder_of_source, read_index
 from liveaction.evaluation.groups import common_ratios, lines_of
-from liveaction.evaluation.item import Item, Source
+from liveaction.evaluation.item import Measurement, Source
 from liveaction.evaluation.measures import MEASURES
 from liveaction.evaluation.report_html import data_uri
 
@@ -16,13 +16,13 @@ Table = dict[str, Any]
 _MOST = 8 * 2**20  # bytes of a source's exhibits
 
 
-def shown_items(items: Sequence[Item], source: Source) -> dict[float, list[Item]]:
+def shown_items(items: Sequence[Measurement], source: Source) -> dict[float, list[Measurement]]:
     """By common ratio, the items whose exhibits a report of these items shows: one per codec, of the first seed."""
     lines = lines_of(items, source)
     return {ratio: [line.nearest(ratio).item for line in lines] for ratio in common_ratios(lines)}
 
 
-def exhibits_data(items: Sequence[Item], source: Source, folder: Path, measure: str) -> Table | None:
+def exhibits_data(items: Sequence[Measurement], source: Source, folder: Path, measure: str) -> Table | None:
     """Names, files as addresses, and who is nearest to which ratio; None where nothing of the source was saved.
 
     Codecs without saved exhibits are left out. A setting that is nearest to several ratios is held once. Where all
@@ -56,7 +56,7 @@ def exhibits_data(items: Sequence[Item], source: Source, folder: Path, measure: 
     return {"source": source.label, "kinds": kinds, "ratios": ratios, "shows": shows}
 
 
-def _bounded(wanted: dict[float, list[Item]], folder: Path) -> dict[float, list[Item]]:
+def _bounded(wanted: dict[float, list[Measurement]], folder: Path) -> dict[float, list[Measurement]]:
     """All ratios, or only the middle one where all are too much for a page."""
     folders = {folder_of_item(folder, item) for nearest in wanted.values() for item in nearest}
     size = sum((here / entry.file).stat().st_size for here in folders for entry in read_index(here))
@@ -72,7 +72,7 @@ def _show(name: str, note: str, folder: Path) -> Table:
     return {"name": name, "note": note, "files": files}
 
 
-def _note(item: Item, measure: str) -> str:
+def _note(item: Measurement, measure: str) -> str:
     """The setting, and what it came to: "CRF 28, ratio 47.2, PSNR 38.21 dB"."""
     seed = "" if item.seed is None else f", seed {item.seed}"
     words = f"{item.setting} {item.value:g}{seed}, ratio {item.ratio:.3g}"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from liveaction.evaluation.groups import sources_of
-from liveaction.evaluation.item import Item
+from liveaction.evaluation.item import Measurement
 from liveaction.evaluation.measures import MEASURES
 from liveaction.evaluation.report_html import distinct, flat, list_html, table_html
 from liveaction.evaluation.tables import delta_rows, mean_deltas
@@ -12,7 +12,7 @@ from liveaction.evaluation.tables import delta_rows, mean_deltas
 _MOST = 8  # sources of which every one has a sentence in sight
 
 
-def summary_html(items: Sequence[Item], notes: Sequence[str], measure: str, reference: str) -> str:
+def summary_html(items: Sequence[Measurement], notes: Sequence[str], measure: str, reference: str) -> str:
     """The first part of a report."""
     lines = [f"<li>{escape(line)}</li>" for line in verdicts(items, measure, reference)]
     told = f'<ul class="verdicts">{"".join(lines)}</ul>'
@@ -30,7 +30,7 @@ def summary_html(items: Sequence[Item], notes: Sequence[str], measure: str, refe
     )
 
 
-def verdicts(items: Sequence[Item], measure: str, reference: str) -> list[str]:
+def verdicts(items: Sequence[Measurement], measure: str, reference: str) -> list[str]:
     """A sentence per source: how our best curve, and the best baseline, do against the reference."""
     lines = []
     label = MEASURES[measure].label
@@ -53,7 +53,7 @@ def verdicts(items: Sequence[Item], measure: str, reference: str) -> list[str]:
     return lines
 
 
-def facts(items: Sequence[Item]) -> list[tuple[str, str]]:
+def facts(items: Sequence[Measurement]) -> list[tuple[str, str]]:
     """Terms and figures of everything that was measured, each distinct value once."""
     sources = sources_of(items)
     coded = [
@@ -79,5 +79,5 @@ def facts(items: Sequence[Item]) -> list[tuple[str, str]]:
     return found
 
 
-def _library(item: Item) -> str:
+def _library(item: Measurement) -> str:
     return f"{item.codec} ({item.library})" if item.library else item.codec

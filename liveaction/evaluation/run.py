@@ -16,9 +16,9 @@ import torch
 from liveaction.errors import LiveactionError, SpecError, printable
 from liveaction.evaluation.coders import Coder, Refusal
 from liveaction.evaluation.exhibits import folder_of_item, folder_of_source, save_exhibits
-from liveaction.evaluation.item import Item, Source
+from liveaction.evaluation.item import Measurement, Source
 from liveaction.evaluation.measuring import measure
-from liveaction.evaluation.protocol import Timing
+from liveaction.evaluation.protocol import TimingRules
 from liveaction.evaluation.sources import Subject
 from liveaction.files import atomic_path
 from liveaction.profiling.circumstances import circumstances
@@ -36,7 +36,7 @@ Count = Callable[[int, int, str], None]
 class Settings:
     """How codecs are measured: their threads, how times are taken, where our models run."""
 
-    timing: Timing
+    timing: TimingRules
     threads: int = 1
     device: str = "cpu"
     dtype: str = ""
@@ -46,12 +46,12 @@ class Settings:
 class Outcome:
     """All items, and what could not be measured."""
 
-    items: list[Item]
+    items: list[Measurement]
     refusals: list[Refusal]
 
-    def add(self, found: Item | Refusal) -> None:
+    def add(self, found: Measurement | Refusal) -> None:
         """To its kind."""
-        if isinstance(found, Item):
+        if isinstance(found, Measurement):
             self.items.append(found)
         else:
             self.refusals.append(found)
@@ -126,7 +126,7 @@ class _Run:
     settings: Settings
     circumstances: dict[str, Any]
 
-    def all(self, signal: Signal, source: Source) -> Iterator[Item | Refusal]:
+    def all(self, signal: Signal, source: Source) -> Iterator[Measurement | Refusal]:
         """An item of each setting, or what came instead of it."""
         coder, label = self.coder, self.subject.label
         reason = coder.refuses(signal, source)
@@ -140,7 +140,7 @@ class _Run:
                 reason = f"{coder.setting} {value:g}: {type(error).__name__}: {printable(error)[:160]}"
                 yield Refusal(coder.codec, label, reason, failed=True)
 
-    def item(self, signal: Signal, source: Source, value: float) -> Item:
+    def item(self, signal: Signal, source: Source, value: float) -> Measurement:
         """From its file where it is there and of this very codec, signal and way of measuring; else measured."""
         name = _folder_name(self.coder)
         path = self.out / "items" / name / self.subject.label / f"{value:g}.json"
@@ -156,7 +156,7 @@ class _Run:
             part.write_text(item.model_dump_json(indent=1) + "\n")
         return item
 
-    def _is_of(self, item: Item, source: Source, value: float) -> bool:
+    def _is_of(self, item: Measurement, source: Source, value: float) -> bool:
         coder = self.coder
         same = all(getattr(item, key) == getattr(coder, key) for key in _OF_CODER)
         same = same and (item.value, item.threads, item.source) == (value, self.settings.threads, source)
@@ -164,9 +164,9 @@ class _Run:
         return same and all(item.circumstances.get(key) == self.circumstances.get(key) for key in machine)
 
 
-def _known(path: Path) -> Item | None:
+def _known(path: Path) -> Measurement | None:
     try:
-        return Item.model_validate_json(path.read_bytes())
+        return Measurement.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
         return None
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from liveaction.evaluation.bd import bd_psnr, bd_rate, best_of
 from liveaction.evaluation.groups import Line, Point, check_reference, curves_of, lines_of, sources_of
-from liveaction.evaluation.item import Item, Source
+from liveaction.evaluation.item import Measurement, Source
 from liveaction.evaluation.measures import MEASURES
 from liveaction.files import atomic_path
 
@@ -24,7 +24,7 @@ def speed_unit(unit: str) -> str:
     return "x real time" if unit == "s" else f"{unit}/s"
 
 
-def setting_rows(items: Sequence[Item], source: Source) -> list[Row]:
+def setting_rows(items: Sequence[Measurement], source: Source) -> list[Row]:
     """A row per codec and setting on a source, models first; seeds are averaged and counted.
 
     ``encode`` and ``decode`` are speeds on the clock from signal to bytes and back, entropy coding included, in
@@ -36,13 +36,13 @@ def setting_rows(items: Sequence[Item], source: Source) -> list[Row]:
     return [_setting_row(line, point, keys) for line in lines_of(items, source) for point in line.points]
 
 
-def measure_keys(items: Sequence[Item], source: Source) -> list[str]:
+def measure_keys(items: Sequence[Measurement], source: Source) -> list[str]:
     """The measures that any item of a source has, in the order of :data:`MEASURES`; unknown ones last."""
     found = {key for item in items if item.source == source for key in item.metrics}
     return [key for key in MEASURES if key in found] + sorted(found - set(MEASURES))
 
 
-def delta_rows(items: Sequence[Item], source: Source, measure: str, reference: str) -> list[Row]:
+def delta_rows(items: Sequence[Measurement], source: Source, measure: str, reference: str) -> list[Row]:
     """Every other curve on a source against ``reference``: Bjontegaard deltas, or the reason why there is none.
 
     Of a curve of several codecs it is the best of them at every rate that counts.
@@ -84,7 +84,7 @@ def delta_rows(items: Sequence[Item], source: Source, measure: str, reference: s
     return rows
 
 
-def _deviation(items: Sequence[Item], source: Source, measure: str, reference: str, curve: str) -> float | None:
+def _deviation(items: Sequence[Measurement], source: Source, measure: str, reference: str, curve: str) -> float | None:
     """Standard deviation over seeds of the delta in rate; None for fewer than two seeds that have one."""
     better = MEASURES[measure].sign
     found = []
@@ -98,7 +98,7 @@ def _deviation(items: Sequence[Item], source: Source, measure: str, reference: s
     return stdev(found) if len(found) > 1 else None
 
 
-def mean_deltas(items: Sequence[Item], measure: str, reference: str) -> list[Row]:
+def mean_deltas(items: Sequence[Measurement], measure: str, reference: str) -> list[Row]:
     """Per curve the mean over sources of its Bjontegaard delta in rate, and of how many sources it is."""
     found: dict[str, list[float]] = {}
     kinds: dict[str, str] = {}
@@ -197,7 +197,7 @@ def _setting_row(line: Line, point: Point, keys: list[str]) -> Row:
     first = point.item
     seeds = [item for item in point.items if item.seed is not None]
 
-    def speed(item: Item, seconds: float) -> float:
+    def speed(item: Measurement, seconds: float) -> float:
         return item.pace.amount / seconds if seconds > 0 else math.inf
 
     row: Row = {

@@ -14,7 +14,7 @@ from liveaction.profiling.case import Arguments, Case, Result, Shape, parse_dtyp
 from liveaction.profiling.ceilings import Ceilings, ceilings
 from liveaction.profiling.circumstances import circumstances
 from liveaction.profiling.gate import Gate, as_tuple, gate_shapes, is_leaf, leaf, tensors
-from liveaction.profiling.measure import Timing, input_sets, interleaved, peak_memory, write_trace
+from liveaction.profiling.measure import CallTime, input_sets, interleaved, peak_memory, write_trace
 from liveaction.profiling.records import USUAL, Options, Report, Row
 
 Say = Callable[[str], None]
@@ -203,7 +203,7 @@ class _Measurement:
             self._skip(name, f"the published form computes something else here: {wrong}")
         return ""
 
-    def _time(self, runs: dict[str, Callable[..., Result]], mode: str) -> dict[str, tuple[Timing, int | None, int]]:
+    def _time(self, runs: dict[str, Callable[..., Result]], mode: str) -> dict[str, tuple[CallTime, int | None, int]]:
         if not runs:
             return {}
         self.say(f"{self.label}: timing {mode}")
@@ -218,7 +218,7 @@ class _Measurement:
     def _inputs(self, number: int) -> Arguments:
         return self.case.make_inputs(self.shape, self.dtype, self.device, torch.Generator().manual_seed(number))
 
-    def _row(self, provider: str, mode: str, gate: str, measured: tuple[Timing, int | None, int] | None) -> Row:
+    def _row(self, provider: str, mode: str, gate: str, measured: tuple[CallTime, int | None, int] | None) -> Row:
         device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
         checked = [list(shape) for shape in self.checked]
         name = str(self.dtype).removeprefix("torch.")

@@ -17,7 +17,7 @@ SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Timing:
+class CallTime:
     """Microseconds of one call."""
 
     median_us: float
@@ -27,7 +27,7 @@ class Timing:
     rounds: int
 
 
-def interleaved(runs: Mapping[str, Callable[[], Any]], device: torch.device, rounds: int = 30) -> dict[str, Timing]:
+def interleaved(runs: Mapping[str, Callable[[], Any]], device: torch.device, rounds: int = 30) -> dict[str, CallTime]:
     """Time functions in turn, A-B-A-B, so that what disturbs the machine disturbs all of them.
 
     Each is called twice before. On CUDA devices events bracket the call on the device; work is queued before, so that
@@ -50,11 +50,11 @@ def interleaved(runs: Mapping[str, Callable[[], Any]], device: torch.device, rou
     return {name: summary(values) for name, values in times.items()}
 
 
-def summary(seconds: list[float]) -> Timing:
+def summary(seconds: list[float]) -> CallTime:
     """Median and percentiles of seconds, in microseconds."""
     levels = torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64)
     low, median, high = (torch.tensor(seconds, dtype=torch.float64).quantile(levels) * 1e6).tolist()
-    return Timing(median, low, high, min(seconds) * 1e6, len(seconds))
+    return CallTime(median, low, high, min(seconds) * 1e6, len(seconds))
 
 
 def synchronise(device: torch.device) -> None:

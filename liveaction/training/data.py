@@ -23,14 +23,14 @@ from liveaction.signal import Signal
 from liveaction.training.datalist import images_of, is_datalist
 
 if TYPE_CHECKING:
-    from liveaction.codec.grid import Layout
+    from liveaction.codec.grid import ChunkLayout
     from liveaction.modalities.base import Modality
 
 SYNTHETIC = "synthetic"
 
 
 @dataclass(frozen=True)
-class Item:
+class TrainingItem:
     """One signal to train on: a file or folder, or a phantom of the modality."""
 
     name: str
@@ -51,28 +51,28 @@ class Item:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-def find_items(modality: "Modality", sources: Sequence[str]) -> list[Item]:
+def find_items(modality: "Modality", sources: Sequence[str]) -> list[TrainingItem]:
     """What ``--data`` names: files, folders, ``synthetic[:COUNT[:FIRST_SEED]]``, or ``dataset.json[:KEY]``.
 
     Raises:
         FormatError: a source holds nothing readable, or is not of that form.
     """
-    items: list[Item] = []
+    items: list[TrainingItem] = []
     for source in sources:
         if source == SYNTHETIC or source.startswith(SYNTHETIC + ":"):
             items += _phantoms(source)
         else:
             paths = images_of(source) if is_datalist(source) else [Path(source)]
-            items += [Item(str(path), path) for named in paths for path in modality.find(named)]
+            items += [TrainingItem(str(path), path) for named in paths for path in modality.find(named)]
     return items
 
 
-def _phantoms(source: str) -> list[Item]:
+def _phantoms(source: str) -> list[TrainingItem]:
     numbers = source.split(":")[1:]
     if len(numbers) > 2 or not all(number.isdigit() for number in numbers) or numbers[:1] == ["0"]:
         raise FormatError(f"--data: expected synthetic, synthetic:COUNT or synthetic:COUNT:FIRST_SEED, got {source!r}")
     count, first = (*map(int, numbers), *(6, 0)[len(numbers) :])
-    return [Item(f"{SYNTHETIC} {seed}", None, seed) for seed in range(first, first + count)]
+    return [TrainingItem(f"{SYNTHETIC} {seed}", None, seed) for seed in range(first, first + count)]
 
 
 def cache_folder() -> Path:
@@ -89,7 +89,7 @@ class Cached:
     limits: tuple[float, float]
 
 
-def cached_signal(item: Item, modality: "Modality", folder: Path) -> Cached:
+def cached_signal(item: TrainingItem, modality: "Modality", folder: Path) -> Cached:
     """The signal as memory maps, what is missing filled in; read and stored on first use, atomically."""
     base = folder / item.key(modality)
     values, missing, about = (base.with_suffix(suffix) for suffix in (".npy", ".missing.npy", ".json"))
@@ -139,7 +139,7 @@ class Crops:
     def __init__(
         self,
         modality: "Modality",
-        items: Sequence[Item],
+        items: Sequence[TrainingItem],
         folder: Path,
         progress: Callable[[str], None] = lambda name: None,
     ) -> None:
@@ -174,7 +174,7 @@ class Crops:
         known = torch.stack([full if known is None else known for _, known in crops]) if lost else None
         return Batch(torch.stack([x for x, _ in crops]), known)
 
-    def chunk(self, key: Sequence[int], layout: Callable[[tuple[int, ...]], "Layout"]) -> torch.Tensor:
+    def chunk(self, key: Sequence[int], layout: Callable[[tuple[int, ...]], "ChunkLayout"]) -> torch.Tensor:
         """A chunk of one of the signals as a codec cuts them, ``[C, *]`` in [-1, 1]; equal keys give equal chunks.
 
         Args:

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from liveaction.codec.codec import Codec
 from liveaction.codec.quality import QUALITIES
-from liveaction.coding.tables import EntropyTables, fit_tables
+from liveaction.coding.fit import fit_tables
+from liveaction.coding.tables import EntropyTables
 from liveaction.training.data import Crops
+from liveaction.training.seeds import CropWord
 
 SYMBOLS = 2**22
 """Symbols to look at per quantiser step, about."""
-
-_KEY = 3
 
 
 def freeze(codec: Codec, crops: Crops, seed: int) -> EntropyTables:
@@ -35,7 +35,7 @@ def _examples(codec: Codec, crops: Crops, seed: int) -> Iterator[NDArray[np.int3
         if number >= 8 and seen >= SYMBOLS:
             return
         with torch.no_grad():
-            x = crops.chunk((_KEY, seed, number), codec.layout).to(device)
+            x = crops.chunk((CropWord.TABLES, seed, number), codec.layout).to(device)
             y = codec.encode(x[None])
             for factor in QUALITIES.values():
                 yield codec.quantize(y, codec.quantizer.step * factor)[0].cpu().numpy()

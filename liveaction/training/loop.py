@@ -15,7 +15,6 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from liveaction.codec.codec import Codec, build_codec
@@ -28,6 +27,7 @@ from liveaction.training.data import Batch, Crops, prefetch
 from liveaction.training.freeze import freeze
 from liveaction.training.log import TrainingLog
 from liveaction.training.loss import distortion, rate, symbol_entropy
+from liveaction.training.seeds import CropWord, NoiseWord, torch_seed
 from liveaction.training.start_from import take_weights
 from liveaction.training.warm_start import packet_moments, warm_start
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 CHECKPOINTS = "checkpoints"
-_TRAIN, _WARM, _VALIDATION, _NOISE = range(4)  # first numbers of the seeds, so that no two uses share crops
 
 
 @dataclass
@@ -106,7 +105,6 @@ class Trainer:
 
     Args:
         recipe: what to train.
-        modality: normalises; only its native bits matter here.
         train, held_out: crops to learn from and to validate on.
         folder: the run's folder, which ends as a model directory.
         bits: bits per element of the training signals in their native dtype, for the ratio shown.
@@ -187,7 +185,7 @@ class Trainer:
         self.listener.stage("warm start: measuring the covariance of the wavelet packets")
         extents, device = self.recipe.crops[0], self.accelerator.device
         batches = (
-            self.train_crops.batch([(_WARM, self.spec.seed, i)], extents).x.to(device)
+            self.train_crops.batch([(CropWord.WARM_START, self.spec.seed, i)], extents).x.to(device)
             for i in range(self.spec.warm_crops)
         )
         warm_start(self.codec, packet_moments(self.codec, batches))
@@ -233,7 +231,7 @@ class Trainer:
     def _batch(self, step: int) -> Batch:
         share = self.spec.batch // self.accelerator.num_processes
         rank = self.accelerator.process_index
-        keys = [(_TRAIN, self.spec.seed, step, rank * share + i) for i in range(share)]
+        keys = [(CropWord.TRAINING, self.spec.seed, step, rank * share + i) for i in range(share)]
         return self.train_crops.batch(keys, crop_extents(self.recipe, step))
 
     def _step(self, model: torch.nn.Module, batch: Batch, step: int, frozen: bool) -> StepReport:
@@ -242,8 +240,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate_now
         generator = torch.Generator(x.device)
-        seeds = np.random.SeedSequence([_NOISE, self.spec.seed, step, self.accelerator.process_index])
-        generator.manual_seed(int(seeds.generate_state(1)[0]))
+        generator.manual_seed(torch_seed(NoiseWord.QUANTISER, self.spec.seed, step, self.accelerator.process_index))
         self.codec.train()
         out = model(x, rounded=frozen, generator=generator)
         error = distortion(x, out.reconstruction, batch.known)
@@ -269,7 +266,7 @@ class Trainer:
     def _validate(self, done: int, log: TrainingLog) -> None:
         if not self.accelerator.is_main_process:
             return
-        keys = [(_VALIDATION, self.spec.seed, i) for i in range(8)]
+        keys = [(CropWord.VALIDATION, self.spec.seed, i) for i in range(8)]
         self.codec.eval()
         with torch.no_grad():
             batch = self.held_out.batch(keys, max(self.recipe.crops, key=prod)).to(self.accelerator.device)

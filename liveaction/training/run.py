@@ -16,7 +16,7 @@ from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.spec import Recipe
 from liveaction.training.checkpoint import list_checkpoints
-from liveaction.training.data import Crops, Item, cache_folder, find_items
+from liveaction.training.data import Crops, TrainingItem, cache_folder, find_items
 from liveaction.training.log import LOG
 from liveaction.training.loop import CHECKPOINTS, Listener, Trainer, TrainingResult
 
@@ -33,12 +33,12 @@ PREVIEW = 2**22
 class Split:
     """Items to learn from and to validate on; ``shared`` where one item has to serve for both."""
 
-    train: list[Item]
-    held_out: list[Item]
+    train: list[TrainingItem]
+    held_out: list[TrainingItem]
     shared: bool
 
 
-def split_items(items: list[Item], held_out: list[Item]) -> Split:
+def split_items(items: list[TrainingItem], held_out: list[TrainingItem]) -> Split:
     """Hold out what is named; else every tenth item from the last on, one at least; else, of one item, itself."""
     if held_out:
         return Split(items, held_out, False)
@@ -119,7 +119,7 @@ def _listed(sources: str | Path | Sequence[str | Path]) -> list[str]:
     return [str(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
 
 
-def draw_preview(folder: Path, item: Item, modality: "Modality", device: str) -> Path:
+def draw_preview(folder: Path, item: TrainingItem, modality: "Modality", device: str) -> Path:
     """Code the middle of a signal with the model in ``folder``, there and back, and draw it to ``preview.png``."""
     signal = item.read(modality)
     extents = list(signal.shape)

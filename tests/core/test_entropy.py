@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from liveaction.coding.entropy import BOTTOM, HEAD, LARGEST, decode_chunk, encode_chunk, ideal_bits
-from liveaction.coding.tables import fit_tables, generic_tables
+from liveaction.coding.entropy import HEAD, LARGEST, STATE_BOTTOM, decode_chunk, encode_chunk, ideal_bits
+from liveaction.coding.fit import fit_tables
+from liveaction.coding.tables import generic_tables
 from liveaction.errors import FormatError
 
 MOST = LARGEST - 1
@@ -197,7 +198,7 @@ def test_other_shapes_than_the_coded_one_are_refused_or_noticed():
 def test_what_each_refusal_says():
     tables = tables_of(2, 1)
     coded = encode_chunk(waves(0, (2, 400)), tables)
-    empty = BOTTOM.to_bytes(HEAD, "little")
+    empty = STATE_BOTTOM.to_bytes(HEAD, "little")
     for data, words in [
         (b"", "expected 5 bytes and an even number more, got 0"),
         (coded[:-1], "expected 5 bytes and an even number more, got"),

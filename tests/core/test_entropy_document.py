@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from liveaction.coding.entropy import encode_chunk
+from liveaction.coding.fit import fit_tables
 from liveaction.coding.layout import neighbours as ours
-from liveaction.coding.tables import fit_tables, generic_tables
+from liveaction.coding.tables import generic_tables
 
 START, STEP = 1 << 24, 1 << 16
 

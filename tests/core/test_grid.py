@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from liveaction.codec.grid import (
     CHUNK_TOKENS,
-    Layout,
+    ChunkLayout,
     chunk_extents,
     overlap,
     relative,
@@ -44,7 +44,7 @@ def test_chunks_and_windows_hold_every_latent_once(grid, positions):
     assert prod(chunk) <= CHUNK_TOKENS and all(c <= g for c, g in zip(chunk, grid, strict=True))
     window = window_extents(grid, chunk, positions)
     assert all(w % c == 0 for w, c in zip(window, chunk, strict=True))
-    layout = Layout(tuple(3 * g - 1 for g in grid), (3,) * len(grid), chunk, window, 2)
+    layout = ChunkLayout(tuple(3 * g - 1 for g in grid), (3,) * len(grid), chunk, window, 2)
     assert layout.grid == grid
     counted, numbered = np.zeros(grid, int), np.full(grid, -1)
     for number in range(layout.chunks):
@@ -64,9 +64,9 @@ def test_chunks_and_windows_hold_every_latent_once(grid, positions):
 @settings(deadline=None)
 def test_a_region_finds_its_windows(data):
     extents = data.draw(st.lists(st.integers(1, 60), min_size=1, max_size=3).map(tuple))
-    whole = Layout(extents, (4,) * len(extents), extents, extents, 1)
+    whole = ChunkLayout(extents, (4,) * len(extents), extents, extents, 1)
     chunk = tuple(data.draw(st.integers(1, g)) for g in whole.grid)
-    layout = Layout(extents, whole.factors, chunk, chunk, 1)
+    layout = ChunkLayout(extents, whole.factors, chunk, chunk, 1)
     lows = [data.draw(st.integers(0, n - 1)) for n in extents]
     box = tuple((low, data.draw(st.integers(low + 1, n))) for low, n in zip(lows, extents, strict=True))
     wanted = np.zeros(extents, bool)

@@ -15,7 +15,7 @@ from liveaction.codec import grid
 from liveaction.codec import header as headers
 from liveaction.codec.chunks import unpack_mask, unpack_symbols
 from liveaction.codec.codec import build_codec
-from liveaction.codec.grid import Layout
+from liveaction.codec.grid import ChunkLayout
 from liveaction.codec.model import Model
 from liveaction.codec.stream import compress
 from liveaction.coding import container
@@ -107,7 +107,7 @@ def test_a_reader_made_from_the_page_finds_header_index_masks_and_symbols(made):
 def test_the_geometry_is_the_one_of_the_page(made):
     header, chunks = read(made[0])
     keys = ("factors", "chunk", "window")
-    layout = Layout(tuple(header["shape"][1:]), *(tuple(header[key]) for key in keys), header["halo"])
+    layout = ChunkLayout(tuple(header["shape"][1:]), *(tuple(header[key]) for key in keys), header["halo"])
     assert [layout.chunk_box(number) for number in range(len(chunks))] == list(boxes(header, "chunk"))
     windows = list(layout.windows())
     assert windows == list(boxes(header, "window")) and len(windows) > 2

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
-from liveaction.coding.entropy import encode_chunk, ideal_bits
+from liveaction.coding.context_numba import magnitude, scale_of
+from liveaction.coding.entropy import class_rows, encode_chunk, ideal_bits, tokens, trace_chunk
+from liveaction.coding.fit import _normalised, fit_tables
 from liveaction.coding.layout import CLASSES, class_scales, fixed_predictors, neighbours
 from liveaction.coding.priors import with_escape
-from liveaction.coding.tables import EntropyTables, fit_tables, generic_tables
+from liveaction.coding.rans_numba import _class_row, _put_rest
+from liveaction.coding.tables import EntropyTables, generic_tables
 from liveaction.errors import FormatError
 
 DIGESTS = {
@@ -139,3 +142,22 @@ def test_fitting_on_nothing_but_zeros_still_codes_anything():
 def test_examples_that_do_not_fit_are_refused(examples):
     with pytest.raises(FormatError, match=r"fit_tables: expected (examples|3 channels and 2 axes)"):
         fit_tables(examples, 3, 2)
+
+
+def test_what_is_counted_is_what_is_coded():
+    before, offsets = (part.reshape(-1) for part in np.mgrid[: CLASSES + 1, -90:91])
+    rows = [_class_row(int(b), int(o)) for b, o in zip(before, offsets, strict=True)]
+    assert class_rows(before, offsets).tolist() == rows
+    values = np.array([32, 39, 40, 63, 64, 1000, 2**20 + 1, 2**26 - 1], np.uint32)
+    words = np.zeros(4, np.uint16)
+    assert tokens(values)[0].tolist() == [_put_rest(1 << 24, words, 0, int(value))[2] for value in values]
+
+
+def test_magnitudes_that_tables_are_fitted_to_are_those_of_the_coder():
+    chunk = latents(4, channels=3)
+    found = trace_chunk(chunk, generic_tables(3, 2))
+    assert found.classes.all()
+    residuals = ((found.values.astype(int) + 1) // 2).reshape(3, -1)
+    scales = [scale_of(class_scales(), int(k)) for k in found.classes]
+    sizes = [[magnitude(int(r), scale) / 64 for r in row] for row, scale in zip(residuals, scales, strict=True)]
+    assert np.array_equal(_normalised(chunk, found).reshape(3, -1), sizes)

@@ -8,7 +8,7 @@ from liveaction.errors import FormatError
 from liveaction.evaluation.baselines.base import Array
 from liveaction.evaluation.baselines.frames import PixelFormat, without_remarks
 from liveaction.evaluation.baselines.packing import Reader, Writer
-from liveaction.evaluation.baselines.planes import Layout, Levels
+from liveaction.evaluation.baselines.planes import Levels, PlaneLayout
 from liveaction.evaluation.baselines.registry import make_baseline
 
 
@@ -51,11 +51,11 @@ def test_headers_there_and_back() -> None:
 )
 def test_planes_there_and_back(shape: tuple[int, ...], axes: tuple[str, ...], planes: tuple[int, ...]) -> None:
     values = np.arange(np.prod(shape)).reshape(shape)
-    layout = Layout.of(Array(values, axes, (0.0, 1.0)))
+    layout = PlaneLayout.of(Array(values, axes, (0.0, 1.0)))
     to = Writer()
     layout.write(to)
     assert layout.planes(values).shape == planes or axes == ("z", "band", "t")
-    np.testing.assert_array_equal(Layout.read(Reader(to.done())).array(layout.planes(values)), values)
+    np.testing.assert_array_equal(PlaneLayout.read(Reader(to.done())).array(layout.planes(values)), values)
 
 
 def test_twelve_bits_of_ct_are_exact() -> None:

@@ -10,15 +10,15 @@ import pytest
 from liveaction.errors import FormatError, SpecError
 from liveaction.evaluation.baselines.base import Baseline
 from liveaction.evaluation.coders import BaselineCoder, ModelCoder
-from liveaction.evaluation.item import Item
-from liveaction.evaluation.protocol import DataFile, Timing, load_protocol
+from liveaction.evaluation.item import Measurement
+from liveaction.evaluation.protocol import DataFile, TimingRules, load_protocol
 from liveaction.evaluation.run import Settings, evaluate
 from liveaction.evaluation.sources import Subject, find_subjects, protocol_subjects
 from liveaction.evaluation.training import train_models
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 
-SETTINGS = Settings(Timing(repeats=2, budget=30.0), threads=1)
+SETTINGS = Settings(TimingRules(repeats=2, budget=30.0), threads=1)
 PROTOCOL = """
 name: tiny
 description: pictures
@@ -124,7 +124,7 @@ def test_items_say_what_was_measured(work, tmp_path):
     assert outcome.refusals == [] and len(outcome.items) == 2 * (3 * 2 + 2)
     files = sorted(tmp_path.glob("items/*/*/*.json"))
     assert len(files) == len(outcome.items)
-    assert sorted(map(str, (Item.model_validate_json(f.read_bytes()) for f in files))) == sorted(
+    assert sorted(map(str, (Measurement.model_validate_json(f.read_bytes()) for f in files))) == sorted(
         map(str, outcome.items)
     )
     assert {f.parts[-3] for f in files} == {"small", "small_seed3", "large", "rounding"}

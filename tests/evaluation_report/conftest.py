@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from liveaction.evaluation.exhibits import folder_of_item, folder_of_source, save_exhibits
-from liveaction.evaluation.item import Item, Pace, Seconds, Source, Spent
+from liveaction.evaluation.item import Measurement, Pace, Seconds, Source, Spent
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 
@@ -92,7 +92,7 @@ def make(recipe, name, extents, codecs=CODECS, shown=None):
                 )
                 curve = [10 * math.log10((limits[1] - limits[0]) ** 2 / max(float(e), 1e-9)) for e in error]
                 seconds = amount / codec.pace / (0.5 + place)
-                item = Item(
+                item = Measurement(
                     curve=codec.curve, codec=codec.codec, kind=codec.kind, seed=seed,
                     setting="quantiser step" if codec.kind == "model" else "CRF", value=value,
                     recipe=recipe if codec.kind == "model" else None, library=codec.library, source=source,
@@ -119,7 +119,7 @@ def shown(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def measured(shown) -> list[Item]:
+def measured(shown) -> list[Measurement]:
     """Items of a volume, a clip, a picture of another codec list, and a recording."""
     some = tuple(codec for codec in CODECS if codec.curve != "JPEG 2000")
     return [

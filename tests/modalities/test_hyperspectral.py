@@ -16,7 +16,7 @@ from liveaction.modalities.hyperspectral.modality import Hyperspectral
 from liveaction.modalities.hyperspectral.phantom import hyperspectral_phantom
 from liveaction.recipe import load_recipe
 from liveaction.spec import ModalitySpec
-from liveaction.training.data import Item
+from liveaction.training.data import TrainingItem
 
 WHOLE = {"percentiles": [0, 100]}
 
@@ -334,7 +334,7 @@ def test_find_lists_every_real_image_once(data_dir: Path) -> None:
 def test_a_changed_raw_file_is_another_item(tmp_path: Path) -> None:
     kind = modality()
     kind.write(kind.synthetic(0, (4, 5, 6)), tmp_path / "a.hdr")
-    item = Item("a", tmp_path / "a.hdr")
+    item = TrainingItem("a", tmp_path / "a.hdr")
     before = item.key(kind)
     (tmp_path / "a.img").write_bytes(bytes(7))
     assert item.key(kind) != before

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from liveaction.evaluation.baselines.base import Array, Baseline
 from liveaction.evaluation.baselines.packing import Reader, Writer
-from liveaction.evaluation.baselines.planes import Layout, Levels, lacks_planes, spread
+from liveaction.evaluation.baselines.planes import Levels, PlaneLayout, lacks_planes, spread
 
 
 class _PlaneCodec(Baseline):
@@ -25,7 +25,7 @@ class _PlaneCodec(Baseline):
         return lacks_planes(array)
 
     def encode(self, array: Array, value: float) -> bytes:
-        layout, levels = Layout.of(array), Levels.of(array, self.depth)
+        layout, levels = PlaneLayout.of(array), Levels.of(array, self.depth)
         wanted = self._wanted(value, array.limits, levels)
         planes = [levels.integers(plane) for plane in layout.planes(array.values)]
         header = Writer()
@@ -40,7 +40,7 @@ class _PlaneCodec(Baseline):
 
     def decode(self, data: bytes) -> NDArray[Any]:
         source = Reader(data)
-        layout, levels = Layout.read(source), Levels.read(source)
+        layout, levels = PlaneLayout.read(source), Levels.read(source)
 
         def back(part: bytes, threads: int) -> NDArray[Any]:
             return levels.values(self._back(part, levels.bits, threads))

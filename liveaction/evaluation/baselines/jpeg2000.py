@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from liveaction.evaluation.baselines.base import Array, Baseline
 from liveaction.evaluation.baselines.packing import Reader, Writer
-from liveaction.evaluation.baselines.planes import Layout, Levels, lacks_planes, spread
+from liveaction.evaluation.baselines.planes import Levels, PlaneLayout, lacks_planes, spread
 
 TOGETHER = 256
 """The most planes of a codestream."""
@@ -37,7 +37,7 @@ class JPEG2000(Baseline):
         return lacks_planes(array)
 
     def encode(self, array: Array, value: float) -> bytes:
-        layout, levels = Layout.of(array), Levels.of(array, 16)
+        layout, levels = PlaneLayout.of(array), Levels.of(array, 16)
         target = ((array.limits[1] - array.limits[0]) / levels.step) ** 2 / 10 ** (value / 10)
         planes = layout.planes(array.values)
         header = Writer()
@@ -59,7 +59,7 @@ class JPEG2000(Baseline):
 
     def decode(self, data: bytes) -> NDArray[Any]:
         source = Reader(data)
-        layout, levels = Layout.read(source), Levels.read(source)
+        layout, levels = PlaneLayout.read(source), Levels.read(source)
         if layout.is_colour:
             pictures = spread(_back, source.parts(), self.threads)
             return layout.array(np.stack([levels.values(picture) for picture in pictures]))

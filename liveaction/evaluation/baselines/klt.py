@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from liveaction.evaluation.baselines.base import Array, Baseline
 from liveaction.evaluation.baselines.jpeg2000 import code_components, decode_components, openjpeg
 from liveaction.evaluation.baselines.packing import Reader, Writer
-from liveaction.evaluation.baselines.planes import Layout, lacks_planes
+from liveaction.evaluation.baselines.planes import PlaneLayout, lacks_planes
 
 MARGIN = 64.0
 """The target for the mean squared error over what rounding the basis, or the components, may each add to it."""
@@ -77,13 +77,13 @@ class JPEG2000KLT(Baseline):
         """What has no bands or slices to decorrelate."""
         if lacks := lacks_planes(array):
             return lacks
-        layout = Layout.of(array)
+        layout = PlaneLayout.of(array)
         if layout.is_colour:
             return "three channels are colours; it decorrelates bands or slices"
         return None if layout.count > 1 else "one plane has nothing to decorrelate"
 
     def encode(self, array: Array, value: float) -> bytes:
-        layout = Layout.of(array)
+        layout = PlaneLayout.of(array)
         bands = layout.planes(array.values)
         target = (array.limits[1] - array.limits[0]) ** 2 / 10 ** (value / 10)
         flat = bands.reshape(len(bands), -1).astype(np.float64)
@@ -109,7 +109,7 @@ class JPEG2000KLT(Baseline):
 
     def decode(self, data: bytes) -> NDArray[Any]:
         source = Reader(data)
-        layout = Layout.read(source)
+        layout = PlaneLayout.read(source)
         low, high, fine = source.unpack("ddf")
         bands, height, width = layout.count, *(layout.shape[axis + 1] for axis in layout.order[-2:])
         flat = np.repeat((source.integers(bands) * fine)[:, np.newaxis], height * width, axis=1)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from liveaction.evaluation.baselines.base import Array
 from liveaction.evaluation.baselines.packing import Reader, Writer
-from liveaction.evaluation.baselines.planes import Layout, Levels, spread
+from liveaction.evaluation.baselines.planes import Levels, PlaneLayout, spread
 from liveaction.evaluation.baselines.sound import code_flac, decode_flac, fits_flac, silence_of
 
 PLANES, SOUND, NUMBERS = range(3)
@@ -46,7 +46,7 @@ def _keep_planes(array: Array, levels: Levels, to: Writer, threads: int) -> None
         )
         return bytes(data)
 
-    layout = Layout.of(array)
+    layout = PlaneLayout.of(array)
     layout.write(to)
     levels.write(to)
     to.parts(spread(code, list(layout.planes(array.values)), threads))
@@ -55,7 +55,7 @@ def _keep_planes(array: Array, levels: Levels, to: Writer, threads: int) -> None
 def _kept_planes(source: Reader, threads: int) -> NDArray[Any]:
     from imagecodecs import jpegxl_decode
 
-    layout, levels = Layout.read(source), Levels.read(source)
+    layout, levels = PlaneLayout.read(source), Levels.read(source)
 
     def back(part: bytes, threads: int) -> NDArray[Any]:
         return levels.values(np.asarray(jpegxl_decode(part, numthreads=threads)))

@@ -20,7 +20,7 @@ _Out = TypeVar("_Out")
 
 
 @dataclass(frozen=True)
-class Layout:
+class PlaneLayout:
     """How ``[C, *S]`` becomes planes.
 
     Three channels are the colours of a plane; any other number are planes that follow each other.
@@ -155,7 +155,7 @@ def lacks_planes(array: Array, least: int = 1) -> str | None:
     """Why an array is no stack of planes of at least ``least`` samples a side; None where it is one."""
     if len(array.axes) < 2:
         return "it has one axis; two or more are needed"
-    layout = Layout.of(array)
+    layout = PlaneLayout.of(array)
     sides = [array.values.shape[axis + 1] for axis in layout.order[-2:]]
     if min(sides) < least:
         return f"planes of {sides[0]}×{sides[1]} are too small; sides of {least} or more are needed"

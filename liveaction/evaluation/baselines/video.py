@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from liveaction.evaluation.baselines.base import Array, Baseline
 from liveaction.evaluation.baselines.frames import PixelFormat, decode_frames, encode_frames, without_remarks
 from liveaction.evaluation.baselines.packing import Reader, Writer
-from liveaction.evaluation.baselines.planes import Layout, Levels, lacks_planes
+from liveaction.evaluation.baselines.planes import Levels, PlaneLayout, lacks_planes
 
 
 class _VideoCodec(Baseline):
@@ -42,7 +42,7 @@ class _VideoCodec(Baseline):
         return "sides of more than 8192 are too large" if max(array.values.shape[1:]) > 8192 else None
 
     def encode(self, array: Array, value: float) -> bytes:
-        layout, levels = Layout.of(array), Levels.of(array, self.depth)
+        layout, levels = PlaneLayout.of(array), Levels.of(array, self.depth)
         planes = layout.planes(array.values)
         pixels = self._format(self._depth(levels.bits, value), layout.is_colour)
         header = Writer()
@@ -60,7 +60,7 @@ class _VideoCodec(Baseline):
 
     def decode(self, data: bytes) -> NDArray[Any]:
         source = Reader(data)
-        layout, levels = Layout.read(source), Levels.read(source)
+        layout, levels = PlaneLayout.read(source), Levels.read(source)
         pixels = self._format(source.whole(), layout.is_colour)
         *_, height, width = (layout.shape[axis + 1] for axis in layout.order)
         plane = (height, width, 3) if layout.is_colour else (height, width)
