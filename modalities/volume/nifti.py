@@ -1,4 +1,4 @@
-"""NIfTI volumes and series of them: values through MONAI, geometry and on-disk dtype kept in the header's own bytes."""
+"""NIfTI volumes and series of them: values through nibabel, geometry and dtype kept in the header's own bytes."""
 
 import base64
 import binascii
@@ -71,14 +71,12 @@ def read_nifti(path: Path, axes: int = 3) -> tuple[NDArray[Any], str, dict[str, 
     Raises:
         FormatError: the file is not a readable NIfTI file of real numbers with that many axes.
     """
-    with quiet():
-        from monai.data import NibabelReader
+    import nibabel
     from nibabel.openers import ImageOpener
 
-    reader = NibabelReader(mmap=False)
     try:
         with quiet():
-            image = reader.read(path)
+            image = nibabel.load(path, mmap=False)
             with ImageOpener(path) as file:
                 header = type(image.header).from_fileobj(file)
             _check_header(path, image, axes)
@@ -86,7 +84,7 @@ def read_nifti(path: Path, axes: int = 3) -> tuple[NDArray[Any], str, dict[str, 
             if is_large_image(image):
                 values = read_large(path, image, disk)
             else:
-                values = _settle(np.asarray(reader.get_data(image)[0]), disk, image.dataobj)
+                values = _settle(np.asarray(image.dataobj), disk, image.dataobj)
     except _read_errors() as error:
         if isinstance(error, FormatError):
             raise
