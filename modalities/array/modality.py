@@ -1,6 +1,5 @@
 """Any array of real numbers, described in YAML: npy, npz, HDF5, Zarr, and the formats of other packages."""
 
-import os
 import warnings
 from math import isnan
 from pathlib import Path
@@ -20,6 +19,7 @@ from liveaction.modalities.array.preview import draw_preview
 from liveaction.modalities.array.template import array_recipe, gather_facts
 from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
+from liveaction.modalities.find import find_files
 from liveaction.modalities.options import parse_options
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -57,7 +57,7 @@ class Array(Modality):
         return array_recipe(name, gather_facts(path, array, stored, key))
 
     def find(self, path: Path) -> list[Path]:
-        """Arrays under ``path``, sorted: itself, or all below a folder but hidden ones.
+        """Arrays under ``path``, see :func:`find_files`; a folder that a format takes, such as a Zarr store, is one.
 
         Raises:
             FormatError: nothing is there, or nothing that an installed format reads.
@@ -226,22 +226,7 @@ class Array(Modality):
 
 def find_arrays(path: Path) -> list[Path]:
     """What :meth:`Array.find` gives."""
-    if not path.exists():
-        raise FormatError(f"{path}: expected {_wanted()}, got no such path; check the spelling")
-    if _is_item(path):
-        return [path]
-    if path.is_file():
-        raise FormatError(f"{path}: expected {_wanted()}, got a file named {path.name!r}; convert it")
-    found = []
-    for place, folders, files in os.walk(path):
-        here = [Path(place) / name for name in (*folders, *files) if not name.startswith(".")]
-        items = [candidate for candidate in here if _is_item(candidate)]
-        found += items
-        folders[:] = [f for f in folders if not f.startswith(".") and Path(place) / f not in items]
-    if not found:
-        got = "other files only" if any(path.iterdir()) else "an empty folder"
-        raise FormatError(f"{path}: expected {_wanted()}, got {got}; check what was copied there")
-    return sorted(found)
+    return find_files(path, _wanted(), _is_item, _is_item, search_items=False)
 
 
 def _wanted() -> str:

@@ -46,6 +46,11 @@ def is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
+def is_series(folder: Path) -> bool:
+    """Whether DICOM files lie directly in a folder."""
+    return any(is_dicom(file) for file in folder.iterdir())
+
+
 def read_dicom(folder: Path) -> tuple[NDArray[np.int16], dict[str, Any]]:
     """Read the one series that a folder holds; whatever the file names and instance numbers say, order is by position.
 

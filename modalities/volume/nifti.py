@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, ShapeError
 from liveaction.files import atomic_path
+from liveaction.modalities.find import find_files
 from liveaction.modalities.third_party import one_line, quiet
 from liveaction.modalities.volume.nifti_samples import is_large_image, read_large, settled_dtype, write_samples
 from liveaction.signal import Signal
@@ -34,24 +35,12 @@ _WAYS = {
 
 
 def find_nifti(path: Path) -> list[Path]:
-    """The NIfTI file that ``path`` is, or all below the folder but hidden ones, sorted.
+    """The NIfTI file that ``path`` is, or all below the folder, see :func:`find_files`.
 
     Raises:
         FormatError: nothing is there, or nothing in it is NIfTI.
     """
-    wanted = "a NIfTI file (.nii, .nii.gz), or a folder that holds such"
-    if not path.exists():
-        raise FormatError(f"{path}: expected {wanted}, got no such path; check the spelling")
-    if path.is_file():
-        if not is_nifti(path):
-            raise FormatError(f"{path}: expected {wanted}, got a file named {path.name!r}; convert it")
-        return [path]
-    files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
-    found = sorted(file for file in files if is_nifti(file))
-    if not found:
-        got = "other files only" if files else "an empty folder"
-        raise FormatError(f"{path}: expected {wanted}, got {got}; check what was copied there")
-    return found
+    return find_files(path, "a NIfTI file (.nii, .nii.gz), or a folder that holds such", is_nifti)
 
 
 def read_nifti(path: Path, axes: int = 3) -> tuple[NDArray[Any], str, dict[str, Any]]:
