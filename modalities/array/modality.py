@@ -15,7 +15,6 @@ from liveaction.modalities.array.exhibits import array_exhibits
 from liveaction.modalities.array.formats import Format, check_dtype, find_format, formats
 from liveaction.modalities.array.layout import ArrayOptions, Layout
 from liveaction.modalities.array.phantom import array_phantom
-from liveaction.modalities.array.preview import draw_preview
 from liveaction.modalities.array.template import array_recipe, gather_facts
 from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
@@ -157,14 +156,6 @@ class Array(Modality):
         values = self._apart_from_no_data(values, missing)
         return Signal(values, self.spec.axes, self.spec.unit, spacing, dtype, *about)
 
-    def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
-        """Draw lines (one axis), an image (two) or middle planes (more), and the error, as PNG.
-
-        Raises:
-            ShapeError: the two shapes differ.
-        """
-        draw_preview(original, reconstruction, path, title)
-
     def exhibits(self, signal: Signal, like: Signal) -> list[Exhibit]:
         """A middle plane, or of one axis the waveform, see :func:`array_exhibits`."""
         return array_exhibits(signal, like)
@@ -218,7 +209,7 @@ class Array(Modality):
         if source != name and stored:
             lost.append(f"attributes and storage of its {source} source")
         if lost:
-            warnings.warn(f"{path}: written without {', '.join(lost)}", LiveactionWarning, stacklevel=3)
+            warnings.warn(f"{path}: written without {', '.join(lost)}", LiveactionWarning, stacklevel=4)
         if source == name and stored:
             return stored
         return {} if self.options.key is None else {"key": self.options.key}

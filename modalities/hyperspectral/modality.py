@@ -286,7 +286,7 @@ class Hyperspectral(Modality):
             warnings.warn(
                 f"{path}: cannot say that {signal.no_data:g} is no data; read it with [modality.options] no_data",
                 LiveactionWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         if kind == "mat":
             arrays.write_mat(cube, path, self.options.order, self.options.key)

@@ -107,7 +107,7 @@ class Image(Modality):
         lost = write_image(replace(signal, values=values.astype(target, copy=False)), path)
         if lost:
             text = f"{path}: expected to keep all of the source, got a format without room for {', '.join(lost)}"
-            warnings.warn(LiveactionWarning(f"{text}; it is left out"), stacklevel=2)
+            warnings.warn(LiveactionWarning(f"{text}; it is left out"), stacklevel=3)
 
     def synthetic(self, seed: int, extents: tuple[int, ...] | None = None) -> Signal:
         """A seeded picture of ground, sky, discs, stripes and strokes, uint8, 512 x 768 (:func:`picture`)."""
