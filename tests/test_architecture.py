@@ -115,6 +115,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "matplotlib": (
         "liveaction.evaluation.plots",
         "liveaction.modalities.*preview",
+        "liveaction.modalities.drawing",
         "liveaction.training.curves",
         "liveaction.profiling.roofline",
     ),
