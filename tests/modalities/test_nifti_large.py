@@ -171,7 +171,7 @@ import numpy as np
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction import mapped as signals
-signals.LARGE = 1 << 25
+signals.LARGE = 1 << 22
 ct = build_modality(load_recipe("ct_light").modality)
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 small, large = Path(sys.argv[1]), Path(sys.argv[2])
@@ -189,7 +189,7 @@ print(peak() - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is counted as Linux does")
 @pytest.mark.parametrize("inter", [0, -100])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, inter: int) -> None:
-    side = 520  # 281 MB
+    side = 320  # 66 MB
     _save(tmp_path / "small.nii", "int16", 1, inter, (16, 16, 16), nibabel.Nifti1Image)
     header = nibabel.load(tmp_path / "small.nii").header
     header.set_data_shape((side,) * 3)
@@ -203,4 +203,4 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, inter: int) -> None:
     words = [sys.executable, "-c", MEASURE, str(tmp_path / "small.nii"), str(tmp_path / "a.nii")]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert (tmp_path / "a.nii").read_bytes() == (tmp_path / "b.nii").read_bytes() == (tmp_path / "c.nii").read_bytes()
-    assert int(done.stdout) < 140, done.stdout  # MiB, of 268
+    assert int(done.stdout) < 32, done.stdout  # MiB, of 62
