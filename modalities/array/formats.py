@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from liveaction.errors import FormatError
 
 GROUP = "liveaction.formats"
+_HARMLESS = 2**30  # bytes that every machine has, whatever a file declares
 MOST_UNPACKED = 1 << 14
 """Bytes of an array per byte stored, at most: deflate reaches 1032, block compressors of a constant some thousands."""
 DTYPES = (
@@ -119,7 +120,7 @@ def check_unpacked(path: Path, size: int, stored: int) -> None:
     Raises:
         FormatError: more than a GiB, and more than :data:`MOST_UNPACKED` times what is stored.
     """
-    if size > 2**30 and size > MOST_UNPACKED * max(stored, 1):
+    if size > _HARMLESS and size > MOST_UNPACKED * max(stored, 1):
         raise FormatError(
             f"{path}: expected at most {MOST_UNPACKED} times the {stored} bytes stored, got an array of {size} bytes; "
             "store it with its values"

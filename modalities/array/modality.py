@@ -13,8 +13,8 @@ from liveaction.files import atomic_path, write_errors
 from liveaction.mapped import converted
 from liveaction.modalities.array.exhibits import array_exhibits
 from liveaction.modalities.array.formats import Format, check_dtype, find_format, formats
-from liveaction.modalities.array.layout import ArrayOptions, Layout
 from liveaction.modalities.array.phantom import array_phantom
+from liveaction.modalities.array.stored_order import ArrayOptions, StoredOrder
 from liveaction.modalities.array.template import array_recipe, gather_facts
 from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
@@ -36,7 +36,7 @@ class Array(Modality):
     def __init__(self, spec: ModalitySpec) -> None:
         super().__init__(spec)
         self.options = parse_options(ArrayOptions, spec.options)
-        self.layout = Layout(spec, self.options)
+        self.stored_order = StoredOrder(spec, self.options)
 
     @classmethod
     def recipe_text(cls, name: str, data: Path | None = None, key: str | None = None) -> str:
@@ -89,7 +89,7 @@ class Array(Modality):
             "format": name,
             "stored": stored,
         }
-        values, native = self.layout.channels_first(array, path), array.dtype.newbyteorder("=")
+        values, native = self.stored_order.channels_first(array, path), array.dtype.newbyteorder("=")
         values = values if values.dtype == native else converted(values, native)
         missing, no_data = self._missing(values, path)
         self._check(values, missing, path)
@@ -120,7 +120,7 @@ class Array(Modality):
         self._check(signal.values, signal.missing, path)
         dtype = _stored_dtype(signal, path)
         values = self._apart_from_no_data(_rounded(signal.values, dtype, signal.missing), signal.missing)
-        array = self.layout.as_stored(values)
+        array = self.stored_order.as_stored(values)
         fortran = bool(signal.metadata.get("fortran"))
         if not (array.flags.f_contiguous if fortran else array.flags.c_contiguous):
             array = converted(array, array.dtype, fortran=fortran)

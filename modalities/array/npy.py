@@ -30,10 +30,10 @@ class Npy(Format):
 
     def write(self, path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
         """In C or Fortran order, as ``array`` lies in memory."""
-        layout = np.lib.format.header_data_from_array_1_0(array)
-        rows = array.T if layout["fortran_order"] else array
+        header = np.lib.format.header_data_from_array_1_0(array)
+        rows = array.T if header["fortran_order"] else array
         with path.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, layout)
+            np.lib.format.write_array_header_1_0(file, header)
             for piece in pieces(np.atleast_1d(rows)):
                 file.write(piece.tobytes())
 

@@ -19,6 +19,7 @@ from liveaction.modalities.array.formats import Format, check_dtype, check_key, 
 from liveaction.modalities.array.rows import load_rows, store_rows
 
 MOST_FILES = 1 << 20
+"""Chunks that a store may ask to be written: a stream's metadata of some bytes must not fill a disk with files."""
 _DOCUMENTS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 

@@ -118,7 +118,7 @@ def _draw_wave(
 
 def _limit(axes: Any, values: NDArray[np.float32]) -> None:
     """The same reach up and down, a little more than the largest value."""
-    reach = max(float(np.abs(values).max()) * 1.1, 1e-6)
+    reach = max(float(np.abs(values).max()) * 1.1, 1e-6)  # silence too has some height
     axes.set_ylim(-reach, reach)
     axes.margins(x=0)
 

@@ -21,6 +21,11 @@ _TAGS = [
     *("NumberOfFrames", "SamplesPerPixel", "ModalityLUTSequence"),
 ]
 _OFF = 0.01  # largest error of a slice's place, as a share of the distance between slices
+_SPACING, _TURN = (
+    1e-4,
+    1e-3,
+)  # by which spacings (relatively) and cosines may differ: they are decimals, rounded by hand
+_APART = 1e-3  # mm; slices nearer than that lie at one place
 
 
 @dataclass(frozen=True)
@@ -129,12 +134,12 @@ def _check_alike(folder: Path, slices: list[_Slice]) -> None:
     for item in slices[1:]:
         for tag in ("Rows", "Columns", "PixelSpacing"):
             ours, theirs = (np.atleast_1d(np.array(x.header.get(tag), dtype=float)) for x in (first, item))
-            if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=1e-4, atol=0):
+            if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=_SPACING, atol=0):
                 raise FormatError(
                     f"{item.path}: expected {tag} {ours.tolist()!r} as in {first.path.name!r}, got "
                     f"{theirs.tolist()!r}; put each kind of slice into a folder of its own"
                 )
-        if not np.allclose(first.orientation, item.orientation, atol=1e-3):
+        if not np.allclose(first.orientation, item.orientation, atol=_TURN):
             raise FormatError(
                 f"{item.path}: expected orientation {first.orientation.tolist()!r} as in {first.path.name!r}, got "
                 f"{item.orientation.tolist()!r}; put each kind of slice into a folder of its own"
@@ -147,7 +152,7 @@ def _check_steps(folder: Path, slices: list[_Slice]) -> None:
         return
     steps = np.diff([item.position for item in slices], axis=0)
     along = steps @ slices[0].normal
-    for i in np.flatnonzero(along < 1e-3):
+    for i in np.flatnonzero(along < _APART):
         raise FormatError(
             f"{folder}: expected slices at different places, got {slices[i].path.name!r} and "
             f"{slices[i + 1].path.name!r} at {slices[i].position.tolist()!r}; remove one"

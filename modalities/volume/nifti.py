@@ -18,6 +18,8 @@ from liveaction.modalities.volume.nifti_samples import is_large_image, read_larg
 from liveaction.signal import Signal
 
 SUFFIXES = (".nii", ".nii.gz")
+_FLAT = 1e-6  # volume of a voxel over that of a box with its sides; below, float32 headers cannot tell it from none
+_SHEAR = 1e-4  # cosine between axes; what is less is the rounding of a header
 _MILLIMETRES = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 _SECONDS = {"msec": 0.001, "usec": 1e-6}
 
@@ -145,7 +147,7 @@ def describe_affine(path: Path, affine: NDArray[Any], millimetres: float = 1.0) 
     from nibabel.orientations import aff2axcodes
 
     columns = np.asarray(affine, dtype=np.float64)[:3, :3]
-    if not np.isfinite(affine).all() or abs(np.linalg.det(columns)) <= 1e-6 * np.prod(np.linalg.norm(columns, axis=0)):
+    if not np.isfinite(affine).all() or abs(np.linalg.det(columns)) <= _FLAT * np.prod(np.linalg.norm(columns, axis=0)):
         raise FormatError(f"{path}: expected an affine with three independent axes, got {affine.tolist()!r}; set one")
     return {
         "affine": np.asarray(affine, dtype=np.float64).tolist(),
@@ -212,7 +214,7 @@ def _header(signal: Signal, path: Path) -> Any:
         header.set_xyzt_units("mm", "sec" if len(signal.shape) > 3 else None)
         header.set_zooms(signal.spacing)
         axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-        header.set_qform(affine, code=int(np.allclose(axes.T @ axes, np.eye(3), atol=1e-4)))
+        header.set_qform(affine, code=int(np.allclose(axes.T @ axes, np.eye(3), atol=_SHEAR)))
         header.set_sform(affine, code=1)
         return header
     kind = nibabel.Nifti2Header if signal.metadata.get("header_version") == 2 else nibabel.Nifti1Header

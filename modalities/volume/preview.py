@@ -51,7 +51,7 @@ Below = tuple[float, Callable[[Any], None]]
 
 def percentile_look(signal: Signal, name: str) -> Look:
     """One window from the first to the 99.5th percentile of a volume's values."""
-    sample = signal.values.reshape(-1)[:: max(1, signal.values.size // 2**22)]
+    sample = signal.values.reshape(-1)[:: max(1, signal.values.size // 2**22)]  # enough to know a percentile
     low, high = (float(v) for v in np.percentile(sample, (1, 99.5)))
     high = high if low < high else low + 1
     words = f"window {low:.4g} to {high:.4g} {signal.unit}".rstrip()
