@@ -2,6 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,36 @@ from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
 
+def _taking_text(method: Callable[..., Any], place: int) -> Callable[..., Any]:
+    """``method`` with its argument ``path``, the one after ``place`` others, made a :class:`Path`."""
+
+    @wraps(method)
+    def call(self: Any, *given: Any, **named: Any) -> Any:
+        if "path" in named:
+            named["path"] = Path(named["path"])
+        elif len(given) > place:
+            given = (*given[:place], Path(given[place]), *given[place + 1 :])
+        return method(self, *given, **named)
+
+    return call
+
+
+_PATHS = {"find": 0, "parts": 0, "read": 0, "write": 1, "preview": 2}
+
+
 class Modality(ABC):
     """Files to signals, signals to [-1, 1], and back.
 
     A subclass is registered under the entry-point group ``liveaction.modalities``; the codec knows only these
-    methods. ``spec`` is the recipe's ``modality`` table.
+    methods. ``spec`` is the recipe's ``modality`` table. Where a method takes a path it may be text as well: a
+    subclass, whose methods are wrapped for that as it is defined, always gets a :class:`Path`.
     """
+
+    def __init_subclass__(cls, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        for name, place in _PATHS.items():
+            if name in vars(cls):
+                setattr(cls, name, _taking_text(vars(cls)[name], place))
 
     def __init__(self, spec: ModalitySpec) -> None:
         self.spec = spec
@@ -52,6 +78,7 @@ class Modality(ABC):
 
     def parts(self, path: Path) -> list[Path]:
         """Files that an item consists of: where one of them changes, the item is another one."""
+        path = Path(path)
         return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
     @abstractmethod
@@ -75,9 +102,18 @@ class Modality(ABC):
             extents: S; None for a size that shows what the modality is.
         """
 
-    @abstractmethod
     def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
-        """Draw a PNG to look at: original (where there is one), reconstruction and error."""
+        """Draw a PNG to look at: original (where there is one), reconstruction and error.
+
+        By default lines of one axis, an image of two, middle planes of more, see
+        :func:`liveaction.modalities.array.preview.draw_preview`.
+
+        Raises:
+            ShapeError: the two shapes differ.
+        """
+        from liveaction.modalities.array.preview import draw_preview
+
+        draw_preview(original, reconstruction, Path(path), title or self.spec.name)
 
     def range_of(self, signal: Signal) -> tuple[float, float]:
         """The values of ``signal`` that map onto -1 and 1: the recipe's, the format's, or percentiles of its own."""

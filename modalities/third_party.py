@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_NOISY = ("nibabel.global", "pydicom", "monai", "tifffile", "PIL")
+_NOISY = ("nibabel.global", "pydicom", "tifffile", "PIL")
 
 
 @contextmanager

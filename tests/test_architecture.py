@@ -94,14 +94,9 @@ ALLOWED: dict[str, set[str]] = {
 DOORS: dict[str, tuple[str, ...]] = {
     "numba": ("liveaction.kernels.*_numba", "liveaction.coding.*_numba"),
     "triton": ("liveaction.kernels.*_triton", "liveaction.testing"),
-    "monai": (
-        "liveaction.modalities.volume.dicom",
-        "liveaction.modalities.volume.nifti",
-        "liveaction.training.datalist",
-    ),
+    "monai": ("liveaction.training.datalist",),
     "nibabel": ("liveaction.modalities.volume.*",),
     "pydicom": ("liveaction.modalities.volume.*",),
-    "spectral": ("liveaction.modalities.hyperspectral.*",),
     "scipy": (
         "liveaction.modalities.hyperspectral.*",
         "liveaction.modalities.array.*",
@@ -122,6 +117,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "matplotlib": (
         "liveaction.evaluation.plots",
         "liveaction.modalities.*preview",
+        "liveaction.modalities.drawing",
         "liveaction.training.curves",
         "liveaction.profiling.roofline",
     ),
@@ -155,7 +151,7 @@ EXHIBITS = "liveaction.modalities.exhibit"
 # Slow to import, or noisy: imported inside the function that needs them, so that nobody pays who does not.
 _HEAVY = (
     "PIL accelerate av bjontegaard h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel pydicom rasterio "
-    "scipy soundfile spectral tensorboard tft tifffile timm walloc zarr"
+    "scipy soundfile tensorboard tft tifffile timm walloc zarr"
 )
 HEAVY = tuple(_HEAVY.split())
 

@@ -4,6 +4,7 @@
     liveaction train my_modality/ecg.yaml --data synthetic --out runs/ecg
     liveaction compress heart.ecg heart.lva --model runs/ecg
 
+Pictures of it are those of arrays; a method ``preview`` of its own would draw others.
 ``liveaction.testing_modalities.check_modality`` puts it through what every modality must stand.
 """
 
@@ -62,18 +63,3 @@ class ECG(Modality):
             beat += 0.7 + 0.3 * rng.random()
         spacing = (1 / 250.0,)
         return Signal(values.astype(np.float32)[np.newaxis], self.spec.axes, self.spec.unit, spacing, "float32")
-
-    def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
-        """Both lines over one another."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(12, 4), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot(xlabel="t / s", ylabel=self.spec.unit, title=title)
-        for name, signal in (("original", original), ("reconstruction", reconstruction)):
-            if signal is not None:
-                axes.plot(np.arange(signal.shape[0]) * signal.spacing[0], signal.values[0], label=name, linewidth=1)
-        axes.legend(loc="upper right")
-        with atomic_path(path) as part:
-            figure.savefig(part, dpi=100, format="png")

@@ -1,4 +1,4 @@
-"""File formats of the modality ``array``: npy, npz, HDF5, Zarr, and those that other packages bring.
+"""What a file format of the modality ``array`` is, and which are installed: ours, and those of other packages.
 
 A format of your own is a class with ``suffixes``, ``read`` and ``write`` under an entry point:
 
@@ -6,9 +6,7 @@ A format of your own is a class with ``suffixes``, ``read`` and ``write`` under 
     raw32 = "my_format:Raw32"
 """
 
-import math
 import re
-import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from importlib.metadata import entry_points
@@ -19,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
-from liveaction.mapped import pieces
 
 GROUP = "liveaction.formats"
+_HARMLESS = 2**30  # bytes that every machine has, whatever a file declares
 MOST_UNPACKED = 1 << 14
+"""Bytes of an array per byte stored, at most: deflate reaches 1032, block compressors of a constant some thousands."""
 DTYPES = (
     "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
 )  # fmt: skip
@@ -121,7 +120,7 @@ def check_unpacked(path: Path, size: int, stored: int) -> None:
     Raises:
         FormatError: more than a GiB, and more than :data:`MOST_UNPACKED` times what is stored.
     """
-    if size > 2**30 and size > MOST_UNPACKED * max(stored, 1):
+    if size > _HARMLESS and size > MOST_UNPACKED * max(stored, 1):
         raise FormatError(
             f"{path}: expected at most {MOST_UNPACKED} times the {stored} bytes stored, got an array of {size} bytes; "
             "store it with its values"
@@ -140,106 +139,3 @@ def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
             f"{path}: expected real numbers ({DTYPES[0]} to {DTYPES[-1]}), got {dtype.name}; "
             f"{what or 'convert it to such numbers'}"
         )
-
-
-class Npy(Format):
-    """NumPy's own file of one array; large ones are mapped, not read."""
-
-    suffixes = (".npy",)
-
-    def read(self, path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]]:
-        """The array as a read-only memory map.
-
-        Raises:
-            FormatError: a key, of which npy files have none.
-        """
-        if key is not None:
-            raise FormatError(f"{path}: expected no modality.options.key for an npy file, got {key!r}; remove it")
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False)), {}
-
-    def write(self, path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
-        """In C or Fortran order, as ``array`` lies in memory."""
-        layout = np.lib.format.header_data_from_array_1_0(array)
-        rows = array.T if layout["fortran_order"] else array
-        with path.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, layout)
-            for piece in pieces(np.atleast_1d(rows)):
-                file.write(piece.tobytes())
-
-
-class Npz(Format):
-    """NumPy's zip of named arrays."""
-
-    suffixes = (".npz",)
-
-    def read(self, path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]]:
-        """One array, whether it is deflated, and the names of the others."""
-        with zipfile.ZipFile(path) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        name = choose_array(path, members, key)
-        _check_member(path, members[name])
-        with np.load(path, allow_pickle=False) as file:
-            array = file[name]
-        deflated = members[name].compress_type != zipfile.ZIP_STORED
-        return array, {"key": name, "others": sorted(members.keys() - {name}), "deflated": deflated}
-
-    def write(self, path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
-        """The one array under its name, deflated where it was."""
-        method = zipfile.ZIP_DEFLATED if metadata.get("deflated") else zipfile.ZIP_STORED
-        name = f"{check_key(path, metadata.get('key', 'values')) or 'values'}.npy"
-        with zipfile.ZipFile(path, "w", method) as archive, archive.open(name, "w", force_zip64=True) as member:
-            np.lib.format.write_array(member, array, allow_pickle=False)
-
-
-def _check_member(path: Path, info: zipfile.ZipInfo) -> None:
-    """Refuse a member whose header declares other bytes than it has, before there is room for them."""
-    check_unpacked(path, info.file_size, info.compress_size)
-    with zipfile.ZipFile(path) as archive, archive.open(info) as member:
-        version = np.lib.format.read_magic(member)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(member)
-        wanted, got = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
-    if not dtype.hasobject and wanted != got:
-        raise FormatError(f"{path}: expected {wanted} bytes of {info.filename!r}, got {got}; copy the source again")
-
-
-class HDF5(Format):
-    """A dataset of an HDF5 file; its attributes, chunks and standard filters are kept."""
-
-    suffixes = (".h5", ".hdf5")
-
-    def read(self, path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]]:
-        """One dataset, see :func:`liveaction.modalities.array.hdf5.read_hdf5`."""
-        from liveaction.modalities.array.hdf5 import read_hdf5
-
-        return read_hdf5(path, key)
-
-    def write(self, path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
-        """The one dataset with its groups, attributes and storage."""
-        from liveaction.modalities.array.hdf5 import write_hdf5
-
-        write_hdf5(path, array, metadata)
-
-
-class Zarr(Format):
-    """An array of a Zarr store, version 2 or 3: a folder ``.zarr``, or a zip ``.zarr.zip``."""
-
-    suffixes = (".zarr", ".zarr.zip")
-
-    def holds(self, path: Path) -> bool:
-        """A folder with Zarr's metadata, or a zip file."""
-        from liveaction.modalities.array.zarr import is_store
-
-        return is_store(path)
-
-    def read(self, path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]]:
-        """One array, see :func:`liveaction.modalities.array.zarr.read_zarr`."""
-        from liveaction.modalities.array.zarr import read_zarr
-
-        return read_zarr(path, key)
-
-    def write(self, path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
-        """The one array under the metadata documents of its source."""
-        from liveaction.modalities.array.zarr import write_zarr
-
-        write_zarr(path, array, metadata)

@@ -9,75 +9,85 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
 from liveaction.mapped import is_large
-from liveaction.modalities.array.formats import check_dtype, check_key, check_unpacked, choose_array
+from liveaction.modalities.array.formats import Format, check_dtype, check_key, check_unpacked, choose_array
 from liveaction.modalities.array.rows import load_rows, store_rows
 
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 32000: "lzf"}
 _STORAGE = ("compression", "compression_opts", "shuffle", "fletcher32")
 
 
-def read_hdf5(path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]]:
-    """One dataset and its metadata.
+class HDF5(Format):
+    """A dataset of an HDF5 file; its attributes, chunks and standard filters are kept."""
 
-    Returns:
-        The values, and ``key``, ``others`` (datasets beside it), ``storage`` (chunks, filters, fill value),
-        ``attributes`` of the dataset and of every group above it, and ``lost``: what has no JSON form.
+    suffixes = (".h5", ".hdf5")
 
-    Raises:
-        FormatError: no such dataset, several and no key, or one that holds no real numbers.
-    """
-    import h5py
+    def read(self, path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]]:
+        """One dataset and its metadata.
 
-    with h5py.File(path, "r") as file:
-        datasets: dict[str, Any] = {}
-        file.visititems(lambda name, node: datasets.update({name: node}) if isinstance(node, h5py.Dataset) else None)
-        candidates = [name for name, node in datasets.items() if node.ndim and node.dtype.kind in "iufc"]
-        name = choose_array(path, datasets if key is not None else candidates or datasets, key)
-        data = datasets[name]
-        check_dtype(path, data.dtype)
-        if data.external:
-            raise FormatError(f"{path}: expected {name!r} to hold its values, got a list of other files; copy them in")
-        if not data.is_virtual:
-            check_unpacked(path, data.nbytes, data.id.get_storage_size())
-        storage, lost = _storage(data)
-        attributes: dict[str, Any] = {}
-        for place in _places(name):
-            attributes[place] = {}
-            for label, value in _attributes(file[place or "/"]):
-                kept = _keep(value)
-                if kept is None:
-                    lost.append(f"attribute {label}")
-                else:
-                    attributes[place][label] = kept
-        others = sorted(datasets.keys() - {name})
-        about = {"key": name, "others": others, "storage": storage, "attributes": attributes, "lost": lost}
-        return load_rows(data), about
+        Returns:
+            The values, and ``key``, ``others`` (datasets beside it), ``storage`` (chunks, filters, fill value),
+            ``attributes`` of the dataset and of every group above it, and ``lost``: what has no JSON form.
 
+        Raises:
+            FormatError: no such dataset, several and no key, or one that holds no real numbers.
+        """
+        import h5py
 
-def write_hdf5(path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
-    """A file with the one dataset."""
-    import h5py
+        with h5py.File(path, "r") as file:
+            datasets: dict[str, Any] = {}
+            file.visititems(
+                lambda name, node: datasets.update({name: node}) if isinstance(node, h5py.Dataset) else None
+            )
+            candidates = [name for name, node in datasets.items() if node.ndim and node.dtype.kind in "iufc"]
+            name = choose_array(path, datasets if key is not None else candidates or datasets, key)
+            data = datasets[name]
+            check_dtype(path, data.dtype)
+            if data.external:
+                raise FormatError(
+                    f"{path}: expected {name!r} to hold its values, got a list of other files; copy them in"
+                )
+            if not data.is_virtual:
+                check_unpacked(path, data.nbytes, data.id.get_storage_size())
+            storage, lost = _storage(data)
+            attributes: dict[str, Any] = {}
+            for place in _places(name):
+                attributes[place] = {}
+                for label, value in _attributes(file[place or "/"]):
+                    kept = _keep(value)
+                    if kept is None:
+                        lost.append(f"attribute {label}")
+                    else:
+                        attributes[place][label] = kept
+            others = sorted(datasets.keys() - {name})
+            about = {"key": name, "others": others, "storage": storage, "attributes": attributes, "lost": lost}
+            return load_rows(data), about
 
-    key, given = check_key(path, metadata.get("key", "values")) or "values", metadata.get("storage", {})
-    if given.get("compression") not in (None, "gzip", "lzf", "szip"):
-        raise FormatError(f"{path}: expected gzip, lzf or szip, got {given['compression']!r}, which may be a plug-in")
-    storage = {name: given[name] for name in (*_STORAGE, "chunks", "maxshape", "fillvalue") if name in given}
-    if storage.get("chunks"):
-        storage["chunks"] = tuple(min(c, n) for c, n in zip(storage["chunks"], array.shape, strict=True))
-    if storage.get("maxshape"):
-        most = zip(storage["maxshape"], array.shape, strict=True)
-        storage["maxshape"] = tuple(None if m is None else max(m, n) for m, n in most)
-    if isinstance(storage.get("compression_opts"), list):
-        storage["compression_opts"] = tuple(storage["compression_opts"])
-    if "fillvalue" in storage:
-        storage["fillvalue"] = _restore(storage["fillvalue"])
-    # through Python's file: HDF5's own ends the process where the disk is full
-    with path.open("w+b") as raw, h5py.File(raw, "w") as file:
-        _store(file, key, array, storage)
-        for place in _places(key):
-            for label, kept in metadata.get("attributes", {}).get(place, {}).items():
-                file[place or "/"].attrs.create(label, _restore(kept))
-        file.flush()
+    def write(self, path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
+        """A file with the one dataset, its groups, attributes and storage."""
+        import h5py
+
+        key, given = check_key(path, metadata.get("key", "values")) or "values", metadata.get("storage", {})
+        if given.get("compression") not in (None, "gzip", "lzf", "szip"):
+            raise FormatError(
+                f"{path}: expected gzip, lzf or szip, got {given['compression']!r}, which may be a plug-in"
+            )
+        storage = {name: given[name] for name in (*_STORAGE, "chunks", "maxshape", "fillvalue") if name in given}
+        if storage.get("chunks"):
+            storage["chunks"] = tuple(min(c, n) for c, n in zip(storage["chunks"], array.shape, strict=True))
+        if storage.get("maxshape"):
+            most = zip(storage["maxshape"], array.shape, strict=True)
+            storage["maxshape"] = tuple(None if m is None else max(m, n) for m, n in most)
+        if isinstance(storage.get("compression_opts"), list):
+            storage["compression_opts"] = tuple(storage["compression_opts"])
+        if "fillvalue" in storage:
+            storage["fillvalue"] = _restore(storage["fillvalue"])
+        # through Python's file: HDF5's own ends the process where the disk is full
+        with path.open("w+b") as raw, h5py.File(raw, "w") as file:
+            _store(file, key, array, storage)
+            for place in _places(key):
+                for label, kept in metadata.get("attributes", {}).get(place, {}).items():
+                    file[place or "/"].attrs.create(label, _restore(kept))
+            file.flush()
 
 
 def _store(file: Any, key: str, array: NDArray[Any], storage: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """Any array of real numbers, described in YAML: npy, npz, HDF5, Zarr, and the formats of other packages."""
 
-import os
 import warnings
 from math import isnan
 from pathlib import Path
@@ -14,12 +13,12 @@ from liveaction.files import atomic_path, write_errors
 from liveaction.mapped import converted
 from liveaction.modalities.array.exhibits import array_exhibits
 from liveaction.modalities.array.formats import Format, check_dtype, find_format, formats
-from liveaction.modalities.array.layout import ArrayOptions, Layout
 from liveaction.modalities.array.phantom import array_phantom
-from liveaction.modalities.array.preview import draw_preview
+from liveaction.modalities.array.stored_order import ArrayOptions, StoredOrder
 from liveaction.modalities.array.template import array_recipe, gather_facts
 from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
+from liveaction.modalities.find import find_files
 from liveaction.modalities.options import parse_options
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -37,7 +36,7 @@ class Array(Modality):
     def __init__(self, spec: ModalitySpec) -> None:
         super().__init__(spec)
         self.options = parse_options(ArrayOptions, spec.options)
-        self.layout = Layout(spec, self.options)
+        self.stored_order = StoredOrder(spec, self.options)
 
     @classmethod
     def recipe_text(cls, name: str, data: Path | None = None, key: str | None = None) -> str:
@@ -57,7 +56,7 @@ class Array(Modality):
         return array_recipe(name, gather_facts(path, array, stored, key))
 
     def find(self, path: Path) -> list[Path]:
-        """Arrays under ``path``, sorted: itself, or all below a folder but hidden ones.
+        """Arrays under ``path``, see :func:`find_files`; a folder that a format takes, such as a Zarr store, is one.
 
         Raises:
             FormatError: nothing is there, or nothing that an installed format reads.
@@ -90,7 +89,7 @@ class Array(Modality):
             "format": name,
             "stored": stored,
         }
-        values, native = self.layout.channels_first(array, path), array.dtype.newbyteorder("=")
+        values, native = self.stored_order.channels_first(array, path), array.dtype.newbyteorder("=")
         values = values if values.dtype == native else converted(values, native)
         missing, no_data = self._missing(values, path)
         self._check(values, missing, path)
@@ -121,7 +120,7 @@ class Array(Modality):
         self._check(signal.values, signal.missing, path)
         dtype = _stored_dtype(signal, path)
         values = self._apart_from_no_data(_rounded(signal.values, dtype, signal.missing), signal.missing)
-        array = self.layout.as_stored(values)
+        array = self.stored_order.as_stored(values)
         fortran = bool(signal.metadata.get("fortran"))
         if not (array.flags.f_contiguous if fortran else array.flags.c_contiguous):
             array = converted(array, array.dtype, fortran=fortran)
@@ -156,14 +155,6 @@ class Array(Modality):
         about = {"source": "synthetic", "seed": seed}, 0, missing, no_data
         values = self._apart_from_no_data(values, missing)
         return Signal(values, self.spec.axes, self.spec.unit, spacing, dtype, *about)
-
-    def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
-        """Draw lines (one axis), an image (two) or middle planes (more), and the error, as PNG.
-
-        Raises:
-            ShapeError: the two shapes differ.
-        """
-        draw_preview(original, reconstruction, path, title)
 
     def exhibits(self, signal: Signal, like: Signal) -> list[Exhibit]:
         """A middle plane, or of one axis the waveform, see :func:`array_exhibits`."""
@@ -218,7 +209,7 @@ class Array(Modality):
         if source != name and stored:
             lost.append(f"attributes and storage of its {source} source")
         if lost:
-            warnings.warn(f"{path}: written without {', '.join(lost)}", LiveactionWarning, stacklevel=3)
+            warnings.warn(f"{path}: written without {', '.join(lost)}", LiveactionWarning, stacklevel=4)
         if source == name and stored:
             return stored
         return {} if self.options.key is None else {"key": self.options.key}
@@ -226,22 +217,7 @@ class Array(Modality):
 
 def find_arrays(path: Path) -> list[Path]:
     """What :meth:`Array.find` gives."""
-    if not path.exists():
-        raise FormatError(f"{path}: expected {_wanted()}, got no such path; check the spelling")
-    if _is_item(path):
-        return [path]
-    if path.is_file():
-        raise FormatError(f"{path}: expected {_wanted()}, got a file named {path.name!r}; convert it")
-    found = []
-    for place, folders, files in os.walk(path):
-        here = [Path(place) / name for name in (*folders, *files) if not name.startswith(".")]
-        items = [candidate for candidate in here if _is_item(candidate)]
-        found += items
-        folders[:] = [f for f in folders if not f.startswith(".") and Path(place) / f not in items]
-    if not found:
-        got = "other files only" if any(path.iterdir()) else "an empty folder"
-        raise FormatError(f"{path}: expected {_wanted()}, got {got}; check what was copied there")
-    return sorted(found)
+    return find_files(path, _wanted(), _is_item, _is_item, search_items=False)
 
 
 def _wanted() -> str:

@@ -6,13 +6,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.errors import ShapeError
-from liveaction.files import atomic_path
+from liveaction.modalities.drawing import (
+    DARK,
+    DIM,
+    GRID,
+    LIGHT,
+    check_pair,
+    colour_bar,
+    dress,
+    error_colours,
+    save_figure,
+    start_figure,
+)
 from liveaction.signal import Signal
 
-_DARK, _LIGHT, _DIM, _GRID = "#101214", "#e8eaed", "#9aa0a6", "#2a2d31"
 _LINES = {"original": "#7cc4ff", "reconstruction": "#f9d65c", "error": "#ff7a59"}
-_ERROR = ("#b8e3ff", "#2f86dd", "#17191c", "#de4f2b", "#ffd18c")  # below zero, zero, above
 _LOST = "#4a3f55"
 _ROWS = 4  # channels that lines are drawn of, at most
 _POINTS = 2000  # of a line; longer ones are drawn as the band between least and largest
@@ -32,34 +40,20 @@ def draw_preview(original: Signal | None, reconstruction: Signal, path: Path, ti
     Raises:
         ShapeError: the two shapes differ.
     """
-    if original is not None and original.values.shape != reconstruction.values.shape:
-        raise ShapeError(
-            f"preview: expected a reconstruction of shape {original.values.shape}, got {reconstruction.values.shape}"
-        )
+    check_pair(original, reconstruction)
     kinds: Kinds = {} if original is None else {"original": known_values(original)}
     kinds["reconstruction"] = known_values(reconstruction)
     if original is not None:
         kinds["error"] = kinds["reconstruction"] - kinds["original"]
     draw = _lines if len(reconstruction.shape) == 1 else _planes
     figure = draw(kinds, reconstruction)
-    figure.suptitle(title or "array", color=_LIGHT, fontsize=14, y=1 - 0.25 / figure.get_figheight())
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=100, facecolor=_DARK, format="png")
+    save_figure(figure, path, title or "array", size=14, down=0.25)
 
 
 def known_values(signal: Signal) -> NDArray[Any]:
     """float64 values, NaN where missing."""
     values = signal.values.astype(np.float64)
     return values if signal.missing is None else np.where(signal.missing, np.nan, values)
-
-
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), facecolor=_DARK)
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _in_unit(word: str, unit: str) -> str:
@@ -70,7 +64,7 @@ def _lines(kinds: Kinds, signal: Signal) -> Any:
     """Per channel the signals over one another, and the error below."""
     channels = min(signal.values.shape[0], _ROWS)
     heights = [2.0, 1.0] * channels if "error" in kinds else [2.0] * channels
-    figure = _figure(13, 1.3 + 1.25 * sum(heights))
+    figure = start_figure(13, 1.3 + 1.25 * sum(heights))
     grid = figure.add_gridspec(
         len(heights), 1, height_ratios=heights, left=0.08, right=0.98, hspace=0.35,
         top=1 - 0.85 / figure.get_figheight(), bottom=0.6 / figure.get_figheight(),
@@ -83,18 +77,18 @@ def _lines(kinds: Kinds, signal: Signal) -> Any:
             rows.append((channel, ["error"], _in_unit("error", signal.unit)))
     for row, (channel, names, label) in enumerate(rows):
         axes = figure.add_subplot(grid[row, 0])
-        _style(axes)
+        dress(axes, DARK, frame=GRID)
         for name in names:
             _line(axes, kinds[name][channel], signal.spacing[0], name)
-        axes.set_ylabel(label, color=_LIGHT, fontsize=9)
+        axes.set_ylabel(label, color=LIGHT, fontsize=9)
         if names != ["error"]:
             more = f" of {signal.values.shape[0]}" if signal.values.shape[0] > 1 else ""
-            axes.set_title(f"channel {channel + 1}{more}" if more else "", color=_LIGHT, fontsize=10, loc="left")
-            axes.legend(loc="upper right", fontsize=8, facecolor=_DARK, edgecolor=_GRID, labelcolor=_LIGHT, ncols=2)
+            axes.set_title(f"channel {channel + 1}{more}" if more else "", color=LIGHT, fontsize=10, loc="left")
+            axes.legend(loc="upper right", fontsize=8, facecolor=DARK, edgecolor=GRID, labelcolor=LIGHT, ncols=2)
         if row < len(rows) - 1:
             axes.tick_params(labelbottom=False)
         else:
-            axes.set_xlabel(signal.axes[0], color=_LIGHT, fontsize=10)
+            axes.set_xlabel(signal.axes[0], color=LIGHT, fontsize=10)
     return figure
 
 
@@ -112,21 +106,13 @@ def _line(axes: Any, values: NDArray[Any], step: float, name: str) -> None:
     axes.set_xlim(place[0] - step / 2, place[-1] + step / 2)
 
 
-def _style(axes: Any) -> None:
-    axes.set_facecolor(_DARK)
-    axes.grid(color=_GRID, linewidth=0.6)
-    axes.tick_params(colors=_DIM, labelsize=8)
-    for spine in axes.spines.values():
-        spine.set_color(_GRID)
-
-
 def _planes(kinds: Kinds, signal: Signal) -> Any:
     """Rows of planes, columns of before, after and error, a colour bar below each column."""
     pairs = plane_pairs(signal.shape)
     sizes = [[signal.shape[a] * signal.spacing[a] for a in pair] for pair in pairs]
     shapes = [float(np.clip(tall / wide, 0.3, 1.1)) for tall, wide in sizes]
     across = 16.0 / max(len(kinds), 2)
-    figure = _figure(across * len(kinds) + 0.8, across * sum(shapes) + 0.4 * len(pairs) + 2.1)
+    figure = start_figure(across * len(kinds) + 0.8, across * sum(shapes) + 0.4 * len(pairs) + 2.1)
     high = figure.get_figheight()
     grid = figure.add_gridspec(
         len(pairs) + 1, len(kinds), height_ratios=[*shapes, 0.05], left=0.65 / figure.get_figwidth(), right=0.985,
@@ -140,15 +126,15 @@ def _planes(kinds: Kinds, signal: Signal) -> Any:
             colours = (*limits[name], name == "error")
             drawn = _plane(axes, values[channel], pair, signal, colours)
             if c == 0:
-                axes.set_ylabel(signal.axes[pair[0]], color=_LIGHT, fontsize=10)
+                axes.set_ylabel(signal.axes[pair[0]], color=LIGHT, fontsize=10)
             else:
                 axes.tick_params(labelleft=False)
             if r == 0:
-                axes.set_title(_heading(name, values, signal), color=_LIGHT, fontsize=11, pad=22)
-        _bar(figure, grid[len(pairs), c], drawn, signal.unit)
+                axes.set_title(_heading(name, values, signal), color=LIGHT, fontsize=11, pad=22)
+        colour_bar(figure, grid[len(pairs), c], drawn, signal.unit, "{:.4g}".format)
     if signal.values.shape[0] > 1:
         note = f"channel {channel + 1} of {signal.values.shape[0]}"
-        figure.text(0.015, 1 - 0.3 / high, note, color=_DIM, fontsize=10, va="center")
+        figure.text(0.015, 1 - 0.3 / high, note, color=DIM, fontsize=10, va="center")
     return figure
 
 
@@ -190,11 +176,10 @@ def _plane(
 ) -> Any:
     """One middle plane, ``colours`` being the least and largest value and whether it is an error."""
     from matplotlib import colormaps
-    from matplotlib.colors import LinearSegmentedColormap
 
     low, high, signed = colours
     where = tuple(slice(None) if axis in pair else n // 2 for axis, n in enumerate(values.shape))
-    shades = LinearSegmentedColormap.from_list("error", _ERROR) if signed else colormaps["gray"]
+    shades = error_colours() if signed else colormaps["gray"]
     shades = shades.with_extremes(bad=_LOST)
     down, across = (values.shape[axis] * signal.spacing[axis] for axis in pair)
     aspect = "equal" if 0.3 <= down / across <= 1.1 else "auto"
@@ -202,21 +187,9 @@ def _plane(
         values[where], cmap=shades, vmin=low, vmax=high, extent=(0, across, down, 0), aspect=aspect,
         interpolation="nearest",
     )  # fmt: skip
-    _style(axes)
+    dress(axes, DARK, frame=GRID)
     axes.grid(False)
     others = [f"{signal.axes[a]} {n // 2} of {n}" for a, n in enumerate(values.shape) if a not in pair]
-    axes.text(0, 1.02, ", ".join(others), transform=axes.transAxes, color=_DIM, fontsize=9, va="bottom")
-    axes.set_xlabel(signal.axes[pair[1]], color=_LIGHT, fontsize=10, labelpad=1)
+    axes.text(0, 1.02, ", ".join(others), transform=axes.transAxes, color=DIM, fontsize=9, va="bottom")
+    axes.set_xlabel(signal.axes[pair[1]], color=LIGHT, fontsize=10, labelpad=1)
     return drawn
-
-
-def _bar(figure: Any, place: Any, drawn: Any, unit: str) -> None:
-    box = place.subgridspec(1, 3, width_ratios=[0.08, 0.84, 0.08])
-    axes = figure.add_subplot(box[0, 1])
-    bar = figure.colorbar(drawn, cax=axes, orientation="horizontal")
-    low, high = drawn.get_clim()
-    ticks = [low, (low + high) / 2, high]
-    labels = [f"{value:.4g}" for value in ticks]
-    bar.set_ticks(ticks, labels=[labels[0], f"{labels[1]} {unit}".rstrip(), labels[2]])
-    bar.outline.set_visible(False)
-    axes.tick_params(colors=_DIM, labelsize=9, length=0)

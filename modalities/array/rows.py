@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from liveaction.mapped import empty_values, is_large, release_pages
 
-_AT_ONCE = 1 << 24
+_AT_ONCE = 1 << 24  # bytes: many chunks, so that reading in rows costs little, and little memory
 
 
 def load_rows(stored: Any) -> NDArray[Any]:

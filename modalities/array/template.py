@@ -108,7 +108,7 @@ def gather_facts(source: Path, array: NDArray[Any], stored: dict[str, Any], key:
         given = _NAMES[-len(plain) :] if len(plain) <= 4 else tuple(f"a{i}" for i in range(len(plain)))
         rest = iter(given)
         names = tuple("c" if i == channel else next(rest) for i in range(array.ndim))
-    sample = array.reshape(-1)[:: max(1, array.size // 2**24)]
+    sample = array.reshape(-1)[:: max(1, array.size // 2**24)]  # enough to know the range
     bad = np.isnan(sample) if array.dtype.kind == "f" else np.zeros(sample.shape, dtype=bool)
     there = sample[~bad & np.isfinite(sample)]
     limits = _outward(float(there.min()), float(there.max())) if there.size else (0.0, 1.0)

@@ -15,72 +15,76 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
 from liveaction.files import temporary_path
-from liveaction.modalities.array.formats import check_dtype, check_key, check_unpacked, choose_array
+from liveaction.modalities.array.formats import Format, check_dtype, check_key, check_unpacked, choose_array
 from liveaction.modalities.array.rows import load_rows, store_rows
 
 MOST_FILES = 1 << 20
+"""Chunks that a store may ask to be written: a stream's metadata of some bytes must not fill a disk with files."""
 _DOCUMENTS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
-def is_store(path: Path) -> bool:
-    """Whether ``path`` is a folder with Zarr's metadata, or a file ``.zarr.zip``."""
-    if path.name.lower().endswith(".zip"):
-        return path.is_file()
-    return path.is_dir() and any((path / name).is_file() for name in _DOCUMENTS)
+class Zarr(Format):
+    """An array of a Zarr store, version 2 or 3: a folder ``.zarr``, or a zip ``.zarr.zip``."""
 
+    suffixes = (".zarr", ".zarr.zip")
 
-def read_zarr(path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]]:
-    """One array and its metadata.
+    def holds(self, path: Path) -> bool:
+        """Whether ``path`` is a folder with Zarr's metadata, or a file ``.zarr.zip``."""
+        if path.name.lower().endswith(".zip"):
+            return path.is_file()
+        return path.is_dir() and any((path / name).is_file() for name in _DOCUMENTS)
 
-    Chunks that are not there hold the fill value, as the format has it.
+    def read(self, path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]]:
+        """One array and its metadata.
 
-    Returns:
-        The values, and ``key`` (empty for an array at the root), ``others`` (arrays beside it) and ``documents``.
+        Chunks that are not there hold the fill value, as the format has it.
 
-    Raises:
-        FormatError: not a store, no such array, several and no key, or one that holds no real numbers.
-    """
-    import zarr
-    from zarr.storage import LocalStore, ZipStore
+        Returns:
+            The values, and ``key`` (empty for an array at the root), ``others`` (arrays beside it) and ``documents``.
 
-    if not is_store(path):
-        raise FormatError(f"{path}: expected a Zarr store, a folder with its metadata or a .zarr.zip, got neither")
-    store = ZipStore(path, mode="r") if path.is_file() else LocalStore(path, read_only=True)
-    try:
-        root = zarr.open(store, mode="r")
-        if isinstance(root, zarr.Array):
-            if key is not None:
-                raise FormatError(f"{path}: expected no modality.options.key for an array at the root, got {key!r}")
-            arrays, name = {"": root}, ""
-        else:
-            arrays = {where: node for where, node in root.members(max_depth=None) if isinstance(node, zarr.Array)}
-            name = choose_array(path, arrays, key)
-        array = arrays[name]
-        documents = _documents(path, name)
-        _refuse_pickles(path, documents)
-        check_dtype(path, np.dtype(array.dtype))
-        check_unpacked(path, array.nbytes, array.nbytes_stored())
-        return load_rows(array), {
-            "key": name,
-            "others": sorted(arrays.keys() - {name}),
-            "documents": documents,
-        }
-    finally:
-        store.close()
+        Raises:
+            FormatError: not a store, no such array, several and no key, or one that holds no real numbers.
+        """
+        import zarr
+        from zarr.storage import LocalStore, ZipStore
 
+        if not self.holds(path):
+            raise FormatError(f"{path}: expected a Zarr store, a folder with its metadata or a .zarr.zip, got neither")
+        store = ZipStore(path, mode="r") if path.is_file() else LocalStore(path, read_only=True)
+        try:
+            root = zarr.open(store, mode="r")
+            if isinstance(root, zarr.Array):
+                if key is not None:
+                    raise FormatError(f"{path}: expected no modality.options.key for an array at the root, got {key!r}")
+                arrays, name = {"": root}, ""
+            else:
+                arrays = {where: node for where, node in root.members(max_depth=None) if isinstance(node, zarr.Array)}
+                name = choose_array(path, arrays, key)
+            array = arrays[name]
+            documents = _documents(path, name)
+            _refuse_pickles(path, documents)
+            check_dtype(path, np.dtype(array.dtype))
+            check_unpacked(path, array.nbytes, array.nbytes_stored())
+            return load_rows(array), {
+                "key": name,
+                "others": sorted(arrays.keys() - {name}),
+                "documents": documents,
+            }
+        finally:
+            store.close()
 
-def write_zarr(path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
-    """A store with the one array; a zip where the name ends in ``.zip``."""
-    if not path.name.lower().endswith(".zip"):
-        _write_folder(path, array, metadata)
-        return
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=temporary_path(path).name) as place:
-        folder = Path(place) / "store"
-        _write_folder(folder, array, metadata)
-        with zipfile.ZipFile(path, "w") as archive:
-            for file in sorted(folder.rglob("*")):
-                if file.is_file():
-                    archive.write(file, file.relative_to(folder).as_posix())
+    def write(self, path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
+        """A store with the one array; a zip where the name ends in ``.zip``."""
+        if not path.name.lower().endswith(".zip"):
+            _write_folder(path, array, metadata)
+            return
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=temporary_path(path).name) as place:
+            folder = Path(place) / "store"
+            _write_folder(folder, array, metadata)
+            with zipfile.ZipFile(path, "w") as archive:
+                for file in sorted(folder.rglob("*")):
+                    if file.is_file():
+                        archive.write(file, file.relative_to(folder).as_posix())
 
 
 def _write_folder(folder: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:

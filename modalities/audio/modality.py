@@ -19,6 +19,7 @@ from liveaction.modalities.audio.read import CONTAINERS, About, is_audio, read_a
 from liveaction.modalities.audio.write import write_audio
 from liveaction.modalities.base import Modality, extremes
 from liveaction.modalities.exhibit import Exhibit
+from liveaction.modalities.find import find_files
 from liveaction.modalities.options import Options, parse_options
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -54,22 +55,12 @@ class Audio(Modality):
             )
 
     def find(self, path: Path) -> list[Path]:
-        """Audio files under ``path``, sorted: the file itself, or all below a folder; hidden ones are left out.
+        """Audio files under ``path``, see :func:`find_files`.
 
         Raises:
             FormatError: nothing is there, or nothing in it is audio.
         """
-        if not path.exists():
-            raise FormatError(f"{path}: expected {_WANTED}, got no such path; check the spelling")
-        if path.is_file():
-            if not is_audio(path):
-                raise FormatError(f"{path}: expected {_WANTED}, got a file named {path.name!r}; convert it")
-            return [path]
-        found = sorted(p for p in path.rglob("*") if p.is_file() and is_audio(p) and not p.name.startswith("."))
-        if not found:
-            got = "other files only" if any(path.iterdir()) else "an empty folder"
-            raise FormatError(f"{path}: expected {_WANTED}, got {got}; check what was copied there")
-        return found
+        return find_files(path, _WANTED, is_audio)
 
     def read(self, path: Path) -> Signal:
         """Read one recording; of more than 64 MiB the values are mapped from a temporary file.

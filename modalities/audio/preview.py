@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import ShapeError
-from liveaction.files import atomic_path
+from liveaction.modalities.drawing import DIM, LIGHT, check_pair, dress, quiet_bar, save_figure, start_figure
 from liveaction.signal import Signal
 
-_DARK, _PANEL, _LIGHT, _DIM, _GRID = "#101214", "#17191c", "#e8eaed", "#9aa0a6", "#2b2f35"
 _BEFORE, _AFTER, _ERROR = "#c8ccd2", "#ff9d3c", "#de4f2b"
 _SHOWN = 4  # channels
 DECIBELS = 80.0
@@ -32,18 +31,12 @@ def draw_preview(original: Signal | None, reconstruction: Signal, path: Path, ti
     """
     if reconstruction.values.ndim != 2:
         raise ShapeError(f"preview: expected values [C, T], got {reconstruction.values.shape}")
-    if original is not None and original.values.shape != reconstruction.values.shape:
-        raise ShapeError(
-            f"preview: expected a reconstruction of shape {original.values.shape}, got {reconstruction.values.shape}"
-        )
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    check_pair(original, reconstruction)
 
     pair = [full_scale(signal) for signal in (original, reconstruction) if signal is not None]
     rows, step = min(len(pair[0]), _SHOWN), reconstruction.spacing[0]
     height = (2.1 if original is not None else 1.4) * rows + 5.4
-    figure = Figure(figsize=(15, height), facecolor=_DARK)
-    FigureCanvasAgg(figure)
+    figure = start_figure(15, height)
     places = figure.add_gridspec(
         2, 1, height_ratios=[height - 5.4, 3.6], left=0.06, right=0.95, top=1 - 0.95 / height, bottom=0.6 / height,
         hspace=1.1 / (height / 2 - 1),
@@ -52,9 +45,7 @@ def draw_preview(original: Signal | None, reconstruction: Signal, path: Path, ti
     _draw_spectrograms(figure, places[1], pair, step)
     shown = f", {rows} of {len(pair[0])} channels" if rows < len(pair[0]) else ""
     about = f"{pair[0].shape[1] * step:.2f} s at {1 / step:g} Hz{shown}"
-    figure.suptitle(f"{title or 'audio'}\n{about}", color=_LIGHT, fontsize=13, y=1 - 0.12 / height, va="top")
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=100, facecolor=_DARK, format="png")
+    save_figure(figure, path, f"{title or 'audio'}\n{about}", size=13, down=0.12)
 
 
 def full_scale(signal: Signal) -> NDArray[np.float32]:
@@ -95,13 +86,13 @@ def _draw_waves(figure: Any, grid: Any, pair: list[NDArray[np.float32]], step: f
             if c == 0:
                 _head(axes, side, both)
             if c == last:
-                figure.axes[-1].set_xlabel("time in s" if side == 0 else "time in ms", color=_DIM, fontsize=9)
+                figure.axes[-1].set_xlabel("time in s" if side == 0 else "time in ms", color=DIM, fontsize=9)
 
 
 def _head(axes: Any, side: int, both: bool) -> None:
     """What is drawn, and in which colours."""
     axes.set_title(
-        ("whole, in shares of full scale", "20 ms around the loudest sample")[side], color=_LIGHT, fontsize=11
+        ("whole, in shares of full scale", "20 ms around the loudest sample")[side], color=LIGHT, fontsize=11
     )
     if side == 0:
         names = (("original", _BEFORE), ("reconstruction", _AFTER)) if both else (("reconstruction", _AFTER),)
@@ -127,23 +118,19 @@ def _draw_wave(
 
 def _limit(axes: Any, values: NDArray[np.float32]) -> None:
     """The same reach up and down, a little more than the largest value."""
-    reach = max(float(np.abs(values).max()) * 1.1, 1e-6)
+    reach = max(float(np.abs(values).max()) * 1.1, 1e-6)  # silence too has some height
     axes.set_ylim(-reach, reach)
     axes.margins(x=0)
 
 
 def _dress(axes: Any, label: str, labels: bool, last: bool) -> None:
     """Dark panel, quiet grid; ticks of time only below the lowest."""
-    axes.set_facecolor(_PANEL)
-    axes.grid(color=_GRID, linewidth=0.6)
+    dress(axes, length=0, labelbottom=labels)
     axes.set_axisbelow(True)
     axes.locator_params(axis="y", nbins=3)
-    axes.tick_params(colors=_DIM, labelsize=8, length=0, labelbottom=labels)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 3))
-    axes.yaxis.get_offset_text().set(color=_DIM, fontsize=7)
-    axes.set_ylabel(label, color=_LIGHT, fontsize=9)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.yaxis.get_offset_text().set(color=DIM, fontsize=7)
+    axes.set_ylabel(label, color=LIGHT, fontsize=9)
 
 
 def _draw_spectrograms(figure: Any, place: Any, pair: list[NDArray[np.float32]], step: float) -> None:
@@ -159,15 +146,14 @@ def _draw_spectrograms(figure: Any, place: Any, pair: list[NDArray[np.float32]],
             level, origin="lower", aspect="auto", cmap="magma", vmin=top - DECIBELS, vmax=top, interpolation="nearest",
             extent=(0, pair[0].shape[1] * step, 0, 0.5e-3 / step),
         )  # fmt: skip
-        axes.set_title(f"{name}, channel {loudest}", color=_LIGHT, fontsize=11)
-        axes.set_xlabel("time in s", color=_DIM, fontsize=9)
-        axes.tick_params(colors=_DIM, labelsize=8, length=0, labelleft=k == 0)
+        axes.set_title(f"{name}, channel {loudest}", color=LIGHT, fontsize=11)
+        axes.set_xlabel("time in s", color=DIM, fontsize=9)
+        axes.tick_params(colors=DIM, labelsize=8, length=0, labelleft=k == 0)
         if k == 0:
-            axes.set_ylabel("frequency in kHz", color=_LIGHT, fontsize=9)
+            axes.set_ylabel("frequency in kHz", color=LIGHT, fontsize=9)
     bar = figure.colorbar(drawn, cax=figure.add_subplot(grid[0, -1]))
-    bar.set_label("dB of full scale", color=_DIM, fontsize=9)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(colors=_DIM, labelsize=8, length=0)
+    bar.set_label("dB of full scale", color=DIM, fontsize=9)
+    quiet_bar(bar, size=8)
 
 
 def coloured(level: NDArray[np.float64], top: float) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Wave = NDArray[np.float64]
 TURN = 1 << 32  # one turn of an integer phase
-_STEPS = 1 << 14
+_STEPS = 1 << 14  # of a turn: next to each other they differ by 13 of the 32767 that the table rounds to
 
 
 def _sine_table() -> Wave:

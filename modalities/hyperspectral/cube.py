@@ -15,6 +15,7 @@ from liveaction.modalities.third_party import one_line
 
 AXES = ("band", "y", "x")
 LONGEST_TEXT = 1 << 24
+"""Bytes of a header unpacked from a stream; headers of thousands of bands have a few hundred thousand."""
 _NANOMETRES = {"nm": 1.0, "nanometer": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, "micron": 1e3, "micrometer": 1e3}
 
 

@@ -20,7 +20,7 @@ SUFFIXES = (".hdr", ".img", ".raw", ".dat", ".bil", ".bip", ".bsq")
 DTYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
 INTERLEAVES = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}  # order on disk of band, y, x
 _ENDINGS = ["", *SUFFIXES[1:], *(suffix.upper() for suffix in SUFFIXES[1:])]
-_LONGEST_LEAD = 1 << 20
+_LONGEST_LEAD = 1 << 20  # bytes before the samples, which are kept in the stream; headers of other formats are shorter
 
 
 def is_envi_header(path: Path) -> bool:
@@ -101,7 +101,7 @@ def _number(fields: dict[str, str], name: str, path: Path, least: int, default: 
     return int(text)
 
 
-class Layout:
+class EnviRaster:
     """What a header says of its raw file.
 
     Raises:
@@ -158,21 +158,21 @@ def read_envi(path: Path) -> Cube:
         raise FormatError(f"{path}: expected a readable ENVI header and its raw file, got {error.strerror}") from error
     text = _decode(written)
     fields = parse_header(text, header)
-    layout = Layout(fields, header)
-    if size != layout.bytes:
+    raster = EnviRaster(fields, header)
+    if size != raster.bytes:
         raise FormatError(
-            f"{data}: expected {layout.bytes} bytes as its header says, got {size}; "
-            + ("the file is cut short" if size < layout.bytes else "the header belongs to another file")
+            f"{data}: expected {raster.bytes} bytes as its header says, got {size}; "
+            + ("the file is cut short" if size < raster.bytes else "the header belongs to another file")
         )
-    if layout.offset > _LONGEST_LEAD:
-        raise FormatError(f"{data}: expected a header offset of at most {_LONGEST_LEAD}, got {layout.offset}")
+    if raster.offset > _LONGEST_LEAD:
+        raise FormatError(f"{data}: expected a header offset of at most {_LONGEST_LEAD}, got {raster.offset}")
     metadata = {"source": "envi", "header": pack_bytes(written), "ending": _ending(header, data)}
-    if layout.offset:
+    if raster.offset:
         with data.open("rb") as file:
-            metadata["lead"] = pack_bytes(file.read(layout.offset))
-    on_disk = tuple(layout.shape[axis] for axis in layout.order)
-    mapped = np.memmap(data, layout.dtype, "r", layout.offset, on_disk)
-    values = converted(mapped.transpose(np.argsort(layout.order)), layout.dtype.newbyteorder("="))
+            metadata["lead"] = pack_bytes(file.read(raster.offset))
+    on_disk = tuple(raster.shape[axis] for axis in raster.order)
+    mapped = np.memmap(data, raster.dtype, "r", raster.offset, on_disk)
+    values = converted(mapped.transpose(np.argsort(raster.order)), raster.dtype.newbyteorder("="))
     describe_envi(metadata, header)
     return Cube(values, metadata, _no_data(fields, header))
 
@@ -222,16 +222,16 @@ def write_envi(cube: Cube, path: Path) -> None:
         )
     kept = cube.metadata.get("source") == "envi"
     written = unpack_bytes(cube.metadata.get("header"), path) if kept else _new_header(cube)
-    layout = Layout(parse_header(_decode(written), path), path)
-    if layout.shape != cube.values.shape:
-        raise ShapeError(f"{path}: expected values {layout.shape} as the header says, got {cube.values.shape}")
-    lead = unpack_bytes(cube.metadata.get("lead"), path) if layout.offset else b""
+    raster = EnviRaster(parse_header(_decode(written), path), path)
+    if raster.shape != cube.values.shape:
+        raise ShapeError(f"{path}: expected values {raster.shape} as the header says, got {cube.values.shape}")
+    lead = unpack_bytes(cube.metadata.get("lead"), path) if raster.offset else b""
     with atomic_path(data) as raw, atomic_path(header) as text:
         with raw.open("wb") as file:
             file.write(lead)
-            stored = cube.values.transpose(layout.order)
-            ready = stored.flags.c_contiguous and stored.dtype == layout.dtype
-            for piece in pieces(stored if ready else converted(stored, layout.dtype)):
+            stored = cube.values.transpose(raster.order)
+            ready = stored.flags.c_contiguous and stored.dtype == raster.dtype
+            for piece in pieces(stored if ready else converted(stored, raster.dtype)):
                 file.write(piece.data)
         text.write_bytes(written)
 

@@ -16,6 +16,7 @@ from liveaction.metrics import psnr_along, spectral_angle
 from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.exhibit_pixels import check_alike
+from liveaction.modalities.find import find_files
 from liveaction.modalities.hyperspectral import arrays, envi, geotiff
 from liveaction.modalities.hyperspectral.cube import AXES, Bands, Cube, contiguous, find_missing
 from liveaction.modalities.hyperspectral.exhibits import cube_exhibits
@@ -71,25 +72,14 @@ class Hyperspectral(Modality):
             )
 
     def find(self, path: Path) -> list[Path]:
-        """Images under ``path``, sorted: the file itself (of ENVI header or raw file), or all below a folder.
+        """Images under ``path``, see :func:`find_files`; an ENVI image in a folder is its header.
 
         Raises:
             FormatError: nothing is there, the folder is empty, or nothing in it is an image.
         """
-        if not path.exists():
-            raise FormatError(f"{path}: expected {_WANTED}, got no such path; check the spelling")
-        if path.is_file():
-            if _kind(path) is None:
-                raise FormatError(f"{path}: expected {_WANTED}, got a file named {path.name!r}; convert it")
+        if path.is_file() and _kind(path) == "envi":
             return [path]
-        files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
-        found = sorted(
-            file for file in files if _KINDS.get(file.suffix.lower()) not in (None, "envi") or envi.is_envi_header(file)
-        )
-        if not found:
-            got = "other files only" if any(path.iterdir()) else "an empty folder"
-            raise FormatError(f"{path}: expected {_WANTED}, got {got}; check what was copied there")
-        return found
+        return find_files(path, _WANTED, _is_image)
 
     def parts(self, path: Path) -> list[Path]:
         """The file, and of an ENVI image its header and its raw file."""
@@ -296,12 +286,17 @@ class Hyperspectral(Modality):
             warnings.warn(
                 f"{path}: cannot say that {signal.no_data:g} is no data; read it with [modality.options] no_data",
                 LiveactionWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         if kind == "mat":
             arrays.write_mat(cube, path, self.options.order, self.options.key)
         else:
             arrays.write_npy(cube, path, self.options.order)
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a file stands for an image; a raw file of ENVI does not, its header does."""
+    return _KINDS.get(path.suffix.lower()) not in (None, "envi") or envi.is_envi_header(path)
 
 
 def _kind(path: Path) -> str | None:

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.files import atomic_path
+from liveaction.modalities.drawing import DARK, LIGHT, bare, dress, quiet_bar, save_figure, start_figure
 
-_DARK, _PANEL, _LIGHT, _DIM = "#101214", "#17191c", "#e8eaed", "#9aa0a6"
 _MARKS = ("#4cc9f0", "#f9d65c", "#ff7a8a", "#8ce99a")
 _RED_GREEN_BLUE = (640.0, 550.0, 460.0)  # nm
 _PLACES = (0.75, 0.5, 0.25)  # of the bands, where no wavelengths are known
@@ -33,17 +32,13 @@ def draw_preview(panel: Panel, wavelengths: NDArray[np.float64] | None, unit: st
         path: the file to write.
         title: a line above the picture.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     source = panel.after if panel.before is None else panel.before
     chosen = colour_bands(panel.missing, wavelengths)
     limits = [stretch(source[band], panel.missing[band]) for band in chosen]
     names = ["reconstruction"] if panel.before is None else ["original", "reconstruction", "error"]
     tall = float(np.clip(source.shape[1] / source.shape[2], 0.3, 1.4))
     pictures = 4.6 * tall
-    figure = Figure(figsize=(15, pictures + 6.9), facecolor=_DARK)
-    FigureCanvasAgg(figure)
+    figure = start_figure(15, pictures + 6.9)
     high = figure.get_figheight()
     grid = figure.add_gridspec(
         1, len(names), left=0.06, right=0.985, wspace=0.06, top=1 - 1.15 / high, bottom=5.75 / high
@@ -57,13 +52,11 @@ def draw_preview(panel: Panel, wavelengths: NDArray[np.float64] | None, unit: st
         else:
             image = panel.before if name == "original" and panel.before is not None else panel.after
             axes.imshow(false_colour(image, panel.missing, chosen, limits), interpolation="nearest")
-            axes.set_title(f"{name}\n{told(chosen, wavelengths)}", color=_LIGHT, fontsize=12, pad=8)
+            axes.set_title(f"{name}\n{told(chosen, wavelengths)}", color=LIGHT, fontsize=12, pad=8)
             _mark(axes, pixels)
-        _frame(axes)
+        bare(axes)
     _draw_spectra(figure.add_subplot(below[0]), panel, pixels, wavelengths, unit)
-    figure.suptitle(title, color=_LIGHT, fontsize=15, y=1 - 0.25 / high)
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=100, facecolor=_DARK, format="png")
+    save_figure(figure, path, title, down=0.25)
 
 
 def colour_bands(missing: NDArray[np.bool_], wavelengths: NDArray[np.float64] | None) -> list[int]:
@@ -124,12 +117,11 @@ def _draw_error(axes: Any, panel: Panel, unit: str) -> None:
     axes.set_facecolor("#212121")
     rms = float(np.sqrt(squares.sum() / max(int(counts.sum()), 1)))
     axes.set_title(
-        f"error, root mean square over bands\nall {rms:.4g} {unit}".rstrip(), color=_LIGHT, fontsize=12, pad=8
+        f"error, root mean square over bands\nall {rms:.4g} {unit}".rstrip(), color=LIGHT, fontsize=12, pad=8
     )
     place = axes.inset_axes((0.0, -0.05, 1.0, 0.03))
     bar = axes.figure.colorbar(shown, cax=place, orientation="horizontal")
-    bar.ax.tick_params(colors=_DIM, labelsize=9, length=0)
-    bar.outline.set_visible(False)
+    quiet_bar(bar)
 
 
 def _mark(axes: Any, pixels: list[tuple[int, int]]) -> None:
@@ -150,12 +142,6 @@ def _line(axes: Any, across: NDArray[Any], values: NDArray[Any], gaps: NDArray[n
     axes.plot(np.insert(across.astype(np.float64), gaps, np.nan), np.insert(values, gaps, np.nan), **style)
 
 
-def _frame(axes: Any) -> None:
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
 def _draw_spectra(
     axes: Any, panel: Panel, pixels: list[tuple[int, int]], wavelengths: NDArray[np.float64] | None, unit: str
 ) -> None:
@@ -172,17 +158,13 @@ def _draw_spectra(
         before = np.where(gone, np.nan, panel.before[:, y, x].astype(np.float64))
         _line(axes, across, before, gaps, color=colour, linewidth=1.8, marker=single, label=f"line {y}, sample {x}")
         _line(axes, across, after, gaps, color="white", linewidth=1.1, linestyle=(0, (4, 3)), marker=single)
-    axes.set_facecolor(_PANEL)
-    axes.set_xlabel("band" if wavelengths is None else "wavelength in nm", color=_LIGHT, fontsize=11)
-    axes.set_ylabel(unit or "value", color=_LIGHT, fontsize=11)
-    axes.tick_params(colors=_DIM, labelsize=9)
-    axes.grid(color="#2a2d31", linewidth=0.6)
+    dress(axes, frame="#3a3e44", size=9)
+    axes.set_xlabel("band" if wavelengths is None else "wavelength in nm", color=LIGHT, fontsize=11)
+    axes.set_ylabel(unit or "value", color=LIGHT, fontsize=11)
     axes.margins(x=0.01)
-    for spine in axes.spines.values():
-        spine.set_color("#3a3e44")
     if panel.before is not None:
         axes.plot([], [], color="white", linewidth=1.1, linestyle=(0, (4, 3)), label="reconstruction (dashed)")
     axes.legend(
-        loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=10, facecolor=_DARK, edgecolor="none", labelcolor=_LIGHT,
+        loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=10, facecolor=DARK, edgecolor="none", labelcolor=LIGHT,
         ncols=5,
     )  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 from liveaction.errors import FormatError, LiveactionWarning, ShapeError, SpecError
 from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
+from liveaction.modalities.find import find_files
 from liveaction.modalities.image.exhibits import image_exhibits
 from liveaction.modalities.image.files import READABLE, WRITABLE, read_image, write_image
 from liveaction.modalities.image.phantom import picture
@@ -41,23 +42,12 @@ class Image(Modality):
         parse_options(Options, spec.options)
 
     def find(self, path: Path) -> list[Path]:
-        """Pictures under ``path``, sorted: the file itself, or all below a folder but hidden ones.
+        """Pictures under ``path``, see :func:`find_files`.
 
         Raises:
             FormatError: nothing is there, or nothing in it is a picture.
         """
-        if not path.exists():
-            raise FormatError(f"{path}: expected {_WANTED}, got no such path; check the spelling")
-        if path.is_file():
-            if path.suffix.lower() not in READABLE:
-                raise FormatError(f"{path}: expected {_WANTED}, got a file named {path.name!r}; convert it to PNG")
-            return [path]
-        files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
-        found = sorted(file for file in files if file.suffix.lower() in READABLE)
-        if not found:
-            got = "other files only" if files else "an empty folder"
-            raise FormatError(f"{path}: expected {_WANTED}, got {got}; check what was copied there")
-        return found
+        return find_files(path, _WANTED, lambda file: file.suffix.lower() in READABLE, way="convert it to PNG")
 
     def read(self, path: Path) -> Signal:
         """Read one picture, see :func:`read_image` for what is kept.
@@ -117,7 +107,7 @@ class Image(Modality):
         lost = write_image(replace(signal, values=values.astype(target, copy=False)), path)
         if lost:
             text = f"{path}: expected to keep all of the source, got a format without room for {', '.join(lost)}"
-            warnings.warn(LiveactionWarning(f"{text}; it is left out"), stacklevel=2)
+            warnings.warn(LiveactionWarning(f"{text}; it is left out"), stacklevel=3)
 
     def synthetic(self, seed: int, extents: tuple[int, ...] | None = None) -> Signal:
         """A seeded picture of ground, sky, discs, stripes and strokes, uint8, 512 x 768 (:func:`picture`)."""

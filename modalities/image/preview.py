@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import ShapeError
-from liveaction.files import atomic_path
+from liveaction.modalities.drawing import INK, LIGHT, check_pair, save_figure, start_figure, unframe
 from liveaction.modalities.exhibit_pixels import shares
 from liveaction.signal import Signal
 
-_DARK, _LIGHT, _INK = "#101214", "#e8eaed", "#f9d65c"
 _GAIN = 8
 _MOST = 1600  # samples along an axis of the whole picture; of larger ones every n-th is drawn
 
@@ -33,10 +32,7 @@ def draw_preview(
     """
     if reconstruction.values.ndim != 3 or reconstruction.values.shape[0] not in (1, 3):
         raise ShapeError(f"preview: expected values [1 or 3, Y, X], got {reconstruction.values.shape}")
-    if original is not None and original.values.shape != reconstruction.values.shape:
-        raise ShapeError(
-            f"preview: expected a reconstruction of shape {original.values.shape}, got {reconstruction.values.shape}"
-        )
+    check_pair(original, reconstruction)
     high, wide = reconstruction.shape
     pictures = _pictures(original, reconstruction, limits)
     patch = busiest_patch(pictures[0][1], _patch_size((high, wide)))
@@ -47,13 +43,11 @@ def draw_preview(
         for axes, drawn, smooth in ((whole, values[::step, ::step], "antialiased"), (detail, values[patch], "nearest")):
             axes.imshow(drawn, extent=(0, 1, 1, 0), aspect="auto", interpolation=smooth, cmap="gray", vmin=0, vmax=1)
             axes.set(xticks=[], yticks=[])
-        whole.set_title(name, color=_LIGHT, fontsize=12, pad=8)
+        whole.set_title(name, color=LIGHT, fontsize=12, pad=8)
         _frame(whole, detail, patch, high, wide)
     grid_size = f"{patch[1].stop - patch[1].start} × {patch[0].stop - patch[0].start} samples"
-    figure.text(0.5, 0.12 / figure.get_figheight(), f"below: the busiest {grid_size}", color=_INK, ha="center")
-    figure.suptitle(title or "picture", color=_LIGHT, fontsize=15, y=1 - 0.3 / figure.get_figheight())
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=100, facecolor=_DARK, format="png")
+    figure.text(0.5, 0.12 / figure.get_figheight(), f"below: the busiest {grid_size}", color=INK, ha="center")
+    save_figure(figure, path, title or "picture")
 
 
 def _pictures(
@@ -106,15 +100,11 @@ def busiest_patch(values: NDArray[Any], size: tuple[int, int]) -> tuple[slice, s
 
 def _layout(high: int, wide: int, columns: int) -> tuple[Any, Any]:
     """A dark figure with two rows of cells that have the picture's shape."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     ratio = float(np.clip(high / wide, 0.3, 1.6))
     across = min(6.0, 6.5 / ratio) if columns > 1 else min(9.0, 7.0 / ratio)
     across = max(across, 4.0)
     tall = 2 * across * ratio + 1.5
-    figure = Figure(figsize=(across * columns, tall), facecolor=_DARK)
-    FigureCanvasAgg(figure)
+    figure = start_figure(across * columns, tall)
     grid = figure.add_gridspec(
         2, columns, left=0.01, right=0.99, wspace=0.02, hspace=0.02, top=1 - 1.15 / tall, bottom=0.35 / tall
     )
@@ -128,8 +118,7 @@ def _frame(whole: Any, detail: Any, patch: tuple[slice, slice], high: int, wide:
     rows, columns = patch
     corner = columns.start / wide, rows.start / high
     size = (columns.stop - columns.start) / wide, (rows.stop - rows.start) / high
-    whole.add_patch(Rectangle(corner, *size, fill=False, edgecolor=_INK, linewidth=1.5))
-    for spine in whole.spines.values():
-        spine.set_visible(False)
+    whole.add_patch(Rectangle(corner, *size, fill=False, edgecolor=INK, linewidth=1.5))
+    unframe(whole)
     for spine in detail.spines.values():
-        spine.set(edgecolor=_INK, linewidth=1.5)
+        spine.set(edgecolor=INK, linewidth=1.5)

@@ -50,7 +50,7 @@ def read_tiff(path: Path) -> tuple[NDArray[Any], int, dict[str, Any]]:
         raise FormatError(f"{path}: expected a whole TIFF, got {one_line(error)}; copy the source again") from error
     if lost:
         text = f"{path}: expected tags that can be written again, got tables {', '.join(lost)}; they are left out"
-        warnings.warn(LiveactionWarning(text), stacklevel=4)
+        warnings.warn(LiveactionWarning(text), stacklevel=5)
     return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")), 0, about
 
 

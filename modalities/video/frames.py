@@ -16,7 +16,7 @@ from liveaction.files import atomic_path
 from liveaction.modalities.video.colour import FULL, Pixels, Unpacker, describe_pixels, fill_frame
 from liveaction.modalities.video.read import Clip, Wanted, check_pixels, one_line_errors, untagged_matrix
 from liveaction.modalities.video.store import FrameStore
-from liveaction.modalities.video.timing import Timing, parse_fraction
+from liveaction.modalities.video.timing import FrameTiming, parse_fraction
 from liveaction.modalities.video.write import stored_frames, timing_of
 from liveaction.signal import Signal
 
@@ -81,11 +81,11 @@ def read_frames(folder: Path, wanted: Wanted, rate: Fraction | None) -> Clip:
     finally:
         store.close()
     assert pixels is not None
-    timing = Timing(rate, Fraction(1, 1000))
+    timing = FrameTiming(rate, Fraction(1, 1000))
     about: dict[str, Any] = {"source": "frames", "pixel_format": pixels.name, "pixel_aspect": "1"}
     if info is not None:
         base = parse_fraction(info.time_base) or Fraction(1, 1000)
-        timing = Timing(parse_fraction(info.frame_rate or ""), base, info.timestamps)
+        timing = FrameTiming(parse_fraction(info.frame_rate or ""), base, info.timestamps)
         about |= {"pixel_aspect": info.pixel_aspect, "rotation": info.rotation, "colour": info.colour}
         if info.timestamps and len(info.timestamps) != len(files):
             raise FormatError(

@@ -12,6 +12,7 @@ from liveaction.errors import FormatError, SpecError
 from liveaction.metrics import Similarity, psnr_along
 from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
+from liveaction.modalities.find import find_files
 from liveaction.modalities.options import Options, parse_options
 from liveaction.modalities.video.exhibits import clip_exhibits
 from liveaction.modalities.video.frames import DECODERS, frame_files, number_of, read_frames, write_frames
@@ -73,27 +74,15 @@ class Video(Modality):
         self._wanted = Wanted(spec.channels, self.options.luma, self.options.untagged_matrix)
 
     def find(self, path: Path) -> list[Path]:
-        """Clips under ``path``, sorted: a file, a folder of frames (one item), or all below a folder.
+        """Clips under ``path``, see :func:`find_files`: files in containers, and folders of frames, each one item.
 
-        Hidden files are left out; pictures beside clips are not taken for frames.
+        Pictures beside clips are not taken for frames.
 
         Raises:
             FormatError: nothing is there, the folder is empty, or nothing in it is a clip.
         """
-        if not path.exists():
-            raise FormatError(f"{path}: expected {_WANTED}, got no such path; check the spelling")
-        if path.is_file():
-            if path.suffix.lower() not in READERS:
-                way = "give its folder" if path.suffix.lower() in DECODERS else "convert it"
-                raise FormatError(f"{path}: expected {_WANTED}, got a file named {path.name!r}; {way}")
-            return [path]
-        below = (p for p in path.rglob("*") if p.is_dir())
-        folders = [path, *(p for p in below if not any(part.startswith(".") for part in p.relative_to(path).parts))]
-        found = [item for folder in folders for item in _items(folder)]
-        if not found:
-            got = "other files only" if any(path.iterdir()) else "an empty folder"
-            raise FormatError(f"{path}: expected {_WANTED}, got {got}; check what was copied there")
-        return sorted(found)
+        way = "give its folder" if path.suffix.lower() in DECODERS else "convert it"
+        return find_files(path, _WANTED, _is_clip, _is_clip_of_frames, way=way)
 
     def read(self, path: Path) -> Signal:
         """Read one clip, decoded frame by frame; above 256 MiB ``values`` are a memory map of a temporary file.
@@ -218,8 +207,12 @@ class Video(Modality):
         return clip_exhibits(signal, like, self.range_of(like))
 
 
-def _items(folder: Path) -> list[Path]:
-    """Clips directly in a folder; the folder itself where there are numbered frames instead."""
-    visible = [p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file()]
-    clips = [p for p in visible if p.suffix.lower() in READERS]
-    return clips or ([folder] if any(number_of(p) >= 0 for p in frame_files(folder)) else [])
+def _is_clip(path: Path) -> bool:
+    """Whether a name is that of a container that is read."""
+    return path.suffix.lower() in READERS
+
+
+def _is_clip_of_frames(folder: Path) -> bool:
+    """Whether numbered frames lie directly in a folder, and no clips."""
+    clips = (p for p in folder.iterdir() if _is_clip(p) and not p.name.startswith(".") and p.is_file())
+    return not any(clips) and any(number_of(p) >= 0 for p in frame_files(folder))

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import ShapeError
-from liveaction.files import atomic_path
+from liveaction.modalities.drawing import DIM, INK, LIGHT, bare, check_pair, dress, save_figure, start_figure
 from liveaction.signal import Signal
 
-_DARK, _LIGHT, _DIM, _INK = "#101214", "#e8eaed", "#9aa0a6", "#f9d65c"
 _GAP, _LEFT, _RIGHT = 0.08, 0.75, 0.25  # inches
 _TOP, _CURVE = 0.95, 2.0
 
@@ -41,10 +40,7 @@ def draw_preview(
     """
     if reconstruction.values.ndim != 4 or reconstruction.values.shape[0] not in (1, 3):
         raise ShapeError(f"preview: expected values [1 or 3, T, H, W], got {reconstruction.values.shape}")
-    if original is not None and original.values.shape != reconstruction.values.shape:
-        raise ShapeError(
-            f"preview: expected a reconstruction of shape {original.values.shape}, got {reconstruction.values.shape}"
-        )
+    check_pair(original, reconstruction)
     chosen = _choose(reconstruction.shape[0], curve)
     labels = [_label(frame, reconstruction, curve) for frame in chosen]
     shown = [frame_of(reconstruction, frame, limits) for frame in chosen]
@@ -62,10 +58,7 @@ def draw_preview(
     figure, bottom = _draw_frames(rows, [] if original is None else labels, aspect, bool(curve))
     if curve:
         _draw_curve(figure, curve, chosen, bottom)
-    height = figure.get_figheight()
-    figure.suptitle(title or "video", color=_LIGHT, fontsize=14, y=1 - 0.3 / height)
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=100, facecolor=_DARK, format="png")
+    save_figure(figure, path, title or "video", size=14)
 
 
 def _choose(count: int, curve: Sequence[float]) -> list[int]:
@@ -104,9 +97,6 @@ def _amplified(sources: Sequence[NDArray[Any]], shown: Sequence[NDArray[Any]]) -
 
 def _draw_frames(rows: list[list[Any]], sides: list[str], aspect: float, curve: bool) -> tuple[Any, float]:
     """A dark figure with the rows of pictures; also where they end, in inches from its lower edge."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     wide = min(4.6, 4.0 / max(aspect, 1e-3))
     tall = max(wide * aspect, 0.15)
     columns = len(rows[0])
@@ -115,8 +105,7 @@ def _draw_frames(rows: list[list[Any]], sides: list[str], aspect: float, curve: 
     left += (width - left - columns * (wide + _GAP) - _RIGHT) / 2
     bottom = _CURVE + 0.25 if curve else 0.2
     height = _TOP + len(rows) * (tall + _GAP) + bottom
-    figure = Figure(figsize=(width, height), facecolor=_DARK)
-    FigureCanvasAgg(figure)
+    figure = start_figure(width, height)
     for r, row in enumerate(rows):
         low = height - _TOP - (r + 1) * tall - r * _GAP
         for c, (picture, head) in enumerate(row):
@@ -125,12 +114,10 @@ def _draw_frames(rows: list[list[Any]], sides: list[str], aspect: float, curve: 
             pixels = picture.squeeze(-1) if picture.shape[-1] == 1 else picture
             smooth = "nearest" if picture.shape[0] < 400 else "antialiased"
             axes.imshow(pixels, aspect="auto", cmap="gray", vmin=0, vmax=1, interpolation=smooth)
-            axes.set(xticks=[], yticks=[])
-            for spine in axes.spines.values():
-                spine.set_visible(False)
-            axes.set_title(head, color=_LIGHT, fontsize=11, pad=6)
+            bare(axes)
+            axes.set_title(head, color=LIGHT, fontsize=11, pad=6)
         if sides:
-            figure.text((left - 0.12) / width, (low + tall / 2) / height, sides[r], color=_LIGHT, fontsize=9,
+            figure.text((left - 0.12) / width, (low + tall / 2) / height, sides[r], color=LIGHT, fontsize=9,
                         ha="right", va="center", linespacing=1.5)  # fmt: skip
     return figure, bottom
 
@@ -141,26 +128,22 @@ def _draw_curve(figure: Any, curve: Sequence[float], chosen: list[int], bottom: 
     axes = figure.add_axes((1.0 / width, 0.55 / height, (width - 1.4) / width, (bottom - 0.8) / height))
     values = np.array([value if np.isfinite(value) else np.nan for value in curve])
     axes.plot(values, color="#4fa3ff", linewidth=1.3, marker="." if len(values) < 60 else "", markersize=4)
-    axes.plot(chosen, values[chosen], "o", color=_INK, markersize=6, label="frames above")
+    axes.plot(chosen, values[chosen], "o", color=INK, markersize=6, label="frames above")
     known = values[np.isfinite(values)]
     if len(known):
         mean = float(known.mean())
-        axes.axhline(mean, color=_DIM, linewidth=0.8, linestyle="--", label=f"mean {mean:.2f} dB")
+        axes.axhline(mean, color=DIM, linewidth=0.8, linestyle="--", label=f"mean {mean:.2f} dB")
         spread = max(float(known.max() - known.min()), 0.5)
         axes.set_ylim(known.min() - 0.15 * spread, known.max() + 0.15 * spread)
         legend = axes.legend(loc="upper right", fontsize=8, frameon=False, ncols=2, bbox_to_anchor=(1, 1.2))
         for text in legend.get_texts():
-            text.set_color(_LIGHT)
+            text.set_color(LIGHT)
     else:
         axes.set_ylim(0, 1)
         axes.set_yticks([])
-        axes.text(0.5, 0.5, "every frame equals the original", color=_LIGHT, transform=axes.transAxes, ha="center")
+        axes.text(0.5, 0.5, "every frame equals the original", color=LIGHT, transform=axes.transAxes, ha="center")
     axes.set_xlim(-0.5, max(len(curve) - 0.5, 0.5))
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_xlabel("frame", color=_LIGHT, fontsize=9)
-    axes.set_ylabel("PSNR in dB", color=_LIGHT, fontsize=9)
-    axes.set_facecolor("#17191c")
-    axes.grid(color="#2a2e33", linewidth=0.6)
-    axes.tick_params(colors=_DIM, labelsize=8, length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.set_xlabel("frame", color=LIGHT, fontsize=9)
+    axes.set_ylabel("PSNR in dB", color=LIGHT, fontsize=9)
+    dress(axes, length=0)

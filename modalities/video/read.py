@@ -22,7 +22,7 @@ from liveaction.modalities.video.colour import (
 )
 from liveaction.modalities.video.length import check_length
 from liveaction.modalities.video.store import FrameStore
-from liveaction.modalities.video.timing import Timing, parse_fraction, settle_timing
+from liveaction.modalities.video.timing import FrameTiming, parse_fraction, settle_timing
 
 # a suffix to libav's reader; naming it keeps playlists, which may point anywhere, from being followed
 READERS = {
@@ -47,7 +47,7 @@ class Clip:
 
     values: NDArray[Any]
     bits: int
-    timing: Timing
+    timing: FrameTiming
     metadata: dict[str, Any]
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 
 @dataclass(frozen=True)
-class Timing:
+class FrameTiming:
     """Frames per second, exactly; None where nothing says so. ``stamps`` count ``base`` seconds where frames vary."""
 
     rate: Fraction | None
@@ -20,7 +20,7 @@ class Timing:
         return float(1 / self.rate) if self.rate else 1.0
 
 
-def settle_timing(stamps: Sequence[int | None], base: Fraction, rates: Sequence[Fraction | None]) -> Timing:
+def settle_timing(stamps: Sequence[int | None], base: Fraction, rates: Sequence[Fraction | None]) -> FrameTiming:
     """Find the rate that the timestamps follow to within one tick, which is how containers round; else keep them.
 
     Args:
@@ -31,13 +31,13 @@ def settle_timing(stamps: Sequence[int | None], base: Fraction, rates: Sequence[
     said = [rate for rate in rates if rate]
     known = [stamp for stamp in stamps if stamp is not None]
     if len(known) < max(2, len(stamps)):
-        return Timing(said[0] if said else None, base)
+        return FrameTiming(said[0] if said else None, base)
     ticks = [stamp - known[0] for stamp in known]
     mean = Fraction(len(ticks) - 1) / (ticks[-1] * base) if ticks[-1] > 0 else None
     for rate in (*said, *([mean] if mean else [])):
         if is_steady(ticks, base, rate):
-            return Timing(rate, base)
-    return Timing(mean or (said[0] if said else None), base, tuple(ticks))
+            return FrameTiming(rate, base)
+    return FrameTiming(mean or (said[0] if said else None), base, tuple(ticks))
 
 
 def is_steady(ticks: Sequence[int], base: Fraction, rate: Fraction) -> bool:

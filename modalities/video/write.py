@@ -13,7 +13,7 @@ from liveaction.errors import FormatError, LiveactionWarning, ShapeError
 from liveaction.files import atomic_path
 from liveaction.modalities.video.colour import DEPTHS, Matrix, fill_frame, to_yuv
 from liveaction.modalities.video.read import ASPECT_TAG, RATE_TAG, one_line_errors
-from liveaction.modalities.video.timing import Timing, parse_fraction
+from liveaction.modalities.video.timing import FrameTiming, parse_fraction
 from liveaction.signal import Signal
 
 _LOSSY = {".mp4", ".m4v", ".mov", ".webm"}
@@ -51,7 +51,7 @@ def check_target(signal: Signal, path: Path) -> int:
     return bits
 
 
-def timing_of(signal: Signal, path: Path) -> Timing:
+def timing_of(signal: Signal, path: Path) -> FrameTiming:
     """When the frames are shown, from the metadata.
 
     Raises:
@@ -62,7 +62,7 @@ def timing_of(signal: Signal, path: Path) -> Timing:
     if stamps and len(stamps) != signal.shape[0]:
         raise FormatError(f"{path}: expected {signal.shape[0]} timestamps, one per frame, got {len(stamps)}")
     base = parse_fraction(str(about.get("time_base") or "")) or Fraction(1, 1000)
-    return Timing(parse_fraction(str(about.get("frame_rate") or "")), base, stamps)
+    return FrameTiming(parse_fraction(str(about.get("frame_rate") or "")), base, stamps)
 
 
 def stored_frames(signal: Signal, bits: int) -> Iterator[NDArray[Any]]:
@@ -183,13 +183,13 @@ def _packed(rgb: NDArray[Any]) -> tuple[NDArray[Any], ...]:
     return (packed,)
 
 
-def _rate(timing: Timing, path: Path) -> Fraction:
+def _rate(timing: FrameTiming, path: Path) -> Fraction:
     if timing.rate is None:
         _warn(f"{path}: no frame rate is known; 25 per second is written")
     return timing.rate or Fraction(25)
 
 
-def _in_milliseconds(timing: Timing, path: Path) -> list[int]:
+def _in_milliseconds(timing: FrameTiming, path: Path) -> list[int]:
     """Timestamps as Matroska holds them."""
     exact = [stamp * timing.base * 1000 for stamp in timing.stamps]
     if any(stamp.denominator != 1 for stamp in exact):

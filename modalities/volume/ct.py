@@ -9,8 +9,9 @@ from liveaction.errors import FormatError, SpecError
 from liveaction.metrics import psnr_along, psnr_within
 from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
+from liveaction.modalities.find import find_files
 from liveaction.modalities.volume.ct_phantom import ct_phantom
-from liveaction.modalities.volume.dicom import is_dicom, read_dicom
+from liveaction.modalities.volume.dicom import is_dicom, is_series, read_dicom
 from liveaction.modalities.volume.exhibits import volume_exhibits
 from liveaction.modalities.volume.nifti import describe_affine, is_nifti, move_origin, read_nifti, write_nifti
 from liveaction.modalities.volume.preview import Look, draw_preview
@@ -48,27 +49,17 @@ class CT(Modality):
             )
 
     def find(self, path: Path) -> list[Path]:
-        """Volumes under ``path``, sorted: a NIfTI file, a folder of DICOM slices (one item), or all below a folder.
+        """Volumes under ``path``, see :func:`find_files`: NIfTI files, and folders of DICOM slices, each one item.
 
-        Hidden files are left out.
+        A folder of slices that is asked for itself is that item alone.
 
         Raises:
             FormatError: nothing is there, the folder is empty, or nothing in it is a volume.
         """
-        if not path.exists():
-            raise FormatError(f"{path}: expected {_WANTED}, got no such path; check the spelling")
-        if path.is_file():
-            if not is_nifti(path):
-                way = "give the folder of its series" if is_dicom(path) else "convert it"
-                raise FormatError(f"{path}: expected {_WANTED}, got a file named {path.name!r}; {way}")
+        if path.is_dir() and is_series(path):
             return [path]
-        if any(is_dicom(file) for file in path.iterdir()):
-            return [path]
-        found = sorted(_below(path))
-        if not found:
-            got = "other files only" if any(path.iterdir()) else "an empty folder"
-            raise FormatError(f"{path}: expected {_WANTED}, got {got}; check what was copied there")
-        return found
+        way = "give the folder of its series" if is_dicom(path) else "convert it"
+        return find_files(path, _WANTED, is_nifti, is_series, way=way)
 
     def read(self, path: Path) -> Signal:
         """Read one volume, see :func:`read_nifti` and :func:`read_dicom` for dtypes and what is kept.
@@ -160,16 +151,3 @@ class CT(Modality):
     def exhibits(self, signal: Signal, like: Signal) -> list[Exhibit]:
         """The axial plane in two windows, the coronal and the sagittal one, see :func:`volume_exhibits`."""
         return volume_exhibits(signal, like, _LOOK, _OVERVIEW)
-
-
-def _below(folder: Path) -> set[Path]:
-    """NIfTI files and folders of DICOM slices anywhere below ``folder``."""
-    found: set[Path] = set()
-    for file in folder.rglob("*"):
-        if file.name.startswith(".") or not file.is_file():
-            continue
-        if is_nifti(file):
-            found.add(file)
-        elif file.parent not in found and is_dicom(file):
-            found.add(file.parent)
-    return found

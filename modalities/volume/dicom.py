@@ -1,4 +1,4 @@
-"""One DICOM series as a volume: slices checked first, then read through MONAI and laid in order of position."""
+"""One DICOM series as a volume: slices checked first, then read through pydicom and laid in order of position."""
 
 import warnings
 from dataclasses import dataclass
@@ -13,13 +13,19 @@ from liveaction.mapped import empty_values, is_large, release_pages
 from liveaction.modalities.third_party import one_line, quiet
 from liveaction.modalities.volume.nifti import describe_affine
 
-_NEEDED = ("SeriesInstanceUID", "Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
+_NUMBERS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+_NEEDED = ("SeriesInstanceUID", "Rows", "Columns", *_NUMBERS)
 _TAGS = [
     *_NEEDED,
     *("Modality", "Manufacturer", "ConvolutionKernel", "SliceThickness", "SpacingBetweenSlices"),
     *("NumberOfFrames", "SamplesPerPixel", "ModalityLUTSequence"),
 ]
-_PLACE = 0.01  # largest error of a slice's place, as a share of the distance between slices
+_OFF = 0.01  # largest error of a slice's place, as a share of the distance between slices
+_SPACING, _TURN = (
+    1e-4,
+    1e-3,
+)  # by which spacings (relatively) and cosines may differ: they are decimals, rounded by hand
+_APART = 1e-3  # mm; slices nearer than that lie at one place
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class _Slice:
     header: Any
     position: NDArray[np.float64]
     orientation: NDArray[np.float64]
+    spacing: NDArray[np.float64]
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -42,6 +49,11 @@ def is_dicom(path: Path) -> bool:
         return True
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
+
+
+def is_series(folder: Path) -> bool:
+    """Whether DICOM files lie directly in a folder."""
+    return any(is_dicom(file) for file in folder.iterdir())
 
 
 def read_dicom(folder: Path) -> tuple[NDArray[np.int16], dict[str, Any]]:
@@ -68,13 +80,13 @@ def read_dicom(folder: Path) -> tuple[NDArray[np.int16], dict[str, Any]]:
     normal = slices[0].normal
     slices.sort(key=lambda item: float(item.position @ normal))
     _check_steps(folder, slices)
-    values, affine = _stack(slices)
+    values = _stack(slices)
     first = slices[0].header
     kernel = first.get("ConvolutionKernel")
     return values, {
         "source": "dicom",
         "values_dtype": "int16",
-        **describe_affine(folder, affine),
+        **describe_affine(folder, _place(slices)),
         "unit": "mm",
         "modality": str(first.get("Modality", "")),
         "manufacturer": str(first.get("Manufacturer", "")),
@@ -92,8 +104,8 @@ def _scan(path: Path) -> _Slice:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
             missing = [tag for tag in _NEEDED if header.get(tag) is None]
             frames, samples = int(header.get("NumberOfFrames") or 1), int(header.get("SamplesPerPixel") or 1)
-            numbers = [header.get(tag) or () for tag in ("ImagePositionPatient", "ImageOrientationPatient")]
-            position, orientation = (np.array([float(n) for n in item]) for item in numbers)
+            numbers = [np.atleast_1d(np.array(header.get(tag) or (), dtype=np.float64)) for tag in _NUMBERS]
+            position, orientation, spacing = numbers
     except (OSError, EOFError, ValueError, TypeError, AttributeError, NotImplementedError, InvalidDicomError) as error:
         raise FormatError(f"{path}: expected a DICOM header, got {one_line(error)}; remove or replace it") from error
     if frames > 1:
@@ -104,12 +116,13 @@ def _scan(path: Path) -> _Slice:
         raise FormatError(f"{path}: expected a slice with {', '.join(_NEEDED)}, got no {', '.join(missing)}; remove it")
     if "ModalityLUTSequence" in header:
         raise FormatError(f"{path}: expected rescale slope and intercept, got a modality look-up table; convert it")
-    if position.shape != (3,) or orientation.shape != (6,) or not np.isfinite([*position, *orientation]).all():
+    counts = tuple(map(len, (position, orientation, spacing)))
+    if counts != (3, 6, 2) or not np.isfinite([*position, *orientation, *spacing]).all():
         raise FormatError(
-            f"{path}: expected 3 finite numbers of position and 6 of orientation, got {position.tolist()!r} and "
-            f"{orientation.tolist()!r}; repair the header"
+            f"{path}: expected 3 finite numbers of position, 6 of orientation and 2 of spacing, got "
+            f"{position.tolist()!r}, {orientation.tolist()!r} and {spacing.tolist()!r}; repair the header"
         )
-    return _Slice(path, header, position, orientation)
+    return _Slice(path, header, position, orientation, spacing)
 
 
 def _check_alike(folder: Path, slices: list[_Slice]) -> None:
@@ -121,12 +134,12 @@ def _check_alike(folder: Path, slices: list[_Slice]) -> None:
     for item in slices[1:]:
         for tag in ("Rows", "Columns", "PixelSpacing"):
             ours, theirs = (np.atleast_1d(np.array(x.header.get(tag), dtype=float)) for x in (first, item))
-            if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=1e-4, atol=0):
+            if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=_SPACING, atol=0):
                 raise FormatError(
                     f"{item.path}: expected {tag} {ours.tolist()!r} as in {first.path.name!r}, got "
                     f"{theirs.tolist()!r}; put each kind of slice into a folder of its own"
                 )
-        if not np.allclose(first.orientation, item.orientation, atol=1e-3):
+        if not np.allclose(first.orientation, item.orientation, atol=_TURN):
             raise FormatError(
                 f"{item.path}: expected orientation {first.orientation.tolist()!r} as in {first.path.name!r}, got "
                 f"{item.orientation.tolist()!r}; put each kind of slice into a folder of its own"
@@ -139,37 +152,32 @@ def _check_steps(folder: Path, slices: list[_Slice]) -> None:
         return
     steps = np.diff([item.position for item in slices], axis=0)
     along = steps @ slices[0].normal
-    for i in np.flatnonzero(along < 1e-3):
+    for i in np.flatnonzero(along < _APART):
         raise FormatError(
             f"{folder}: expected slices at different places, got {slices[i].path.name!r} and "
             f"{slices[i + 1].path.name!r} at {slices[i].position.tolist()!r}; remove one"
         )
     step = float(np.median(along))
-    for i in np.flatnonzero(np.abs(along - step) > _PLACE * step):
+    for i in np.flatnonzero(np.abs(along - step) > _OFF * step):
         raise FormatError(
             f"{folder}: expected slices {step:.4g} mm apart, got {along[i]:.4g} mm between {slices[i].path.name!r} and "
             f"{slices[i + 1].path.name!r} (a missing slice or uneven spacing); complete or resample the series"
         )
-    if np.abs(steps - steps.mean(axis=0)).max() > 2 * _PLACE * step:
+    if np.abs(steps - steps.mean(axis=0)).max() > 2 * _OFF * step:
         raise FormatError(
             f"{folder}: expected slices along one line, got positions that jump sideways; split the series"
         )
 
 
-def _stack(slices: list[_Slice]) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
-    """Read slice by slice: HU ``[X, Y, Z]`` and the RAS+ affine.
-
-    MONAI stacks a folder by instance number, which need not follow the position, and leaves out files without one;
-    hence one call per slice.
-    """
+def _stack(slices: list[_Slice]) -> NDArray[np.int16]:
+    """Read slice by slice: HU ``[X, Y, Z]``."""
     first = slices[0]
     shape = (int(first.header.Columns), int(first.header.Rows), len(slices))
     values = empty_values(shape[::-1], "int16").T if is_large(shape, "int16") else np.empty(shape, np.int16)
-    affines, rounded = [], False
+    limits, rounded = np.iinfo(np.int16), False
     for z, item in enumerate(slices):
-        plane, affine = _read_slice(item.path)
+        plane = _read_slice(item.path)
         whole = np.rint(plane)
-        limits = np.iinfo(np.int16)
         if plane.shape != values.shape[:2] or not np.isfinite(plane).all() or whole.min() < limits.min:
             raise FormatError(f"{item.path}: expected {values.shape[:2]} samples in HU, got {plane.shape} out of range")
         if whole.max() > limits.max:
@@ -179,28 +187,42 @@ def _stack(slices: list[_Slice]) -> tuple[NDArray[np.int16], NDArray[np.float64]
         rounded = rounded or bool((whole != plane).any())
         values[:, :, z] = whole
         release_pages(values)
-        affines.append(affine)
     if rounded:
         warnings.warn(f"{first.path.parent}: rescaled values are not whole; rounded to HU", LiveactionWarning, 2)
-    affine = affines[0].copy()
+    return values
+
+
+def _place(slices: list[_Slice]) -> NDArray[np.float64]:
+    """The affine, index ``x, y, z`` to position in mm; DICOM's positions are LPS, these are RAS.
+
+    The columns are DICOM's equation of a plane (PS3.3 C.7.6.2.1.1) and the step from slice to slice. Orientation is
+    that of a row, then of a column; spacing is between rows, then between columns: X takes the first and the second.
+    """
+    first, last = slices[0], slices[-1]
+    affine = np.eye(4)
+    affine[:3, 0] = first.orientation[:3] * first.spacing[1]
+    affine[:3, 1] = first.orientation[3:] * first.spacing[0]
+    affine[:3, 3] = first.position
     if len(slices) > 1:
-        affine[:3, 2] = (affines[-1][:3, 3] - affine[:3, 3]) / (len(slices) - 1)
+        affine[:3, 2] = (last.position - first.position) / (len(slices) - 1)
     else:
         gap = first.header.get("SpacingBetweenSlices") or first.header.get("SliceThickness") or 1.0
-        affine[:3, 2] = first.normal * (-1, -1, 1) * abs(float(gap))
-    return values, affine
+        affine[:3, 2] = first.normal * abs(float(gap))
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 
 
-def _read_slice(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """One slice ``[X, Y]`` with its rescale applied, and MONAI's affine for it."""
-    with quiet():
-        from monai.data import PydicomReader
+def _read_slice(path: Path) -> NDArray[Any]:
+    """One slice ``[X, Y]``, float64 where it has a rescale, else as stored."""
+    import pydicom
 
     try:
         with quiet():
-            reader = PydicomReader()
-            plane, metadata = reader.get_data(reader.read(path))
-            return np.asarray(plane), np.asarray(metadata["affine"], dtype=np.float64)
+            data = pydicom.dcmread(path)
+            plane: NDArray[Any] = data.pixel_array.T
+            if "RescaleSlope" in data or "RescaleIntercept" in data:
+                slope, intercept = data.get("RescaleSlope", 1.0), data.get("RescaleIntercept", 0.0)
+                plane = plane * np.float64(slope) + np.float64(intercept)
+            return plane
     except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise FormatError(
             f"{path}: expected whole, readable pixel data, got {one_line(error)}; copy it again or decompress it"

@@ -1,4 +1,4 @@
-"""NIfTI volumes and series of them: values through MONAI, geometry and on-disk dtype kept in the header's own bytes."""
+"""NIfTI volumes and series of them: values through nibabel, geometry and dtype kept in the header's own bytes."""
 
 import base64
 import binascii
@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, ShapeError
 from liveaction.files import atomic_path
+from liveaction.modalities.find import find_files
 from liveaction.modalities.third_party import one_line, quiet
 from liveaction.modalities.volume.nifti_samples import is_large_image, read_large, settled_dtype, write_samples
 from liveaction.signal import Signal
 
 SUFFIXES = (".nii", ".nii.gz")
+_FLAT = 1e-6  # volume of a voxel over that of a box with its sides; below, float32 headers cannot tell it from none
+_SHEAR = 1e-4  # cosine between axes; what is less is the rounding of a header
 _MILLIMETRES = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 _SECONDS = {"msec": 0.001, "usec": 1e-6}
 
@@ -34,24 +37,12 @@ _WAYS = {
 
 
 def find_nifti(path: Path) -> list[Path]:
-    """The NIfTI file that ``path`` is, or all below the folder but hidden ones, sorted.
+    """The NIfTI file that ``path`` is, or all below the folder, see :func:`find_files`.
 
     Raises:
         FormatError: nothing is there, or nothing in it is NIfTI.
     """
-    wanted = "a NIfTI file (.nii, .nii.gz), or a folder that holds such"
-    if not path.exists():
-        raise FormatError(f"{path}: expected {wanted}, got no such path; check the spelling")
-    if path.is_file():
-        if not is_nifti(path):
-            raise FormatError(f"{path}: expected {wanted}, got a file named {path.name!r}; convert it")
-        return [path]
-    files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
-    found = sorted(file for file in files if is_nifti(file))
-    if not found:
-        got = "other files only" if files else "an empty folder"
-        raise FormatError(f"{path}: expected {wanted}, got {got}; check what was copied there")
-    return found
+    return find_files(path, "a NIfTI file (.nii, .nii.gz), or a folder that holds such", is_nifti)
 
 
 def read_nifti(path: Path, axes: int = 3) -> tuple[NDArray[Any], str, dict[str, Any]]:
@@ -71,14 +62,12 @@ def read_nifti(path: Path, axes: int = 3) -> tuple[NDArray[Any], str, dict[str, 
     Raises:
         FormatError: the file is not a readable NIfTI file of real numbers with that many axes.
     """
-    with quiet():
-        from monai.data import NibabelReader
+    import nibabel
     from nibabel.openers import ImageOpener
 
-    reader = NibabelReader(mmap=False)
     try:
         with quiet():
-            image = reader.read(path)
+            image = nibabel.load(path, mmap=False)
             with ImageOpener(path) as file:
                 header = type(image.header).from_fileobj(file)
             _check_header(path, image, axes)
@@ -86,7 +75,7 @@ def read_nifti(path: Path, axes: int = 3) -> tuple[NDArray[Any], str, dict[str, 
             if is_large_image(image):
                 values = read_large(path, image, disk)
             else:
-                values = _settle(np.asarray(reader.get_data(image)[0]), disk, image.dataobj)
+                values = _settle(np.asarray(image.dataobj), disk, image.dataobj)
     except _read_errors() as error:
         if isinstance(error, FormatError):
             raise
@@ -158,7 +147,7 @@ def describe_affine(path: Path, affine: NDArray[Any], millimetres: float = 1.0) 
     from nibabel.orientations import aff2axcodes
 
     columns = np.asarray(affine, dtype=np.float64)[:3, :3]
-    if not np.isfinite(affine).all() or abs(np.linalg.det(columns)) <= 1e-6 * np.prod(np.linalg.norm(columns, axis=0)):
+    if not np.isfinite(affine).all() or abs(np.linalg.det(columns)) <= _FLAT * np.prod(np.linalg.norm(columns, axis=0)):
         raise FormatError(f"{path}: expected an affine with three independent axes, got {affine.tolist()!r}; set one")
     return {
         "affine": np.asarray(affine, dtype=np.float64).tolist(),
@@ -225,7 +214,7 @@ def _header(signal: Signal, path: Path) -> Any:
         header.set_xyzt_units("mm", "sec" if len(signal.shape) > 3 else None)
         header.set_zooms(signal.spacing)
         axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-        header.set_qform(affine, code=int(np.allclose(axes.T @ axes, np.eye(3), atol=1e-4)))
+        header.set_qform(affine, code=int(np.allclose(axes.T @ axes, np.eye(3), atol=_SHEAR)))
         header.set_sform(affine, code=1)
         return header
     kind = nibabel.Nifti2Header if signal.metadata.get("header_version") == 2 else nibabel.Nifti1Header

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from liveaction.mapped import converted, empty_values, is_large, pieces, release_pages
 
 BLOCK = 1 << 20
-"""Samples that are read at a time."""
+"""Samples that are read at a time: some MiB."""
 
 
 def is_large_image(image: Any) -> bool:

@@ -9,15 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import ShapeError
-from liveaction.files import atomic_path
+from liveaction.modalities.drawing import (
+    DARK,
+    INK,
+    LIGHT,
+    bare,
+    check_pair,
+    colour_bar,
+    error_colours,
+    save_figure,
+    start_figure,
+)
 from liveaction.signal import Signal
 
 PLANES = {"axial": (2, 0, 1), "coronal": (1, 0, 2), "sagittal": (0, 1, 2)}
 """Of each plane the normal, the axis across and the axis down, among L, P, S."""
 _ENDS = {0: ("R", "L"), 1: ("A", "P"), 2: ("S", "I")}
-DARK, LIGHT, _DIM = "#101214", "#e8eaed", "#9aa0a6"
-_INK = "#f9d65c"
-_ERROR = ("#b8e3ff", "#2f86dd", "#17191c", "#de4f2b", "#ffd18c")  # below zero, zero, above
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ Below = tuple[float, Callable[[Any], None]]
 
 def percentile_look(signal: Signal, name: str) -> Look:
     """One window from the first to the 99.5th percentile of a volume's values."""
-    sample = signal.values.reshape(-1)[:: max(1, signal.values.size // 2**22)]
+    sample = signal.values.reshape(-1)[:: max(1, signal.values.size // 2**22)]  # enough to know a percentile
     low, high = (float(v) for v in np.percentile(sample, (1, 99.5)))
     high = high if low < high else low + 1
     words = f"window {low:.4g} to {high:.4g} {signal.unit}".rstrip()
@@ -76,10 +83,7 @@ def draw_preview(
     """
     if reconstruction.values.ndim != 4 or reconstruction.values.shape[0] != 1:
         raise ShapeError(f"preview: expected values [1, X, Y, Z], got {reconstruction.values.shape}")
-    if original is not None and original.values.shape != reconstruction.values.shape:
-        raise ShapeError(
-            f"preview: expected a reconstruction of shape {original.values.shape}, got {reconstruction.values.shape}"
-        )
+    check_pair(original, reconstruction)
     decoded, steps = upright(reconstruction)
     source = None if original is None else upright(original, reconstruction)[0]
     middle = middle_of(decoded if source is None else source, look.body)
@@ -93,26 +97,20 @@ def draw_preview(
                 axes.set_ylabel(plane, color=LIGHT, fontsize=12)
             if r == 0:
                 axes.set_title(name, color=LIGHT, fontsize=12, pad=8)
-        _draw_bar(figure, grid[3, c], drawn, look.unit)
+        colour_bar(figure, grid[3, c], drawn, look.unit, _short)
     if below:
         below[1](figure.add_axes((0.07, 0.55 / figure.get_figheight(), 0.9, below[0] / figure.get_figheight())))
-    figure.suptitle(title or look.name, color=LIGHT, fontsize=15, y=1 - 0.3 / figure.get_figheight())
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=100, facecolor=DARK, format="png")
+    save_figure(figure, path, title or look.name)
 
 
 def _layout(volume: NDArray[Any], steps: tuple[float, ...], columns: int, below: float) -> tuple[Any, Any]:
     """A dark figure, and a grid whose rows are as high as the planes are against the widest; room for more below."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     extents = [n * step for n, step in zip(volume.shape, steps, strict=True)]
     widths, heights = max(extents[0], extents[1]), [max(extents[down], 1e-9) for _, _, down in PLANES.values()]
     heights = [float(np.clip(h / widths, 0.35, 1.4)) for h in heights]
     across = {1: 6.0, 5: 3.6}.get(columns, 4.5)
     below = below + 0.75 if below else 0.0
-    figure = Figure(figsize=(across * columns, across * sum(heights) + 1.9 + below), facecolor=DARK)
-    FigureCanvasAgg(figure)
+    figure = start_figure(across * columns, across * sum(heights) + 1.9 + below)
     grid = figure.add_gridspec(
         4, columns, height_ratios=[*heights, 0.045], left=0.54 / (across * columns), right=0.985,
         wspace=0.03, hspace=0.04, top=1 - 1.05 / figure.get_figheight(), bottom=(0.55 + below) / figure.get_figheight(),
@@ -177,12 +175,10 @@ def _draw_plane(
     colours: tuple[float, float, str],
 ) -> Any:
     """One slice in mm, ``colours`` being lowest and highest value and map; returns what a colour bar needs."""
-    from matplotlib.colors import LinearSegmentedColormap
-
     _, across, down = PLANES[plane]
     wide, tall = volume.shape[across] * steps[across], volume.shape[down] * steps[down]
     low, high, name = colours
-    shades = LinearSegmentedColormap.from_list("error", _ERROR) if name == "error" else name
+    shades = error_colours() if name == "error" else name
     drawn = axes.imshow(
         plane_of(volume, middle, plane),
         cmap=shades,
@@ -200,9 +196,8 @@ def _annotate(axes: Any, across: int, down: int, wide: float, tall: float) -> No
     """The patient's sides, and a scale bar in mm."""
     from matplotlib.patheffects import Normal, Stroke, withStroke
 
-    axes.set(xticks=[], yticks=[], facecolor=DARK)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.set_facecolor(DARK)
+    bare(axes)
     halo = [withStroke(linewidth=2, foreground="black")]
     for x, y, text in (
         (0.015, 0.5, _ENDS[across][0]), (0.985, 0.5, _ENDS[across][1]),
@@ -210,31 +205,22 @@ def _annotate(axes: Any, across: int, down: int, wide: float, tall: float) -> No
     ):  # fmt: skip
         side = {0.015: "left", 0.985: "right"}.get(x, "center")
         level = {0.98: "top", 0.02: "bottom"}.get(y, "center")
-        axes.text(x, y, text, transform=axes.transAxes, ha=side, va=level, color=_INK, fontsize=8, path_effects=halo)
+        axes.text(x, y, text, transform=axes.transAxes, ha=side, va=level, color=INK, fontsize=8, path_effects=halo)
     length = _round_length(wide)
     x, y = wide * 0.04, tall * 0.95
     axes.plot(
         [x, x + length],
         [y, y],
-        color=_INK,
+        color=INK,
         linewidth=2,
         solid_capstyle="butt",
         path_effects=[Stroke(linewidth=4, foreground="black"), Normal()],
     )
-    axes.text(x, y - tall * 0.02, f"{length:g} mm", color=_INK, fontsize=8, va="bottom", path_effects=halo)
+    axes.text(x, y - tall * 0.02, f"{length:g} mm", color=INK, fontsize=8, va="bottom", path_effects=halo)
 
 
-def _draw_bar(figure: Any, place: Any, drawn: Any, unit: str) -> None:
-    """A colour bar below a column."""
-    box = place.subgridspec(1, 3, width_ratios=[0.08, 0.84, 0.08])
-    axes = figure.add_subplot(box[0, 1])
-    bar = figure.colorbar(drawn, cax=axes, orientation="horizontal")
-    low, high = drawn.get_clim()
-    ticks = [low, (low + high) / 2, high]
-    labels = [f"{v:.2g}" if abs(v) < 10 else f"{v:.0f}" for v in ticks]
-    bar.set_ticks(ticks, labels=[labels[0], f"{labels[1]} {unit}".rstrip(), labels[2]])
-    bar.outline.set_visible(False)
-    axes.tick_params(colors=_DIM, labelsize=9, length=0)
+def _short(value: float) -> str:
+    return f"{value:.2g}" if abs(value) < 10 else f"{value:.0f}"
 
 
 def _round_length(wide: float) -> float:

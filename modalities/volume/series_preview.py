@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from liveaction.errors import ShapeError
-from liveaction.modalities.volume.preview import DARK, LIGHT, draw_preview, percentile_look
+from liveaction.modalities.drawing import DARK, LIGHT, check_pair
+from liveaction.modalities.volume.preview import draw_preview, percentile_look
 from liveaction.signal import Signal
 
 _COLOURS = ("#4fb3ff", "#f9d65c", "#ff7f5c", "#7fe0a3")
@@ -27,10 +28,7 @@ def draw_series(original: Signal | None, reconstruction: Signal, path: Path, tit
     """
     if reconstruction.values.ndim != 5 or reconstruction.values.shape[0] != 1:
         raise ShapeError(f"preview: expected values [1, T, X, Y, Z], got {reconstruction.values.shape}")
-    if original is not None and original.values.shape != reconstruction.values.shape:
-        raise ShapeError(
-            f"preview: expected a reconstruction of shape {original.values.shape}, got {reconstruction.values.shape}"
-        )
+    check_pair(original, reconstruction)
     middle = reconstruction.shape[0] // 2
     volumes = [None if signal is None else volume_of(signal, middle) for signal in (original, reconstruction)]
     shown = original or reconstruction

@@ -162,9 +162,9 @@ from pathlib import Path
 from safetensors.torch import save_file
 from liveaction.errors import WriteError
 from liveaction.files import atomic_path
-from liveaction.modalities.array.hdf5 import write_hdf5
+from liveaction.modalities.array.hdf5 import HDF5
 def h5(part):
-    write_hdf5(part, torch.zeros(9000).numpy(), {{}})
+    HDF5().write(part, torch.zeros(9000).numpy(), {{}})
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
     with atomic_path(Path("a")) as part:

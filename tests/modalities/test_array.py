@@ -365,8 +365,7 @@ def test_folders_are_searched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("axes", ["x", "yx", "zyx", "tzyx"])
-@pytest.mark.parametrize("channels", [1, 6])
-@pytest.mark.parametrize("size", [None, 1, 7])
+@pytest.mark.parametrize(("channels", "size"), [(1, None), (6, 1), (6, 7)])
 def test_previews(tmp_path: Path, axes: str, channels: int, size: int | None) -> None:
     modality = make(axes, channels, no_data="nan")
     signal = modality.synthetic(0, None if size is None else (size,) * len(axes))

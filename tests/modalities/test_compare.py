@@ -17,7 +17,7 @@ from liveaction.signal import Signal
 @pytest.fixture
 def pair() -> tuple[Signal, Signal]:
     rng = np.random.default_rng(0)
-    one = rng.normal(0, 900, (1, 9, 700, 900)).astype(np.float32)
+    one = rng.normal(0, 900, (1, 9, 310, 400)).astype(np.float32)
     two = one + rng.normal(0, 40, one.shape).astype(np.float32)
     return tuple(Signal(v, ("x", "y", "z"), "HU", (1.0,) * 3, "float32") for v in (one, two))  # type: ignore[return-value]
 

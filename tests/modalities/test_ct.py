@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from liveaction.errors import FormatError, ShapeError, SpecError
+from liveaction.modalities.third_party import quiet
 from liveaction.modalities.volume.ct import CT
 from liveaction.recipe import load_recipe
 from liveaction.signal import Signal
@@ -86,6 +87,17 @@ def test_nifti_comes_back(
     written = ct.read(tmp_path / f"b{ending}")
     np.testing.assert_array_equal(written.values, signal.values)
     assert written.metadata == signal.metadata
+
+
+@pytest.mark.parametrize(("dtype", "slope", "inter"), [("int16", 0.37, -3.1), ("uint16", 1, -1024), (">i2", 2, 0)])
+def test_monai_reads_nifti_alike(ct: CT, tmp_path: Path, dtype: str, slope: float, inter: float) -> None:
+    with quiet():
+        from monai.data import NibabelReader
+    signal = ct.read(_nifti(tmp_path / "a.nii.gz", _raw(dtype), slope, inter))
+    reader = NibabelReader()
+    values, metadata = reader.get_data(reader.read(tmp_path / "a.nii.gz"))
+    np.testing.assert_array_equal(signal.values[0], values.astype(signal.values.dtype))
+    np.testing.assert_array_equal(signal.metadata["affine"], metadata["affine"])
 
 
 def test_uint16_that_outgrows_int16_is_int32(ct: CT, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.mapped import is_mapped
+from liveaction.modalities.third_party import quiet
 from liveaction.modalities.volume.ct import CT
+from liveaction.modalities.volume.dicom import _read_slice
 from liveaction.spec import ModalitySpec
 
 SPEC = ModalitySpec(name="ct", axes=("x", "y", "z"), channels=1, unit="HU", range=(-1024, 3071))
@@ -88,6 +90,20 @@ def test_dicom_lies_where_its_tags_say(ct: CT, tmp_path: Path) -> None:
     assert (signal.dtype, signal.values.dtype, signal.shape) == ("int16", np.int16, (8, 6, 5))
     assert signal.metadata["kernel"] == "B\\C"
     assert "ecret" not in json.dumps(signal.metadata)
+
+
+@pytest.mark.parametrize("tags", [{}, {"RescaleSlope": "0.37", "RescaleIntercept": "-1000.1"}], ids=["whole", "share"])
+@pytest.mark.filterwarnings("ignore:.*rescaled values are not whole")
+def test_monai_reads_dicom_alike(ct: CT, tmp_path: Path, tags: dict[str, str]) -> None:
+    with quiet():
+        from monai.data import PydicomReader
+    signal = ct.read(_series(tmp_path, 1, SliceThickness=1, **tags))
+    reader = PydicomReader()
+    plane, metadata = reader.get_data(reader.read(next(tmp_path.iterdir())))
+    np.testing.assert_array_equal(_read_slice(next(tmp_path.iterdir())), plane)
+    np.testing.assert_array_equal(signal.values[0, :, :, 0], np.rint(plane))
+    ours, theirs = np.array(signal.metadata["affine"]), np.array(metadata["affine"])
+    np.testing.assert_array_equal(ours[:, [0, 1, 3]], theirs[:, [0, 1, 3]])  # MONAI has no step between slices here
 
 
 def test_dicom_is_written_as_nifti(ct: CT, tmp_path: Path) -> None:
@@ -168,6 +184,7 @@ def _double(folder: Path) -> None:
     [
         pytest.param(_edit_one(SeriesInstanceUID="1.2.3"), "expected one DICOM series, got 2", id="mixed"),
         pytest.param(_edit_one(PixelSpacing=[1, 1]), r"expected PixelSpacing \[0.9, 0.7\] as in", id="spacing"),
+        pytest.param(_edit_one(PixelSpacing=[1]), r"2 of spacing, got .* and \[1.0\]", id="one-spacing"),
         pytest.param(_edit_one(Rows=3), r"expected Rows \[6.0\] as in", id="rows"),
         pytest.param(_edit_one(ImageOrientationPatient=[1, 0, 0, 0, 1, 0]), "expected orientation", id="orientation"),
         pytest.param(_edit_one(NumberOfFrames=4), "expected one frame per file, got 4", id="frames"),

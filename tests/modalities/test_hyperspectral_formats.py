@@ -412,7 +412,7 @@ def test_geotiff_comes_back_with_all_it_says(tmp_path: Path, dtype: str, profile
 
 
 @needs_rasterio
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 def test_a_tiff_without_a_place(tmp_path: Path) -> None:
     source = _tiff(tmp_path / "a.tif", crs=None, transform=None)
     modality().write(modality().read(source), tmp_path / "b.tif")
@@ -435,7 +435,7 @@ def test_nan_as_no_data_in_a_geotiff(tmp_path: Path) -> None:
 
 
 @needs_rasterio
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 def test_what_a_geotiff_loses_is_said(tmp_path: Path) -> None:
     import rasterio
     from rasterio.control import GroundControlPoint

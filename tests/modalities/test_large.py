@@ -94,7 +94,7 @@ def test_zarr(tmp_path: Path, lower: Any, version: int) -> None:
 @pytest.mark.parametrize("interleave", ["bsq", "bil", "bip"])
 def test_envi(tmp_path: Path, lower: Any, recipe: str, interleave: str) -> None:
     modality = build_modality(load_recipe(recipe).modality)
-    modality.write(modality.synthetic(0), tmp_path / "a.hdr")
+    modality.write(modality.synthetic(0, (17, 9, 11)), tmp_path / "a.hdr")
     text = (tmp_path / "a.hdr").read_text().replace("interleave = bil", f"interleave = {interleave}")
     (tmp_path / "a.hdr").write_text(text)
     _, large, made = _both_ways(modality, tmp_path / "a.hdr", lower, tmp_path)

@@ -473,7 +473,7 @@ def test_sample_files_come_back(video: Video, data_dir: Path, tmp_path: Path, na
         warnings.filterwarnings("ignore", message=".*(not kept: audio track|players show them square)")
         signal = video.read(data_dir / "video" / name)
         assert (*signal.shape, signal.metadata["frame_rate"]) == FILES[name]
-        part = signal.crop(slice(0, 24), slice(None), slice(None))
+        part = signal.crop(slice(0, 7), slice(None), slice(None))
         video.write(part, tmp_path / "a.mkv")
     back = video.read(tmp_path / "a.mkv")
     np.testing.assert_array_equal(back.values, part.values)

@@ -46,7 +46,7 @@ class ArrayOptions(Options):
         return value
 
 
-class Layout:
+class StoredOrder:
     """The stored axes of a recipe.
 
     Raises:
