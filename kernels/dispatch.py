@@ -10,12 +10,12 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from importlib.util import find_spec
 
 import torch
 
 from liveaction.errors import LiveactionWarning, MissingDependencyError, SpecError
+from liveaction.kernels.target import constant_in_graphs, pretended
 
 PROVIDERS = ("reference", "composed", "numba", "triton")
 VARIABLE = "LIVEACTION_KERNELS"
@@ -71,7 +71,8 @@ def choose(
         parameters: further tensors that may want a gradient.
 
     Returns:
-        One of :data:`PROVIDERS`. A kernel that cannot run on a CUDA tensor says so once, and ``composed`` runs.
+        One of :data:`PROVIDERS`. A kernel that cannot run on a CUDA tensor says so once, and ``composed`` runs; an
+        operation that has no Triton kernel at all (``refused`` is :func:`has_none`) says nothing.
 
     Raises:
         MissingDependencyError: a kernel was asked for by name and cannot run.
@@ -88,16 +89,24 @@ def choose(
         return "triton"
     if _wish:
         raise MissingDependencyError(f"{op}: expected Triton, as {VARIABLE} asks, got none: {reason}")
-    _tell(op, reason)
+    if refused is not has_none:
+        tell(f"{op}: no Triton kernel runs here, plain PyTorch does: {reason}")
     return "composed"
+
+
+def forced() -> bool:
+    """Whether Triton kernels are asked for by name."""
+    return _wish == "triton"
 
 
 def triton_missing(device: torch.device) -> str:
     """Why Triton kernels cannot run on ``device``; empty where they can."""
     if not TRITON_INSTALLED:
         return "the package triton is not installed"
-    if interpreting():
+    if interpreting() or pretended():
         return ""
+    if torch.version.hip:
+        return "Triton kernels use tf32x3 products and PTX, which are NVIDIA's, and this torch is built for ROCm"
     if device.type != "cuda":
         return f"Triton kernels need a CUDA device, this tensor is on {device.type}"
     return _capability_missing(device.index or 0)
@@ -124,15 +133,21 @@ def interpreting() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-@lru_cache
+@constant_in_graphs
 def _capability_missing(index: int) -> str:
     found = torch.cuda.get_device_capability(index)
     return "" if found >= (8, 0) else f"Triton kernels need compute capability 8.0, this device has {found}"
 
 
-@lru_cache
-def _tell(op: str, reason: str) -> None:
-    warnings.warn(f"{op}: no Triton kernel runs here, plain PyTorch does: {reason}", LiveactionWarning, stacklevel=4)
+@constant_in_graphs
+def tell(message: str) -> None:
+    """Warn of what runs instead of a kernel, once in a process; from a graph that is traced while it is traced."""
+    if message not in _told:
+        _told.add(message)
+        warnings.warn(message, LiveactionWarning, stacklevel=4)
+
+
+_told: set[str] = set()
 
 
 def working_dtype(x: torch.Tensor) -> torch.dtype:
