@@ -240,7 +240,7 @@ OPERATIONS = {
 @pytest.mark.parametrize("companded", [False, True])
 def test_the_operations_are_registered_rightly(name, levels, companded, monkeypatch):
     transform, x = made("bior4.4", levels, "symmetric", "level", (2, 3, 8, 4))
-    tables, layout = wavelet_packet_ops._flat(plan_of(transform, x, monkeypatch))
+    tables, layout = wavelet_packet_ops.flat(plan_of(transform, x, monkeypatch))
     packets = run("composed", transform, x).contiguous()
     given = x if OPERATIONS[name] else packets
     operation = getattr(torch.ops.liveaction, name).default
@@ -312,7 +312,7 @@ def test_tiles_are_the_matrix(wavelet, levels, boundary, n, merge, transposed, m
     transform = WaveletPacket(wavelet, (levels,), boundary)
     plan = plan_of(transform, torch.zeros(1, 1, n), monkeypatch)
     ((_, stage),) = plan.stages
-    tables, layout = wavelet_packet_ops._flat(plan)
+    tables, layout = wavelet_packet_ops.flat(plan)
     source = tables_module.Constants(*tables[:-1])
     found = tables_module.band(source, layout[3], stage.factor, stage.periodic, n, merge, transposed)
     full = (synthesis_matrix if merge != transposed else analysis_matrix)(stage, n).double()
