@@ -82,17 +82,27 @@ def gradient_tiling(sizes: Sizes, itemsize: int, limit: int) -> dict[str, int] |
     chunk of groups w, for both factors or (``JOINT`` 0) for one of them at a time.
     """
     u, v, z = padded(sizes[0]), padded(sizes[1]), padded(sizes[3])
-    settings = {"BLOCK_T": 16, "num_warps": WARPS, "num_stages": 1, "PER_CORE": 1}
+    settings = {"num_warps": WARPS, "num_stages": 1}
     whole = u * padded(sizes[2]) * (v + z)
     if itemsize == 2 and whole <= MOST_SUMS and (2 * whole + u * v * 16) * itemsize <= limit:
-        return {"W_CHUNK": padded(sizes[2]), "WITH_DX": 1, "JOINT": 1} | settings
-    if itemsize == 4 and u * (v + z) >= 1024:
-        settings["BLOCK_T"] = 8
-    for chunk in (8, 4) if itemsize == 2 or u * v <= 1024 else (4,):
+        return {"W_CHUNK": padded(sizes[2]), "BLOCK_T": 16, "WITH_DX": 1, "JOINT": 1, "PER_CORE": 1} | settings
+    for chunk, block_t in ((8, 16), (4, 16)) if itemsize == 2 else _float32_choices(u * v, u * (v + z)):
         kept = u * chunk * (v + z)
-        if kept * (8 if itemsize == 4 else itemsize) + u * v * settings["BLOCK_T"] * itemsize <= limit:
-            return {"W_CHUNK": chunk, "WITH_DX": 0, "JOINT": int(kept <= JOINT_SUMS)} | settings | {"PER_CORE": 2}
+        joint = kept <= JOINT_SUMS
+        if itemsize == 2:
+            shared = (kept + u * v * block_t) * 2
+        else:  # x and h as two tf32 parts of 4 bytes, the weights as they are
+            weights = kept if joint else u * chunk * max(v, z)
+            shared = 8 * u * (v + chunk) * block_t + 4 * weights
+        if shared <= limit:
+            return {"W_CHUNK": chunk, "BLOCK_T": block_t, "WITH_DX": 0, "JOINT": int(joint), "PER_CORE": 2} | settings
     return None
+
+
+def _float32_choices(inputs: int, sums: int) -> list[tuple[int, int]]:
+    """(W_CHUNK, BLOCK_T), the wanted first: those that do not spill, by padded inputs and sums per group of a chunk."""
+    chunks = (8, 4, 2) if inputs <= 1024 else (4,)
+    return [(8, 16)] * (sums < 1024) + [(chunk, 8) for chunk in chunks]
 
 
 def refused(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor) -> str:

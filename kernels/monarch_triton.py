@@ -257,7 +257,7 @@ def gradients(
     filled, found = False, []
     if any(wanted):
         tiling = gradient_tiling(sizes, w1.element_size(), shared_limit(x.device))
-        least = {"W_CHUNK": 4} if w1.element_size() == 2 else {"BLOCK_T": 8, "W_CHUNK": 4}  # 16 bits: 16 deep at least
+        least = {"W_CHUNK": 2} if w1.element_size() == 2 else {"BLOCK_T": 8, "W_CHUNK": 2}  # 16 bits: 16 deep at least
         done = launch(
             "monarch_backward", _key(sizes, w1), x.device, _fitting(tiling), least,
             lambda chosen: _gradient_launches(chosen, dy, x, w1, w2, dx, wanted, skip),

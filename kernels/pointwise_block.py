@@ -22,7 +22,7 @@ from liveaction.kernels.dispatch import choose, working_dtype
 from liveaction.kernels.gradients import only_wanted, spread
 from liveaction.kernels.launch_triton import kernel_or_composed
 from liveaction.kernels.layout import empty_tokens_last, laid_tokens_last
-from liveaction.kernels.pointwise_block_tiling import in_registers, refused
+from liveaction.kernels.pointwise_block_tiling import in_registers, refused, whole_groups
 
 Project = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -164,7 +164,8 @@ def _forward(
 ) -> torch.Tensor:
     from liveaction.kernels import pointwise_block_triton, pointwise_block_wide_triton
 
-    kernel = pointwise_block_triton if in_registers(*w1.shape[:2]) else pointwise_block_wide_triton
+    short = in_registers(*w1.shape[:2], w1.element_size())
+    kernel = pointwise_block_triton if short else pointwise_block_wide_triton
     given, project = (x, w1, w2, gain1, v1, v2, gain2, scale, eps), torch.ops.liveaction.monarch
 
     def composed() -> torch.Tensor:
@@ -221,7 +222,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
 
 def _gradient(ctx: Any, dout: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
     wanted, saved = list(ctx.needs_input_grad[:-1]), ctx.saved_tensors
-    if in_registers(*saved[1].shape[:2]):
+    if whole_groups(*saved[1].shape[:2]):
         found = torch.ops.liveaction.pointwise_block_backward(dout, *saved, ctx.eps, wanted)
     else:
         found = pointwise_block_gradient.gradients(ctx.eps, dout, *saved, wanted)
