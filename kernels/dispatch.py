@@ -79,7 +79,7 @@ def choose(
     """
     if _wish in ("reference", "composed"):
         return _wish
-    if _wish == "numba" or (not _wish and not x.is_cuda):
+    if _wish == "numba" or (not _wish and not _on_gpu(x)):
         reason = numba_refused() or numba_missing(x, parameters)
         if _wish and reason:
             raise MissingDependencyError(f"{op}: expected Numba, as {VARIABLE} asks, got none: {reason}")
@@ -92,6 +92,11 @@ def choose(
     if refused is not has_none:
         tell(f"{op}: no Triton kernel runs here, plain PyTorch does: {reason}")
     return "composed"
+
+
+def _on_gpu(x: torch.Tensor) -> bool:
+    """Whether Triton kernels come first where nothing is wished."""
+    return x.is_cuda
 
 
 def forced() -> bool:
@@ -129,8 +134,8 @@ def dtype_refused(x: torch.Tensor) -> str:
 
 
 def interpreting() -> bool:
-    """Whether Triton kernels run in Triton's interpreter, hence on any device, slowly."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
+    """Whether Triton kernels run in Triton's interpreter, hence on any device, slowly; not where a GPU is pretended."""
+    return os.environ.get("TRITON_INTERPRET") == "1" and not pretended()
 
 
 @constant_in_graphs

@@ -49,11 +49,11 @@ class Launch:
         return self.kernel, given, tuple(self.constants.items()), self.num_warps, self.num_stages
 
     def compile(self) -> int:
-        """Compile without running; bytes of shared memory that a block takes."""
+        """Compile without running; bytes of shared memory that a block takes, 0 in the interpreter, which has none."""
         options = {"num_warps": self.num_warps, "num_stages": self.num_stages}
         compiled = self.kernel.warmup(grid=self.grid, **self.arguments, **self.constants, **options)
         self.compiled[:] = [compiled]
-        return int(compiled.metadata.shared)
+        return 0 if compiled is None else int(compiled.metadata.shared)
 
     def run(self) -> None:
         """Launch it on the current device."""
@@ -119,9 +119,7 @@ def _settle(op: str, key: str, device: torch.device, chosen: Settings, least: Se
     number, needed = first_that_fits([lambda r=rung: _shared(describe(r)) for rung in rungs], limit)
     said = f"{op}, {key}: expected at most {limit // 1024} KiB of shared memory, got {needed[0] / 1024:g}"
     if number is None:
-        raise DoesNotFitError(
-            f"{said}, and {min(needed) / 1024:g} with the smallest tiles; LIVEACTION_KERNELS=composed"
-        )
+        raise DoesNotFitError(f"{said}, {min(needed) / 1024:g} with the smallest tiles; LIVEACTION_KERNELS=composed")
     changed = {name: value for name, value in rungs[number].items() if chosen[name] != value}
     if changed:
         tell(f"{said}; launched with {changed} instead of { ({name: chosen[name] for name in changed}) }")

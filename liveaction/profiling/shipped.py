@@ -4,6 +4,7 @@ Tokens are few: launches depend on channels, groups, dtypes and, for the packets
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from liveaction.kernels import depthwise, linear_attention, monarch, monarch_quantize, pointwise_block, quantize
 from liveaction.kernels.wavelet_packet_ops import flat
-from liveaction.testing_ahead import Ahead, Calls
+from liveaction.testing_ahead import Ahead, Calls, Compiled
 from liveaction.transforms.packet import packet_plan
 from liveaction.transforms.wavelet import split_levels
 
@@ -54,6 +55,22 @@ def products(capability: int) -> Calls:
     for levels, boundary, channels, extents in PACKETS:
         call = f"wavelet_packet {channels} x {' x '.join(map(str, extents))}, {levels} levels, {boundary}"
         yield call, partial(_packets, levels, boundary, channels, extents)
+
+
+TIGHT = ("monarch 896 float32", "monarch 1536 float32", "pointwise_block 512 float32", "pointwise_block 1536 float32")
+TIGHTER = (
+    *TIGHT,
+    "monarch 512 float32",
+    "pointwise_block 512 bfloat16",
+    "pointwise_block 512 float32 around bfloat16",
+    "pointwise_block 896 float32",
+    f"linear_attention {HEADS} float32",
+)
+
+
+def tight(capability: int) -> Calls:
+    """Those products that come closest to what a card has; fewer for the cards between the others."""
+    return ((call, run) for call, run in products(capability) if call in (TIGHTER if capability in (86, 90) else TIGHT))
 
 
 def elementwise(capability: int) -> Calls:
@@ -146,6 +163,12 @@ def _packets(levels: tuple[int, ...], boundary: str, channels: int, extents: tup
         at = y if companded else None
         merge(y, tables, layout, True, at=at)
         split(x, tables, layout, True, at=at)
+
+
+def row(ahead: Ahead, one: Compiled) -> dict[str, Any]:
+    """A kernel as the record has it."""
+    values = {name: value for name, value in asdict(one).items() if name != "instructions"}
+    return {"capability": ahead.capability, **values, "matrix_instructions": one.matrix_instructions}
 
 
 def table(found: Sequence[Ahead]) -> Iterator[str]:

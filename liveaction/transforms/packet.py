@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from liveaction.errors import ShapeError, SpecError
+from liveaction.kernels.target import constant_in_graphs
 from liveaction.kernels.wavelet_packet import (
     AxisCascade,
     PacketPlan,
@@ -106,10 +107,7 @@ class WaveletPacket(nn.Module):
         return wavelet_packet_synthesis(y, self._plan(y.shape[1] // self.bands, extents, y), self.companded)
 
     def _plan(self, channels: int, extents: tuple[int, ...], like: torch.Tensor) -> PacketPlan:
-        plan: PacketPlan = packet_plan(
-            self.wavelet, self.stages, self.rule, self.order, channels, extents, like.dtype, like.device
-        )
-        return plan
+        return packet_plan(self.wavelet, self.stages, self.rule, self.order, channels, extents, like.dtype, like.device)
 
     def _check(self, x: torch.Tensor, factors: tuple[int, ...]) -> None:
         if x.ndim != len(self.levels) + 2:
@@ -123,7 +121,7 @@ class WaveletPacket(nn.Module):
             )
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant_in_graphs
 def packet_plan(
     wavelet: str,
     stages: tuple[tuple[int, int], ...],
