@@ -66,7 +66,8 @@ def forward(
         kernel, warps, stages = project_quantize_kernel, chosen["num_warps"], chosen["num_stages"]
         return [Launch(kernel, (programs,), arguments, constants, warps, stages)]
 
-    most = 32 if weight.element_size() == 4 else 64  # float32 operands take three products, hence more registers
+    # float32 operands take three products, hence more registers
+    most = 64 if weight.element_size() == 2 else 32 if outputs <= 32 else 16
     default = {"BLOCK_T": 64, "BLOCK_IN": min(most, padded(inputs)), "BLOCK_OUT": min(64, padded(outputs))}
     default |= {"num_warps": 4, "num_stages": 2}
     key = f"{inputs}x{outputs} {str(weight.dtype).removeprefix('torch.')}"

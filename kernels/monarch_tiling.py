@@ -88,12 +88,12 @@ def gradient_tiling(sizes: Sizes, itemsize: int, limit: int) -> dict[str, int] |
         return {"W_CHUNK": padded(sizes[2]), "BLOCK_T": 16, "WITH_DX": 1, "JOINT": 1, "PER_CORE": 1} | settings
     for chunk, block_t in ((8, 16), (4, 16)) if itemsize == 2 else _float32_choices(u * v, u * (v + z)):
         kept = u * chunk * (v + z)
-        joint = kept <= JOINT_SUMS
+        joint = kept <= JOINT_SUMS and (itemsize == 2 or u * (v + z) < 1024)  # their two tf32 parts would spill
         if itemsize == 2:
             shared = (kept + u * v * block_t) * 2
-        else:  # x and h as two tf32 parts of 4 bytes, the weights as they are
+        else:  # h as two tf32 parts of 4 bytes, x too up to 1024 inputs, the weights as they are
             weights = kept if joint else u * chunk * max(v, z)
-            shared = 8 * u * (v + chunk) * block_t + 4 * weights
+            shared = u * ((8 if u * v <= 1024 else 4) * v + 8 * chunk) * block_t + 4 * weights
         if shared <= limit:
             return {"W_CHUNK": chunk, "BLOCK_T": block_t, "WITH_DX": 0, "JOINT": int(joint), "PER_CORE": 2} | settings
     return None

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from liveaction.errors import MissingDependencyError
+from liveaction.errors import LiveactionWarning, MissingDependencyError
 from liveaction.kernels import dispatch, target
 from liveaction.kernels.launch_triton import Launch, watch
 
@@ -101,6 +101,44 @@ def compile_ahead(calls: str, capabilities: Sequence[int], processes: int = 2) -
         return list(pool.map(compiled, capabilities))
 
 
+@dataclass
+class Launched:
+    """What calls launch on a pretended device: each kernel once, with the first call of it; the rest as in Ahead."""
+
+    launches: list[tuple[str, Launch]]
+    refused: dict[str, str]
+    stepped: list[str]
+
+
+def launched(calls: Calls, capability: int) -> Launched:
+    """Call everything on a pretended device; compiled where Triton does not interpret, else described alone."""
+    found: dict[Hashable, tuple[str, Launch]] = {}
+    refused: dict[str, str] = {}
+    with target.pretend(capability), dispatch.use("triton"), warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", category=LiveactionWarning)
+        for call, run in calls:
+            with watch() as seen:
+                try:
+                    run()
+                except MissingDependencyError as error:
+                    refused[call] = str(error)
+            for one in seen:
+                found.setdefault(one.signature, (call, one))
+    return Launched(list(found.values()), refused, [str(warning.message) for warning in told])
+
+
+def describe(one: Launch) -> dict[str, Any]:
+    """A launch in plain values: what of :class:`Compiled` is known before it is compiled."""
+    return {
+        "kernel": one.kernel.fn.__name__,
+        "types": tuple(_type(value) for value in one.arguments.values()),
+        "constants": {name: value for name, value in one.constants.items() if name != "enable_fp_fusion"},
+        "num_warps": one.num_warps,
+        "num_stages": one.num_stages,
+    }
+
+
 def main(calls: str, capability: int) -> None:
     """Compile and print what :func:`compile_ahead` reads."""
     from triton.runtime.driver import driver
@@ -108,21 +146,9 @@ def main(calls: str, capability: int) -> None:
     module, _, name = calls.partition(":")
     given: Calls = getattr(importlib.import_module(module), name)(capability)
     driver.set_active(_Driver(capability))
-    launched: dict[Hashable, tuple[str, Launch]] = {}
-    refused: dict[str, str] = {}
-    with target.pretend(capability), dispatch.use("triton"), warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("ignore")
-        warnings.filterwarnings("always", category=dispatch.LiveactionWarning)
-        for call, run in given:
-            with watch() as seen:
-                try:
-                    run()
-                except MissingDependencyError as error:
-                    refused[call] = str(error)
-            for one in seen:
-                launched.setdefault(one.signature, (call, one))
-    rows = [asdict(row) for row in _read(launched.values())]
-    print(json.dumps({"kernels": rows, "refused": refused, "stepped": [str(warning.message) for warning in told]}))
+    found = launched(given, capability)
+    rows = [asdict(row) for row in _read(found.launches)]
+    print(json.dumps({"kernels": rows, "refused": found.refused, "stepped": found.stepped}))
 
 
 class _Driver:
@@ -143,7 +169,7 @@ class _Driver:
         return 0
 
 
-def _read(launched: Iterable[tuple[str, Launch]]) -> Iterator[Compiled]:
+def _read(launches: Iterable[tuple[str, Launch]]) -> Iterator[Compiled]:
     import tempfile
 
     import triton
@@ -151,7 +177,7 @@ def _read(launched: Iterable[tuple[str, Launch]]) -> Iterator[Compiled]:
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     with tempfile.TemporaryDirectory() as folder:
         cubin = Path(folder) / "kernel.cubin"
-        for call, one in launched:
+        for call, one in launches:
             (compiled,) = one.compiled
             cubin.write_bytes(compiled.asm["cubin"])
             command = [str(tool), "--dump-resource-usage", str(cubin)]
@@ -163,24 +189,8 @@ def _read(launched: Iterable[tuple[str, Launch]]) -> Iterator[Compiled]:
             families = Counter(
                 re.findall(r"^\s+(?:@!?%p\d+ )?([a-z]+(?:\.[a-z]+)?)", compiled.asm["ptx"], re.MULTILINE)
             )
-            name, constants = (
-                one.kernel.fn.__name__,
-                {k: v for k, v in one.constants.items() if k != "enable_fp_fusion"},
-            )
-            types = tuple(_type(value) for value in one.arguments.values())
-            shared = int(compiled.metadata.shared)
-            yield Compiled(
-                call,
-                name,
-                types,
-                constants,
-                one.num_warps,
-                one.num_stages,
-                registers,
-                stack + local,
-                shared,
-                dict(families),
-            )
+            taken = {"registers": registers, "spills": stack + local, "shared": int(compiled.metadata.shared)}
+            yield Compiled(call, **describe(one), **taken, instructions=dict(families))
 
 
 def _type(value: Any) -> str:

@@ -23,7 +23,7 @@ CAPABILITIES = (80, 86, 90, 120)
 WIDTHS = (512, 768, 896, 1024, 1536)
 """Channels of a token in the recipes that are not for a CPU."""
 
-SMALL = (128, 192, 256, 448)
+SMALL = (192, 256, 448)
 """Channels of a token in the light ones."""
 
 HEADS = 32
@@ -74,7 +74,7 @@ def tight(capability: int) -> Calls:
 
 
 def elementwise(capability: int) -> Calls:
-    """Kernels without products, which take no more shared memory than a sum over a block."""
+    """Kernels without products, which take no more shared memory than a sum over a block: one card stands for all."""
     for name, dtype in DTYPES.items():
         x, sigma = torch.empty(1, 512, TOKENS, dtype=dtype), torch.ones(512)
         for operation in (quantize.compand, quantize.expand, partial(quantize.quantize, step=1.0)):
