@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 
 from liveaction.kernels.gradients import only_wanted
-from liveaction.kernels.launch_triton import Launch, Settings, launch
+from liveaction.kernels.launcher import Launch, Settings, launch
 from liveaction.kernels.layout import empty_tokens_last, tokens_last
 
 VARYING = ["lanes", "depth", "height", "extent", "inner", "segments", "length", "tiles"]

@@ -15,7 +15,7 @@ import triton.language as tl
 
 from liveaction.kernels.dispatch import interpreting
 from liveaction.kernels.gradients import only_wanted, spread
-from liveaction.kernels.launch_triton import Launch, Settings, launch
+from liveaction.kernels.launcher import Launch, Settings, launch
 from liveaction.kernels.layout import empty_tokens_last, tokens_last
 from liveaction.kernels.linear_attention import empty_heads
 

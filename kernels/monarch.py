@@ -16,7 +16,7 @@ import torch
 from liveaction.errors import ShapeError
 from liveaction.kernels.dispatch import choose, working_dtype
 from liveaction.kernels.gradients import only_wanted, spread
-from liveaction.kernels.launch_triton import kernel_or_composed
+from liveaction.kernels.launcher import kernel_or_composed
 from liveaction.kernels.layout import empty_tokens_last, laid_tokens_last
 from liveaction.kernels.monarch_tiling import refused
 

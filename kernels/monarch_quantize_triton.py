@@ -5,7 +5,7 @@ import torch
 import triton
 import triton.language as tl
 
-from liveaction.kernels.launch_triton import Launch, Settings, launch
+from liveaction.kernels.launcher import Launch, Settings, launch
 from liveaction.kernels.layout import empty_tokens_last, tokens_last
 from liveaction.kernels.monarch import monarch_to_dense
 from liveaction.kernels.monarch_tiling import padded

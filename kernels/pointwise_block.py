@@ -20,7 +20,7 @@ from liveaction.kernels import monarch as projections
 from liveaction.kernels import pointwise_block_gradient
 from liveaction.kernels.dispatch import choose, working_dtype
 from liveaction.kernels.gradients import only_wanted, spread
-from liveaction.kernels.launch_triton import kernel_or_composed
+from liveaction.kernels.launcher import kernel_or_composed
 from liveaction.kernels.layout import empty_tokens_last, laid_tokens_last
 from liveaction.kernels.pointwise_block_tiling import in_registers, refused, whole_groups
 

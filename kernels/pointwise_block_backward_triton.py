@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 
 from liveaction.kernels.gradients import only_wanted
-from liveaction.kernels.launch_triton import Launch, Settings, launch
+from liveaction.kernels.launcher import Launch, Settings, launch
 from liveaction.kernels.layout import empty_tokens_last, tokens_last
 from liveaction.kernels.monarch_triton import PRECISION, gradients, grid
 from liveaction.kernels.pointwise_block_tiling import backward_tiling

@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 
 from liveaction.kernels.dispatch import interpreting
-from liveaction.kernels.launch_triton import Launch, Settings, launch
+from liveaction.kernels.launcher import Launch, Settings, launch
 from liveaction.kernels.layout import empty_tokens_last, tokens_last
 from liveaction.kernels.monarch_triton import PRECISION, grid
 from liveaction.kernels.pointwise_block_tiling import forward_tiling

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 
 from liveaction.kernels.dispatch import interpreting
-from liveaction.kernels.launch_triton import DoesNotFitError, Launch, Settings, launch
+from liveaction.kernels.launcher import DoesNotFitError, Launch, Settings, launch
 from liveaction.kernels.layout import empty_tokens_last, tokens_last
 from liveaction.kernels.monarch_tiling import padded, two_parts
 from liveaction.kernels.monarch_triton import PRECISION, grid

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 
 from liveaction.kernels.gradients import only_wanted
-from liveaction.kernels.launch_triton import Launch, Settings, launch
+from liveaction.kernels.launcher import Launch, Settings, launch
 from liveaction.kernels.layout import empty_tokens_last, tokens_last
 
 OFFSET: tl.constexpr = tl.constexpr(0.10000000149011612)  # 0.1 in float32

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from liveaction.kernels.launch_triton import Launch, Settings, launch
+from liveaction.kernels.launcher import Launch, Settings, launch
 from liveaction.kernels.layout import tokens_last
 from liveaction.kernels.quantize_triton import signed_power, signed_power_backward
 from liveaction.kernels.wavelet_packet_tables_triton import Band, Constants, Order, band, channel_order

@@ -22,7 +22,7 @@ import torch
 
 from liveaction.errors import LiveactionWarning, MissingDependencyError
 from liveaction.kernels import dispatch, target
-from liveaction.kernels.launch_triton import Launch, watch
+from liveaction.kernels.launcher import Launch, watch
 
 Calls = Iterable[tuple[str, Callable[[], Any]]]
 """Names of operations with their sizes, and what calls them on CPU or meta tensors."""

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from liveaction.errors import LiveactionWarning, MissingDependencyError
-from liveaction.kernels import dispatch, launch_triton, target
+from liveaction.kernels import dispatch, launcher, target
 from liveaction.kernels.depthwise import depthwise
 from liveaction.kernels.group_norm import group_norm
-from liveaction.kernels.launch_triton import DoesNotFitError, Launch, first_that_fits, ladder, launch, watch
+from liveaction.kernels.launcher import DoesNotFitError, Launch, first_that_fits, ladder, launch, watch
 from liveaction.kernels.linear_attention import absorbed_attention, linear_attention
 from liveaction.kernels.monarch import choose_groups, monarch, monarch_composed
 from liveaction.kernels.pointwise_block import pointwise_block
@@ -58,9 +58,9 @@ class Kernel:
 @pytest.fixture
 def compiled(monkeypatch):
     """A kernel that is compiled as on a device of 99 KiB, with nothing settled or told yet."""
-    monkeypatch.setattr(launch_triton, "interpreting", lambda: False)
-    monkeypatch.setattr(launch_triton, "target_of", lambda device: target.Target(86, 99 * 1024, 3))
-    monkeypatch.setattr(launch_triton, "_settled", {})
+    monkeypatch.setattr(launcher, "interpreting", lambda: False)
+    monkeypatch.setattr(launcher, "target_of", lambda device: target.Target(86, 99 * 1024, 3))
+    monkeypatch.setattr(launcher, "_settled", {})
     monkeypatch.setattr(dispatch, "_told", set())
     return Kernel()
 
@@ -94,10 +94,10 @@ def test_where_nothing_fits_plain_pytorch_runs_and_says_so(compiled, monkeypatch
     with pytest.raises(DoesNotFitError, match=r"99 KiB of shared memory, got 256, 128 with the smallest tiles"):
         kernel()
     with pytest.warns(LiveactionWarning, match="sums: no Triton kernel runs here, plain PyTorch does: sums, 8"):
-        assert launch_triton.kernel_or_composed("sums", kernel, lambda: 7) == 7
-    assert launch_triton.kernel_or_composed("sums", kernel, lambda: 7) == 7  # said once
+        assert launcher.kernel_or_composed("sums", kernel, lambda: 7) == 7
+    assert launcher.kernel_or_composed("sums", kernel, lambda: 7) == 7  # said once
     with dispatch.use("triton"), pytest.raises(MissingDependencyError, match="99 KiB"):
-        launch_triton.kernel_or_composed("sums", kernel, lambda: 7)
+        launcher.kernel_or_composed("sums", kernel, lambda: 7)
     assert compiled.launched == []
 
 

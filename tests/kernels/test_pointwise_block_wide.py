@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from liveaction.errors import MissingDependencyError
-from liveaction.kernels import dispatch, launch, launch_triton, pointwise_block_wide_triton
+from liveaction.kernels import dispatch, launch, launcher, pointwise_block_wide_triton
 from liveaction.kernels.monarch import choose_groups
 from liveaction.kernels.pointwise_block import (
     pointwise_block,
@@ -211,6 +211,6 @@ def test_barriers_stand_between_what_threads_write_and_others_read(monkeypatch):
 def test_tiles_are_launched_without_a_pipeline():
     """One would read the output's tile before its threads have written it, which the interpreter cannot see."""
     (x, _), parameters = case(192, (3,), torch.float16, 1)
-    with dispatch.use("triton"), launch.override(OP, {"num_stages": 4}), launch_triton.watch() as launched:
+    with dispatch.use("triton"), launch.override(OP, {"num_stages": 4}), launcher.watch() as launched:
         pointwise_block(x, *parameters)
     assert [(one.num_stages, one.constants["STAGES"]) for one in launched] == [(1, 4)]
