@@ -8,7 +8,8 @@ are tried, then smaller tiles. What was settled is kept.
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 
@@ -17,6 +18,7 @@ from liveaction.kernels.dispatch import forced, interpreting, tell
 from liveaction.kernels.launch import settings
 from liveaction.kernels.target import pretended, target_of
 
+R = TypeVar("R")
 Settings = dict[str, int]
 
 
@@ -116,7 +118,7 @@ def _settle(op: str, key: str, device: torch.device, chosen: Settings, least: Se
     """What to change of the chosen settings so that the kernels fit; says so where that is anything."""
     limit = target_of(device).shared
     rungs = list(ladder(chosen, least))
-    number, needed = first_that_fits([lambda r=rung: _shared(describe(r)) for rung in rungs], limit)
+    number, needed = first_that_fits([partial(_shared, describe, rung) for rung in rungs], limit)
     said = f"{op}, {key}: expected at most {limit // 1024} KiB of shared memory, got {needed[0] / 1024:g}"
     if number is None:
         raise DoesNotFitError(f"{said}, {min(needed) / 1024:g} with the smallest tiles; LIVEACTION_KERNELS=composed")
@@ -126,8 +128,8 @@ def _settle(op: str, key: str, device: torch.device, chosen: Settings, least: Se
     return changed
 
 
-def _shared(launches: Sequence[Launch]) -> int:
-    return max((one.compile() for one in launches), default=0)
+def _shared(describe: Describe, chosen: Settings) -> int:
+    return max((one.compile() for one in describe(chosen)), default=0)
 
 
 def ladder(chosen: Settings, least: Settings) -> Iterator[Settings]:
@@ -166,7 +168,7 @@ def watch() -> Iterator[list[Launch]]:
         _watchers.remove(seen)
 
 
-def kernel_or_composed(op: str, kernel: Callable[[], Any], composed: Callable[[], Any]) -> Any:
+def kernel_or_composed(op: str, kernel: Callable[[], R], composed: Callable[[], R]) -> R:
     """What ``kernel`` gives; where nothing fits what ``composed`` gives, which is then said once.
 
     Raises:

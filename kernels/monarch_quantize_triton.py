@@ -56,7 +56,7 @@ def forward(
         return symbols
     outputs, inputs = weight.shape
     arguments = {"x_ptr": tokens, "weight_ptr": weight, "s_ptr": tokens_last(symbols)}
-    arguments |= {"bias_ptr": weight if bias is None else bias.contiguous(), "tokens": len(tokens), "step": step}
+    arguments["bias_ptr"] = weight if bias is None else bias.contiguous()
     arguments["sigma_ptr"] = weight if sigma is None else sigma.contiguous()
 
     def describe(chosen: Settings) -> list[Launch]:
@@ -64,7 +64,8 @@ def forward(
         constants = {"C_IN": inputs, "C_OUT": outputs, "BIAS": bias is not None, "LAPLACE": sigma is not None, **tile}
         programs = triton.cdiv(len(tokens), chosen["BLOCK_T"]) * triton.cdiv(outputs, chosen["BLOCK_OUT"])
         kernel, warps, stages = project_quantize_kernel, chosen["num_warps"], chosen["num_stages"]
-        return [Launch(kernel, (programs,), arguments, constants, warps, stages)]
+        given = {**arguments, "tokens": len(tokens), "step": step}
+        return [Launch(kernel, (programs,), given, constants, warps, stages)]
 
     # float32 operands take three products, hence more registers
     most = 64 if weight.element_size() == 2 else 32 if outputs <= 32 else 16

@@ -164,7 +164,7 @@ def _forward(
 ) -> torch.Tensor:
     from liveaction.kernels import pointwise_block_triton, pointwise_block_wide_triton
 
-    short = in_registers(*w1.shape[:2], w1.element_size())
+    short = in_registers(w1.shape[0], w1.shape[1], w1.element_size())
     kernel = pointwise_block_triton if short else pointwise_block_wide_triton
     given, project = (x, w1, w2, gain1, v1, v2, gain2, scale, eps), torch.ops.liveaction.monarch
 
@@ -225,7 +225,7 @@ def _gradient(ctx: Any, dout: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
     if whole_groups(*saved[1].shape[:2]):
         found = torch.ops.liveaction.pointwise_block_backward(dout, *saved, ctx.eps, wanted)
     else:
-        found = pointwise_block_gradient.gradients(ctx.eps, dout, *saved, wanted)
+        found = pointwise_block_gradient.gradients(ctx.eps, dout, *saved, wanted=wanted)
     return *spread(found, wanted), None
 
 

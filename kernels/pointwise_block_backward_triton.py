@@ -224,7 +224,7 @@ def backward(
     w1, w2, gain1, v1, v2, gain2, scale = (t.contiguous() for t in (w1, w2, gain1, v1, v2, gain2, scale))
     if x.numel() == 0:
         zeros = [torch.zeros_like(t) for t in (w1, w2, gain1, v1, v2, gain2, scale)]
-        return only_wanted([dx, *zeros], wanted)
+        return only_wanted([x if dx is None else dx, *zeros], wanted)
     dout, x = tokens_last(dout), tokens_last(x)
     parameters = dict(zip(_NAMES, (w1, w2, gain1, v1, v2, gain2, scale), strict=True))
     dz, factors, normed = _second_half(dout, x, parameters, eps, wanted[4:6], any(wanted[:4]))

@@ -239,9 +239,9 @@ def laplace(
     u = empty_tokens_last(y, y.shape[1])
     if y.numel() == 0:
         return u
-    arguments = {"y_ptr": tokens_last(y), "sigma_ptr": sigma.contiguous(), "u_ptr": tokens_last(u), "step": step}
+    arguments = {"y_ptr": tokens_last(y), "sigma_ptr": sigma.contiguous(), "u_ptr": tokens_last(u)}
     arguments["seed_ptr"] = sigma if seed is None else seed
-    _launch_channels(laplace_kernel, y, arguments, {"ROUNDED": rounded, "NOISE": seed is not None})
+    _launch_channels(laplace_kernel, y, {**arguments, "step": step}, {"ROUNDED": rounded, "NOISE": seed is not None})
     return u
 
 
@@ -256,8 +256,10 @@ def laplace_backward(
     if y.numel() == 0:
         return only_wanted([dy, torch.zeros_like(sigma)], wanted)
     arguments = {"du_ptr": tokens_last(du), "y_ptr": tokens_last(y), "sigma_ptr": sigma.contiguous()}
-    arguments |= {"dy_ptr": tokens_last(dy), "factor": factor}
-    done = _launch_channels(laplace_backward_kernel, y, arguments, {"DY": wanted[0], "DSIGMA": wanted[1]})
+    arguments["dy_ptr"] = tokens_last(dy)
+    done = _launch_channels(
+        laplace_backward_kernel, y, {**arguments, "factor": factor}, {"DY": wanted[0], "DSIGMA": wanted[1]}
+    )
     found = [dy] if wanted[0] else []
     return [*found, done.arguments["part_ptr"].sum(0).to(sigma.dtype)] if wanted[1] else found
 

@@ -74,7 +74,7 @@ def shared_limit(device: torch.device) -> int:
 
 @lru_cache
 def _properties(device: torch.device) -> Target:
-    found = torch.cuda.get_device_properties(device)
+    found: Any = torch.cuda.get_device_properties(device)
     return Target(
         10 * found.major + found.minor, int(found.shared_memory_per_block_optin), int(found.multi_processor_count)
     )

@@ -189,7 +189,11 @@ def _read(launches: Iterable[tuple[str, Launch]]) -> Iterator[Compiled]:
             families = Counter(
                 re.findall(r"^\s+(?:@!?%p\d+ )?([a-z]+(?:\.[a-z]+)?)", compiled.asm["ptx"], re.MULTILINE)
             )
-            taken = {"registers": registers, "spills": stack + local, "shared": int(compiled.metadata.shared)}
+            taken: dict[str, Any] = {
+                "registers": registers,
+                "spills": stack + local,
+                "shared": int(compiled.metadata.shared),
+            }
             yield Compiled(call, **describe(one), **taken, instructions=dict(families))
 
 

@@ -85,8 +85,8 @@ def elementwise(capability: int) -> Calls:
         for width in (512, 1536):
             yield f"absorbed_attention {width} {name}", partial(_there_and_back, _absorbed, width, dtype)
         for width, axes in ((896, 1), (768, 2), (512, 3)):
-            run = partial(_there_and_back, partial(_depthwise, axes=axes), 6 * width, dtype)
-            yield f"depthwise {6 * width} {name}, {axes} axes", run
+            convolve = partial(_there_and_back, partial(_depthwise, axes=axes), 6 * width, dtype)
+            yield f"depthwise {6 * width} {name}, {axes} axes", convolve
 
 
 def _gradients(operation: Callable[..., torch.Tensor], tensors: Sequence[torch.Tensor]) -> None:
@@ -116,11 +116,9 @@ def _block(width: int, dtype: torch.dtype, of_x: torch.dtype | None = None) -> M
     half = [*_factors(width, dtype), vector]
     x = torch.empty(1, width, TOKENS, dtype=of_x or dtype)
 
-    def block(*tensors: torch.Tensor) -> torch.Tensor:
-        if of_x is None:
-            return pointwise_block.pointwise_block(*tensors)
-        with torch.autocast("cpu", dtype):
-            return pointwise_block.pointwise_block(*tensors)
+    def block(x: torch.Tensor, *parameters: Any) -> torch.Tensor:
+        with torch.autocast("cpu", dtype, enabled=of_x is not None):
+            return pointwise_block.pointwise_block(x, *parameters)
 
     return block, [x, *half, *half, vector]
 
