@@ -165,13 +165,13 @@ def _forward(
     from liveaction.kernels import pointwise_block_triton, pointwise_block_wide_triton
 
     short = in_registers(w1.shape[0], w1.shape[1], w1.element_size())
-    kernel = pointwise_block_triton if short else pointwise_block_wide_triton
+    kernel = pointwise_block_triton.forward if short else pointwise_block_wide_triton.forward
     given, project = (x, w1, w2, gain1, v1, v2, gain2, scale, eps), torch.ops.liveaction.monarch
 
     def composed() -> torch.Tensor:
         return laid_tokens_last(pointwise_block_composed(*given, project).to(x.dtype))
 
-    return kernel_or_composed("pointwise block", lambda: kernel.forward(*given), composed)
+    return kernel_or_composed("pointwise block", lambda: kernel(*given), composed)
 
 
 @_forward.register_fake
@@ -199,7 +199,7 @@ def _backward(
     given = (x, w1, w2, gain1, v1, v2, gain2, scale)
 
     def composed() -> list[torch.Tensor]:
-        found = pointwise_block_gradient.gradients(eps, dout, *given, wanted)
+        found = pointwise_block_gradient.gradients(wanted, eps, dout, *given)
         return [laid_tokens_last(found[0]), *found[1:]] if wanted[0] else found
 
     def kernel() -> list[torch.Tensor]:
@@ -221,11 +221,12 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
 
 
 def _gradient(ctx: Any, dout: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    wanted, saved = list(ctx.needs_input_grad[:-1]), ctx.saved_tensors
-    if whole_groups(*saved[1].shape[:2]):
-        found = torch.ops.liveaction.pointwise_block_backward(dout, *saved, ctx.eps, wanted)
+    wanted = list(ctx.needs_input_grad[:-1])
+    x, w1, *rest = ctx.saved_tensors
+    if whole_groups(w1.shape[0], w1.shape[1]):
+        found = torch.ops.liveaction.pointwise_block_backward(dout, x, w1, *rest, ctx.eps, wanted)
     else:
-        found = pointwise_block_gradient.gradients(ctx.eps, dout, *saved, wanted=wanted)
+        found = pointwise_block_gradient.gradients(wanted, ctx.eps, dout, x, w1, *rest)
     return *spread(found, wanted), None
 
 

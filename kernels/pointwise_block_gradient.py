@@ -9,6 +9,7 @@ from liveaction.kernels.gradients import only_wanted
 
 
 def gradients(
+    wanted: Sequence[bool],
     eps: float,
     dout: torch.Tensor,
     x: torch.Tensor,
@@ -19,14 +20,13 @@ def gradients(
     v2: torch.Tensor,
     gain2: torch.Tensor,
     scale: torch.Tensor,
-    wanted: Sequence[bool],
 ) -> list[torch.Tensor]:
     """Those gradients of ``x`` ``[B, C, *S]`` and the seven parameters that are wanted, in their order and dtypes.
 
     Args:
+        wanted: of the eight tensors behind ``dout``.
         dout: gradient of the output, ``[B, C, *S]``; what is between is float32.
         eps, x, w1, w2, gain1, v1, v2, gain2, scale: as in :func:`liveaction.kernels.pointwise_block.pointwise_block`.
-        wanted: of these eight tensors.
     """
     project, back = torch.ops.liveaction.monarch, torch.ops.liveaction.monarch_backward
     shape = (-1, *(1,) * (x.ndim - 2))
