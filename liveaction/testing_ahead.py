@@ -35,7 +35,7 @@ class Compiled:
     Attributes:
         call: the first call that launches it.
         kernel: its name.
-        types: Triton types of its arguments, in their order.
+        types: dtypes of its tensors and types of its numbers, by the names of its parameters.
         constants: values of its ``tl.constexpr`` parameters.
         registers, spills: of one thread; spills are bytes of its stack.
         shared: bytes of shared memory that a block takes.
@@ -44,7 +44,7 @@ class Compiled:
 
     call: str
     kernel: str
-    types: tuple[str, ...]
+    types: dict[str, str]
     constants: dict[str, Any]
     num_warps: int
     num_stages: int
@@ -94,7 +94,7 @@ def compile_ahead(calls: str, capabilities: Sequence[int], processes: int = 2) -
         if done.returncode:
             raise RuntimeError(f"sm_{capability}, exit status {done.returncode}: {done.stderr.strip()[-2000:]}")
         found = json.loads(done.stdout.splitlines()[-1])
-        rows = tuple(Compiled(**row | {"types": tuple(row["types"])}) for row in found["kernels"])
+        rows = tuple(Compiled(**row) for row in found["kernels"])
         return Ahead(capability, rows, found["refused"], tuple(found["stepped"]))
 
     with ThreadPoolExecutor(processes) as pool:
@@ -132,7 +132,7 @@ def describe(one: Launch) -> dict[str, Any]:
     """A launch in plain values: what of :class:`Compiled` is known before it is compiled."""
     return {
         "kernel": one.kernel.fn.__name__,
-        "types": tuple(_type(value) for value in one.arguments.values()),
+        "types": {name: _type(value) for name, value in one.arguments.items()},
         "constants": {name: value for name, value in one.constants.items() if name != "enable_fp_fusion"},
         "num_warps": one.num_warps,
         "num_stages": one.num_stages,

@@ -13,22 +13,22 @@ from liveaction.testing_ahead import Ahead, Compiled, compile_ahead, describe, l
 
 RECORD = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "ahead_of_time.json"
 
-# Bytes of stack per thread, at most, of kernels whose registers do not do on every card, by kernel and dtype of the
-# factors. The tilings that do not spill cost more: fewer tokens per read of all weights, or another pass over memory.
+# Bytes of stack per thread, at most over the cards, of kernels whose registers do not do on every one, by kernel and
+# dtype of the factors. What does not spill there costs more: fewer tokens per read of all weights, or another pass.
 SPILLS = {
-    ("gradient_kernel", "bfloat16"): 16,  # 512 channels, both factors and dx in one pass
-    ("gradient_kernel", "float32"): 32,  # 1024 channels on 99 KiB; 1536 channels
-    ("second_half_kernel", "float32"): 96,  # 512 channels
-    ("first_half_kernel", "float32"): 48,
+    ("forward_kernel", "float32"): 8,  # 192 channels
+    ("gradient_kernel", "bfloat16"): 24,  # 448 and 512 channels, both factors and dx in one pass
+    ("gradient_kernel", "float32"): 32,  # 1536 channels
+    ("second_half_kernel", "float32"): 176,  # 512 channels: the factors alone fill half of the registers
+    ("first_half_kernel", "float32"): 136,
 }
-# Without a Triton kernel: their weights exceed 99 KiB in chunks of any size.
-REFUSED = {86: {"monarch 1536 float32", "pointwise_block 1536 float32"}}
-REFUSED[120] = REFUSED[86]
+# Plain PyTorch on 99 KiB: the weights of the smallest chunk are more.
+REFUSED = {"monarch 1536 float32", "pointwise_block 1536 float32"}
 
 
 def check(capability, one):
     """The kernel keeps to what the card has and to what is said above."""
-    dtype = next((kind for kind in ("bfloat16", "float16") if kind in one["types"]), "float32")
+    dtype = "bfloat16" if "bfloat16" in one["types"].values() else "float32"
     assert one["shared"] <= SHARED_LIMIT[capability], one
     assert one["registers"] <= 255 and one["spills"] <= SPILLS.get((one["kernel"], dtype), 0), one
 
@@ -36,9 +36,8 @@ def check(capability, one):
 @pytest.mark.slow
 def test_the_tightest_fit_and_spill_no_more_than_is_said():
     for found in compile_ahead(f"{shipped.MODULE}:tight", shipped.CAPABILITIES):
-        assert found.stepped == (), found.capability
-        assert set(found.refused) == REFUSED.get(found.capability, set())
-        assert len(found.kernels) >= 10
+        assert found.stepped == () and found.refused == {}, found.capability
+        assert len(found.kernels) >= 5
         for one in found.kernels:
             check(found.capability, asdict(one))
             assert one.matrix_instructions > 0, one
@@ -46,15 +45,17 @@ def test_the_tightest_fit_and_spill_no_more_than_is_said():
 
 def plain(value):
     """As JSON gives it back."""
-    return json.dumps({name: value[name] for name in ("kernel", "types", "constants", "num_warps", "num_stages")})
+    names = ("kernel", "types", "constants", "num_warps", "num_stages")
+    return json.dumps({name: value[name] for name in names}, sort_keys=True)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="describes launches in the interpreter, which a GPU leaves out")
 @pytest.mark.parametrize("capability", shipped.CAPABILITIES)
 def test_the_record_has_what_is_launched_today_and_all_of_it_fits(capability):
     """Fails where a kernel is launched otherwise than it was recorded: run benchmarks/ahead_of_time.py then."""
-    record = {}
-    for row in json.loads(RECORD.read_text())["kernels"]:
+    record, kept = {}, json.loads(RECORD.read_text())
+    assert set(kept["refused"].get(f"sm_{capability}", ())) == (REFUSED if capability in (86, 120) else set())
+    for row in kept["kernels"]:
         if row["capability"] == capability:
             record[plain(row)] = row
             check(capability, row)
@@ -74,6 +75,6 @@ def test_a_kernel_that_does_not_compile_is_named():
 
 
 def test_the_table_has_a_row_per_kernel():
-    one = Compiled("monarch 8", "project_kernel", ("float32",), {"U": 8, "SKIP": True}, 8, 1, 128, 16, 2048, {})
+    one = Compiled("monarch 8", "project_kernel", {"x_ptr": "float32"}, {"U": 8, "SKIP": True}, 8, 1, 128, 16, 2048, {})
     (row,) = list(shipped.table([Ahead(90, (one,), {}, ())]))[2:]
     assert row == "| 90 | monarch 8 | project_kernel SKIP | 8 | 1 | 128 | 16 | 2 |"
