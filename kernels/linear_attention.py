@@ -243,9 +243,9 @@ def _absorbed(
     x: torch.Tensor, w_qkv: torch.Tensor, w_out: torch.Tensor, eps: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The result, S ``[B, C, C]`` and k1 ``[B, C]``, the last two in float32."""
-    from liveaction.kernels import linear_attention_triton
+    from liveaction.kernels import absorbed_attention_triton
 
-    return linear_attention_triton.absorbed_forward(x, w_qkv, w_out, eps)
+    return absorbed_attention_triton.forward(x, w_qkv, w_out, eps)
 
 
 @_absorbed.register_fake
@@ -270,9 +270,9 @@ def _absorbed_backward(
     wanted: list[bool],
 ) -> list[torch.Tensor]:
     """Those gradients of x, w_qkv and w_out that are wanted."""
-    from liveaction.kernels import linear_attention_triton
+    from liveaction.kernels import absorbed_attention_triton
 
-    return linear_attention_triton.absorbed_backward(dout, x, w_qkv, w_out, out, state, weight, eps, wanted)
+    return absorbed_attention_triton.backward(dout, x, w_qkv, w_out, out, state, weight, eps, wanted)
 
 
 @_absorbed_backward.register_fake

@@ -16,17 +16,17 @@ LEAST_DENSE = 64
 """Channels: with fewer on either side the dense matrix is so small that blocks save nothing."""
 
 MOST_INPUTS = 2048
-"""Padded channels of one tile of x: 16 tokens of more, in float32, are half of the largest shared memory there is."""
+"""Padded channels of one tile of x: 16 tokens of them, in float32, are 128 KiB, over half of the most there is."""
 
 MOST_SUMS = 24576
-"""Float32 sums of one program for both factors and dx beside them: 96 of the 255 registers of 256 threads; more
-spill."""
+"""Float32 sums of one program for both factors with dx beside them: 96 of the 255 registers of each of 256 threads."""
 
 JOINT_SUMS = 8192
 """Sums of a chunk up to which both factors share a program; above, the operands of two products spill beside them."""
 
 WARPS = 8
-"""Four per scheduler's pair, enough to hide loads; a thread then holds a 256th of every tile."""
+"""Two for each of a multiprocessor's four schedulers, so that one waits while the other works; 255 registers per thread
+are then all that a multiprocessor has."""
 
 
 def is_dense(w1: torch.Tensor, w2: torch.Tensor) -> bool:
