@@ -148,8 +148,8 @@ def _capability_missing(index: int) -> str:
 def tell(message: str) -> None:
     """Warn of what runs instead of a kernel, once in a process; from a graph that is traced while it is traced."""
     if message not in _told:
-        _told.add(message)
         warnings.warn(message, LiveactionWarning, stacklevel=4)
+        _told.add(message)  # not where the warning is an error: it is one every time
 
 
 _told: set[str] = set()

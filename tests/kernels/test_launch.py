@@ -87,6 +87,15 @@ def test_settings_step_down_until_the_compiled_kernel_fits_and_that_is_said_and_
     assert len(compiled.compiled) == 6
 
 
+def test_a_warning_that_is_an_error_is_one_every_time(compiled):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LiveactionWarning)
+        for _ in range(2):
+            with pytest.raises(LiveactionWarning, match="launched with"):
+                run(compiled, 16, 8)
+    assert compiled.launched == []
+
+
 def test_where_nothing_fits_plain_pytorch_runs_and_says_so(compiled, monkeypatch):
     def kernel():
         return run(compiled, 16, 32)
