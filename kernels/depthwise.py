@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 from liveaction.errors import ShapeError
 from liveaction.kernels.dispatch import choose, dtype_refused, working_dtype
+from liveaction.kernels.gradients import only_wanted, spread
 from liveaction.kernels.layout import empty_tokens_last
 
 ONEDNN = torch.backends.mkldnn.is_available()
@@ -146,30 +147,30 @@ def _(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, axis: in
 
 @torch.library.custom_op("liveaction::depthwise_backward", mutates_args=())
 def _backward(
-    dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, axis: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, axis: int, wanted: list[bool]
+) -> list[torch.Tensor]:
+    """Those gradients of x, the weight and the bias that are wanted."""
     from liveaction.kernels import depthwise_triton
 
-    return depthwise_triton.backward(dy, x, weight, axis)
+    return depthwise_triton.backward(dy, x, weight, axis, wanted)
 
 
 @_backward.register_fake
-def _(
-    dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, axis: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return empty_tokens_last(x, x.shape[1]), torch.empty_like(weight), weight.new_empty(weight.shape[0])
+def _(dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, axis: int, wanted: list[bool]) -> list[torch.Tensor]:
+    return only_wanted(
+        [empty_tokens_last(x, x.shape[1]), torch.empty_like(weight), weight.new_empty(weight.shape[0])], wanted
+    )
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-    x, weight, bias, ctx.axis = inputs
+    x, weight, _, ctx.axis = inputs
     ctx.save_for_backward(x, weight)
-    ctx.biased = bias is not None
 
 
 def _gradient(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    x, weight = ctx.saved_tensors
-    dx, dweight, dbias = torch.ops.liveaction.depthwise_backward(dy, x, weight, ctx.axis)
-    return dx, dweight, dbias if ctx.biased else None, None
+    wanted = list(ctx.needs_input_grad[:3])
+    found = torch.ops.liveaction.depthwise_backward(dy, *ctx.saved_tensors, ctx.axis, wanted)
+    return *spread(found, wanted), None
 
 
 _forward.register_autograd(_gradient, setup_context=_save)

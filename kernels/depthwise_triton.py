@@ -5,6 +5,7 @@ A lane walks a segment of the last axis (or of the one axis that is convolved). 
 one position, once, and adds them to three outputs: the one before, the one here, the one after. Taps stay in registers.
 """
 
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -12,7 +13,8 @@ import torch
 import triton
 import triton.language as tl
 
-from liveaction.kernels import launch
+from liveaction.kernels.gradients import only_wanted
+from liveaction.kernels.launcher import Launch, Settings, launch
 from liveaction.kernels.layout import empty_tokens_last, tokens_last
 
 VARYING = ["lanes", "depth", "height", "extent", "inner", "segments", "length", "tiles"]
@@ -140,36 +142,49 @@ def depthwise_weight_kernel(
         tl.store(part_ptr + at, tl.sum(sums[i], axis=0), mask=channel < C)
 
 
-def launch_settings(x: torch.Tensor, taps: int) -> dict[str, int]:
-    """8 elements per thread for 3 taps, 4 for more: what the registers hold; up to 128 neighbouring channels."""
+def _launch(
+    x: torch.Tensor, axis: int, describe: Callable[[Settings, dict[str, int], dict[str, Any]], Launch]
+) -> Launch:
+    """Launch a kernel on ``x``, described for settings, the kernels' integers and their constants.
+
+    8 elements per thread for 3 taps, 4 for more: what the registers hold; up to 128 neighbouring channels.
+    """
+    shape, channels = geometry(x, axis), x.shape[1]
+    taps = shape.taps_z * shape.taps_y * 3
     elements = 512 if taps > 3 else 1024
-    block_c = min(128, triton.next_power_of_2(x.shape[1]))
-    default = {"BLOCK_C": block_c, "BLOCK_R": elements // block_c, "LENGTH": 32, "PARTS": 2048, "num_warps": 4}
-    return launch.settings("depthwise", f"{taps} x {x.shape[1]} {x.dtype}", x.device, default)
+    block_c = min(128, triton.next_power_of_2(channels))
+    default = {"BLOCK_C": block_c, "BLOCK_R": elements // block_c, "LENGTH": 32, "PARTS": 2048}
+
+    def described(chosen: Settings) -> list[Launch]:
+        segments = triton.cdiv(shape.extent, chosen["LENGTH"])
+        length = triton.cdiv(shape.extent, max(1, segments))
+        integers = {"lanes": shape.rows * segments, "depth": shape.depth, "height": shape.height}
+        integers |= {"extent": shape.extent, "inner": shape.inner, "segments": segments, "length": length}
+        constants: dict[str, Any] = {"C": channels, "TAPS_Z": shape.taps_z, "TAPS_Y": shape.taps_y}
+        constants |= {name: chosen[name] for name in ("BLOCK_R", "BLOCK_C")}
+        return [describe(chosen, integers, constants)]
+
+    default |= {"num_warps": 4, "num_stages": 1}
+    return launch("depthwise", f"{taps} x {channels} {x.dtype}", x.device, default, {"BLOCK_R": 1}, described)[0]
 
 
-def _plan(x: torch.Tensor, axis: int) -> tuple[tuple[int, ...], dict[str, Any], int, int]:
-    """The kernels' integers, their constants, the number of lane tiles and of channel blocks."""
-    shape = geometry(x, axis)
-    chosen = launch_settings(x, shape.taps_z * shape.taps_y * 3)
-    segments = triton.cdiv(shape.extent, chosen["LENGTH"])
-    length = triton.cdiv(shape.extent, max(1, segments))
-    lanes = shape.rows * segments
-    constants: dict[str, Any] = {"C": x.shape[1], "TAPS_Z": shape.taps_z, "TAPS_Y": shape.taps_y}
-    constants |= {name: chosen[name] for name in ("BLOCK_R", "BLOCK_C", "num_warps")}
-    integers = (lanes, shape.depth, shape.height, shape.extent, shape.inner, segments, length)
-    return integers, constants, triton.cdiv(lanes, chosen["BLOCK_R"]), triton.cdiv(x.shape[1], chosen["BLOCK_C"])
+def _tiles(chosen: Settings, integers: dict[str, int], channels: int) -> tuple[int, int]:
+    """Tiles of lanes and blocks of channels."""
+    return triton.cdiv(integers["lanes"], chosen["BLOCK_R"]), triton.cdiv(channels, chosen["BLOCK_C"])
 
 
 def _convolve(x: torch.Tensor, taps: torch.Tensor, bias: torch.Tensor | None, axis: int) -> torch.Tensor:
     y = empty_tokens_last(x, x.shape[1])
     if x.numel() == 0:
         return y
-    integers, constants, tiles, blocks = _plan(x, axis)
-    tokens = tokens_last(x)
-    depthwise_kernel[(tiles * blocks,)](
-        tokens, taps, taps if bias is None else bias, y, *integers, HAS_BIAS=bias is not None, **constants
-    )
+    tensors = {"x_ptr": tokens_last(x), "taps_ptr": taps, "bias_ptr": taps if bias is None else bias, "y_ptr": y}
+
+    def describe(chosen: Settings, integers: dict[str, int], constants: dict[str, Any]) -> Launch:
+        programs = prod(_tiles(chosen, integers, x.shape[1]))
+        given, flags = {**tensors, **integers}, {**constants, "HAS_BIAS": bias is not None}
+        return Launch(depthwise_kernel, (programs,), given, flags, chosen["num_warps"], chosen["num_stages"])
+
+    _launch(x, axis, describe)
     return y
 
 
@@ -184,17 +199,27 @@ def forward(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, ax
 
 
 def backward(
-    dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, axis: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradients of x (the same convolution with flipped taps), of the weight and of a bias."""
+    dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, axis: int, wanted: Sequence[bool]
+) -> list[torch.Tensor]:
+    """Those gradients of x (the same convolution with flipped taps), of the weight and of a bias that are wanted."""
     taps = _taps(weight)
-    dx = _convolve(dy, taps.flip(0).contiguous(), None, axis)
+    found = [_convolve(dy, taps.flip(0).contiguous(), None, axis)] if wanted[0] else []
+    if not any(wanted[1:]):
+        return found
     if x.numel() == 0:
-        return dx, torch.zeros_like(weight), weight.new_zeros(weight.shape[0])
-    integers, constants, tiles, blocks = _plan(x, axis)
-    programs = min(tiles, max(1, launch_settings(x, taps.shape[0])["PARTS"] // blocks))
-    parts = torch.empty(programs, taps.shape[0] + 1, x.shape[1], dtype=torch.float32, device=x.device)
-    depthwise_weight_kernel[(programs * blocks,)](tokens_last(dy), tokens_last(x), parts, *integers, tiles, **constants)
-    sums = parts.sum(0)
-    dweight = torch.empty_like(weight).copy_(sums[:-1].t().reshape(weight.shape))
-    return dx, dweight, sums[-1].to(weight.dtype, copy=True)
+        return found + only_wanted([torch.zeros_like(weight), weight.new_zeros(weight.shape[0])], wanted[1:])
+    tensors = {"dy_ptr": tokens_last(dy), "x_ptr": tokens_last(x)}
+
+    def describe(chosen: Settings, integers: dict[str, int], constants: dict[str, Any]) -> Launch:
+        tiles, blocks = _tiles(chosen, integers, x.shape[1])
+        programs = min(tiles, max(1, chosen["PARTS"] // blocks))
+        shape = (programs, taps.shape[0] + 1, x.shape[1])
+        given = {**tensors, **integers, "tiles": tiles}
+        given["part_ptr"] = torch.empty(shape, dtype=torch.float32, device=x.device)
+        grid, warps, stages = (programs * blocks,), chosen["num_warps"], chosen["num_stages"]
+        return Launch(depthwise_weight_kernel, grid, given, constants, warps, stages)
+
+    sums = _launch(x, axis, describe).arguments["part_ptr"].sum(0)
+    if wanted[1]:
+        found.append(torch.empty_like(weight).copy_(sums[:-1].t().reshape(weight.shape)))
+    return [*found, sums[-1].to(weight.dtype, copy=True)] if wanted[2] else found

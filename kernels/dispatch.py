@@ -10,12 +10,12 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from importlib.util import find_spec
 
 import torch
 
 from liveaction.errors import LiveactionWarning, MissingDependencyError, SpecError
+from liveaction.kernels.target import constant_in_graphs, pretended
 
 PROVIDERS = ("reference", "composed", "numba", "triton")
 VARIABLE = "LIVEACTION_KERNELS"
@@ -71,14 +71,15 @@ def choose(
         parameters: further tensors that may want a gradient.
 
     Returns:
-        One of :data:`PROVIDERS`. A kernel that cannot run on a CUDA tensor says so once, and ``composed`` runs.
+        One of :data:`PROVIDERS`. A kernel that cannot run on a CUDA tensor says so once, and ``composed`` runs; an
+        operation that has no Triton kernel at all (``refused`` is :func:`has_none`) says nothing.
 
     Raises:
         MissingDependencyError: a kernel was asked for by name and cannot run.
     """
     if _wish in ("reference", "composed"):
         return _wish
-    if _wish == "numba" or (not _wish and not x.is_cuda):
+    if _wish == "numba" or (not _wish and not _on_gpu(x)):
         reason = numba_refused() or numba_missing(x, parameters)
         if _wish and reason:
             raise MissingDependencyError(f"{op}: expected Numba, as {VARIABLE} asks, got none: {reason}")
@@ -88,16 +89,29 @@ def choose(
         return "triton"
     if _wish:
         raise MissingDependencyError(f"{op}: expected Triton, as {VARIABLE} asks, got none: {reason}")
-    _tell(op, reason)
+    if refused is not has_none:
+        tell(f"{op}: no Triton kernel runs here, plain PyTorch does: {reason}")
     return "composed"
+
+
+def _on_gpu(x: torch.Tensor) -> bool:
+    """Whether Triton kernels come first where nothing is wished."""
+    return x.is_cuda
+
+
+def forced() -> bool:
+    """Whether Triton kernels are asked for by name."""
+    return _wish == "triton"
 
 
 def triton_missing(device: torch.device) -> str:
     """Why Triton kernels cannot run on ``device``; empty where they can."""
     if not TRITON_INSTALLED:
         return "the package triton is not installed"
-    if interpreting():
+    if interpreting() or pretended():
         return ""
+    if torch.version.hip:
+        return "Triton kernels use tf32x3 products and PTX, which are NVIDIA's, and this torch is built for ROCm"
     if device.type != "cuda":
         return f"Triton kernels need a CUDA device, this tensor is on {device.type}"
     return _capability_missing(device.index or 0)
@@ -120,19 +134,25 @@ def dtype_refused(x: torch.Tensor) -> str:
 
 
 def interpreting() -> bool:
-    """Whether Triton kernels run in Triton's interpreter, hence on any device, slowly."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
+    """Whether Triton kernels run in Triton's interpreter, hence on any device, slowly; not where a GPU is pretended."""
+    return os.environ.get("TRITON_INTERPRET") == "1" and not pretended()
 
 
-@lru_cache
+@constant_in_graphs
 def _capability_missing(index: int) -> str:
     found = torch.cuda.get_device_capability(index)
     return "" if found >= (8, 0) else f"Triton kernels need compute capability 8.0, this device has {found}"
 
 
-@lru_cache
-def _tell(op: str, reason: str) -> None:
-    warnings.warn(f"{op}: no Triton kernel runs here, plain PyTorch does: {reason}", LiveactionWarning, stacklevel=4)
+@constant_in_graphs
+def tell(message: str) -> None:
+    """Warn of what runs instead of a kernel, once in a process; from a graph that is traced while it is traced."""
+    if message not in _told:
+        warnings.warn(message, LiveactionWarning, stacklevel=4)
+        _told.add(message)  # not where the warning is an error: it is one every time
+
+
+_told: set[str] = set()
 
 
 def working_dtype(x: torch.Tensor) -> torch.dtype:

@@ -12,3 +12,8 @@ def empty_tokens_last(like: torch.Tensor, channels: int, dtype: torch.dtype | No
     """An uninitialised ``[B, channels, *S]``, batch and extents those of ``like``, channels innermost in memory."""
     shape = (like.shape[0], *like.shape[2:], channels)
     return torch.empty(shape, dtype=dtype or like.dtype, device=like.device).movedim(-1, 1)
+
+
+def laid_tokens_last(x: torch.Tensor) -> torch.Tensor:
+    """``[B, C, *S]`` with the channels innermost in memory; a new tensor where it lies otherwise."""
+    return tokens_last(x).view(x.shape[0], *x.shape[2:], x.shape[1]).movedim(-1, 1)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from liveaction.errors import ShapeError
 from liveaction.kernels.dispatch import choose, dtype_refused, working_dtype
+from liveaction.kernels.gradients import only_wanted, spread
 from liveaction.kernels.layout import empty_tokens_last
 
 HEAD_DIMS = (16, 32, 64)  # what the Triton kernels hold on chip
@@ -196,18 +197,31 @@ def _(
 
 @torch.library.custom_op("liveaction::linear_attention_backward", mutates_args=())
 def _backward(
-    dout: torch.Tensor, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, state: torch.Tensor, eps: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    dout: torch.Tensor,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    state: torch.Tensor,
+    eps: float,
+    wanted: list[bool],
+) -> list[torch.Tensor]:
+    """Those gradients of q, k and v that are wanted."""
     from liveaction.kernels import linear_attention_triton
 
-    return linear_attention_triton.backward(dout, q, k, v, state, eps)
+    return linear_attention_triton.backward(dout, q, k, v, state, eps, wanted)
 
 
 @_backward.register_fake
 def _(
-    dout: torch.Tensor, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, state: torch.Tensor, eps: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return empty_heads(q, q.dtype), empty_heads(q, q.dtype), empty_heads(q, q.dtype)
+    dout: torch.Tensor,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    state: torch.Tensor,
+    eps: float,
+    wanted: list[bool],
+) -> list[torch.Tensor]:
+    return [empty_heads(q, q.dtype) for flag in wanted if flag]
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -216,8 +230,9 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.T
 
 
 def _gradient(ctx: Any, dout: torch.Tensor, _: Any) -> tuple[torch.Tensor | None, ...]:
-    dq, dk, dv = torch.ops.liveaction.linear_attention_backward(dout, *ctx.saved_tensors, ctx.eps)
-    return dq, dk, dv, None, None
+    wanted = list(ctx.needs_input_grad[:3])
+    found = torch.ops.liveaction.linear_attention_backward(dout, *ctx.saved_tensors, ctx.eps, wanted)
+    return *spread(found, wanted), None, None
 
 
 _forward.register_autograd(_gradient, setup_context=_save)
@@ -228,9 +243,9 @@ def _absorbed(
     x: torch.Tensor, w_qkv: torch.Tensor, w_out: torch.Tensor, eps: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The result, S ``[B, C, C]`` and k1 ``[B, C]``, the last two in float32."""
-    from liveaction.kernels import linear_attention_triton
+    from liveaction.kernels import absorbed_attention_triton
 
-    return linear_attention_triton.absorbed_forward(x, w_qkv, w_out, eps)
+    return absorbed_attention_triton.forward(x, w_qkv, w_out, eps)
 
 
 @_absorbed.register_fake
@@ -252,10 +267,12 @@ def _absorbed_backward(
     state: torch.Tensor,
     weight: torch.Tensor,
     eps: float,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    from liveaction.kernels import linear_attention_triton
+    wanted: list[bool],
+) -> list[torch.Tensor]:
+    """Those gradients of x, w_qkv and w_out that are wanted."""
+    from liveaction.kernels import absorbed_attention_triton
 
-    return linear_attention_triton.absorbed_backward(dout, x, w_qkv, w_out, out, state, weight, eps)
+    return absorbed_attention_triton.backward(dout, x, w_qkv, w_out, out, state, weight, eps, wanted)
 
 
 @_absorbed_backward.register_fake
@@ -268,8 +285,10 @@ def _(
     state: torch.Tensor,
     weight: torch.Tensor,
     eps: float,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return empty_tokens_last(x, x.shape[1]), w_qkv.new_empty(w_qkv.shape), w_out.new_empty(w_out.shape)
+    wanted: list[bool],
+) -> list[torch.Tensor]:
+    weights = w_qkv.new_empty(w_qkv.shape), w_out.new_empty(w_out.shape)
+    return only_wanted([empty_tokens_last(x, x.shape[1]), *weights], wanted)
 
 
 def _save_absorbed(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
@@ -278,8 +297,9 @@ def _save_absorbed(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor
 
 
 def _gradient_absorbed(ctx: Any, dout: torch.Tensor, _: Any, __: Any) -> tuple[torch.Tensor | None, ...]:
-    dx, dw_qkv, dw_out = torch.ops.liveaction.absorbed_attention_backward(dout, *ctx.saved_tensors, ctx.eps)
-    return dx, dw_qkv, dw_out, None
+    wanted = list(ctx.needs_input_grad[:3])
+    found = torch.ops.liveaction.absorbed_attention_backward(dout, *ctx.saved_tensors, ctx.eps, wanted)
+    return *spread(found, wanted), None
 
 
 _absorbed.register_autograd(_gradient_absorbed, setup_context=_save_absorbed)

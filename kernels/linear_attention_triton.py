@@ -3,18 +3,19 @@
 
 Real heads: the state is a sum over tokens, split over programs; fp32 partials, one reduction. Operands that are not as
 given (states, gradients over a normaliser) are fp32, in products of three tf32 terms: they are fp32-grade, and the
-kernels wait for memory anyhow. The absorbed form of one wide head is library products with row-wise kernels between.
+kernels wait for memory anyhow.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 
-from liveaction.kernels import launch
 from liveaction.kernels.dispatch import interpreting
-from liveaction.kernels.layout import empty_tokens_last, tokens_last
+from liveaction.kernels.gradients import spread
+from liveaction.kernels.launcher import Launch, Settings, launch
 from liveaction.kernels.linear_attention import empty_heads
 
 VARYING = ["tokens", "heads", "splits", "per_split"]
@@ -102,9 +103,9 @@ def output_kernel(
 def query_gradient_kernel(
     dout_ptr, q_ptr, state_ptr, dq_ptr, normaliser_ptr, along_ptr, dout_stride_b, dout_stride_h, dout_stride_t,
     q_stride_b, q_stride_h, q_stride_t, dq_stride_b, dq_stride_t,
-    tokens, heads, splits, per_split, EPS: tl.constexpr, DIM: tl.constexpr, BLOCK_T: tl.constexpr,
+    tokens, heads, splits, per_split, EPS: tl.constexpr, DQ: tl.constexpr, DIM: tl.constexpr, BLOCK_T: tl.constexpr,
 ):  # fmt: skip
-    """dq; per token the normaliser, and the product of out with dout over it."""
+    """dq where DQ; per token the normaliser, and the product of out with dout over it."""
     b, h, split = _place(heads, splits)
     d = tl.arange(0, DIM)
     dout_ptr += b * dout_stride_b + h * dout_stride_h
@@ -120,8 +121,9 @@ def query_gradient_kernel(
         normaliser = tl.sum(q * weight[None, :], axis=1) + EPS / tokens
         scaled = dout / normaliser[:, None]
         along = tl.sum(scaled * tl.dot(q, state, input_precision="tf32x3"), axis=1) / normaliser
-        dq = tl.dot(scaled, tl.trans(state), input_precision="tf32x3") - along[:, None] * weight[None, :]
-        _store(dq_ptr, dq_stride_t, first, tokens, tl.where(q > 0, dq, 0.0), DIM, BLOCK_T)
+        if DQ:
+            dq = tl.dot(scaled, tl.trans(state), input_precision="tf32x3") - along[:, None] * weight[None, :]
+            _store(dq_ptr, dq_stride_t, first, tokens, tl.where(q > 0, dq, 0.0), DIM, BLOCK_T)
         t = first + tl.arange(0, BLOCK_T)
         tl.store(normaliser_ptr + row + t, normaliser, mask=t < tokens)
         tl.store(along_ptr + row + t, along, mask=t < tokens)
@@ -131,9 +133,9 @@ def query_gradient_kernel(
 def key_gradient_kernel(
     dstate_ptr, k_ptr, v_ptr, dk_ptr, dv_ptr, k_stride_b, k_stride_h, k_stride_t,
     v_stride_b, v_stride_h, v_stride_t, dk_stride_b, dk_stride_t,
-    tokens, heads, splits, per_split, DIM: tl.constexpr, BLOCK_T: tl.constexpr,
+    tokens, heads, splits, per_split, DK: tl.constexpr, DV: tl.constexpr, DIM: tl.constexpr, BLOCK_T: tl.constexpr,
 ):  # fmt: skip
-    """dk and dv, strides alike; the state's gradient over tokens."""
+    """dk and dv where the flags say so, strides alike; the state's gradient over tokens."""
     b, h, split = _place(heads, splits)
     d = tl.arange(0, DIM)
     k_ptr += b * k_stride_b + h * k_stride_h
@@ -144,98 +146,13 @@ def key_gradient_kernel(
     dweight = tl.load(dstate_ptr + DIM * DIM + d)
     for first in range(split * per_split, tl.minimum((split + 1) * per_split, tokens), BLOCK_T):
         k = tl.maximum(_load(k_ptr, k_stride_t, first, tokens, DIM, BLOCK_T).to(tl.float32), 0.0)
-        v = _load(v_ptr, v_stride_t, first, tokens, DIM, BLOCK_T).to(tl.float32)
-        dk = tl.dot(v, tl.trans(dstate), input_precision="tf32x3") + dweight[None, :]
-        _store(dk_ptr + at, dk_stride_t, first, tokens, tl.where(k > 0, dk, 0.0), DIM, BLOCK_T)
-        dv = tl.dot(k, dstate, input_precision="tf32x3")
-        _store(dv_ptr + at, dk_stride_t, first, tokens, dv, DIM, BLOCK_T)
-
-
-@triton.jit(do_not_specialize=["tokens", "splits", "per_split"])
-def rectify_kernel(
-    qk_ptr, part_ptr, tokens, splits, per_split, C: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_T: tl.constexpr
-):
-    """ReLU of ``[B, tokens, 2*C]`` in place, and partial sums of the keys ``[B, splits, C]`` in fp32."""
-    b = (tl.program_id(0) // splits).to(tl.int64)
-    split = tl.program_id(0) % splits
-    c = tl.arange(0, BLOCK_C)
-    sums = tl.zeros((BLOCK_C,), tl.float32)
-    for first in range(split * per_split, tl.minimum((split + 1) * per_split, tokens), BLOCK_T):
-        t = first + tl.arange(0, BLOCK_T)
-        mask = (t[:, None] < tokens) & (c[None, :] < C)
-        at = (b * tokens + t.to(tl.int64))[:, None] * (2 * C) + c[None, :]
-        q = tl.maximum(tl.load(qk_ptr + at, mask=mask, other=0.0).to(tl.float32), 0.0)
-        tl.store(qk_ptr + at, q.to(qk_ptr.dtype.element_ty), mask=mask)
-        k = tl.maximum(tl.load(qk_ptr + at + C, mask=mask, other=0.0).to(tl.float32), 0.0)
-        tl.store(qk_ptr + at + C, k.to(qk_ptr.dtype.element_ty), mask=mask)
-        sums += tl.sum(k, axis=0)
-    tl.store(part_ptr + tl.program_id(0).to(tl.int64) * C + c, sums, mask=c < C)
-
-
-@triton.jit(do_not_specialize=["tokens", "tiles"])
-def normalise_kernel(
-    qk_ptr, weight_ptr, out_ptr, tokens, tiles, EPS: tl.constexpr, C: tl.constexpr, BLOCK_C: tl.constexpr,
-    BLOCK_T: tl.constexpr,
-):  # fmt: skip
-    """Divide ``[B, tokens, C]`` in place by q weight + EPS/tokens."""
-    b = (tl.program_id(0) // tiles).to(tl.int64)
-    t = tl.program_id(0) % tiles * BLOCK_T + tl.arange(0, BLOCK_T)
-    c = tl.arange(0, BLOCK_C)
-    mask = (t[:, None] < tokens) & (c[None, :] < C)
-    row = (b * tokens + t.to(tl.int64))[:, None]
-    q = tl.load(qk_ptr + row * (2 * C) + c[None, :], mask=mask, other=0.0).to(tl.float32)
-    weight = tl.load(weight_ptr + b * C + c, mask=c < C, other=0.0)
-    normaliser = (tl.sum(q * weight[None, :], axis=1) + EPS / tokens)[:, None]
-    out = tl.load(out_ptr + row * C + c[None, :], mask=mask, other=0.0).to(tl.float32) / normaliser
-    tl.store(out_ptr + row * C + c[None, :], out.to(out_ptr.dtype.element_ty), mask=mask)
-
-
-@triton.jit(do_not_specialize=["tokens", "splits", "per_split"])
-def scale_kernel(
-    dout_ptr, out_ptr, qk_ptr, weight_ptr, scaled_ptr, along_ptr, part_ptr, tokens, splits, per_split,
-    EPS: tl.constexpr, C: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_T: tl.constexpr,
-):  # fmt: skip
-    """dout over the normaliser, its product with out per token, and partial gradients of weight ``[B, splits, C]``."""
-    b = (tl.program_id(0) // splits).to(tl.int64)
-    split = tl.program_id(0) % splits
-    c = tl.arange(0, BLOCK_C)
-    weight = tl.load(weight_ptr + b * C + c, mask=c < C, other=0.0)
-    sums = tl.zeros((BLOCK_C,), tl.float32)
-    for first in range(split * per_split, tl.minimum((split + 1) * per_split, tokens), BLOCK_T):
-        t = first + tl.arange(0, BLOCK_T)
-        mask = (t[:, None] < tokens) & (c[None, :] < C)
-        row = (b * tokens + t.to(tl.int64))[:, None]
-        q = tl.load(qk_ptr + row * (2 * C) + c[None, :], mask=mask, other=0.0).to(tl.float32)
-        dout = tl.load(dout_ptr + row * C + c[None, :], mask=mask, other=0.0).to(tl.float32)
-        out = tl.load(out_ptr + row * C + c[None, :], mask=mask, other=0.0).to(tl.float32)
-        scaled = dout / (tl.sum(q * weight[None, :], axis=1) + EPS / tokens)[:, None]
-        tl.store(scaled_ptr + row * C + c[None, :], scaled.to(scaled_ptr.dtype.element_ty), mask=mask)
-        along = tl.sum(scaled * out, axis=1)
-        tl.store(along_ptr + b * tokens + t, along, mask=t < tokens)
-        sums -= tl.sum(q * along[:, None], axis=0)
-    tl.store(part_ptr + tl.program_id(0).to(tl.int64) * C + c, sums, mask=c < C)
-
-
-@triton.jit(do_not_specialize=["tokens", "tiles"])
-def mask_kernel(
-    dqk_ptr, qk_ptr, along_ptr, weight_ptr, dweight_ptr, tokens, tiles, C: tl.constexpr, BLOCK_C: tl.constexpr,
-    BLOCK_T: tl.constexpr,
-):  # fmt: skip
-    """In place ``[B, tokens, 2*C]``: dq - along weight where q > 0, (dk + dweight) / tokens where k > 0, else 0."""
-    b = (tl.program_id(0) // tiles).to(tl.int64)
-    t = tl.program_id(0) % tiles * BLOCK_T + tl.arange(0, BLOCK_T)
-    c = tl.arange(0, BLOCK_C)
-    mask = (t[:, None] < tokens) & (c[None, :] < C)
-    at = (b * tokens + t.to(tl.int64))[:, None] * (2 * C) + c[None, :]
-    along = tl.load(along_ptr + b * tokens + t, mask=t < tokens, other=0.0)
-    weight = tl.load(weight_ptr + b * C + c, mask=c < C, other=0.0)
-    dq = tl.load(dqk_ptr + at, mask=mask, other=0.0).to(tl.float32) - along[:, None] * weight[None, :]
-    q = tl.load(qk_ptr + at, mask=mask, other=0.0).to(tl.float32)
-    tl.store(dqk_ptr + at, tl.where(q > 0, dq, 0.0).to(dqk_ptr.dtype.element_ty), mask=mask)
-    dweight = tl.load(dweight_ptr + b * C + c, mask=c < C, other=0.0)
-    dk = (tl.load(dqk_ptr + at + C, mask=mask, other=0.0).to(tl.float32) + dweight[None, :]) / tokens
-    k = tl.load(qk_ptr + at + C, mask=mask, other=0.0).to(tl.float32)
-    tl.store(dqk_ptr + at + C, tl.where(k > 0, dk, 0.0).to(dqk_ptr.dtype.element_ty), mask=mask)
+        if DK:
+            v = _load(v_ptr, v_stride_t, first, tokens, DIM, BLOCK_T).to(tl.float32)
+            dk = tl.dot(v, tl.trans(dstate), input_precision="tf32x3") + dweight[None, :]
+            _store(dk_ptr + at, dk_stride_t, first, tokens, tl.where(k > 0, dk, 0.0), DIM, BLOCK_T)
+        if DV:
+            dv = tl.dot(k, dstate, input_precision="tf32x3")
+            _store(dv_ptr + at, dk_stride_t, first, tokens, dv, DIM, BLOCK_T)
 
 
 def _heads_last(t: torch.Tensor) -> torch.Tensor:
@@ -243,49 +160,63 @@ def _heads_last(t: torch.Tensor) -> torch.Tensor:
     return t if t.stride(2) == 1 else t.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
 
 
-def _strides(t: torch.Tensor) -> tuple[int, int, int]:
-    return t.stride(0), t.stride(1), t.stride(3)
-
-
-def _split(tokens: int, others: int, block_t: int, programs: int) -> tuple[int, int]:
+def split_tokens(tokens: int, others: int, block_t: int, programs: int) -> tuple[int, int]:
     """Splits of the tokens and tokens per split: about ``programs`` in all, of 256 to 16384 tokens each."""
     wanted = triton.cdiv(tokens, max(1, programs // others))
     per_split = triton.cdiv(min(16384, max(256, wanted)), block_t) * block_t
     return triton.cdiv(tokens, per_split), per_split
 
 
-def _settings(t: torch.Tensor) -> dict[str, int]:
-    """Few tokens per tile where fp32 fills the registers; about so many programs for sums over tokens."""
-    width = t.shape[2]
-    block_t = 32 if width == 64 or t.dtype == torch.float32 else 64
-    default = {"BLOCK_T": block_t, "GRADIENT_BLOCK_T": 32, "PROGRAMS": 2048, "num_warps": 8 if width == 64 else 4}
-    return launch.settings("linear_attention", f"{width} {t.dtype}", t.device, default)
+STAGES = 2
+"""Two tiles at a time, one of them on its way; three of them are too many for heads of 64 in float32 on 99 KiB."""
+
+
+def _launch_heads(
+    kernel: Any, x: torch.Tensor, arguments: dict[str, Any], constants: dict[str, Any], gradient: bool = False
+) -> Launch:
+    """Launch ``kernel`` over the tokens of ``x`` ``[B, heads, head_dim, T]``, split over programs.
+
+    Few tokens per tile where float32 fills the registers; about so many programs for sums over tokens.
+    """
+    batch, heads, width, tokens = x.shape
+    few = width == 64 or x.dtype == torch.float32
+    default = {"BLOCK_T": 32 if few else 64, "GRADIENT_BLOCK_T": 32, "PROGRAMS": 2048}
+    default |= {"num_warps": 8 if width == 64 else 4, "num_stages": STAGES}
+
+    def describe(chosen: Settings) -> list[Launch]:
+        block_t = chosen["GRADIENT_BLOCK_T" if gradient else "BLOCK_T"]
+        splits, per_split = split_tokens(tokens, batch * heads, block_t, chosen["PROGRAMS"])
+        given = {**arguments, "tokens": tokens, "heads": heads, "splits": splits, "per_split": per_split}
+        if kernel is state_kernel:
+            shape = (splits, batch, heads, width + 1, width)
+            given["part_ptr"] = torch.empty(shape, dtype=torch.float32, device=x.device)
+        sizes = {"DIM": width, "BLOCK_T": block_t}
+        programs = (splits * batch * heads,)
+        return [Launch(kernel, programs, given, {**constants, **sizes}, chosen["num_warps"], chosen["num_stages"])]
+
+    least = {"GRADIENT_BLOCK_T" if gradient else "BLOCK_T": 16}
+    return launch("linear_attention", f"{width} {x.dtype}", x.device, default, least, describe)[0]
+
+
+def _strides(name: str, t: torch.Tensor) -> dict[str, int]:
+    return {f"{name}_stride_b": t.stride(0), f"{name}_stride_h": t.stride(1), f"{name}_stride_t": t.stride(3)}
+
+
+def _own_strides(name: str, t: torch.Tensor) -> dict[str, int]:
+    """Of a tensor of :func:`liveaction.kernels.linear_attention.empty_heads`, whose heads stand side by side."""
+    return {f"{name}_stride_b": t.stride(0), f"{name}_stride_t": t.stride(3)}
 
 
 def _state(
     k: torch.Tensor, v: torch.Tensor, normaliser: torch.Tensor | None = None, along: torch.Tensor | None = None
 ) -> torch.Tensor:
     """The state over T; with the last two its gradient over T, from queries and output gradients."""
-    batch, heads, width, tokens = k.shape
-    chosen = _settings(k)
-    block_t = chosen["BLOCK_T" if along is None else "GRADIENT_BLOCK_T"]
-    splits, per_split = _split(tokens, batch * heads, block_t, chosen["PROGRAMS"])
-    part = torch.empty(splits, batch, heads, width + 1, width, dtype=torch.float32, device=k.device)
-    state_kernel[(splits * batch * heads,)](
-        k, v, part if normaliser is None else normaliser, part if along is None else along, part,
-        *_strides(k), *_strides(v), tokens, heads, splits, per_split, DIM=width, BLOCK_T=block_t,
-        GRADIENT=along is not None, UPCAST=interpreting() and v.dtype == torch.bfloat16, num_warps=chosen["num_warps"],
-    )  # fmt: skip
-    return part.sum(0).div_(tokens)
-
-
-def _launch(q: torch.Tensor) -> tuple[int, tuple[int, int, int, int], dict[str, int]]:
-    """Programs, the integers and the constants of the kernels that walk tiles of tokens."""
-    batch, heads, width, tokens = q.shape
-    chosen = _settings(q)
-    splits, per_split = _split(tokens, batch * heads, chosen["BLOCK_T"], chosen["PROGRAMS"])
-    constants = {"DIM": width, "BLOCK_T": chosen["BLOCK_T"], "num_warps": chosen["num_warps"]}
-    return splits * batch * heads, (tokens, heads, splits, per_split), constants
+    gradient = along is not None
+    arguments: dict[str, Any] = {"k_ptr": k, "v_ptr": v, "normaliser_ptr": normaliser if gradient else k}
+    arguments |= {"along_ptr": along if gradient else k, **_strides("k", k), **_strides("v", v)}
+    constants = {"GRADIENT": gradient, "UPCAST": interpreting() and v.dtype == torch.bfloat16}
+    part: torch.Tensor = _launch_heads(state_kernel, k, arguments, constants, gradient).arguments["part_ptr"]
+    return part.sum(0).div_(k.shape[3])
 
 
 def forward(
@@ -298,135 +229,34 @@ def forward(
         return out, torch.zeros(batch, heads, width + 1, width, device=q.device)
     q, k, v = _heads_last(q), _heads_last(k), _heads_last(v)
     state = _state(k, v)
-    programs, integers, constants = _launch(q)
-    output_kernel[(programs,)](
-        q, state, out, *_strides(q), out.stride(0), out.stride(3), *integers, EPS=eps, **constants
-    )
+    arguments = {"q_ptr": q, "state_ptr": state, "out_ptr": out, **_strides("q", q), **_own_strides("out", out)}
+    _launch_heads(output_kernel, q, arguments, {"EPS": eps})
     return out, state
 
 
 def backward(
-    dout: torch.Tensor, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, state: torch.Tensor, eps: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradients of q, k and v."""
+    dout: torch.Tensor,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    state: torch.Tensor,
+    eps: float,
+    wanted: Sequence[bool],
+) -> list[torch.Tensor]:
+    """Those gradients of q, k and v that are wanted."""
     batch, heads, _, tokens = q.shape
-    dq, dk, dv = (empty_heads(q, q.dtype) for _ in range(3))
+    found = [empty_heads(q, q.dtype) for flag in wanted if flag]
     if q.numel() == 0:
-        return dq, dk, dv
+        return found
+    dq, dk, dv = (q if t is None else t for t in spread(found, wanted))
     dout, q, k, v = (_heads_last(t) for t in (dout, q, k, v))
     normaliser, along = torch.empty(2, batch, heads, tokens, dtype=torch.float32, device=q.device)
-    programs, integers, constants = _launch(q)
-    query_gradient_kernel[(programs,)](
-        dout, q, state, dq, normaliser, along, *_strides(dout), *_strides(q), dq.stride(0), dq.stride(3),
-        *integers, EPS=eps, **constants,
-    )  # fmt: skip
-    dstate = _state(q, dout, normaliser, along)
-    key_gradient_kernel[(programs,)](
-        dstate, k, v, dk, dv, *_strides(k), *_strides(v), dk.stride(0), dk.stride(3), *integers, **constants
-    )
-    return dq, dk, dv
-
-
-def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Products of matrices ``[B, ., .]``, accumulated and returned in fp32."""
-    if a.is_cuda and a.dtype in (torch.bfloat16, torch.float16):
-        return torch.bmm(a, b, out_dtype=torch.float32)
-    return torch.bmm(a.float(), b.float())
-
-
-def _row_settings(t: torch.Tensor) -> tuple[dict[str, Any], int]:
-    """Constants of the row-wise kernels on ``[B, T, C]``, and how many programs to aim at."""
-    block_c = triton.next_power_of_2(t.shape[2])
-    default = {"BLOCK_T": max(1, 4096 // block_c), "PROGRAMS": 2048, "num_warps": 4 if block_c <= 2048 else 8}
-    chosen = launch.settings("absorbed_attention", f"{t.shape[2]} {t.dtype}", t.device, default)
-    programs = chosen.pop("PROGRAMS")
-    return {"C": t.shape[2], "BLOCK_C": block_c, **chosen}, programs
-
-
-def _rectified(tokens: torch.Tensor, w_qkv: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """relu of queries and keys ``[B, T, 2*C]``, and the keys' mean ``[B, C]`` in fp32."""
-    batch, extent, channels = tokens.shape
-    constants, programs = _row_settings(tokens)
-    splits, per_split = _split(extent, batch, constants["BLOCK_T"], programs)
-    qk = tokens @ w_qkv[: 2 * channels].t()
-    part = torch.empty(batch, splits, channels, dtype=torch.float32, device=tokens.device)
-    rectify_kernel[(batch * splits,)](qk, part, extent, splits, per_split, **constants)
-    return qk, part.sum(1).div_(extent)
-
-
-def _values(w_qkv: torch.Tensor, w_out: torch.Tensor) -> torch.Tensor:
-    """Wv^T Wo^T ``[C, C]`` in fp32."""
-    return _product(w_qkv[2 * w_out.shape[0] :].t()[None], w_out.t()[None])[0]
-
-
-def absorbed_forward(
-    x: torch.Tensor, w_qkv: torch.Tensor, w_out: torch.Tensor, eps: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The result ``[B, C, T]``, the state K^T X / T ``[B, C, C]`` and the keys' mean ``[B, C]``."""
-    batch, channels, extent = x.shape
-    if x.numel() == 0:
-        state = torch.zeros(batch, channels, channels, device=x.device)
-        return empty_tokens_last(x, channels), state, torch.zeros(batch, channels, device=x.device)
-    with torch.autocast(x.device.type, enabled=False):
-        tokens = tokens_last(x).view(batch, extent, channels)
-        qk, weight = _rectified(tokens, w_qkv)
-        q, k = qk.split(channels, 2)
-        state = _product(k.transpose(1, 2), tokens).div_(extent)
-        out = torch.bmm(q, (state @ _values(w_qkv, w_out)).to(x.dtype))
-    constants, _ = _row_settings(tokens)
-    tiles = triton.cdiv(extent, constants["BLOCK_T"])
-    normalise_kernel[(batch * tiles,)](qk, weight, out, extent, tiles, EPS=eps, **constants)
-    return out.transpose(1, 2), state, weight
-
-
-def _scaled(
-    dout: torch.Tensor, out: torch.Tensor, qk: torch.Tensor, weight: torch.Tensor, eps: float, wide: torch.dtype
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """dout over the normaliser ``[B, T, C]``, its product with out ``[B, T]``, the gradient of the keys' mean."""
-    batch, channels, extent = out.shape
-    dout, out = (tokens_last(t).view(batch, extent, channels) for t in (dout, out))
-    constants, programs = _row_settings(out)
-    splits, per_split = _split(extent, batch, constants["BLOCK_T"], programs)
-    scaled = torch.empty(batch, extent, channels, dtype=wide, device=out.device)
-    along = torch.empty(batch, extent, dtype=torch.float32, device=out.device)
-    part = torch.empty(batch, splits, channels, dtype=torch.float32, device=out.device)
-    scale_kernel[(batch * splits,)](
-        dout, out, qk, weight, scaled, along, part, extent, splits, per_split, EPS=eps, **constants
-    )
-    return scaled, along, part.sum(1)
-
-
-def absorbed_backward(
-    dout: torch.Tensor, x: torch.Tensor, w_qkv: torch.Tensor, w_out: torch.Tensor,
-    out: torch.Tensor, state: torch.Tensor, weight: torch.Tensor, eps: float,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Gradients of x and of both weights; queries and keys are computed again.
-
-    Gradients over a normaliser leave the range of float16, which therefore goes on in fp32.
-    """
-    batch, channels, extent = x.shape
-    if x.numel() == 0:
-        return empty_tokens_last(x, channels), w_qkv.new_zeros(w_qkv.shape), w_out.new_zeros(w_out.shape)
-    wide = torch.float32 if x.dtype == torch.float16 else x.dtype
-    with torch.autocast(x.device.type, enabled=False):
-        tokens = tokens_last(x).view(batch, extent, channels)
-        qk, _ = _rectified(tokens, w_qkv)
-        scaled, along, dweight = _scaled(dout, out, qk, weight, eps, wide)
-        tokens, wide_qk, w_qkv_wide = tokens.to(wide), qk.to(wide), w_qkv.to(wide)
-        q, k = wide_qk.split(channels, 2)
-        values = _values(w_qkv, w_out)
-        dabsorbed = _product(q.transpose(1, 2), scaled)
-        dstate = (dabsorbed @ values.t()).to(wide)
-        dvalues = (state.transpose(1, 2) @ dabsorbed).sum(0)
-        dqk = torch.empty(batch, extent, 2 * channels, dtype=wide, device=x.device)
-        torch.bmm(scaled, (state @ values).to(wide).transpose(1, 2), out=dqk[..., :channels])
-        torch.bmm(tokens, dstate.transpose(1, 2), out=dqk[..., channels:])
-        constants, _ = _row_settings(tokens)
-        tiles = triton.cdiv(extent, constants["BLOCK_T"])
-        mask_kernel[(batch * tiles,)](dqk, qk, along, weight, dweight, extent, tiles, **constants)
-        dx = torch.baddbmm(dqk @ w_qkv_wide[: 2 * channels], k, dstate / extent)
-        dw_qk = _product(dqk.flatten(0, 1).t()[None], tokens.flatten(0, 1)[None])[0]
-        dw_v = (dvalues @ w_out.float()).t()
-        dw_out = (w_qkv[2 * channels :].float() @ dvalues).t()
-    dw_qkv = torch.cat([dw_qk, dw_v]).to(w_qkv.dtype)
-    return dx.to(x.dtype).transpose(1, 2), dw_qkv, dw_out.to(w_out.dtype).contiguous()
+    arguments = {"dout_ptr": dout, "q_ptr": q, "state_ptr": state, "dq_ptr": dq, "normaliser_ptr": normaliser}
+    arguments |= {"along_ptr": along, **_strides("dout", dout), **_strides("q", q), **_own_strides("dq", dq)}
+    _launch_heads(query_gradient_kernel, q, arguments, {"EPS": eps, "DQ": wanted[0]})
+    if wanted[1] or wanted[2]:
+        dstate = _state(q, dout, normaliser, along)
+        arguments = {"dstate_ptr": dstate, "k_ptr": k, "v_ptr": v, "dk_ptr": dk, "dv_ptr": dv}
+        arguments |= {**_strides("k", k), **_strides("v", v), **_own_strides("dk", dk if wanted[1] else dv)}
+        _launch_heads(key_gradient_kernel, k, arguments, {"DK": wanted[1], "DV": wanted[2]})
+    return found

@@ -5,12 +5,12 @@ import torch
 import triton
 import triton.language as tl
 
-from liveaction.kernels.launch import settings
+from liveaction.kernels.launcher import Launch, Settings, launch
 from liveaction.kernels.layout import empty_tokens_last, tokens_last
-from liveaction.kernels.monarch import monarch_to_dense, padded
+from liveaction.kernels.monarch import monarch_to_dense
+from liveaction.kernels.monarch_tiling import padded
+from liveaction.kernels.monarch_triton import PRECISION
 from liveaction.kernels.quantize_triton import LEAST_SCALE, _laplace, _round_half_even
-
-PRECISION: tl.constexpr = tl.constexpr("tf32x3")  # of float32 operands; 16-bit ones have one way only
 
 
 @triton.jit(do_not_specialize=["tokens"])
@@ -54,29 +54,24 @@ def forward(
     tokens, symbols = tokens_last(x), empty_tokens_last(x, len(weight), torch.float32)
     if symbols.numel() == 0:
         return symbols
-    chosen = tiling(weight)
-    programs = triton.cdiv(len(tokens), chosen["BLOCK_T"]) * triton.cdiv(len(weight), chosen["BLOCK_OUT"])
-    project_quantize_kernel[(programs,)](
-        tokens,
-        weight,
-        weight if bias is None else bias.contiguous(),
-        weight if sigma is None else sigma.contiguous(),
-        tokens_last(symbols),
-        len(tokens),
-        step,
-        weight.shape[1],
-        len(weight),
-        bias is not None,
-        sigma is not None,
-        **chosen,
-    )
-    return symbols
-
-
-def tiling(weight: torch.Tensor) -> dict[str, int]:
-    """Launch settings for a weight ``[C_out, C_in]``."""
     outputs, inputs = weight.shape
-    most = 32 if weight.element_size() == 4 else 64  # float32 operands take three products, hence more registers
+    arguments = {"x_ptr": tokens, "weight_ptr": weight, "s_ptr": tokens_last(symbols)}
+    arguments["bias_ptr"] = weight if bias is None else bias.contiguous()
+    arguments["sigma_ptr"] = weight if sigma is None else sigma.contiguous()
+
+    def describe(chosen: Settings) -> list[Launch]:
+        tile = {name: chosen[name] for name in ("BLOCK_T", "BLOCK_IN", "BLOCK_OUT")}
+        constants = {"C_IN": inputs, "C_OUT": outputs, "BIAS": bias is not None, "LAPLACE": sigma is not None, **tile}
+        programs = triton.cdiv(len(tokens), chosen["BLOCK_T"]) * triton.cdiv(outputs, chosen["BLOCK_OUT"])
+        kernel, warps, stages = project_quantize_kernel, chosen["num_warps"], chosen["num_stages"]
+        given = {**arguments, "tokens": len(tokens), "step": step}
+        return [Launch(kernel, (programs,), given, constants, warps, stages)]
+
+    # float32 operands take three products, hence more registers
+    most = 64 if weight.element_size() == 2 else 32 if outputs <= 32 else 16
     default = {"BLOCK_T": 64, "BLOCK_IN": min(most, padded(inputs)), "BLOCK_OUT": min(64, padded(outputs))}
+    default |= {"num_warps": 4, "num_stages": 2}
     key = f"{inputs}x{outputs} {str(weight.dtype).removeprefix('torch.')}"
-    return settings("monarch_quantize", key, weight.device, default | {"num_warps": 4, "num_stages": 2})
+    least = {"BLOCK_IN": 16, "BLOCK_T": 16}
+    launch("monarch_quantize", key, weight.device, default, least, describe)
+    return symbols

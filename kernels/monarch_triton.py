@@ -11,22 +11,24 @@ computed with the tokens innermost, so that the riffle between the stages costs 
 through three products of tf32 parts, which keeps float32's precision.
 """
 
+from collections.abc import Sequence
+
 import torch
 import triton
 import triton.language as tl
 
-from liveaction.kernels.launch import settings
+from liveaction.kernels.launcher import DoesNotFitError, Launch, Settings, launch
 from liveaction.kernels.layout import empty_tokens_last, tokens_last
-from liveaction.kernels.monarch import (
+from liveaction.kernels.monarch import monarch_to_dense
+from liveaction.kernels.monarch_tiling import (
     Sizes,
     gradient_tiling,
     is_dense,
-    monarch_to_dense,
     padded,
     projection_tiling,
-    shared_limit,
     two_parts,
 )
+from liveaction.kernels.target import shared_limit, target_of
 
 PRECISION: tl.constexpr = tl.constexpr("tf32x3")  # of float32 operands; 16-bit ones have one way only
 
@@ -176,45 +178,63 @@ def forward(x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor) -> torch.Tensor
 
 
 def backward(
-    dy: torch.Tensor, x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradients of ``x``, ``w1`` and ``w2``; the first with the channels innermost."""
-    dx = empty_tokens_last(x, x.shape[1])
+    dy: torch.Tensor, x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor, wanted: Sequence[bool]
+) -> list[torch.Tensor]:
+    """Those gradients of ``x``, ``w1`` and ``w2`` that are wanted; the first with the channels innermost."""
+    dx = empty_tokens_last(x, x.shape[1]) if wanted[0] else None
     dy, x = tokens_last(dy), tokens_last(x)
+    into = None if dx is None else tokens_last(dx)
     if is_dense(w1, w2):
         with torch.autocast(x.device.type, enabled=False):
-            return dx, *_dense_gradients(dy, x, w1, w2, tokens_last(dx))
-    return dx, *gradients(dy, x, w1, w2, tokens_last(dx))
+            found = _dense_gradients(dy, x, w1, w2, into, wanted[1:])
+    else:
+        found = gradients(dy, x, w1, w2, into, wanted[1:])
+    return found if dx is None else [dx, *found]
 
 
 def _dense_gradients(
-    dy: torch.Tensor, x: torch.Tensor, w1: torch.Tensor, w2: torch.Tensor, dx: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+    dy: torch.Tensor,
+    x: torch.Tensor,
+    w1: torch.Tensor,
+    w2: torch.Tensor,
+    dx: torch.Tensor | None,
+    wanted: Sequence[bool],
+) -> list[torch.Tensor]:
     """Through the dense matrix, whose entries are products of one entry each of ``w1`` and ``w2``; fills ``dx``."""
-    torch.mm(dy, monarch_to_dense(w1, w2), out=dx)
+    if dx is not None:
+        torch.mm(dy, monarch_to_dense(w1, w2), out=dx)
+    if not any(wanted):
+        return []
     g1, g2 = w1.shape[:2]
     ddense = (dy.T @ x).float().view(*w2.shape[:2], g1, g2)  # [i, o, a, j]
-    dw1 = (ddense * w2.float()[..., None]).sum(1).transpose(0, 1)
-    dw2 = (ddense * w1.float().transpose(0, 1)[:, None]).sum(3)
-    return dw1.to(w1.dtype).contiguous(), dw2.to(w2.dtype)
+    found = []
+    if wanted[0]:
+        found.append((ddense * w2.float()[..., None]).sum(1).transpose(0, 1).to(w1.dtype).contiguous())
+    if wanted[1]:
+        found.append((ddense * w1.float().transpose(0, 1)[:, None]).sum(3).to(w2.dtype))
+    return found
 
 
 def project(
     x: torch.Tensor, first: torch.Tensor, second: torch.Tensor, y: torch.Tensor, skip: torch.Tensor | None = None
 ) -> None:
     """Fill ``y`` ``[T, W*Z]`` from ``x`` ``[T, U*V]``, ``first`` ``[U, W, V]`` and ``second`` ``[W, Z, U]``."""
-    sizes = (*first.shape[::2], *second.shape[:2])
-    chosen = projection_tiling(sizes, first.element_size(), shared_limit(x.device))
-    assert chosen is not None
-    chosen = settings("monarch", _key(sizes, first), x.device, chosen)
     if len(x) == 0:
         return
-    main, rest = two_parts(sizes[1])
-    project_kernel[grid(x, chosen, sizes[2])](
-        x, first, second, y if skip is None else skip, y, len(x), *sizes,
-        padded(sizes[0]), main, rest, padded(sizes[3]), chosen["W_CHUNK"], chosen["BLOCK_T"], skip is not None,
-        num_warps=chosen["num_warps"], num_stages=chosen["num_stages"],
-    )  # fmt: skip
+    sizes = (*first.shape[::2], *second.shape[:2])
+    tiling = projection_tiling(sizes, first.element_size(), shared_limit(x.device))
+    tensors = {"x_ptr": x, "first_ptr": first, "second_ptr": second, "skip_ptr": y if skip is None else skip}
+
+    def describe(chosen: Settings) -> list[Launch]:
+        main, rest = two_parts(sizes[1])
+        pads = {"U_PAD": padded(sizes[0]), "V_MAIN": main, "V_REST": rest, "Z_PAD": padded(sizes[3])}
+        tile = {name: chosen[name] for name in ("W_CHUNK", "BLOCK_T")}
+        constants = {**_axes(sizes), **pads, **tile, "SKIP": skip is not None}
+        arguments = {**tensors, "y_ptr": y, "tokens": len(x)}
+        programs = grid(x, chosen, sizes[2])
+        return [Launch(project_kernel, programs, arguments, constants, chosen["num_warps"], chosen["num_stages"])]
+
+    launch("monarch", _key(sizes, first), x.device, _fitting(tiling), {"BLOCK_T": 8, "W_CHUNK": 2}, describe)
 
 
 def gradients(
@@ -222,43 +242,88 @@ def gradients(
     x: torch.Tensor,
     w1: torch.Tensor,
     w2: torch.Tensor,
-    dx: torch.Tensor,
+    dx: torch.Tensor | None,
+    wanted: Sequence[bool] = (True, True),
     skip: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Fill ``dx`` ``[T, C_in]``, plus ``skip``, of any dtype; return the gradients of the factors, in their dtype.
+) -> list[torch.Tensor]:
+    """Fill ``dx`` ``[T, C_in]``, plus ``skip``, of any dtype; return the wanted gradients of the factors.
 
-    Sums over tokens are float32: one per program, added in a fixed order.
+    These have the factors' dtypes; sums over tokens are float32: one per program, added in a fixed order.
     """
     w1, w2 = w1.contiguous(), w2.contiguous()
     if len(x) == 0:
-        return torch.zeros_like(w1), torch.zeros_like(w2)
-    sizes = (*w1.shape[::2], *w2.shape[:2])
-    chosen = gradient_tiling(sizes, w1.element_size(), shared_limit(x.device))
-    assert chosen is not None
-    chosen = settings("monarch_backward", _key(sizes, w1), x.device, chosen)
-    with_dx = bool(chosen["WITH_DX"]) and dx.dtype == dy.dtype and chosen["W_CHUNK"] >= sizes[2]
-    x = x.to(dy.dtype)
-    if not with_dx:
-        project(dy, w2.transpose(1, 2).contiguous(), w1.transpose(1, 2).contiguous(), dx, skip)
-    launches = grid(x, chosen, sizes[2])
-    parts = launches[0] // -(-sizes[2] // chosen["W_CHUNK"])
-    dw1 = torch.empty((parts, *w1.shape), dtype=torch.float32, device=x.device)
-    dw2 = torch.empty((parts, *w2.shape), dtype=torch.float32, device=x.device)
-    for of_first, of_second in ((True, True),) if chosen["JOINT"] else ((True, False), (False, True)):
-        gradient_kernel[launches](
-            dy, x, w1, w2, dx if skip is None else skip, dx, dw1, dw2, len(x), *sizes,
-            *(padded(n) for n in (*sizes[:2], sizes[3])), chosen["W_CHUNK"], chosen["BLOCK_T"],
-            with_dx, with_dx and skip is not None, of_first, of_second,
-            num_warps=chosen["num_warps"], num_stages=chosen["num_stages"],
+        return [torch.zeros_like(w) for w, flag in zip((w1, w2), wanted, strict=True) if flag]
+    sizes, x = (*w1.shape[::2], *w2.shape[:2]), x.to(dy.dtype)
+    filled, found = False, []
+    if any(wanted):
+        tiling = gradient_tiling(sizes, w1.element_size(), shared_limit(x.device))
+        least = {"W_CHUNK": 2} if w1.element_size() == 2 else {"BLOCK_T": 8, "W_CHUNK": 2}  # 16 bits: 16 deep at least
+        done = launch(
+            "monarch_backward", _key(sizes, w1), x.device, _fitting(tiling), least,
+            lambda chosen: _gradient_launches(chosen, dy, x, w1, w2, dx, wanted, skip),
         )  # fmt: skip
-    return dw1.sum(0).to(w1.dtype), dw2.sum(0).to(w2.dtype)
+        filled = any(one.constants["DX"] for one in done)
+        for flag, name, w in (("DFIRST", "dfirst_ptr", w1), ("DSECOND", "dsecond_ptr", w2)):
+            found += [one.arguments[name].sum(0).to(w.dtype) for one in done if one.constants[flag]]
+    if dx is not None and not filled:
+        project(dy, w2.transpose(1, 2).contiguous(), w1.transpose(1, 2).contiguous(), dx, skip)
+    return found
 
 
-def grid(x: torch.Tensor, chosen: dict[str, int], w: int = 1) -> tuple[int]:
+def _gradient_launches(
+    chosen: Settings,
+    dy: torch.Tensor,
+    x: torch.Tensor,
+    w1: torch.Tensor,
+    w2: torch.Tensor,
+    dx: torch.Tensor | None,
+    wanted: Sequence[bool],
+    skip: torch.Tensor | None,
+) -> list[Launch]:
+    """One launch for both factors, or one for each; dx comes along where a program has all of W."""
+    sizes = (*w1.shape[::2], *w2.shape[:2])
+    programs = grid(x, chosen, sizes[2])
+    parts = programs[0] // -(-sizes[2] // chosen["W_CHUNK"])
+    with_dx = bool(chosen["WITH_DX"]) and dx is not None and dx.dtype == dy.dtype and chosen["W_CHUNK"] >= sizes[2]
+    pads = {f"{name}_PAD": padded(n) for name, n in zip("UVZ", (*sizes[:2], sizes[3]), strict=True)}
+    tile = {name: chosen[name] for name in ("W_CHUNK", "BLOCK_T")}
+    constants = {**_axes(sizes), **pads, **tile, "DX": with_dx, "SKIP": with_dx and skip is not None}
+    unused = dy if dx is None else dx
+    tensors = {"dy_ptr": dy, "x_ptr": x, "first_ptr": w1, "second_ptr": w2, "dx_ptr": unused, "tokens": len(x)}
+    tensors["skip_ptr"] = unused if skip is None else skip
+    both, launches = all(wanted) and (bool(chosen["JOINT"]) or with_dx), []
+    for of_first, of_second in [(True, True)] if both else [(True, False), (False, True)]:
+        if (of_first and not wanted[0]) or (of_second and not wanted[1]):
+            continue
+        sums = {
+            f"{name}_ptr": torch.empty((parts if flag else 0, *w.shape), dtype=torch.float32, device=x.device)
+            for name, flag, w in (("dfirst", of_first, w1), ("dsecond", of_second, w2))
+        }
+        flags = {"DFIRST": of_first, "DSECOND": of_second}
+        launches.append(
+            Launch(
+                gradient_kernel, programs, tensors | sums, constants | flags, chosen["num_warps"], chosen["num_stages"]
+            )
+        )
+    return launches
+
+
+def grid(x: torch.Tensor, chosen: Settings, w: int = 1) -> tuple[int]:
     """Programs to launch: each keeps its weights and takes tile after tile; a few per multiprocessor."""
     chunks = -(-w // chosen.get("W_CHUNK", w))
-    cores = torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 3
+    cores = target_of(x.device).multiprocessors
     return (chunks * min(-(-len(x) // chosen["BLOCK_T"]), max(1, cores * chosen["PER_CORE"] // chunks)),)
+
+
+def _axes(sizes: Sizes) -> Settings:
+    return dict(zip("UVWZ", sizes, strict=True))
+
+
+def _fitting(tiling: Settings | None) -> Settings:
+    """The tiling; an error where there is none, which :func:`liveaction.kernels.monarch_tiling.refused` foresees."""
+    if tiling is None:
+        raise DoesNotFitError("monarch: expected factors that fit into shared memory, got larger ones")
+    return tiling
 
 
 def _key(sizes: Sizes, weight: torch.Tensor) -> str:

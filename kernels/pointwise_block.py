@@ -18,9 +18,11 @@ import torch.nn.functional as F
 from liveaction.errors import ShapeError
 from liveaction.kernels import monarch as projections
 from liveaction.kernels import pointwise_block_gradient
-from liveaction.kernels.dispatch import choose, dtype_refused, working_dtype
-from liveaction.kernels.layout import empty_tokens_last
-from liveaction.kernels.monarch import padded, two_parts
+from liveaction.kernels.dispatch import choose, working_dtype
+from liveaction.kernels.gradients import only_wanted, spread
+from liveaction.kernels.launcher import kernel_or_composed
+from liveaction.kernels.layout import empty_tokens_last, laid_tokens_last
+from liveaction.kernels.pointwise_block_tiling import in_registers, refused, whole_groups
 
 Project = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -58,7 +60,7 @@ def pointwise_block(
     x = x.to(torch.promote_types(x.dtype, dtype))
     w1, w2, gain1, v1, v2, gain2, scale = (t.to(dtype) for t in (w1, w2, gain1, v1, v2, gain2, scale))
     parameters = (w1, w2, gain1, v1, v2, gain2, scale)
-    provider = choose("pointwise_block", x, lambda: _refused(w1, w2, v1), lambda: _numba_refused(x, w1), parameters)
+    provider = choose("pointwise_block", x, lambda: refused(w1, w2, v1), lambda: _numba_refused(x, w1), parameters)
     if provider == "numba":
         from liveaction.kernels import pointwise_block_numba
 
@@ -148,80 +150,6 @@ def _numba_refused(x: torch.Tensor, w1: torch.Tensor) -> str:
     return f"they take at least one value in float32, not {tuple(x.shape)} of {x.dtype}, and no factors of {w1.dtype}"
 
 
-def _refused(w1: torch.Tensor, w2: torch.Tensor, v1: torch.Tensor) -> str:
-    """Why the Triton kernels cannot take these; empty where they can."""
-    if wrong := dtype_refused(w1):
-        return wrong
-    if w1.shape != v1.shape:
-        return f"both projections need the same groups, not {tuple(w1.shape[:2])} and {tuple(v1.shape[:2])}"
-    g1, g2 = w1.shape[:2]
-    limit = projections.shared_limit(w1.device)
-    if not in_registers(g1, g2) and wide_tiling(g1, g2, w1.element_size(), limit) is None:
-        return (
-            "it takes groups of at most 32 x 64 (float32: 32 x 48), padded to powers of two at most four times as many "
-            f"channels, whose weights fit into {limit // 1024} KiB of shared memory, not {g1, g2} in {w1.dtype}"
-        )
-    return projections.refused(w1, w1, w2)
-
-
-def in_registers(g1: int, g2: int) -> bool:
-    """Whether a token stays in registers from end to end: groups powers of two, 16 at least, 512 channels at most."""
-    return all(g >= 16 and g & (g - 1) == 0 for g in (g1, g2)) and g1 * g2 <= 512
-
-
-def forward_tiling(itemsize: int, limit: int) -> dict[str, int]:
-    """Default launch settings of the forward kernel: 16-bit weights stay on chip where they fit.
-
-    Args:
-        itemsize: bytes of one weight.
-        limit: bytes of shared memory.
-    """
-    resident = itemsize == 2 and limit >= 160 * 1024
-    return {"BLOCK_T": 16, "RESIDENT": int(resident), "num_warps": 8, "num_stages": 1 + resident, "PER_CORE": 1}
-
-
-def wide_tiling(g1: int, g2: int, itemsize: int, limit: int) -> dict[str, int] | None:
-    """Default launch settings of the forward kernel whose tokens do not stay in registers; None where nothing fits.
-
-    Every tile reads all weights from the L2 cache: as many tokens as registers hold, then two stages, then one. The
-    bytes are an upper bound of what the compiler takes near the limit.
-
-    Args:
-        g1, g2: groups.
-        itemsize: bytes of one weight.
-        limit: bytes of shared memory.
-    """
-    u, parts = padded(g1), two_parts(g2)
-    channels = u * sum(parts)
-    if u > 32 or channels > (2048 if itemsize == 2 else 1536) or sum(parts) > 64 or channels > 4 * g1 * g2:
-        return None
-    if itemsize == 4:
-        chunk, choices = 8, [(8, 1)]
-    else:
-        chunk, choices = 16, [(32, 2)] * (channels <= 512) + [(16, 2)] * (channels <= 1536) + [(16, 1), (8, 1)]
-    for block_t, stages in choices:
-        first, second = u * chunk * sum(parts) * itemsize, chunk * u * u * itemsize
-        tile = u * parts[0] * block_t * (8 if itemsize == 4 else itemsize)  # float32: two parts of 4 bytes
-        if stages * first + second + tile <= limit:
-            return {"W_CHUNK": chunk, "BLOCK_T": block_t, "num_warps": 8, "num_stages": stages, "PER_CORE": 1}
-    return None
-
-
-def backward_tiling(half: str, itemsize: int, x_itemsize: int, limit: int) -> dict[str, int]:
-    """Default launch settings of one half of the backward pass.
-
-    Args:
-        half: ``first`` or ``second``.
-        itemsize: bytes of one weight.
-        x_itemsize: bytes of one value of x.
-        limit: bytes of shared memory; what WEIGHTS takes of it was read from the compiled kernels at 512 channels.
-    """
-    needed = {("first", 2): 160, ("first", 4): 208, ("second", 2): 184, ("second", 4): 216}[half, x_itemsize]
-    weights = itemsize == 2 and limit >= needed * 1024
-    tiling = forward_tiling(itemsize, limit) | {"WEIGHTS": int(weights)}
-    return tiling if itemsize == 2 else tiling | {"BLOCK_T": 8}
-
-
 @torch.library.custom_op("liveaction::pointwise_block", mutates_args=())
 def _forward(
     x: torch.Tensor,
@@ -236,9 +164,14 @@ def _forward(
 ) -> torch.Tensor:
     from liveaction.kernels import pointwise_block_triton, pointwise_block_wide_triton
 
-    kernel = pointwise_block_triton if in_registers(*w1.shape[:2]) else pointwise_block_wide_triton
-    out: torch.Tensor = kernel.forward(x, w1, w2, gain1, v1, v2, gain2, scale, eps)
-    return out
+    short = in_registers(w1.shape[0], w1.shape[1], w1.element_size())
+    kernel = pointwise_block_triton.forward if short else pointwise_block_wide_triton.forward
+    given, project = (x, w1, w2, gain1, v1, v2, gain2, scale, eps), torch.ops.liveaction.monarch
+
+    def composed() -> torch.Tensor:
+        return laid_tokens_last(pointwise_block_composed(*given, project).to(x.dtype))
+
+    return kernel_or_composed("pointwise block", lambda: kernel(*given), composed)
 
 
 @_forward.register_fake
@@ -258,19 +191,28 @@ def _backward(
     gain2: torch.Tensor,
     scale: torch.Tensor,
     eps: float,
+    wanted: list[bool],
 ) -> list[torch.Tensor]:
+    """Those gradients of x and the seven parameters that are wanted."""
     from liveaction.kernels import pointwise_block_backward_triton
 
-    return pointwise_block_backward_triton.backward(dout, x, w1, w2, gain1, v1, v2, gain2, scale, eps)
+    given = (x, w1, w2, gain1, v1, v2, gain2, scale)
+
+    def composed() -> list[torch.Tensor]:
+        found = pointwise_block_gradient.gradients(wanted, eps, dout, *given)
+        return [laid_tokens_last(found[0]), *found[1:]] if wanted[0] else found
+
+    def kernel() -> list[torch.Tensor]:
+        return pointwise_block_backward_triton.backward(dout, *given, eps, wanted)
+
+    return kernel_or_composed("pointwise block", kernel, composed)
 
 
 @_backward.register_fake
-def _(dout: torch.Tensor, x: torch.Tensor, *parameters: Any) -> list[torch.Tensor]:
-    return [empty_tokens_last(x, x.shape[1]), *_empty_like(parameters[:-1])]
-
-
-def _empty_like(parameters: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
-    return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in parameters]
+def _(dout: torch.Tensor, x: torch.Tensor, *rest: Any) -> list[torch.Tensor]:
+    *parameters, _, wanted = rest
+    like = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in parameters]
+    return only_wanted([empty_tokens_last(x, x.shape[1]), *like], wanted)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
@@ -279,9 +221,13 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
 
 
 def _gradient(ctx: Any, dout: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    if in_registers(*ctx.saved_tensors[1].shape[:2]):
-        return *torch.ops.liveaction.pointwise_block_backward(dout, *ctx.saved_tensors, ctx.eps), None
-    return *pointwise_block_gradient.gradients(ctx.eps, dout, *ctx.saved_tensors), None
+    wanted = list(ctx.needs_input_grad[:-1])
+    x, w1, *rest = ctx.saved_tensors
+    if whole_groups(w1.shape[0], w1.shape[1]):
+        found = torch.ops.liveaction.pointwise_block_backward(dout, x, w1, *rest, ctx.eps, wanted)
+    else:
+        found = pointwise_block_gradient.gradients(wanted, ctx.eps, dout, x, w1, *rest)
+    return *spread(found, wanted), None
 
 
 _forward.register_autograd(_gradient, setup_context=_save)

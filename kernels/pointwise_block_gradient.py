@@ -1,10 +1,15 @@
 """Gradients of the pointwise block from the Monarch kernels and plain PyTorch between them; all recomputed from x."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 
+from liveaction.kernels.gradients import only_wanted
+
 
 def gradients(
+    wanted: Sequence[bool],
     eps: float,
     dout: torch.Tensor,
     x: torch.Tensor,
@@ -16,10 +21,11 @@ def gradients(
     gain2: torch.Tensor,
     scale: torch.Tensor,
 ) -> list[torch.Tensor]:
-    """Gradients of ``x`` ``[B, C, *S]`` and of the seven parameters, in their order and dtypes; between in float32.
+    """Those gradients of ``x`` ``[B, C, *S]`` and the seven parameters that are wanted, in their order and dtypes.
 
     Args:
-        dout: gradient of the output, ``[B, C, *S]``.
+        wanted: of the eight tensors behind ``dout``.
+        dout: gradient of the output, ``[B, C, *S]``; what is between is float32.
         eps, x, w1, w2, gain1, v1, v2, gain2, scale: as in :func:`liveaction.kernels.pointwise_block.pointwise_block`.
     """
     project, back = torch.ops.liveaction.monarch, torch.ops.liveaction.monarch_backward
@@ -30,13 +36,27 @@ def gradients(
     u = first * gain
     z = F.gelu(u, approximate="tanh").to(w1.dtype)
     second, norm2 = _normed(project(z, v1, v2), eps)
-    sums = _over_tokens(skip * second)
-    dz, dv1, dv2 = back(_through_norm(skip * last, second, norm2).to(z.dtype), z, v1, v2)
-    du = torch.ops.aten.gelu_backward(dz.float(), u, approximate="tanh")
-    dgain1 = _over_tokens(du * first)
-    dx, dw1, dw2 = back(_through_norm(du * gain, first, norm1).to(z.dtype), narrow, w1, w2)
-    dgain2, dscale = (sums * scale.float()).to(gain2.dtype), (sums * gain2.float()).to(scale.dtype)
-    return [(dx.float() + skip).to(x.dtype), dw1, dw2, dgain1.to(gain1.dtype), dv1, dv2, dgain2, dscale]
+    found: dict[str, torch.Tensor] = {}
+    if any(wanted[6:]):
+        sums = _over_tokens(skip * second)
+        found["gain2"], found["scale"] = (sums * scale.float()).to(gain2.dtype), (sums * gain2.float()).to(scale.dtype)
+    flags = [any(wanted[:4]), *wanted[4:6]]
+    if any(flags):
+        dy = _through_norm(skip * last, second, norm2).to(z.dtype)
+        found |= zip(only_wanted(("z", "v1", "v2"), flags), back(dy, z, v1, v2, flags), strict=True)
+    if flags[0]:
+        du = torch.ops.aten.gelu_backward(found["z"].float(), u, approximate="tanh")
+        if wanted[3]:
+            found["gain1"] = _over_tokens(du * first).to(gain1.dtype)
+        if any(wanted[:3]):
+            dy = _through_norm(du * gain, first, norm1).to(z.dtype)
+            found |= zip(only_wanted(NAMES[:3], wanted[:3]), back(dy, narrow, w1, w2, wanted[:3]), strict=True)
+    if wanted[0]:
+        found["x"] = (found["x"].float() + skip).to(x.dtype)
+    return [found[name] for name in only_wanted(NAMES, wanted)]
+
+
+NAMES = ("x", "w1", "w2", "gain1", "v1", "v2", "gain2", "scale")
 
 
 def _normed(y: torch.Tensor, eps: float) -> tuple[torch.Tensor, torch.Tensor]:

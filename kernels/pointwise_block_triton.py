@@ -12,11 +12,11 @@ import triton
 import triton.language as tl
 
 from liveaction.kernels.dispatch import interpreting
-from liveaction.kernels.launch import settings
+from liveaction.kernels.launcher import Launch, Settings, launch
 from liveaction.kernels.layout import empty_tokens_last, tokens_last
-from liveaction.kernels.monarch import shared_limit
 from liveaction.kernels.monarch_triton import PRECISION, grid
-from liveaction.kernels.pointwise_block import forward_tiling
+from liveaction.kernels.pointwise_block_tiling import forward_tiling
+from liveaction.kernels.target import shared_limit
 
 
 @triton.jit
@@ -116,25 +116,36 @@ def forward(
     """See :func:`liveaction.kernels.pointwise_block.pointwise_block`; a new tensor with the channels innermost."""
     out = empty_tokens_last(x, x.shape[1])
     parameters = [t.contiguous() for t in (w1, w2, gain1, v1, v2, gain2, scale)]
-    x = tokens_last(x)
+    tensors = dict(zip(POINTERS, (tokens_last(x), *parameters, tokens_last(out)), strict=True))
     default = forward_tiling(w1.element_size(), shared_limit(x.device))
-    chosen = settings("pointwise_block", settings_key(x, w1), x.device, default)
-    if len(x):
-        launch(forward_kernel, chosen, (x, *parameters, tokens_last(out)), w1, eps)
+    if x.numel():
+        launch(
+            "pointwise_block", settings_key(x, w1), x.device, default, LEAST,
+            lambda chosen: [over_tokens(forward_kernel, chosen, tensors, {"EPS": eps})],
+        )  # fmt: skip
     return out
 
 
+POINTERS = tuple(f"{name}_ptr" for name in ("x", "w1", "w2", "gain1", "v1", "v2", "gain2", "scale", "out"))
+"""Tensors of the forward kernels, in the order of their parameters."""
+
+LEAST: Settings = {"RESIDENT": 0, "WEIGHTS": 0, "BLOCK_T": 8}
+"""What launches may step down to: without WEIGHTS no product sums over tokens, so that 8 will do in 16 bits too."""
+
+
 def settings_key(x: torch.Tensor, w1: torch.Tensor) -> str:
-    """What launch settings depend on: channels and the dtypes of factors and x ``[T, C]``."""
+    """What launch settings depend on: channels and the dtypes of factors and x, whose second axis is the channels."""
     return " ".join(str(name).removeprefix("torch.") for name in (x.shape[1], w1.dtype, x.dtype))
 
 
-def launch(
-    kernel: Any, chosen: dict[str, int], tensors: tuple[torch.Tensor, ...], w1: torch.Tensor, *constants: float
-) -> None:
-    """Run ``kernel`` over the tokens of the first of its ``tensors``, ``[T, C]``."""
-    fast = w1.dtype == torch.bfloat16 and not interpreting()
-    kernel[grid(tensors[0], chosen)](
-        *tensors, len(tensors[0]), *w1.shape[:2], *constants, chosen["BLOCK_T"], bool(chosen["RESIDENT"]), fast,
-        num_warps=chosen["num_warps"], num_stages=chosen["num_stages"],
+def over_tokens(
+    kernel: Any, chosen: Settings, tensors: dict[str, torch.Tensor], constants: dict[str, float | bool]
+) -> Launch:
+    """A launch of ``kernel`` over the tokens of its tensor ``x_ptr``, ``[T, C]``."""
+    x, w1 = tensors["x_ptr"], tensors["w1_ptr"]
+    sizes = {"U": w1.shape[0], "V": w1.shape[1], "BLOCK_T": chosen["BLOCK_T"], "RESIDENT": bool(chosen["RESIDENT"])}
+    fast = {"FAST": w1.dtype == torch.bfloat16 and not interpreting()}
+    return Launch(
+        kernel, grid(x, chosen), {**tensors, "tokens": len(x)}, {**sizes, **constants, **fast},
+        chosen["num_warps"], chosen["num_stages"],
     )  # fmt: skip

@@ -13,12 +13,13 @@ import triton
 import triton.language as tl
 
 from liveaction.kernels.dispatch import interpreting
-from liveaction.kernels.launch import settings
+from liveaction.kernels.launcher import DoesNotFitError, Launch, Settings, launch
 from liveaction.kernels.layout import empty_tokens_last, tokens_last
-from liveaction.kernels.monarch import padded, shared_limit, two_parts
+from liveaction.kernels.monarch_tiling import padded, two_parts
 from liveaction.kernels.monarch_triton import PRECISION, grid
-from liveaction.kernels.pointwise_block import wide_tiling
-from liveaction.kernels.pointwise_block_triton import gelu_gate, settings_key
+from liveaction.kernels.pointwise_block_tiling import wide_tiling
+from liveaction.kernels.pointwise_block_triton import POINTERS, gelu_gate, settings_key
+from liveaction.kernels.target import shared_limit
 
 
 @triton.jit
@@ -157,14 +158,20 @@ def forward(
     out = empty_tokens_last(x, x.shape[1])
     parameters = [t.contiguous() for t in (w1, w2, gain1, v1, v2, gain2, scale)]
     x, (g1, g2) = tokens_last(x), w1.shape[:2]
+    tensors = dict(zip(POINTERS, (x, *parameters, tokens_last(out)), strict=True))
     default = wide_tiling(g1, g2, w1.element_size(), shared_limit(x.device))
-    assert default is not None
-    chosen = settings("pointwise_block_wide", settings_key(x, w1), x.device, default)
-    fast = w1.dtype == torch.bfloat16 and not interpreting()
+    if default is None:
+        raise DoesNotFitError(f"pointwise block: expected groups that fit into shared memory, got {g1, g2}")
+
+    def describe(chosen: Settings) -> list[Launch]:
+        main, rest = two_parts(g2)
+        constants = {"U": g1, "V": g2, "U_PAD": padded(g1), "V_MAIN": main, "V_REST": rest, "EPS": eps}
+        constants |= {name: chosen[name] for name in ("W_CHUNK", "BLOCK_T")} | {"STAGES": chosen["num_stages"]}
+        constants["FAST"] = w1.dtype == torch.bfloat16 and not interpreting()
+        arguments = {**tensors, "tokens": len(x), "groups": g2}
+        return [Launch(forward_kernel, grid(x, chosen), arguments, constants, chosen["num_warps"], num_stages=1)]
+
     if len(x):
-        forward_kernel[grid(x, chosen)](
-            x, *parameters, tokens_last(out), len(x), g2, g1, g2, padded(g1), *two_parts(g2), eps,
-            chosen["W_CHUNK"], chosen["BLOCK_T"], chosen["num_stages"], fast,
-            num_warps=chosen["num_warps"], num_stages=1,
-        )  # fmt: skip
+        key = settings_key(x, w1)
+        launch("pointwise_block_wide", key, x.device, default, {"BLOCK_T": 8, "W_CHUNK": 8}, describe)
     return out

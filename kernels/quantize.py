@@ -18,8 +18,10 @@ import torch
 
 from liveaction.errors import ShapeError
 from liveaction.kernels.dispatch import choose, dtype_refused
+from liveaction.kernels.gradients import only_wanted, spread
 from liveaction.kernels.layout import empty_tokens_last
 
+# quantize_triton.py has the same numbers as literals.
 GAIN = 12.8
 OFFSET = 0.1
 POWER = 0.4
@@ -244,11 +246,12 @@ def _laplace_op(
 
 @torch.library.custom_op("liveaction::laplace_quantize_backward", mutates_args=())
 def _laplace_backward(
-    du: torch.Tensor, y: torch.Tensor, sigma: torch.Tensor, factor: float
-) -> tuple[torch.Tensor, torch.Tensor]:
+    du: torch.Tensor, y: torch.Tensor, sigma: torch.Tensor, factor: float, wanted: list[bool]
+) -> list[torch.Tensor]:
+    """Those gradients of y and sigma that are wanted."""
     from liveaction.kernels import quantize_triton
 
-    return quantize_triton.laplace_backward(du, y, sigma, factor)
+    return quantize_triton.laplace_backward(du, y, sigma, factor, wanted)
 
 
 _compand_op.register_fake(torch.empty_like)
@@ -257,7 +260,9 @@ _quantize_op.register_fake(lambda y, step: torch.empty_like(y))
 _signed_power_backward.register_fake(lambda gradient, companded, inverse: torch.empty_like(companded))
 _laplace_op.register_fake(lambda y, sigma, seed, step, rounded: empty_tokens_last(y, y.shape[1]))
 _laplace_backward.register_fake(
-    lambda du, y, sigma, factor: (empty_tokens_last(y, y.shape[1]), torch.empty_like(sigma))
+    lambda du, y, sigma, factor, wanted: only_wanted(
+        [empty_tokens_last(y, y.shape[1]), torch.empty_like(sigma)], wanted
+    )
 )
 
 
@@ -280,7 +285,9 @@ def _save_laplace(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> No
 
 
 def _laplace_gradient(ctx: Any, du: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    return (*torch.ops.liveaction.laplace_quantize_backward(du, *ctx.saved_tensors, ctx.factor), None, None, None)
+    wanted = list(ctx.needs_input_grad[:2])
+    found = torch.ops.liveaction.laplace_quantize_backward(du, *ctx.saved_tensors, ctx.factor, wanted)
+    return *spread(found, wanted), None, None, None
 
 
 _power_backward = torch.ops.liveaction.signed_power_backward

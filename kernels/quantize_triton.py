@@ -5,13 +5,18 @@ Device functions take and return float32 and call no library: ``_compand``, ``_e
 ``_round_half_even``.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
 
-from liveaction.kernels.launch import settings
+from liveaction.kernels.gradients import only_wanted
+from liveaction.kernels.launcher import Launch, Settings, launch
 from liveaction.kernels.layout import empty_tokens_last, tokens_last
 
+# The formulas' numbers are those of quantize.py: 12.8, 0.1, 0.4, 127 and 1e-6.
 OFFSET: tl.constexpr = tl.constexpr(0.10000000149011612)  # 0.1 in float32
 ROOT: tl.constexpr = tl.constexpr(0.3981071705534972)  # 0.1**0.4
 SHIFT: tl.constexpr = tl.constexpr(5.095771789550781)  # 12.8 * OFFSET**0.4
@@ -175,10 +180,13 @@ def laplace_kernel(
 
 @triton.jit(do_not_specialize=["tokens"])
 def laplace_backward_kernel(
-    du_ptr, y_ptr, sigma_ptr, dy_ptr, part_ptr, tokens, factor, C: tl.constexpr,
-    BLOCK_T: tl.constexpr, BLOCK_C: tl.constexpr,
+    du_ptr, y_ptr, sigma_ptr, dy_ptr, part_ptr, tokens, factor, DY: tl.constexpr, DSIGMA: tl.constexpr,
+    C: tl.constexpr, BLOCK_T: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    """dy, and partial sums of d sigma ``[programs, C]``; a program takes every so many-th tile of tokens."""
+    """What the flags name: dy, partial sums of d sigma ``[programs, C]``.
+
+    A program takes every so many-th tile of tokens.
+    """
     BLOCKS_C: tl.constexpr = (C + BLOCK_C - 1) // BLOCK_C
     program = tl.program_id(0) // BLOCKS_C
     c = (tl.program_id(0) % BLOCKS_C) * BLOCK_C + tl.arange(0, BLOCK_C)
@@ -194,37 +202,34 @@ def laplace_backward_kernel(
         du = tl.load(du_ptr + place, mask=inside, other=0.0).to(tl.float32)
         a = _ratio(y, sigma[None, :])
         dy = du * (slope[None, :] * tl.exp2(-1.4426950408889634 * a))
-        tl.store(dy_ptr + place, dy.to(dy_ptr.dtype.element_ty), mask=inside)
-        total += dy * tl.where(y < 0, a, -a)
-    part = tl.where(given < LEAST_SCALE, 0.0, tl.sum(total, axis=0))
-    tl.store(part_ptr + program.to(tl.int64) * C + c, part, mask=c < C)
+        if DY:
+            tl.store(dy_ptr + place, dy.to(dy_ptr.dtype.element_ty), mask=inside)
+        if DSIGMA:
+            total += dy * tl.where(y < 0, a, -a)
+    if DSIGMA:
+        part = tl.where(given < LEAST_SCALE, 0.0, tl.sum(total, axis=0))
+        tl.store(part_ptr + program.to(tl.int64) * C + c, part, mask=c < C)
 
 
 def signed_power(x: torch.Tensor, inverse: bool) -> torch.Tensor:
     """Compand, or expand where ``inverse``; a new tensor in the order of memory of ``x``."""
     y = torch.empty_like(x)
-    if x.numel():
-        chosen, programs = elementwise(x)
-        signed_power_kernel[programs](like(x, y), y, x.numel(), inverse, **chosen)
+    _launch_elementwise(signed_power_kernel, y, {"x_ptr": like(x, y), "y_ptr": y}, {"INVERSE": inverse})
     return y
 
 
 def signed_power_backward(dy: torch.Tensor, companded: torch.Tensor, inverse: bool) -> torch.Tensor:
     """Gradient of the input of :func:`signed_power`, from what it made, or from what it was given if ``inverse``."""
     dx = torch.empty_like(companded)
-    if dx.numel():
-        chosen, programs = elementwise(dx)
-        kept = like(companded, dx)
-        signed_power_backward_kernel[programs](like(dy, dx), kept, dx, dx.numel(), inverse, **chosen)
+    arguments = {"dy_ptr": like(dy, dx), "c_ptr": like(companded, dx), "dx_ptr": dx}
+    _launch_elementwise(signed_power_backward_kernel, dx, arguments, {"INVERSE": inverse})
     return dx
 
 
 def quantize(y: torch.Tensor, step: float) -> torch.Tensor:
     """Symbols; a new tensor in the order of memory of ``y``."""
     s = torch.empty_like(y)
-    if y.numel():
-        chosen, programs = elementwise(y)
-        quantize_kernel[programs](like(y, s), s, y.numel(), step, **chosen)
+    _launch_elementwise(quantize_kernel, s, {"y_ptr": like(y, s), "s_ptr": s, "step": step}, {})
     return s
 
 
@@ -235,32 +240,29 @@ def laplace(
     u = empty_tokens_last(y, y.shape[1])
     if y.numel() == 0:
         return u
-    tokens, chosen = tokens_last(y), tiling(y)
-    blocks = triton.cdiv(y.shape[1], chosen["BLOCK_C"])
-    programs = triton.cdiv(len(tokens), chosen["BLOCK_T"]) * blocks
-    chosen.pop("PARTS")
-    laplace_kernel[(programs,)](
-        tokens, sigma.contiguous(), sigma if seed is None else seed, tokens_last(u), len(tokens), step, y.shape[1],
-        rounded, seed is not None, **chosen,
-    )  # fmt: skip
+    arguments = {"y_ptr": tokens_last(y), "sigma_ptr": sigma.contiguous(), "u_ptr": tokens_last(u)}
+    arguments["seed_ptr"] = sigma if seed is None else seed
+    _launch_channels(laplace_kernel, y, {**arguments, "step": step}, {"ROUNDED": rounded, "NOISE": seed is not None})
     return u
 
 
 def laplace_backward(
-    du: torch.Tensor, y: torch.Tensor, sigma: torch.Tensor, factor: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradients of ``y``, channels innermost, and of ``sigma``: float32 partial sums, added in a fixed order."""
-    dy = empty_tokens_last(y, y.shape[1])
+    du: torch.Tensor, y: torch.Tensor, sigma: torch.Tensor, factor: float, wanted: Sequence[bool]
+) -> list[torch.Tensor]:
+    """Those gradients that are wanted: of ``y``, channels innermost, and of ``sigma``.
+
+    The latter from float32 partial sums, added in a fixed order.
+    """
+    dy = empty_tokens_last(y if wanted[0] else y[:0], y.shape[1])
     if y.numel() == 0:
-        return dy, torch.zeros_like(sigma)
-    tokens, chosen = tokens_last(y), tiling(y)
-    blocks = triton.cdiv(y.shape[1], chosen["BLOCK_C"])
-    programs = min(triton.cdiv(len(tokens), chosen["BLOCK_T"]), max(1, chosen.pop("PARTS") // blocks))
-    parts = torch.empty(programs, y.shape[1], dtype=torch.float32, device=y.device)
-    laplace_backward_kernel[(programs * blocks,)](
-        tokens_last(du), tokens, sigma.contiguous(), tokens_last(dy), parts, len(tokens), factor, y.shape[1], **chosen
+        return only_wanted([dy, torch.zeros_like(sigma)], wanted)
+    arguments = {"du_ptr": tokens_last(du), "y_ptr": tokens_last(y), "sigma_ptr": sigma.contiguous()}
+    arguments["dy_ptr"] = tokens_last(dy)
+    done = _launch_channels(
+        laplace_backward_kernel, y, {**arguments, "factor": factor}, {"DY": wanted[0], "DSIGMA": wanted[1]}
     )
-    return dy, parts.sum(0).to(sigma.dtype)
+    found = [dy] if wanted[0] else []
+    return [*found, done.arguments["part_ptr"].sum(0).to(sigma.dtype)] if wanted[1] else found
 
 
 def like(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -268,14 +270,39 @@ def like(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return x if x.stride() == other.stride() else torch.empty_like(other, dtype=x.dtype).copy_(x)
 
 
-def elementwise(x: torch.Tensor) -> tuple[dict[str, int], tuple[int]]:
-    """Launch settings of the kernels that know no channels, and the grid."""
-    chosen = settings("compand", str(x.dtype).removeprefix("torch."), x.device, {"BLOCK": 1024, "num_warps": 4})
-    return chosen, (triton.cdiv(x.numel(), chosen["BLOCK"]),)
+def _launch_elementwise(
+    kernel: Any, result: torch.Tensor, arguments: dict[str, Any], constants: dict[str, bool]
+) -> None:
+    """Launch a kernel that knows no channels on as many elements as ``result`` has."""
+    count = result.numel()
+
+    def describe(chosen: Settings) -> list[Launch]:
+        sizes, grid = {"BLOCK": chosen["BLOCK"]}, (triton.cdiv(count, chosen["BLOCK"]),)
+        given = {**arguments, "count": count}
+        return [Launch(kernel, grid, given, {**constants, **sizes}, chosen["num_warps"], chosen["num_stages"])]
+
+    if count:
+        default = {"BLOCK": 1024, "num_warps": 4, "num_stages": 1}
+        key = str(result.dtype).removeprefix("torch.")
+        launch("compand", key, result.device, default, {"BLOCK": 128}, describe)
 
 
-def tiling(y: torch.Tensor) -> dict[str, int]:
-    """Launch settings of the kernels with a scale per channel: 8 elements per thread, up to 128 channels abreast."""
-    block_c = min(128, triton.next_power_of_2(y.shape[1]))
-    default = {"BLOCK_T": 1024 // block_c, "BLOCK_C": block_c, "PARTS": 1024, "num_warps": 4}
-    return settings("laplace_quantize", f"{y.shape[1]} {str(y.dtype).removeprefix('torch.')}", y.device, default)
+def _launch_channels(kernel: Any, y: torch.Tensor, arguments: dict[str, Any], constants: dict[str, bool]) -> Launch:
+    """Launch a kernel with a scale per channel of ``y``: 8 elements per thread, up to 128 channels abreast."""
+    channels, tokens = y.shape[1], y.numel() // y.shape[1]
+    block_c = min(128, triton.next_power_of_2(channels))
+    default = {"BLOCK_T": 1024 // block_c, "BLOCK_C": block_c, "PARTS": 1024, "num_warps": 4, "num_stages": 1}
+
+    def describe(chosen: Settings) -> list[Launch]:
+        tiles, blocks = triton.cdiv(tokens, chosen["BLOCK_T"]), triton.cdiv(channels, chosen["BLOCK_C"])
+        given: dict[str, Any] = {**arguments, "tokens": tokens}
+        if constants.get("DSIGMA") is not None:
+            tiles = min(tiles, max(1, chosen["PARTS"] // blocks))
+            parts = tiles if constants["DSIGMA"] else 0
+            given["part_ptr"] = torch.empty(parts, channels, dtype=torch.float32, device=y.device)
+        sizes = {"C": channels, "BLOCK_T": chosen["BLOCK_T"], "BLOCK_C": chosen["BLOCK_C"]}
+        warps, stages = chosen["num_warps"], chosen["num_stages"]
+        return [Launch(kernel, (tiles * blocks,), given, {**constants, **sizes}, warps, stages)]
+
+    key = f"{channels} {str(y.dtype).removeprefix('torch.')}"
+    return launch("laplace_quantize", key, y.device, default, {"BLOCK_T": 1}, describe)[0]

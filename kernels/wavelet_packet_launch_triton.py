@@ -1,6 +1,5 @@
 """Launches of the Triton wavelet packets: the passes of a whole transform, in order, with their memory."""
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -8,7 +7,7 @@ from typing import Any
 
 import torch
 
-from liveaction.kernels.launch import settings
+from liveaction.kernels.launcher import Launch, Settings, launch
 from liveaction.kernels.layout import tokens_last
 from liveaction.kernels.quantize_triton import signed_power, signed_power_backward
 from liveaction.kernels.wavelet_packet_tables_triton import Band, Constants, Order, band, channel_order
@@ -190,36 +189,69 @@ def _launch(
         return result
     stage = one.stage
     axis = band(stage.tables, stage.mask, stage.factor, stage.periodic, one.n, merge, adjoint)
-    bits = order.bits if order else ()
-    chosen = settings(
-        "wavelet_packet_" + ("rows" if one.inner == 1 else "merge" if merge else "split"),
+    bits = (order.bits if order else ()) or ()
+    flags = {"COMPANDED": companded, "SLOPE": at is not None}
+    tensors = {"x_ptr": data, "high_ptr": axis.high, "low_ptr": axis.low, "y_ptr": result}
+    tensors["c_ptr"] = result if at is None else at
+
+    def describe(chosen: Settings) -> list[Launch]:
+        described = _along_rows if one.inner == 1 else _along_tiles
+        return [described(chosen, one, axis, bits, merge, tensors, _constants(axis, stage.factor) | flags)]
+
+    kind = "rows" if one.inner == 1 else "merge" if merge else "split"
+    launch(
+        f"wavelet_packet_{kind}",
         f"{axis.tile}x{axis.window} /{stage.factor}",
         data.device,
         {"BLOCK": _block(axis.tile, one.inner), "STEP": axis.step, "num_warps": 4, "num_stages": 2},
+        {"BLOCK": 16},
+        describe,
     )
-    constants: dict[str, Any] = chosen | _constants(axis, stage.factor)
-    constants |= {"COMPANDED": companded, "SLOPE": at is not None}
-    kept = result if at is None else at
-    blocks = one.n // stage.factor
-    with _on(data.device):
-        if one.inner == 1:
-            per_edge = -(-one.rows // chosen["BLOCK"])
-            windows = one.rows * (axis.tiles - axis.edges)
-            rows_kernel[(axis.edges * per_edge + -(-windows // chosen["BLOCK"]),)](
-                data, axis.high, axis.low, kept, result, blocks, one.channels, one.rest, one.rows, axis.heads,
-                axis.edges, axis.tiles, axis.exponent, MERGE=merge, **constants,
-            )  # fmt: skip
-            return result
-        constants["BLOCK"] = max(constants["BLOCK"], (1 << len(bits or ())) // stage.factor)
-        numbers = chosen["STEP"] if merge else axis.tile
-        digits, axes = _digits(bits or (), constants["BLOCK"], stage.factor, numbers)
-        vector = 4 if one.inner % 4 == 0 else 2 if one.inner % 2 == 0 else 1
-        kernel = merge_kernel if merge else split_kernel
-        kernel[(one.rows * axis.tiles * -(-one.inner // constants["BLOCK"]),)](
-            data, axis.high, axis.low, kept, result, blocks, one.inner // vector, one.channels, one.rest, axis.heads,
-            axis.edges, axis.tiles, axis.exponent, VECTOR=vector, DIGITS=digits, AXES=axes, **constants,
-        )  # fmt: skip
     return result
+
+
+def _along_rows(
+    chosen: Settings,
+    one: Pass,
+    axis: Band,
+    bits: tuple[int, ...],
+    merge: bool,
+    tensors: dict[str, torch.Tensor],
+    constants: dict[str, Any],
+) -> Launch:
+    """The pass along the innermost axis, which moves no channels."""
+    block = chosen["BLOCK"]
+    windows = one.rows * (axis.tiles - axis.edges)
+    programs = axis.edges * -(-one.rows // block) + -(-windows // block)
+    given = {**tensors, **_integers(one, axis), "rows": one.rows}
+    constants = {**constants, "BLOCK": block, "STEP": chosen["STEP"], "MERGE": merge}
+    return Launch(rows_kernel, (programs,), given, constants, chosen["num_warps"], chosen["num_stages"])
+
+
+def _along_tiles(
+    chosen: Settings,
+    one: Pass,
+    axis: Band,
+    bits: tuple[int, ...],
+    merge: bool,
+    tensors: dict[str, torch.Tensor],
+    constants: dict[str, Any],
+) -> Launch:
+    """A pass along another axis; a tile holds all channels that it permutes."""
+    factor = one.stage.factor
+    block = max(chosen["BLOCK"], (1 << len(bits)) // factor)
+    digits, axes = _digits(bits, block, factor, chosen["STEP"] if merge else axis.tile)
+    vector = 4 if one.inner % 4 == 0 else 2 if one.inner % 2 == 0 else 1
+    programs = one.rows * axis.tiles * -(-one.inner // block)
+    given = {**tensors, **_integers(one, axis), "vectors": one.inner // vector}
+    constants = {**constants, "BLOCK": block, "STEP": chosen["STEP"], "VECTOR": vector, "DIGITS": digits, "AXES": axes}
+    kernel = merge_kernel if merge else split_kernel
+    return Launch(kernel, (programs,), given, constants, chosen["num_warps"], chosen["num_stages"])
+
+
+def _integers(one: Pass, axis: Band) -> dict[str, int]:
+    sizes = {"blocks": one.n // one.stage.factor, "channels": one.channels, "rest": one.rest}
+    return sizes | {"heads": axis.heads, "edges": axis.edges, "tiles": axis.tiles, "exponent": axis.exponent}
 
 
 def _constants(axis: Band, factor: int) -> dict[str, Any]:
@@ -261,7 +293,3 @@ def _digits(
     shape = (numbers // factor, block * factor >> len(bits), *(1 << len(run) for run in given))
     axes = (0, 1, *(2 + given.index(run) for run in runs))
     return shape + (1,) * (_AXES - len(shape)), axes + tuple(range(len(axes), _AXES))
-
-
-def _on(device: torch.device) -> AbstractContextManager[Any]:
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -20,13 +20,13 @@ LONGEST_MATRIX = 4096
 
 def analysis(x: torch.Tensor, plan: PacketPlan, companded: bool = False) -> torch.Tensor:
     """``[B, C, *S]`` float32 to packets ``[B, C*P, *G]``, channels innermost in memory."""
-    y: torch.Tensor = torch.ops.liveaction.wavelet_packet_analysis(x, *_flat(plan), companded)
+    y: torch.Tensor = torch.ops.liveaction.wavelet_packet_analysis(x, *flat(plan), companded)
     return y
 
 
 def synthesis(y: torch.Tensor, plan: PacketPlan, companded: bool = False) -> torch.Tensor:
     """``[B, C*P, *G]`` float32 back to ``[B, C, *S]``, contiguous; reads channels-innermost memory without a copy."""
-    x: torch.Tensor = torch.ops.liveaction.wavelet_packet_synthesis(y, *_flat(plan), companded)
+    x: torch.Tensor = torch.ops.liveaction.wavelet_packet_synthesis(y, *flat(plan), companded)
     return x
 
 
@@ -42,7 +42,7 @@ def refused(x: torch.Tensor, plan: PacketPlan) -> str:
     return ""
 
 
-def _flat(plan: PacketPlan) -> tuple[list[torch.Tensor], list[int]]:
+def flat(plan: PacketPlan) -> tuple[list[torch.Tensor], list[int]]:
     """Tables of all stages with the plan's order behind them; (axis, factor, periodic, tables there) of each stage."""
     tables: list[torch.Tensor] = []
     layout: list[int] = []

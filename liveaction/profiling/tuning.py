@@ -3,11 +3,13 @@
 The result has the shape of ``kernels/tuned.json``; ``LIVEACTION_TUNED=FILE`` has it read.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
+from liveaction.errors import LiveactionWarning
 from liveaction.kernels.launch import device_name, override, watch
 from liveaction.profiling.case import Case, Result, Shape, parse_dtype
 from liveaction.profiling.gate import Gate
@@ -94,9 +96,10 @@ class _Search:
                     yield best | {name: other}
 
     def _faster(self, op: str, trial: dict[str, int], best: dict[str, int]) -> bool:
-        """Whether ``trial`` runs, is right, and takes clearly less time than ``best``; both timed in turn."""
+        """Whether ``trial`` runs as it is, is right, and takes clearly less time than ``best``; both timed in turn."""
         try:
-            with override(op, trial):
+            with override(op, trial), warnings.catch_warnings():
+                warnings.simplefilter("error", LiveactionWarning)  # the launcher would step down to other settings
                 if self.gate.check(self.kernel):
                     return False
             times = interleaved(

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from liveaction.errors import ShapeError, SpecError
+from liveaction.kernels.target import constant_in_graphs
 from liveaction.kernels.wavelet_packet import (
     AxisCascade,
     PacketPlan,
@@ -120,6 +121,7 @@ class WaveletPacket(nn.Module):
             )
 
 
+@constant_in_graphs
 def packet_plan(
     wavelet: str,
     stages: tuple[tuple[int, int], ...],
@@ -139,10 +141,6 @@ def packet_plan(
         channels: C; ``extents`` S.
     """
     return _packet_plan(wavelet, stages, boundary, order, channels, extents, dtype, device)
-
-
-# What torch.compiler.assume_constant_result sets; that itself loads all of the compiler, a second of every process.
-packet_plan._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @lru_cache(maxsize=64)

@@ -5,8 +5,9 @@ import torch
 
 from liveaction.errors import ShapeError
 from liveaction.kernels.linear_attention import linear_attention
-from liveaction.kernels.monarch import choose_groups, monarch, monarch_to_dense
+from liveaction.kernels.monarch import monarch, monarch_to_dense
 from liveaction.nn.monarch import Dense, Monarch
+from liveaction.nn.sizes import choose_groups
 
 
 def factors(c_in, c_out):

@@ -6,8 +6,9 @@ import torch
 
 from liveaction.errors import ShapeError
 from liveaction.kernels import dispatch
-from liveaction.kernels.monarch import choose_groups, monarch, monarch_composed, monarch_reference, monarch_to_dense
+from liveaction.kernels.monarch import monarch, monarch_composed, monarch_reference, monarch_to_dense
 from liveaction.nn.monarch import Dense, Monarch
+from liveaction.nn.sizes import choose_groups
 
 PAIRS = [(1, 1), (6, 4), (7, 5), (8, 64), (12, 12), (30, 45), (64, 8), (512, 8)]
 

@@ -1,31 +1,20 @@
-"""Triton's Monarch projection against its float64 reference and plain PyTorch; registration; resources."""
-
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+"""Triton's Monarch projection against its float64 reference and plain PyTorch; registration."""
 
 import pytest
 import torch
 
 from liveaction.errors import MissingDependencyError
 from liveaction.kernels import dispatch
-from liveaction.kernels.monarch import (
-    choose_groups,
-    gradient_tiling,
-    is_dense,
-    monarch,
-    monarch_composed,
-    monarch_reference,
-    padded,
-    projection_tiling,
-    two_parts,
-)
+from liveaction.kernels.monarch import monarch, monarch_composed, monarch_reference
+from liveaction.kernels.monarch_tiling import gradient_tiling, is_dense, padded, projection_tiling, two_parts
 from liveaction.nn.monarch import Monarch
-from liveaction.testing import SHARED_LIMIT, AheadCase, assert_kernel_close, compile_ahead, poisoned
+from liveaction.nn.sizes import choose_groups
+from liveaction.testing import assert_kernel_close, poisoned
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DTYPES = [torch.float32, torch.float16] + ([torch.bfloat16] if DEVICE == "cuda" else [])
 SIZES = [(512, 512), (896, 896), (1536, 1536)]  # 768 pads as 896 does
-TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16"}
+ALL = [True] * 3
 
 
 def case(c_in, c_out, extents, dtype, batch=2):
@@ -114,7 +103,7 @@ def test_registration(c_in, c_out):
     tests = ("test_schema", "test_autograd_registration", "test_faketensor")
     inputs = tuple(t.clone().requires_grad_() for t in (x, w1, w2))
     torch.library.opcheck(torch.ops.liveaction.monarch.default, inputs, test_utils=tests)
-    torch.library.opcheck(torch.ops.liveaction.monarch_backward.default, (dy, x, w1, w2), test_utils=tests)
+    torch.library.opcheck(torch.ops.liveaction.monarch_backward.default, (dy, x, w1, w2, ALL), test_utils=tests)
 
 
 @pytest.mark.parametrize("export", [False, True])
@@ -146,10 +135,11 @@ def test_every_published_size_in_16_bits_fits_any_device(limit):
 def test_the_fake_has_the_strides_and_dtype_of_the_real_one(c_in, c_out):
     inputs = case(c_in, c_out, (3, 5), torch.float16)
     inputs[1] = inputs[1].mT.contiguous().mT
+    forward, backward = torch.ops.liveaction.monarch, torch.ops.liveaction.monarch_backward
     with torch._subclasses.fake_tensor.FakeTensorMode() as mode:
         fakes = [mode.from_tensor(t) for t in inputs]
-        fake = [torch.ops.liveaction.monarch(*fakes[:3]), *torch.ops.liveaction.monarch_backward(fakes[3], *fakes[:3])]
-    real = [torch.ops.liveaction.monarch(*inputs[:3]), *torch.ops.liveaction.monarch_backward(inputs[3], *inputs[:3])]
+        fake = [forward(*fakes[:3]), *backward(fakes[3], *fakes[:3], ALL)]
+    real = [forward(*inputs[:3]), *backward(inputs[3], *inputs[:3], ALL)]
     for f, r in zip(fake, real, strict=True):
         assert (f.shape, f.stride(), f.dtype) == (r.shape, r.stride(), r.dtype)
 
@@ -172,70 +162,3 @@ def test_few_channels_take_the_dense_matrix():
         assert is_dense(w1, w2) == dense, (c_in, c_out)
     assert [padded(n) for n in (1, 16, 17, 28, 48)] == [16, 16, 32, 32, 64]
     assert [two_parts(n) for n in (8, 24, 28, 32, 48, 96)] == [(16, 0), (32, 0), (32, 0), (32, 0), (32, 16), (64, 32)]
-
-
-def project_cases(c_in, c_out, dtype, capability):
-    g1, g2 = choose_groups(c_in, c_out)
-    q = c_out // g2
-    for sizes, skip in [((g1, g2, g2, q), False), ((g2, q, g1, g2), True)]:
-        chosen = projection_tiling(sizes, dtype.itemsize, SHARED_LIMIT[capability])
-        main, rest = two_parts(sizes[1])
-        constants = dict(zip("UVWZ", sizes, strict=True)) | {
-            "U_PAD": padded(sizes[0]), "V_MAIN": main, "V_REST": rest, "Z_PAD": padded(sizes[3]), "SKIP": skip,
-            "W_CHUNK": chosen["W_CHUNK"], "BLOCK_T": chosen["BLOCK_T"],
-        }  # fmt: skip
-        types = {f"{name}_ptr": TYPES[dtype] for name in ("x", "first", "second", "skip", "y")} | {"tokens": "i32"}
-        yield AheadCase(
-            "liveaction.kernels.monarch_triton:project_kernel",
-            types,
-            constants,
-            chosen["num_warps"],
-            chosen["num_stages"],
-        )
-
-
-def gradient_cases(c_in, c_out, dtype, capability):
-    g1, g2 = choose_groups(c_in, c_out)
-    sizes = (g1, g2, g2, c_out // g2)
-    chosen = gradient_tiling(sizes, dtype.itemsize, SHARED_LIMIT[capability])
-    for first, second in ((True, True),) if chosen["JOINT"] else ((True, False), (False, True)):
-        constants = dict(zip("UVWZ", sizes, strict=True)) | {
-            "U_PAD": padded(g1), "V_PAD": padded(g2), "Z_PAD": padded(sizes[3]), "W_CHUNK": chosen["W_CHUNK"],
-            "BLOCK_T": chosen["BLOCK_T"], "DX": bool(chosen["WITH_DX"]), "SKIP": bool(chosen["WITH_DX"]),
-            "DFIRST": first, "DSECOND": second,
-        }  # fmt: skip
-        types = {f"{name}_ptr": TYPES[dtype] for name in ("dy", "x", "first", "second", "skip", "dx")}
-        types |= {"dfirst_ptr": "*fp32", "dsecond_ptr": "*fp32", "tokens": "i32"}
-        yield AheadCase(
-            "liveaction.kernels.monarch_triton:gradient_kernel",
-            types,
-            constants,
-            chosen["num_warps"],
-            chosen["num_stages"],
-        )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("capability", [80, 90])
-def test_compiled_ahead_nothing_spills_and_all_fits(capability):
-    cases = []
-    for c_in, c_out in SIZES:
-        for dtype in TYPES:
-            cases += [*project_cases(c_in, c_out, dtype, capability), *gradient_cases(c_in, c_out, dtype, capability)]
-    halves = cases[::2], cases[1::2]
-    with ThreadPoolExecutor(2) as pool:
-        found = pool.map(lambda half: compile_ahead(half, capability), halves)
-    for compiled, resources in zip(chain(*halves), chain(*found), strict=True):
-        what = (compiled.kernel, compiled.constants, compiled.signature["x_ptr"], resources)
-        print(
-            compiled.kernel[-15:],
-            compiled.constants,
-            compiled.signature["x_ptr"],
-            resources.registers,
-            resources.spills,
-            resources.shared / 1024,
-            resources.matrix_instructions,
-        )
-        assert resources.spills == 0 and resources.registers <= 255, what
-        assert resources.shared <= SHARED_LIMIT[capability], what
-        assert resources.matrix_instructions > 0, what

@@ -1,31 +1,27 @@
-"""Pointwise block: its formula, plain PyTorch, Triton's kernels, dtypes, registration, resources ahead of time."""
-
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+"""Pointwise block: its formula, plain PyTorch, Triton's kernels, dtypes, registration."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from liveaction.errors import MissingDependencyError, ShapeError
-from liveaction.kernels import dispatch, pointwise_block_backward_triton
-from liveaction.kernels.monarch import choose_groups, gradient_tiling, monarch, projection_tiling
+from liveaction.kernels import dispatch, launch
+from liveaction.kernels.monarch import monarch
 from liveaction.kernels.pointwise_block import (
-    backward_tiling,
-    forward_tiling,
     pointwise_block,
     pointwise_block_composed,
     pointwise_block_reference,
 )
 from liveaction.nn.blocks import PointwiseBlock
 from liveaction.nn.norm import ChannelNorm
-from liveaction.testing import SHARED_LIMIT, AheadCase, assert_kernel_close, compile_ahead, poisoned
+from liveaction.nn.sizes import choose_groups
+from liveaction.testing import assert_kernel_close, poisoned
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DTYPES = [torch.float32, torch.float16] + ([torch.bfloat16] if DEVICE == "cuda" else [])
 NAMES = ["out", "x", "w1", "w2", "gain1", "v1", "v2", "gain2", "scale"]
 EPS = 1e-6
-TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16"}
+ALL = [True] * 8
 
 
 def case(channels, extents, dtype, batch=2, of_x=None):
@@ -161,13 +157,10 @@ def test_the_kernel_with_a_float32_skip_around_16_bit_projections():
 
 
 @pytest.mark.parametrize("of_x", [torch.float16, torch.float32], ids=str)
-def test_halves_that_leave_the_sums_to_the_projections(of_x, monkeypatch):
-    monkeypatch.setattr(
-        pointwise_block_backward_triton,
-        "settings",
-        lambda op, key, device, default: default | {"WEIGHTS": 0, "RESIDENT": 0},
-    )
-    compare(*case(256, (21,), torch.float16, of_x=of_x))
+def test_halves_that_leave_the_sums_to_the_projections(of_x):
+    values, op = {"WEIGHTS": 0, "RESIDENT": 0}, "pointwise_block_backward"
+    with launch.override(f"{op}_first", values), launch.override(f"{op}_second", values):
+        compare(*case(256, (21,), torch.float16, of_x=of_x))
 
 
 @pytest.mark.parametrize("export", [False, True])
@@ -212,77 +205,13 @@ def test_registration_and_the_fake():
     tests = ("test_schema", "test_autograd_registration", "test_faketensor")
     inputs = [t.clone().requires_grad_() for t in (x, *parameters)]
     torch.library.opcheck(ops[0], (*inputs, EPS), test_utils=tests)
-    torch.library.opcheck(ops[1], (dout, x, *parameters, EPS), test_utils=tests)
+    torch.library.opcheck(ops[1], (dout, x, *parameters, EPS, ALL), test_utils=tests)
     with torch._subclasses.fake_tensor.FakeTensorMode() as mode:
         fakes = [mode.from_tensor(t) for t in (dout, x, *parameters)]
-        fake = [ops[0](*fakes[1:], EPS), *ops[1](*fakes, EPS)]
-    real = [ops[0](x, *parameters, EPS), *ops[1](dout, x, *parameters, EPS)]
+        fake = [ops[0](*fakes[1:], EPS), *ops[1](*fakes, EPS, ALL)]
+    real = [ops[0](x, *parameters, EPS), *ops[1](dout, x, *parameters, EPS, ALL)]
     for f, r in zip(fake, real, strict=True):
         assert (f.shape, f.stride(), f.dtype) == (r.shape, r.stride(), r.dtype)
-
-
-def block_cases(of_x, of_weights, capability):
-    limit, sizes = SHARED_LIMIT[capability], (of_weights.itemsize, of_x.itemsize)
-    for kernel, chosen in [
-        ("pointwise_block_triton:forward", forward_tiling(sizes[0], limit)),
-        ("pointwise_block_backward_triton:second_half", backward_tiling("second", *sizes, limit)),
-        ("pointwise_block_backward_triton:first_half", backward_tiling("first", *sizes, limit)),
-    ]:
-        constants = {"U": 16, "V": 32, "EPS": EPS, "FAST": of_weights == torch.bfloat16, "BLOCK_T": chosen["BLOCK_T"]}
-        constants |= {name: bool(chosen[name]) for name in ("RESIDENT", "WEIGHTS") if name in chosen}
-        types = {f"{t}_ptr": TYPES[of_x] for t in ("x", "out", "dout", "dx")} | {"tokens": "i32"}
-        types |= {f"{t}_ptr": "*fp32" for t in ("dgain", "dv1", "dv2", "dw1", "dw2")}
-        own = ("w1", "w2", "gain1", "v1", "v2", "gain2", "scale", "z", "dy", "dz")
-        types |= {f"{t}_ptr": TYPES[of_weights] for t in own}
-        name = f"liveaction.kernels.{kernel}_kernel"
-        yield AheadCase(name, types, constants, chosen["num_warps"], chosen["num_stages"])
-
-
-def cases_of_a_float32_skip(capability):
-    """What follows the halves where x is float32 and the weights are not: dx apart, in float32."""
-    module, limit = "liveaction.kernels.monarch_triton:", SHARED_LIMIT[capability]
-    types = {f"{t}_ptr": "*fp32" for t in ("skip", "dx", "y", "dfirst", "dsecond")} | {"tokens": "i32"}
-    types |= {f"{t}_ptr": "*bf16" for t in ("dy", "x", "first", "second")}
-    for name, chosen, constants in [
-        (
-            "gradient_kernel",
-            gradient_tiling((16, 32, 32, 16), 2, limit),
-            {"U": 16, "V": 32, "W": 32, "Z": 16, "U_PAD": 16, "V_PAD": 32, "Z_PAD": 16}
-            | {"DX": False, "SKIP": False, "DFIRST": True, "DSECOND": True},
-        ),
-        (
-            "project_kernel",
-            projection_tiling((32, 16, 16, 32), 2, limit),
-            {"U": 32, "V": 16, "W": 16, "Z": 32, "U_PAD": 32, "V_MAIN": 16, "V_REST": 0, "Z_PAD": 32, "SKIP": True},
-        ),
-    ]:
-        constants |= {key: chosen[key] for key in ("W_CHUNK", "BLOCK_T")}
-        yield AheadCase(module + name, types, constants, chosen["num_warps"], chosen["num_stages"])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("capability", [80, 90])
-def test_compiled_ahead_nothing_spills_and_all_fits(capability):
-    cases = [*cases_of_a_float32_skip(capability)]
-    for of_x, of_weights in [(torch.float32,) * 2, (torch.bfloat16,) * 2, (torch.float32, torch.bfloat16)]:
-        cases += block_cases(of_x, of_weights, capability)
-    halves = cases[::2], cases[1::2]
-    with ThreadPoolExecutor(2) as pool:
-        found = pool.map(lambda half: compile_ahead(half, capability), halves)
-    for compiled, resources in zip(chain(*halves), chain(*found), strict=True):
-        what = (compiled.kernel, compiled.constants, compiled.signature["x_ptr"], resources)
-        print(
-            compiled.kernel[-20:],
-            compiled.constants,
-            compiled.signature["x_ptr"],
-            resources.registers,
-            resources.spills,
-            resources.shared / 1024,
-            resources.matrix_instructions,
-        )
-        assert resources.spills == 0 and resources.registers <= 255, what
-        assert resources.shared <= SHARED_LIMIT[capability], what
-        assert resources.matrix_instructions > 0, what
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 1), (2, 64, 7), (1, 48, 5, 13), (2, 512, 3, 5, 5), (1, 64, 2100)], ids=str)

@@ -1,31 +1,24 @@
 """Pointwise block of many channels or uneven groups: the kernel that goes through its own output, and its gradients."""
 
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
-
 import pytest
 import torch
 
 from liveaction.errors import MissingDependencyError
-from liveaction.kernels import dispatch, launch, pointwise_block_wide_triton
-from liveaction.kernels.monarch import padded, two_parts
+from liveaction.kernels import dispatch, launch, launcher, pointwise_block_wide_triton
 from liveaction.kernels.pointwise_block import (
-    in_registers,
     pointwise_block,
     pointwise_block_composed,
     pointwise_block_reference,
-    wide_tiling,
 )
 from liveaction.nn.blocks import PointwiseBlock
 from liveaction.nn.sizes import choose_groups
-from liveaction.testing import SHARED_LIMIT, AheadCase, assert_kernel_close, compile_ahead, poisoned
+from liveaction.testing import assert_kernel_close, poisoned
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DTYPES = [torch.float32, torch.float16] + ([torch.bfloat16] if DEVICE == "cuda" else [])
 NAMES = ["out", "x", "w1", "w2", "gain1", "v1", "v2", "gain2", "scale"]
 EPS = 1e-6
 OP = "pointwise_block_wide"
-TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16"}
 
 
 def case(channels, extents, dtype, batch=2, of_x=None):
@@ -171,42 +164,6 @@ def test_two_projections_in_groups_of_their_own_are_refused():
         pointwise_block(x, *(p.to(DEVICE) for p in parameters))
 
 
-def ahead(channels, of_x, of_weights, capability):
-    g1, g2 = choose_groups(channels, channels)
-    assert not in_registers(g1, g2)
-    chosen = wide_tiling(g1, g2, of_weights.itemsize, SHARED_LIMIT[capability])
-    main, rest = two_parts(g2)
-    constants = {"U": g1, "V": g2, "U_PAD": padded(g1), "V_MAIN": main, "V_REST": rest, "EPS": EPS}
-    constants |= {"FAST": of_weights == torch.bfloat16, "STAGES": chosen["num_stages"]}
-    constants |= {name: chosen[name] for name in ("W_CHUNK", "BLOCK_T")}
-    types = {"x_ptr": TYPES[of_x], "out_ptr": TYPES[of_x], "tokens": "i32", "groups": "i32"}
-    types |= {f"{t}_ptr": TYPES[of_weights] for t in ("w1", "w2", "gain1", "v1", "v2", "gain2", "scale")}
-    name = "liveaction.kernels.pointwise_block_wide_triton:forward_kernel"
-    return AheadCase(name, types, constants, chosen["num_warps"], 1)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("capability", [80, 86, 90])
-def test_compiled_ahead_nothing_spills_and_all_fits(capability):
-    dtypes = [(torch.bfloat16,) * 2, (torch.float16,) * 2, (torch.float32, torch.bfloat16), (torch.float32,) * 2]
-    todo = [(channels, *dtypes[0]) for channels in (768, 896, 1536)]
-    if capability != 86:  # whose shared memory is the least
-        todo += [(channels, *dtypes[0]) for channels in (96, 192, 384, 640, 1024, 2048)]
-        todo += [(channels, *pair) for channels in (192, 384, 896, 1536) for pair in dtypes[1:]]
-    cases = [ahead(*one, capability) for one in todo]
-    halves = cases[::2], cases[1::2]
-    with ThreadPoolExecutor(2) as pool:
-        found = pool.map(lambda half: compile_ahead(half, capability), halves)
-    for (channels, *of), compiled, resources in zip(
-        [*todo[::2], *todo[1::2]], chain(*halves), chain(*found), strict=True
-    ):
-        what = (channels, of, compiled.constants, resources)
-        print(*what[:3], resources.registers, resources.spills, resources.shared / 1024, resources.matrix_instructions)
-        assert resources.spills == 0 and resources.registers <= 255, what
-        assert resources.shared <= SHARED_LIMIT[capability], what
-        assert resources.matrix_instructions > 0, what
-
-
 class Watch:
     """Interpreter's loads and stores of a program: what they touch that others of its threads may still be at."""
 
@@ -251,16 +208,9 @@ def test_barriers_stand_between_what_threads_write_and_others_read(monkeypatch):
     assert watch.barriers == 6 and not watch.races
 
 
-def test_tiles_are_launched_without_a_pipeline(monkeypatch):
+def test_tiles_are_launched_without_a_pipeline():
     """One would read the output's tile before its threads have written it, which the interpreter cannot see."""
-    seen = []
-
-    class Recorder:
-        def __getitem__(self, grid):
-            return lambda *arguments, **options: seen.append(options)
-
-    monkeypatch.setattr(pointwise_block_wide_triton, "forward_kernel", Recorder())
     (x, _), parameters = case(192, (3,), torch.float16, 1)
-    with dispatch.use("triton"), launch.override(OP, {"num_stages": 4}):
+    with dispatch.use("triton"), launch.override(OP, {"num_stages": 4}), launcher.watch() as launched:
         pointwise_block(x, *parameters)
-    assert seen == [{"num_warps": 8, "num_stages": 1}]
+    assert [(one.num_stages, one.constants["STAGES"]) for one in launched] == [(1, 4)]

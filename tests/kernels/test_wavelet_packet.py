@@ -112,8 +112,8 @@ def test_one_axis_spoils_no_more_than_its_filters_reach():
 @pytest.mark.parametrize("provider", ["numba", "composed"])
 @pytest.mark.parametrize(
     ("wavelet", "levels", "boundary", "order", "extents"),
-    [*CASES[:5], ("bior4.4", (5,), "symmetric", "level", (32 * 700,))],
-    ids=[*IDS[:5], "bior4.4-one-axis"],
+    [*CASES[:5], *(("bior4.4", (5,), "symmetric", "level", (32 * blocks,)) for blocks in (70, 700))],
+    ids=[*IDS[:5], "bior4.4-one-axis", "bior4.4-one-axis-in-windows"],
 )
 def test_companded_packets_are_compand_of_packets(wavelet, levels, boundary, order, extents, provider):
     plain = WaveletPacket(wavelet, levels, boundary, order)
@@ -121,7 +121,8 @@ def test_companded_packets_are_compand_of_packets(wavelet, levels, boundary, ord
     assert "companded" in repr(companded) and "companded" not in repr(plain)
     x = 10 * torch.randn(2, 3, *extents)
     x[1] = 0
-    with dispatch.use("reference"):
+    # the reference, a dense matrix, takes gigabytes for an axis that is done in windows
+    with dispatch.use("composed" if x.shape[-1] > 10000 else "reference"):
         expected = compand(plain(x.double()))
         assert torch.equal(companded(x.double()), expected)
         assert torch.equal(companded.inverse(expected), plain.inverse(expand(expected)))

@@ -1,4 +1,4 @@
-"""Triton wavelet packets: against the reference in float64, adjoints, layouts, tables, and compiled ahead of time."""
+"""Triton wavelet packets: against the reference in float64, adjoints, layouts, tables."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from liveaction.kernels import dispatch, wavelet_packet_ops
 from liveaction.kernels import wavelet_packet_tables_triton as tables_module
 from liveaction.kernels.quantize import compand
 from liveaction.kernels.wavelet_packet import analysis_matrix, synthesis_matrix
-from liveaction.testing import SHARED_LIMIT, AheadCase, assert_kernel_close, compile_ahead, poisoned
+from liveaction.testing import assert_kernel_close, poisoned
 from liveaction.transforms.packet import WaveletPacket
 
 device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -240,7 +240,7 @@ OPERATIONS = {
 @pytest.mark.parametrize("companded", [False, True])
 def test_the_operations_are_registered_rightly(name, levels, companded, monkeypatch):
     transform, x = made("bior4.4", levels, "symmetric", "level", (2, 3, 8, 4))
-    tables, layout = wavelet_packet_ops._flat(plan_of(transform, x, monkeypatch))
+    tables, layout = wavelet_packet_ops.flat(plan_of(transform, x, monkeypatch))
     packets = run("composed", transform, x).contiguous()
     given = x if OPERATIONS[name] else packets
     operation = getattr(torch.ops.liveaction, name).default
@@ -312,7 +312,7 @@ def test_tiles_are_the_matrix(wavelet, levels, boundary, n, merge, transposed, m
     transform = WaveletPacket(wavelet, (levels,), boundary)
     plan = plan_of(transform, torch.zeros(1, 1, n), monkeypatch)
     ((_, stage),) = plan.stages
-    tables, layout = wavelet_packet_ops._flat(plan)
+    tables, layout = wavelet_packet_ops.flat(plan)
     source = tables_module.Constants(*tables[:-1])
     found = tables_module.band(source, layout[3], stage.factor, stage.periodic, n, merge, transposed)
     full = (synthesis_matrix if merge != transposed else analysis_matrix)(stage, n).double()
@@ -341,70 +341,3 @@ def test_orders_of_binary_digits_are_found():
     assert bits(torch.tensor([0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15, 16])) is None
     assert bits(torch.tensor([0, 4, 1, 5, 2, 6, 3, 7])) == (1, 2, 0)
     assert bits(torch.tensor([1, 0, 2, 3])) is None
-
-
-class Recorder:
-    """Stands for a kernel and keeps what it is launched with."""
-
-    def __init__(self, name, cases, grids):
-        self.name, self.cases, self.grids = name, cases, grids
-
-    def __getitem__(self, grid):
-        self.grids.append(grid)
-        return self.launch
-
-    def launch(self, *_, enable_fp_fusion, num_warps, num_stages, **constants):
-        integers = ("blocks", "channels", "rest", "heads", "edges", "tiles", "exponent", "vectors", "rows")
-        pointers = {"x_ptr": "*fp32", "c_ptr": "*fp32", "y_ptr": "*fp32", "high_ptr": "*fp16", "low_ptr": "*fp16"}
-        case = AheadCase(
-            f"liveaction.kernels.wavelet_packet_triton:{self.name}",
-            pointers | dict.fromkeys(integers, "i32"),
-            constants,
-            num_warps,
-            num_stages,
-        )
-        if case not in self.cases:
-            self.cases.append(case)
-
-
-# What the shipped modalities launch, at their sizes.
-REAL = [
-    ("bior4.4", (3, 3, 3), "symmetric", 1, (512, 512, 512)),
-    ("bior4.4", (3, 3, 3), "periodic", 3, (8, 1080, 1920)),
-    ("bior4.4", (7,), "symmetric", 7, (2**20,)),
-    ("bior4.4", (3,), "symmetric", 1, (2**20,)),
-]
-
-
-def launched(monkeypatch):
-    from liveaction.kernels import wavelet_packet_launch_triton as launch
-
-    cases, grids = [], []
-    for name in ("rows_kernel", "split_kernel", "merge_kernel"):
-        monkeypatch.setattr(launch, name, Recorder(name, cases, grids))
-    for wavelet, levels, boundary, channels, extents in REAL:
-        transform = WaveletPacket(wavelet, levels, boundary)
-        plan = plan_of(transform, torch.zeros(1).expand(1, channels, *extents), monkeypatch)
-        tables, layout = wavelet_packet_ops._flat(plan)
-        stages = launch._stages(tables, layout)
-        passes = launch._passes(stages, 1, channels, list(extents))
-        for merge in (False, True):
-            order = launch._order(tables, channels, stages, merge)
-            assert launch._in_last_pass(order, passes)
-            for one in passes:
-                launch._launch(torch.zeros(1), one, order if one is passes[-1] else None, merge, False)
-            launch._launch(torch.zeros(1), passes[-1], order, merge, False, companded=True)
-            launch._launch(torch.zeros(1), passes[-1], order, merge, True, at=torch.zeros(1))
-    return cases, grids
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("capability", [80, 90])
-def test_they_compile_ahead_of_time_within_the_limits(capability, monkeypatch):
-    cases, grids = launched(monkeypatch)
-    assert all(0 < count < 2**31 for (count,) in grids)
-    for case, used in zip(cases, compile_ahead(cases, capability), strict=True):
-        assert used.spills == 0, case
-        assert used.registers <= 255, case
-        assert used.shared <= SHARED_LIMIT[capability], case
-        assert used.matrix_instructions > 0, case
