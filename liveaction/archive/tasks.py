@@ -127,6 +127,11 @@ class _ModelTask(ArchiveTask):
     threads: int
 
     def prepare(self) -> None:
+        """Load the model.
+
+        Raises:
+            IntegrityError: it is no longer the one that the run began with.
+        """
         torch.set_num_threads(self.threads)
         self.model = load(self.folder, device=self.device, dtype=self.dtype)
         if self.model.digest != self.weights:
@@ -143,12 +148,15 @@ class Compression(_ModelTask):
     step: float
 
     def parts(self, item: ArchiveItem) -> list[Path]:
+        """What the modality says a signal is made of."""
         return self.model.modality.parts(item.path)
 
     def read(self, item: ArchiveItem) -> Signal:
+        """As the modality reads it."""
         return self.model.modality.read(item.path)
 
     def make(self, item: ArchiveItem, signal: Signal, part: Path) -> dict[str, Any]:
+        """Write the stream."""
         with part.open("w+b") as file:
             written = write_stream(signal, file, self.model, step=self.step)
         return _measures(signal, written.bytes)
@@ -159,9 +167,11 @@ class Decompression(_ModelTask):
     """A stream to a file of the modality's."""
 
     def parts(self, item: ArchiveItem) -> list[Path]:
+        """The stream."""
         return [item.path]
 
     def read(self, item: ArchiveItem) -> Signal:
+        """Decoded."""
         return self.model.decompress(item.path)
 
     def make(self, item: ArchiveItem, signal: Signal, part: Path) -> dict[str, Any]:
