@@ -56,6 +56,17 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(scope="module")
+def small_phantoms() -> Iterator[None]:
+    """CT phantoms of 48 x 56 x 40 voxels where a test does not say how large: their size is not what is tested."""
+    from liveaction.modalities.volume.ct import CT
+
+    whole = CT.synthetic
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CT, "synthetic", lambda self, seed, extents=None: whole(self, seed, extents or (48, 56, 40)))
+        yield
+
+
 @pytest.fixture
 def data_dir() -> Path:
     """Folder of the sample data, beside the checkout."""

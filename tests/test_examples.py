@@ -19,7 +19,7 @@ PUBLIC = sorted({*liveaction.__all__} - {"__version__"})
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
+def shelf(tmp_path_factory, small_phantoms):
     """What the examples speak of: a model in ``runs/ct``, ``scan.nii.gz``, a folder of scans, a stream."""
     folder = tmp_path_factory.mktemp("shelf")
     recipe = liveaction.load_recipe("ct_smoke", ["training.steps=0"])

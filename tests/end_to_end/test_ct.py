@@ -25,7 +25,7 @@ from liveaction.training.run import train
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory):
+def work(tmp_path_factory, small_phantoms):
     """Two models (KLTs of two sizes) and a phantom on disk."""
     folder = tmp_path_factory.mktemp("work")
     before = os.environ.get("LIVEACTION_CACHE")
@@ -34,7 +34,7 @@ def work(tmp_path_factory):
     train(klt, ["synthetic:2"], folder / "klt")
     train(klt.model_copy(update={"name": "other"}), ["synthetic:1:5"], folder / "other")
     modality = build_modality(klt.modality)
-    modality.write(modality.synthetic(99), folder / "scan.nii.gz")
+    modality.write(modality.synthetic(99, (160, 160, 96)), folder / "scan.nii.gz")
     yield folder
     os.environ.pop("LIVEACTION_CACHE")
     if before:

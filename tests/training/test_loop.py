@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from liveaction.codec.model import load
 from liveaction.errors import FormatError, SpecError, TrainingError
 from liveaction.recipe import load_recipe
+from liveaction.registry import build_modality
 from liveaction.training.checkpoint import list_checkpoints, load_checkpoint
 from liveaction.training.log import read_log
 from liveaction.training.loop import Listener, crop_extents, is_frozen, learning_rate
@@ -33,7 +34,7 @@ TINY = [
 
 
 @pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory):
+def cache(tmp_path_factory, small_phantoms):
     before = os.environ.get("LIVEACTION_CACHE")
     os.environ["LIVEACTION_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     yield
@@ -97,10 +98,15 @@ def test_the_encoder_does_not_move_once_frozen(tmp_path):
     assert moved and all(name.startswith("decoder.") for name in moved)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nobody interrupts."""
+    return train(recipe("training.steps=20"), ["synthetic:2"], tmp_path_factory.mktemp("run") / "whole")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [7, 10, 15])
-def test_a_resumed_run_ends_with_the_same_weights(tmp_path, stop_at):
-    whole = train(recipe("training.steps=20"), ["synthetic:2"], tmp_path / "whole")
+def test_a_resumed_run_ends_with_the_same_weights(whole, tmp_path, stop_at):
 
     def interrupt(report):
         if report.step == stop_at:
@@ -167,18 +173,21 @@ def test_two_processes_take_the_crops_of_one(tmp_path):
     script = (
         "import sys; from pathlib import Path; from liveaction.recipe import load_recipe; "
         "from liveaction.training.run import train; "
-        "r = load_recipe('ct_smoke', sys.argv[2].split(';')); train(r, ['synthetic:2'], sys.argv[1], device='cpu')"
+        "r = load_recipe('ct_smoke', sys.argv[2].split(';')); train(r, sys.argv[3], sys.argv[1], device='cpu')"
     )
     settings = ";".join([*TINY, "training.steps=10"])
     program = tmp_path / "program.py"
     program.write_text(script)
+    modality = build_modality(recipe().modality)
+    for seed in range(2):
+        modality.write(modality.synthetic(seed), tmp_path / f"{seed}.nii")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-               str(program), str(tmp_path / "two"), settings]  # fmt: skip
+               str(program), str(tmp_path / "two"), settings, str(tmp_path)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     summary = json.loads((tmp_path / "two" / "training.json").read_text())
     assert summary["processes"] == 2 and summary["finished"]
-    single = train(recipe("training.steps=10"), ["synthetic:2"], tmp_path / "one")
+    single = train(recipe("training.steps=10"), [str(tmp_path / f"{seed}.nii") for seed in range(2)], tmp_path / "one")
     assert summary["validation"][-1]["psnr"] == pytest.approx(single.validations[-1].psnr, abs=0.5)
 
 
