@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from record import save
 
-from liveaction.codec.verify import verify
+from liveaction.codec.model import verify
 from liveaction.errors import FormatError
 
 ITEMS = 60

@@ -33,9 +33,7 @@ _check_install()
 if TYPE_CHECKING:
     from liveaction.codec.codec import Codec, build_codec
     from liveaction.codec.info import read_info
-    from liveaction.codec.model import Model, load, open
-    from liveaction.codec.stream import compress, compress_file, decompress
-    from liveaction.codec.verify import verify
+    from liveaction.codec.model import Model, load, open, verify
     from liveaction.codec.weights import save_model
     from liveaction.metrics import psnr, ssim
     from liveaction.reading import read
@@ -52,9 +50,6 @@ _HOMES = {
     "Signal": "liveaction.signal",
     "build_codec": "liveaction.codec.codec",
     "build_modality": "liveaction.registry",
-    "compress": "liveaction.codec.stream",
-    "compress_file": "liveaction.codec.stream",
-    "decompress": "liveaction.codec.stream",
     "load": "liveaction.codec.model",
     "load_recipe": "liveaction.recipe",
     "modality_names": "liveaction.registry",
@@ -66,7 +61,7 @@ _HOMES = {
     "save_model": "liveaction.codec.weights",
     "ssim": "liveaction.metrics",
     "train": "liveaction.training.run",
-    "verify": "liveaction.codec.verify",
+    "verify": "liveaction.codec.model",
 }
 
 __all__ = [
@@ -77,9 +72,6 @@ __all__ = [
     "__version__",
     "build_codec",
     "build_modality",
-    "compress",
-    "compress_file",
-    "decompress",
     "load",
     "load_recipe",
     "modality_names",

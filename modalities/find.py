@@ -51,6 +51,7 @@ def _below(path: Path, is_file: Counts, is_folder: Counts | None, search_items: 
     found = []
     for place, folders, files in os.walk(path):
         visible = [[Path(place) / name for name in names if not name.startswith(".")] for names in (folders, files)]
+        visible[0] = [folder for folder in visible[0] if not folder.is_symlink()]
         whole = [folder for folder in visible[0] if is_folder is not None and is_folder(folder)]
         found += whole + [file for file in visible[1] if file.is_file() and is_file(file)]
         folders[:] = [folder.name for folder in visible[0] if search_items or folder not in whole]

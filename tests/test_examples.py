@@ -50,7 +50,6 @@ def here(shelf, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("block", EXAMPLES)
-@pytest.mark.filterwarnings("ignore:.*only one signal")
 def test_examples_of_the_documents_run(block, here):
     exec(compile(block, "example", "exec"), {"__name__": "example"})
 

@@ -15,6 +15,7 @@ import numpy as np
 from liveaction.errors import FormatError
 from liveaction.files import atomic_path
 from liveaction.modalities.base import Modality
+from liveaction.modalities.find import find_files
 from liveaction.signal import Signal
 
 
@@ -23,10 +24,7 @@ class ECG(Modality):
 
     def find(self, path: Path) -> list[Path]:
         """The file itself, or all below a folder."""
-        found = [path] if path.is_file() else sorted(path.rglob("*.ecg"))
-        if not found or any(file.suffix != ".ecg" for file in found):
-            raise FormatError(f"{path}: expected .ecg files, got none; check the spelling")
-        return found
+        return find_files(path, "an .ecg file, or a folder that holds such", lambda file: file.suffix == ".ecg")
 
     def read(self, path: Path) -> Signal:
         """Refuses what is not a list of numbers, and NaN."""

@@ -81,6 +81,7 @@ def decompress(
         return
     refuse_folder_options(jobs=jobs > 1, suffix=bool(suffix))
     refuse_existing(target, force)
+    single.check()
     with stages(console, quiet) as stage:
         done = _decompress(source, target, (model, device, dtype), single, stage)
     if as_json:
@@ -101,6 +102,13 @@ class _Single:
     against: Path | None
     picture: Path | None
     max_voxels: int | None
+
+    def check(self) -> None:
+        """Raise SpecError, before any work, where a file that is named cannot be there."""
+        if self.against is not None and not self.against.exists():
+            raise SpecError(f"--against: expected the original, got no such path as {str(self.against)!r}")
+        if self.picture is not None and not self.picture.absolute().parent.is_dir():
+            raise SpecError(f"--picture: expected an existing folder {str(self.picture.parent)!r}; make it first")
 
     def refuse(self, folder: Path) -> None:
         """Raise SpecError where one was given for a folder."""
@@ -163,14 +171,14 @@ def _decompress(
     source: Path, target: Path, model: tuple[Path, str, str], options: _Single, stage: Callable[[str], None]
 ) -> _Decompressed:
     """Decode one stream with a model (directory, device, dtype), write, compare and draw."""
-    from liveaction.codec.header import MOST_VALUES
+    from liveaction.codec.header import MAX_VOXELS
     from liveaction.codec.model import load
     from liveaction.codec.stream import open_reader, write_signal
 
     folder, device, dtype = model
     stage("loading the model")
     loaded = load(folder, device=device, dtype=dtype)
-    with open_reader(source, loaded, fill=options.fill, most_values=options.max_voxels or MOST_VALUES) as reader:
+    with open_reader(source, loaded, fill=options.fill, max_voxels=options.max_voxels or MAX_VOXELS) as reader:
         box = parse_region(options.region, reader.layout.extents)
         signal = reader.read(box, stage)
     stage(f"writing {target}")

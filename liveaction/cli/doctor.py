@@ -12,7 +12,19 @@ from liveaction.codec.codec import build_codec
 from liveaction.recipe import load_recipe, recipe_names
 from liveaction.registry import modality_names
 
-PACKAGES = ("torch", "triton", "einops", "numpy", "PyWavelets", "monai", "nibabel", "pydicom", "timm", "accelerate")
+PACKAGES = (
+    "torch",
+    "triton",
+    "einops",
+    "numpy",
+    "numba",
+    "PyWavelets",
+    "monai",
+    "nibabel",
+    "pydicom",
+    "timm",
+    "accelerate",
+)
 
 
 def examine() -> dict[str, Any]:
@@ -43,6 +55,11 @@ def cache_folders() -> str:
     except RuntimeError:
         return "failed: no folder to keep compiled kernels in can be written; set NUMBA_CACHE_DIR to one"
     return ", ".join(sorted({kernel.stats.cache_path for kernel in (encode, affine)}))
+
+
+def kernels_can_be_kept() -> bool:
+    """Whether there is a folder for compiled kernels; :func:`examine` says what to do where there is none."""
+    return not cache_folders().startswith("failed")
 
 
 def compile_all(quiet: bool) -> str:

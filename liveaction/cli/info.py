@@ -59,9 +59,9 @@ def verify(
 ) -> None:
     """Check a stream: structure and every checksum; with its model, that all of it decodes. Exit status 1 if not."""
     from liveaction.cli.progress import stages
-    from liveaction.codec.header import MOST_VALUES
+    from liveaction.codec.header import MAX_VOXELS
     from liveaction.codec.model import load
-    from liveaction.codec.verify import verify as check
+    from liveaction.codec.verify import verify_stream as check
     from liveaction.registry import build_modality
 
     if against is not None and model is None:
@@ -72,7 +72,7 @@ def verify(
         if model is not None:
             stage("loading the model")
             loaded = load(model, device=device)
-        found = check(source, loaded, stage=stage, most_values=max_voxels or MOST_VALUES)
+        found = check(source, loaded, stage=stage, max_voxels=max_voxels or MAX_VOXELS)
         if against is not None and found.decoded is not None:
             stage("comparing")
             modality = build_modality(found.header.modality)

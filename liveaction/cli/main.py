@@ -54,9 +54,9 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Show versions, devices and modalities, and run a tiny codec on every device."""
-    from liveaction.cli.doctor import compile_all, examine
+    from liveaction.cli.doctor import compile_all, examine, kernels_can_be_kept
 
-    compiled = {"compiled now": compile_all(quiet=as_json)} if warm else {}
+    compiled = {"compiled now": compile_all(quiet=as_json)} if warm and kernels_can_be_kept() else {}
     report = examine() | compiled
     if as_json:
         print_json(report)

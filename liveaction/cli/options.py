@@ -1,4 +1,4 @@
-"""Options and printing that the verbs share; cli.py puts them together."""
+"""Options and printing that the verbs share; ``main`` puts them together."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ Overrides = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-Device = Annotated[str, typer.Option(help="`auto`, `cpu` or `cuda`.")]
+Device = Annotated[str, typer.Option(help="`auto`, `cpu`, `cuda` or `cuda:1`.")]
 Dtype = Annotated[
     str,
     typer.Option(

@@ -21,7 +21,7 @@ DTYPES = (
     "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
 )  # fmt: skip
 
-MOST_VALUES = 2**34
+MAX_VOXELS = 2**34
 """Values that a stream may declare unless a caller allows more."""
 
 LARGEST = 2.0**127
@@ -135,11 +135,11 @@ def make_header(
     )
 
 
-def parse_header(raw: dict[str, Any], chunks: int, where: str, most_values: int = MOST_VALUES) -> StreamHeader:
+def parse_header(raw: dict[str, Any], chunks: int, where: str, max_voxels: int = MAX_VOXELS) -> StreamHeader:
     """The header of a container with so many chunks, checked in itself.
 
     Raises:
-        FormatError: a key is wrong or unknown, or sizes do not belong together or are above ``most_values``.
+        FormatError: a key is wrong or unknown, or sizes do not belong together or are above ``max_voxels``.
     """
     try:
         header = StreamHeader.model_validate_json(json.dumps(raw))
@@ -154,9 +154,9 @@ def parse_header(raw: dict[str, Any], chunks: int, where: str, most_values: int 
         raise FormatError(f"{where}: expected header key {key!r} to be right, got: {message}") from error
     except RecursionError as error:
         raise FormatError(f"{where}: expected a flat header, got one nested too deeply") from error
-    if prod(header.shape) > most_values:
+    if prod(header.shape) > max_voxels:
         raise FormatError(
-            f"{where}: expected at most {most_values} values, got {prod(header.shape)} as {header.shape}; if that is "
+            f"{where}: expected at most {max_voxels} values, got {prod(header.shape)} as {header.shape}; if that is "
             "what it should hold, raise the limit with --max-voxels"
         )
     _check_grid(header, chunks, where)

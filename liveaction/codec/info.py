@@ -22,7 +22,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     with open_bytes(path) as file:
         container = ContainerReader(file, str(path))
-        header = parse_header(container.header, container.chunks, str(path), most_values=2**63)
+        header = parse_header(container.header, container.chunks, str(path), max_voxels=2**63)
         chunk_bytes = sum(entry.length for entry in container.entries)
     fields = header.model_dump(mode="json")
     bits = 8 * container.size

@@ -18,7 +18,7 @@ from liveaction.codec.stream import (
     compress_file,
     decompress,
 )
-from liveaction.codec.verify import Verification, VerifyOptions, verify
+from liveaction.codec.verify import Verification, VerifyOptions, verify_stream
 from liveaction.codec.view import StreamView, ViewOptions
 from liveaction.codec.weights import read_model
 from liveaction.registry import build_modality
@@ -102,7 +102,7 @@ class Model:
 
         Args:
             data: the bytes of a stream, or the path of one, of which only what is needed is read.
-            options: ``region``, ``fill``, ``most_values``, ``stage``; see
+            options: ``region``, ``fill``, ``max_voxels``, ``stage``; see
                 :class:`liveaction.codec.stream.DecompressOptions`.
 
         Raises:
@@ -117,7 +117,7 @@ class Model:
 
     def verify(self, path: str | Path, **options: Unpack[VerifyOptions]) -> Verification:
         """Check a stream on disk, and that all of it decodes; see ``liveaction.verify``."""
-        return verify(path, self, **options)
+        return verify_stream(path, self, **options)
 
     def encode(self, source: Signal | str | Path) -> torch.Tensor:
         """The latents of a signal, before they are quantised: what other models learn from.
@@ -168,7 +168,7 @@ def open(path: str | Path, model: Model | str | Path, **options: Unpack[ViewOpti
     Args:
         path: of the stream.
         model: that made it, or its directory.
-        options: ``most_values``: a stream that declares more is refused before anything is allocated.
+        options: ``max_voxels``: a stream that declares more is refused before anything is allocated.
 
     Raises:
         FormatError: it cannot be read, or is no stream.
@@ -182,3 +182,23 @@ def open(path: str | Path, model: Model | str | Path, **options: Unpack[ViewOpti
         2
     """
     return StreamView(path, model if isinstance(model, Model) else load(model), **options)
+
+
+def verify(path: str | Path, model: Model | str | Path | None = None, **options: Unpack[VerifyOptions]) -> Verification:
+    """Check a stream on disk: header, index and the checksum of every chunk; with a model, decode all of it.
+
+    Args:
+        path: of the ``.lva`` file.
+        model: that made it, or its directory; without, nothing is decoded.
+        options: ``stage``, ``max_voxels``; see :class:`liveaction.codec.verify.VerifyOptions`.
+
+    Raises:
+        FormatError: it is no stream, or its header or index is damaged, so that nothing can be read.
+        IntegrityError: as that, or made with another model.
+
+    Example:
+        >>> import liveaction
+        >>> liveaction.verify("scan.lva", "runs/ct").damaged
+        ()
+    """
+    return verify_stream(path, load(model) if isinstance(model, str | Path) else model, **options)

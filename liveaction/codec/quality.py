@@ -16,9 +16,9 @@ def check_rate(step: float | None, quality: int | None) -> None:
     """
     if step is not None and quality is not None:
         raise SpecError("--step, --quality: expected one of them, got both")
-    if step is not None and not 0 < step < inf:
-        raise SpecError(f"--step: expected a positive number, got {step}")
-    if quality is not None and quality not in QUALITIES:
+    if step is not None and (isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step < inf):
+        raise SpecError(f"--step: expected a positive number, got {step!r}")
+    if quality is not None and (isinstance(quality, bool) or not isinstance(quality, int) or quality not in QUALITIES):
         raise SpecError(f"--quality: expected a number from {min(QUALITIES)} to {max(QUALITIES)}, got {quality!r}")
 
 

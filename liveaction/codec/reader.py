@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from liveaction.codec.chunks import unpack_mask, unpack_symbols
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.grid import Box, overlap, relative, shape_of, slices
-from liveaction.codec.header import MOST_VALUES, check_codec, parse_header
+from liveaction.codec.header import MAX_VOXELS, check_codec, parse_header
 from liveaction.coding.container import ContainerReader
 from liveaction.errors import FormatError, LiveactionError, ShapeError, SpecError, UnknownNameError, printable
 from liveaction.kernels.parallel import in_threads
@@ -90,7 +90,7 @@ class ReaderOptions(TypedDict, total=False):
     """Options of reading a stream, all by name; see :class:`StreamReader`."""
 
     fill: float | None
-    most_values: int
+    max_voxels: int
     keep_windows: bool
 
 
@@ -102,7 +102,7 @@ class StreamReader:
         model: that made it.
         where: stands first in errors.
         fill: what to put where a chunk is damaged, in the unit; where None, damage is an error.
-        most_values: a stream that declares more is refused before anything is allocated.
+        max_voxels: a stream that declares more is refused before anything is allocated.
         keep_windows: keep the windows decoded last, for a stream that is read piece by piece.
 
     Attributes:
@@ -122,11 +122,11 @@ class StreamReader:
         where: str,
         *,
         fill: float | None = None,
-        most_values: int = MOST_VALUES,
+        max_voxels: int = MAX_VOXELS,
         keep_windows: bool = False,
     ) -> None:
         self.container, self.codec, self.where, self.fill = container, model.codec, where, fill
-        self.header = parse_header(container.header, container.chunks, where, most_values)
+        self.header = parse_header(container.header, container.chunks, where, max_voxels)
         check_codec(self.header, model.codec, model.digest, where)
         _ = container.entries  # a wrong index is no damaged chunk
         self.layout = self.header.layout
@@ -162,7 +162,7 @@ class StreamReader:
 
     def _read(self, region: Box | None, stage: Callable[[str], None]) -> tuple[Signal, Box]:
         header, extents = self.header, self.layout.extents
-        box = region or tuple((0, n) for n in extents)
+        box = tuple((0, n) for n in extents) if region is None else region
         if len(box) != len(extents) or any(
             not 0 <= low < high <= n for (low, high), n in zip(box, extents, strict=False)
         ):

@@ -1,6 +1,7 @@
 """Between a signal and bytes: compress, decompress."""
 
 import io
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +17,11 @@ from liveaction.codec.chunks import pack_chunk
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.codec import Codec
 from liveaction.codec.grid import Box, ChunkLayout, relative, slices
-from liveaction.codec.header import MOST_VALUES, make_header
+from liveaction.codec.header import MAX_VOXELS, make_header
 from liveaction.codec.quality import choose_step
 from liveaction.codec.reader import ReaderOptions, StreamReader
 from liveaction.coding.container import ContainerReader, ContainerWriter, open_bytes
-from liveaction.errors import FormatError, LiveactionError, ShapeError, printable
+from liveaction.errors import FormatError, LiveactionError, LiveactionWarning, ShapeError, printable
 from liveaction.files import atomic_path
 from liveaction.kernels.parallel import in_threads
 from liveaction.mapped import release_pages
@@ -80,26 +81,18 @@ class DecompressOptions(TypedDict, total=False):
     Attributes:
         region: half-open ranges of samples per axis; all of it where None. A region has the samples that the whole has.
         fill: what to put where a chunk is damaged, in the unit; where None, damage is an error.
-        most_values: a stream that declares more is refused before anything is allocated.
+        max_voxels: a stream that declares more is refused before anything is allocated.
         stage: is told what happens, in words.
     """
 
     region: Box | None
     fill: float | None
-    most_values: int
+    max_voxels: int
     stage: Stage
 
 
 def compress(signal: Signal, model: "Model", **options: Unpack[CompressOptions]) -> tuple[bytes, Timings]:
-    """A signal to the bytes of a stream, and what it took; arguments and errors as :func:`write_stream`.
-
-    Example:
-        >>> import liveaction
-        >>> model = liveaction.load("runs/ct")
-        >>> data, timings = compress(model.modality.read("scan.nii.gz"), model, step=0.4)
-        >>> timings.tensors > 0
-        True
-    """
+    """A signal to the bytes of a stream, and what it took; arguments and errors as :func:`write_stream`."""
     file = io.BytesIO()
     written = write_stream(signal, file, model, **options)
     return file.getvalue(), written.timings
@@ -116,13 +109,6 @@ def compress_file(signal: Signal, path: str | Path, model: "Model", **options: U
 
     Raises:
         ShapeError, SpecError: as :func:`write_stream`.
-
-    Example:
-        >>> import liveaction
-        >>> model = liveaction.load("runs/ct")
-        >>> written = compress_file(model.modality.read("scan.nii.gz"), "fine.lva", model, quality=6)
-        >>> written.bytes == Path("fine.lva").stat().st_size
-        True
     """
     with atomic_path(Path(path)) as part, part.open("w+b") as file:
         return write_stream(signal, file, model, **options)
@@ -203,7 +189,7 @@ def decompress(
     *,
     region: Box | None = None,
     fill: float | None = None,
-    most_values: int = MOST_VALUES,
+    max_voxels: int = MAX_VOXELS,
     stage: Stage = lambda text: None,
 ) -> tuple[Signal, Timings]:
     """A stream to a signal; memory does not grow with it, a large result is mapped from a temporary file.
@@ -211,7 +197,7 @@ def decompress(
     Args:
         data: bytes, or the path of a file, of which only what is needed is read.
         model: that made it, as ``liveaction.load`` gives it.
-        region, fill, most_values, stage: see :class:`DecompressOptions`.
+        region, fill, max_voxels, stage: see :class:`DecompressOptions`.
 
     Returns:
         The signal, and what it took.
@@ -219,16 +205,18 @@ def decompress(
     Raises:
         FormatError: not a stream, cut short, or inconsistent.
         IntegrityError: damaged, or made with other weights.
-
-    Example:
-        >>> import liveaction
-        >>> model = liveaction.load("runs/ct")
-        >>> part, timings = decompress("scan.lva", model, region=((8, 16), (0, 32), (4, 5)))
-        >>> part.values.shape
-        (1, 8, 32, 1)
     """
-    with open_reader(data, model, fill=fill, most_values=most_values) as reader:
-        return reader.read(region, stage), reader.timings
+    with open_reader(data, model, fill=fill, max_voxels=max_voxels) as reader:
+        signal = reader.read(region, stage)
+        if reader.damaged:
+            first = next(iter(reader.damaged.values()))
+            warnings.warn(
+                f"{reader.where}: {len(reader.damaged)} damaged chunks are filled with {fill}, the first with samples "
+                f"{first.samples}: {first.reason}",
+                LiveactionWarning,
+                stacklevel=2,
+            )
+        return signal, reader.timings
 
 
 @contextmanager

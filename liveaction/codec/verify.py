@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from liveaction.codec.header import MOST_VALUES, StreamHeader, parse_header
+from liveaction.codec.header import MAX_VOXELS, StreamHeader, parse_header
 from liveaction.codec.reader import Damage, StreamReader
 from liveaction.coding.container import ContainerReader, open_bytes
 from liveaction.errors import FormatError
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class VerifyOptions(TypedDict, total=False):
-    """Options of checking a stream, all by name; see :func:`verify`."""
+    """Options of checking a stream, all by name; see :func:`verify_stream`."""
 
     stage: Callable[[str], None]
-    most_values: int
+    max_voxels: int
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Verification:
     decoded: Signal | None
 
 
-def verify(
+def verify_stream(
     path: str | Path,
     model: "Model | None" = None,
     *,
     stage: Callable[[str], None] = lambda text: None,
-    most_values: int = MOST_VALUES,
+    max_voxels: int = MAX_VOXELS,
 ) -> Verification:
     """Check a stream on disk: header, index and the checksum of every chunk; with a model, decode all of it.
 
@@ -53,20 +53,16 @@ def verify(
         path: of the ``.lva`` file.
         model: that made it.
         stage: is told what happens.
-        most_values: as for :func:`liveaction.codec.stream.decompress`.
+        max_voxels: as for :func:`liveaction.codec.stream.decompress`.
 
     Raises:
         FormatError: it is no stream, or its header or index is damaged, so that nothing can be read.
         IntegrityError: as that, or made with another model.
-
-    Example:
-        >>> verify("scan.lva").damaged
-        ()
     """
     path = Path(path)
     with open_bytes(path) as file:
         container = ContainerReader(file, str(path))
-        header = parse_header(container.header, container.chunks, str(path), most_values)
+        header = parse_header(container.header, container.chunks, str(path), max_voxels)
         _ = container.entries  # a wrong index is no damaged chunk
         damaged: dict[int, Damage] = {}
         for number in range(container.chunks):
@@ -77,7 +73,7 @@ def verify(
                 damaged[number] = Damage(number, header.layout.samples(header.layout.chunk_box(number)), str(error))
         decoded = None
         if model is not None:
-            reader = StreamReader(container, model, str(path), fill=0.0, most_values=most_values)
+            reader = StreamReader(container, model, str(path), fill=0.0, max_voxels=max_voxels)
             decoded = reader.read(None, stage)
             damaged |= reader.damaged
     found = tuple(damaged[number] for number in sorted(damaged))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.codec.header import MOST_VALUES, StreamHeader
+from liveaction.codec.header import MAX_VOXELS, StreamHeader
 from liveaction.codec.stream import open_reader
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class ViewOptions(TypedDict, total=False):
     """Options of opening a stream, all by name; see :class:`StreamView`."""
 
-    most_values: int
+    max_voxels: int
 
 
 class StreamView:
@@ -31,7 +31,7 @@ class StreamView:
     Args:
         path: of the stream.
         model: that made it.
-        most_values: a stream that declares more is refused before anything is allocated.
+        max_voxels: a stream that declares more is refused before anything is allocated.
 
     Attributes:
         header: what the stream says of itself.
@@ -41,12 +41,11 @@ class StreamView:
         FormatError, IntegrityError: as :func:`liveaction.codec.stream.decompress`, also while indexing.
     """
 
-    def __init__(self, path: str | Path, model: "Model", *, most_values: int = MOST_VALUES) -> None:
+    def __init__(self, path: str | Path, model: "Model", *, max_voxels: int = MAX_VOXELS) -> None:
         with ExitStack() as stack:
-            self._reader = stack.enter_context(
-                open_reader(Path(path), model, most_values=most_values, keep_windows=True)
-            )
+            self._reader = stack.enter_context(open_reader(Path(path), model, max_voxels=max_voxels, keep_windows=True))
             self._stack = stack.pop_all()
+        self._closed = False
         self.header: StreamHeader = self._reader.header
         channels, *extents = self.header.shape
         self.shape = tuple(extents) if channels == 1 else (channels, *extents)
@@ -69,6 +68,8 @@ class StreamView:
         return f"<stream {self.header.recipe} {self.shape} {self.dtype.name}>"
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
+        if self._closed:
+            raise ValueError("a stream that is open, got one that was closed")
         entries = _expand(key, self.ndim)
         ranges, rest = zip(*(_bounds(entry, n) for entry, n in zip(entries, self.shape, strict=True)), strict=True)
         lead = self.ndim - len(self.header.axes)
@@ -89,7 +90,8 @@ class StreamView:
         return whole
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; the view gives nothing any more."""
+        self._closed = True
         self._stack.close()
 
     def __enter__(self) -> Self:

@@ -44,7 +44,7 @@ def weights_digest(codec: Codec, tables: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def save_model(codec: Codec, recipe: Recipe, folder: Path) -> str:
+def save_model(codec: Codec, recipe: Recipe, folder: str | Path) -> str:
     """Write a model directory; each file appears whole or not at all, ``config.json`` last.
 
     Returns:
@@ -53,9 +53,10 @@ def save_model(codec: Codec, recipe: Recipe, folder: Path) -> str:
     Example:
         >>> import liveaction
         >>> model = liveaction.load("runs/ct")
-        >>> save_model(model.codec, model.recipe, Path("runs/copy")) == model.digest
+        >>> save_model(model.codec, model.recipe, "runs/copy") == model.digest
         True
     """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in codec.state_dict().items()}
     sensor = {name: tensor for name, tensor in state.items() if name.startswith(("encoder.", "quantizer."))}

@@ -37,6 +37,11 @@ class TrainingItem:
     path: Path | None
     seed: int = 0
 
+    @property
+    def identity(self) -> tuple[str, int]:
+        """What two items have in common that are the same signal, however they are named."""
+        return ("" if self.path is None else str(self.path.resolve())), self.seed
+
     def read(self, modality: "Modality") -> Signal:
         """The signal itself."""
         return modality.synthetic(self.seed) if self.path is None else modality.read(self.path)
@@ -52,7 +57,11 @@ class TrainingItem:
 
 
 def find_items(modality: "Modality", sources: Sequence[str]) -> list[TrainingItem]:
-    """What ``--data`` names: files, folders, ``synthetic[:COUNT[:FIRST_SEED]]``, or ``dataset.json[:KEY]``.
+    """What ``--data`` names, each signal once.
+
+    Args:
+        modality: finds items in folders.
+        sources: files, folders, ``synthetic[:COUNT[:FIRST_SEED]]``, ``dataset.json[:KEY]``.
 
     Raises:
         FormatError: a source holds nothing readable, or is not of that form.
@@ -64,7 +73,10 @@ def find_items(modality: "Modality", sources: Sequence[str]) -> list[TrainingIte
         else:
             paths = images_of(source) if is_datalist(source) else [Path(source)]
             items += [TrainingItem(str(path), path) for named in paths for path in modality.find(named)]
-    return items
+    once: dict[tuple[str, int], TrainingItem] = {}
+    for item in items:
+        once.setdefault(item.identity, item)
+    return list(once.values())
 
 
 def _phantoms(source: str) -> list[TrainingItem]:

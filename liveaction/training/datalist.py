@@ -6,7 +6,7 @@ from pathlib import Path
 
 from liveaction.errors import FormatError
 
-_NAMED = re.compile(r"(.+\.json)(?::(\w+))?", re.IGNORECASE)
+_NAMED = re.compile(r"(.+\.json)(?::([^/\\:]+))?", re.IGNORECASE)
 
 
 def is_datalist(source: str) -> bool:

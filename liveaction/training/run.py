@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from liveaction.codec.device import choose_device
 from liveaction.codec.model import load
@@ -39,9 +40,14 @@ class Split:
 
 
 def split_items(items: list[TrainingItem], held_out: list[TrainingItem]) -> Split:
-    """Hold out what is named; else every tenth item from the last on, one at least; else, of one item, itself."""
+    """Hold out what is named; else every tenth item from the last on, one at least; else, of one item, itself.
+
+    What is held out is not trained on, but where nothing else would be left.
+    """
     if held_out:
-        return Split(items, held_out, False)
+        named = {item.identity for item in held_out}
+        others = [item for item in items if item.identity not in named]
+        return Split(others or items, held_out, not others)
     if len(items) == 1:
         return Split(items, items, True)
     chosen = items[::-1][::10]
@@ -89,6 +95,8 @@ def train(
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     folder, listener = Path(out), listener or Listener()
+    if folder.exists() and not folder.is_dir():
+        raise TrainingError(f"{folder}: expected a folder for the run, got a file; take another --out")
     started = (folder / LOG).exists() or (folder / CONFIG).exists() or list_checkpoints(folder / CHECKPOINTS)
     if started and not resume:
         raise TrainingError(f"{folder}: expected a folder without a run; add --resume to go on, or take another --out")
@@ -96,7 +104,7 @@ def train(
     modality = build_modality(recipe.modality)
     split = split_items(find_items(modality, _listed(data)), find_items(modality, _listed(val)))
     if split.shared:
-        listener.stage("only one signal: validation uses the same one, so its figures are not held out; add --val")
+        listener.stage("validation uses signals that are trained on, so its figures are not held out; add --val")
     cache = cache_folder()
 
     def reading(name: str) -> None:
@@ -140,4 +148,13 @@ def draw_preview(folder: Path, item: TrainingItem, modality: "Modality", device:
 def _accelerator(device: str) -> "Accelerator":
     from accelerate import Accelerator
 
-    return Accelerator(cpu=choose_device(device) == "cpu")
+    wanted = torch.device(choose_device(device))
+    if wanted.type == "cuda" and wanted.index is not None:
+        torch.cuda.set_device(wanted)
+    accelerator = Accelerator(cpu=wanted.type == "cpu")
+    if accelerator.device.type != wanted.type:  # Accelerate keeps the first device of a process
+        raise TrainingError(
+            f"--device: expected to train on {wanted}, got a process that has trained on {accelerator.device}; start "
+            "another one"
+        )
+    return accelerator

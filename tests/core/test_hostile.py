@@ -17,10 +17,9 @@ from typer.testing import CliRunner
 
 from liveaction.cli.main import app
 from liveaction.codec.codec import build_codec
-from liveaction.codec.header import MOST_VALUES, check_codec, parse_header
-from liveaction.codec.model import Model, load
+from liveaction.codec.header import MAX_VOXELS, check_codec, parse_header
+from liveaction.codec.model import Model, load, verify
 from liveaction.codec.stream import compress, decompress, open_reader
-from liveaction.codec.verify import verify
 from liveaction.codec.weights import save_model, save_tables
 from liveaction.coding.container import MAGIC, ContainerReader, ContainerWriter
 from liveaction.errors import FormatError, SpecError
@@ -118,7 +117,7 @@ def test_2_to_the_60_values_are_refused_in_10_ms_and_10_mb(made):
     seconds = []
     for _ in range(5):
         began = time.perf_counter()
-        with pytest.raises(FormatError, match=f"expected at most {MOST_VALUES} values, got {2**60}.*--max-voxels"):
+        with pytest.raises(FormatError, match=f"expected at most {MAX_VOXELS} values, got {2**60}.*--max-voxels"):
             decompress(data, model)
         seconds.append(time.perf_counter() - began)
     tracemalloc.start()

@@ -12,14 +12,13 @@ import torch
 import liveaction
 from liveaction.codec import grid
 from liveaction.codec.codec import build_codec
-from liveaction.codec.header import MOST_VALUES
+from liveaction.codec.header import MAX_VOXELS
 from liveaction.codec.info import read_info
-from liveaction.codec.model import Model
+from liveaction.codec.model import Model, verify
 from liveaction.codec.stream import compress, compress_file, decompress, open_reader
-from liveaction.codec.verify import verify
 from liveaction.codec.weights import save_model
 from liveaction.coding.container import ContainerReader, ContainerWriter
-from liveaction.errors import FormatError, IntegrityError, ShapeError
+from liveaction.errors import FormatError, IntegrityError, LiveactionWarning, ShapeError
 from liveaction.recipe import load_recipe
 from liveaction.signal import Signal
 
@@ -279,11 +278,11 @@ def test_a_declared_2_to_the_60_values_take_no_time_and_no_memory(made):
     assert peak < 10e6 and seconds < 0.5  # some ms; a margin for a busy machine
     # a higher limit lets it go on to the next thing that is wrong
     with pytest.raises(FormatError, match=r"expected \d+ chunks"):
-        decompress(data, model, most_values=2**60)
+        decompress(data, model, max_voxels=2**60)
 
 
 def decompress_refused(data, model):
-    with pytest.raises(FormatError, match=f"expected at most {MOST_VALUES} values"):
+    with pytest.raises(FormatError, match=f"expected at most {MAX_VOXELS} values"):
         decompress(data, model)
 
 
@@ -339,3 +338,35 @@ def test_several_channels_come_first(tmp_path):
 def test_the_header_is_plain_json(made):
     header = ContainerReader(io.BytesIO(write(made)), "x").header
     assert json.loads(json.dumps(header, allow_nan=False)) == header
+
+
+def test_a_view_that_was_closed_gives_nothing(made, tmp_path):
+    model, _, signal = made
+    model.compress_file(signal, tmp_path / "a.lva")
+    with model.open(tmp_path / "a.lva") as view:
+        assert view[0, 0].shape == EXTENTS[2:]
+    with pytest.raises(ValueError, match="got one that was closed"):
+        view[0, 0]
+
+
+def test_filling_in_from_python_warns(made):
+    model, _, _ = made
+    broken = bytearray(write(made))
+    broken[-3] ^= 1
+    with pytest.warns(LiveactionWarning, match=r"stream: 1 damaged chunks are filled with 7.0, the first with samples"):
+        signal = model.decompress(bytes(broken), fill=7.0)
+    assert (signal.values == 7).any()
+
+
+def test_verify_takes_a_model_or_its_folder(made, tmp_path):
+    model, folder, signal = made
+    model.compress_file(signal, tmp_path / "a.lva")
+    found = [verify(str(tmp_path / "a.lva"), given) for given in (model, folder, str(folder))]
+    assert all(one.damaged == () and one.decoded is not None for one in found)
+    assert verify(tmp_path / "a.lva").decoded is None
+
+
+def test_no_region_is_not_all_of_it(made):
+    model, _, _ = made
+    with pytest.raises(ShapeError, match="expected a region within"):
+        model.decompress(write(made), region=())

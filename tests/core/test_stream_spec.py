@@ -138,6 +138,6 @@ def test_the_limits_are_the_ones_of_the_page():
         if (found := re.match(r"2([⁰-⁹¹²³]+)", text))
     }
     assert powers["header"] == container.LONGEST_HEADER and powers["chunks"] == container.MOST_CHUNKS
-    assert powers["values, C · ∏ S"] == headers.MOST_VALUES and powers["ends and width of `range`"] == headers.LARGEST
+    assert powers["values, C · ∏ S"] == headers.MAX_VOXELS and powers["ends and width of `range`"] == headers.LARGEST
     assert rows["latents of a chunk"] == str(4 * grid.CHUNK_TOKENS)
     assert headers.LARGER == 8 and headers.LARGER * grid.WINDOW_SAMPLES == 2**27

@@ -14,9 +14,8 @@ import torch
 
 from liveaction.codec.codec import build_codec
 from liveaction.codec.info import read_info
-from liveaction.codec.model import Model, load
+from liveaction.codec.model import Model, load, verify
 from liveaction.codec.stream import compress_file, decompress, open_reader
-from liveaction.codec.verify import verify
 from liveaction.codec.weights import save_model
 from liveaction.errors import FormatError
 from liveaction.recipe import load_recipe

@@ -31,7 +31,7 @@ SECONDS = 10
 ROOM = 2**30
 """Bytes of address space that may be added to what the process has when fuzzing begins."""
 
-MOST_VALUES = 2**16
+MAX_VOXELS = 2**16
 SETTINGS = [
     "codec.levels=1", "codec.latent_channels=3", "codec.encoder.depth=0", "codec.decoder.depth=0",
     "modality.range=[-1,1]", "training.crop=[8]",

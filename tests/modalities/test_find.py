@@ -133,3 +133,13 @@ def test_items_that_are_folders_are_searched_or_not(tmp_path: Path) -> None:
 
     assert found() == ["a.box", "a.box/b.box", "a.box/b.box/x.num", "c/x.num"]
     assert found(search_items=False) == ["a.box", "c/x.num"]
+
+
+def test_a_link_to_a_folder_is_no_item_of_its_own(tmp_path: Path) -> None:
+    item = tmp_path / "all" / "item"
+    item.mkdir(parents=True)
+    (item / "part").write_text("x")
+    (tmp_path / "all" / "link").symlink_to(item)
+    found = find_files(tmp_path / "all", "items", lambda file: False, lambda folder: (folder / "part").exists())
+    assert found == [item]
+    assert find_files(tmp_path / "all" / "link", "items", lambda file: False, lambda folder: True)  # it was asked for

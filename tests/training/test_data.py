@@ -58,7 +58,7 @@ def test_a_data_list_names_its_images(modality, scans, tmp_path):
     path.write_text(json.dumps(listed))
     assert [item.path for item in find_items(modality, [str(path)])] == [scans / "a.nii.gz"]
     assert [item.path for item in find_items(modality, [f"{path}:test", str(scans)])] == [
-        scans / "b.nii.gz", scans / "a.nii.gz", scans / "b.nii.gz",
+        scans / "b.nii.gz", scans / "a.nii.gz",
     ]  # fmt: skip
 
 
@@ -70,6 +70,7 @@ def test_a_data_list_names_its_images(modality, scans, tmp_path):
         ('{"training": [{"label": "a"}]}', "", "got KeyError: 'image'"),
         ('{"training": [{"image": 3}]}', "", "got TypeError"),
         ('{"training": []}', "", "expected images under 'training', got none; name another key"),
+        ('{"training": []}', ":val-1", "expected a data list with one image for each entry of 'val-1'"),
         ('{"training": []}', ":fold", "expected a data list with one image for each entry of 'fold'"),
         ('{"training": [{"image": "c.nii"}, {"image": "d.nii"}]}', "", r"none at '.*c.nii' and 1 more; keep the list"),
     ],
@@ -114,7 +115,7 @@ def test_one_item_in_ten_is_held_out(modality):
     assert [item.seed for item in split.held_out] == [0, 10]
     assert not set(split.train) & set(split.held_out)
     assert split_items(items[:1], []).shared
-    assert split_items(items, items[:1]).train == items
+    assert split_items(items, items[:1]).train == items[1:]
 
 
 def test_prefetch_keeps_the_order_and_passes_errors_on():
@@ -125,3 +126,21 @@ def test_prefetch_keeps_the_order_and_passes_errors_on():
 
     with pytest.raises(FormatError, match="gone"):
         list(prefetch(broken, iter([1, 2])))
+
+
+def test_a_signal_that_is_named_twice_counts_once(modality, scans, tmp_path):
+    (tmp_path / "again").symlink_to(scans)
+    named = [str(scans), str(scans / "a.nii.gz"), str(tmp_path / "again" / "b.nii.gz"), "synthetic:2", "synthetic:1:1"]
+    items = find_items(modality, named)
+    assert [item.name for item in items] == [
+        str(scans / "a.nii.gz"), str(scans / "b.nii.gz"), "synthetic 0", "synthetic 1",
+    ]  # fmt: skip
+
+
+def test_what_is_held_out_is_not_trained_on(modality, scans):
+    both = find_items(modality, [str(scans)])
+    split = split_items(both, find_items(modality, [str(scans / "." / "a.nii.gz")]))
+    assert [item.path.name for item in split.train] == ["b.nii.gz"] and not split.shared
+    assert [item.path.name for item in split.held_out] == ["a.nii.gz"]
+    split = split_items(both, both)
+    assert split.train == split.held_out == both and split.shared
