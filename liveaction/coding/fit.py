@@ -218,11 +218,13 @@ def _samples(
     near = [_shifted(wide, offset) for offset in neighbours(axes)]
     rng = np.random.default_rng(seed)
     at = rng.permutation(centre.shape[1])[:each]
-    for c in np.flatnonzero(busy):
-        rows = [x[c, at] for x in near] + [np.ones(len(at), np.float32)]
-        for j in sources[c]:
-            rows += [centre[j, at], around[j, at]] if j >= 0 else [rows[len(near)], 2 * axes * rows[len(near)]]
-        yield int(c), np.stack([*rows, centre[c, at]], 1).astype(np.float32)
+    centre, around, one = centre[:, at], around[:, at], np.ones((), np.float32)
+    columns = [*(x[busy][:, at] for x in near), np.broadcast_to(one, (np.count_nonzero(busy), len(at)))]
+    for source in sources[busy].T:  # a channel without one has what an even plane would give
+        there = (source >= 0)[:, None]
+        columns += [np.where(there, centre[source], one), np.where(there, around[source], 2 * axes * one)]
+    rows = np.stack([*columns, centre[busy]], 2)
+    yield from zip(np.flatnonzero(busy).tolist(), rows, strict=True)
 
 
 def _expected(rows: Floats, prior: Floats, pull: float) -> Floats:
