@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import triton
 
 from liveaction.kernels.target import SHARED_LIMIT
 from liveaction.profiling import shipped
@@ -34,6 +35,10 @@ def check(capability, one):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    tuple(map(int, triton.__version__.split(".")[:2])) < (3, 8),
+    reason="the bounds are of Triton 3.8; 3.6 leaves float32 gradients over 8 tokens to plain PyTorch",
+)
 def test_the_tightest_fit_and_spill_no_more_than_is_said():
     for found in compile_ahead(f"{shipped.MODULE}:tight", shipped.CAPABILITIES):
         assert found.stepped == () and found.refused == {}, found.capability

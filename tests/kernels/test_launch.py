@@ -111,6 +111,21 @@ def test_where_nothing_fits_plain_pytorch_runs_and_says_so(compiled, monkeypatch
     assert compiled.launched == []
 
 
+def test_a_kernel_that_this_triton_cannot_compile_leaves_it_to_plain_pytorch(compiled, monkeypatch):
+    class CompilationError(Exception):
+        """As Triton's own."""
+
+    def fails(**given):
+        raise CompilationError("at 64:21:\n  dot(a, b)\n  ^\nInput shapes should have M >= 1, N >= 1 and K >= 16")
+
+    one = Launch(SimpleNamespace(warmup=fails, __name__="gradient_kernel"), (1,), {}, {}, 8, 1)
+    with pytest.raises(DoesNotFitError, match="gradient_kernel: expected a Triton that compiles it, got Input shapes"):
+        one.compile()
+    monkeypatch.setattr(one.kernel, "warmup", lambda **given: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        one.compile()
+
+
 def test_kernels_are_compiled_and_launched_on_their_tensors_device(compiled, monkeypatch):
     current = []
 
