@@ -54,7 +54,7 @@ class Launch:
         """Compile without running; bytes of shared memory that a block takes, 0 in the interpreter, which has none.
 
         Raises:
-            DoesNotFitError: the kernel asks for more than the installed Triton can, as products over 8 tokens do of 3.6.
+            DoesNotFitError: the installed Triton cannot do what the kernel asks for: 3.6 has no products over 8 tokens.
         """
         options = {"num_warps": self.num_warps, "num_stages": self.num_stages}
         try:
@@ -63,9 +63,8 @@ class Launch:
             if type(error).__name__ != "CompilationError":  # Triton's own, which is imported where kernels are alone
                 raise
             reason = str(error).strip().splitlines()[-1].strip()
-            raise DoesNotFitError(
-                f"{self.kernel.__name__}: expected a Triton that compiles it, got {reason}"
-            ) from error
+            name = self.kernel.__name__
+            raise DoesNotFitError(f"{name}: expected a Triton that compiles it, got {reason}") from error
         self.compiled[:] = [compiled]
         return 0 if compiled is None else int(compiled.metadata.shared)
 
