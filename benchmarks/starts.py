@@ -17,8 +17,6 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from record import save
-
 READ = """
 import sys
 from pathlib import Path
@@ -92,6 +90,8 @@ def main() -> None:
                 }  # fmt: skip
             print(name, *(f"{which} {row['seconds']:.2f} s {row['mib']:.0f} MiB" for which, row in rows[name].items()))
     if options.name:
+        from record import save  # not before: a process begins with the memory of the one that starts it
+
         print(save(options.name, {"rounds": options.rounds, "rows": rows}))
 
 
