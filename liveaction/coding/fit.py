@@ -219,7 +219,7 @@ def _samples(
     rng = np.random.default_rng(seed)
     at = rng.permutation(centre.shape[1])[:each]
     centre, around, one = centre[:, at], around[:, at], np.ones((), np.float32)
-    columns = [*(x[busy][:, at] for x in near), np.broadcast_to(one, (np.count_nonzero(busy), len(at)))]
+    columns = [*(x[busy][:, at] for x in near), np.broadcast_to(one, (int(np.count_nonzero(busy)), len(at)))]
     for source in sources[busy].T:  # a channel without one has what an even plane would give
         there = (source >= 0)[:, None]
         columns += [np.where(there, centre[source], one), np.where(there, around[source], 2 * axes * one)]
