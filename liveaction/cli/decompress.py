@@ -21,6 +21,7 @@ from liveaction.cli.options import (
     console,
     print_json,
     refuse_existing,
+    require_folder,
 )
 from liveaction.errors import SpecError
 
@@ -107,8 +108,8 @@ class _Single:
         """Raise SpecError, before any work, where a file that is named cannot be there."""
         if self.against is not None and not self.against.exists():
             raise SpecError(f"--against: expected the original, got no such path as {str(self.against)!r}")
-        if self.picture is not None and not self.picture.absolute().parent.is_dir():
-            raise SpecError(f"--picture: expected an existing folder {str(self.picture.parent)!r}; make it first")
+        if self.picture is not None:
+            require_folder(self.picture, "--picture")
 
     def refuse(self, folder: Path) -> None:
         """Raise SpecError where one was given for a folder."""

@@ -53,8 +53,13 @@ def refuse_existing(target: Path, force: bool) -> None:
     """Raise SpecError where ``target`` exists and must not, or has no folder to go to."""
     if target.exists() and not force:
         raise SpecError(f"{target}: expected a new file, got an existing one; add --force to overwrite it")
+    require_folder(target, str(target))
+
+
+def require_folder(target: Path, where: str) -> None:
+    """Raise SpecError where ``target`` has no folder to go to; ``where`` stands first in the message."""
     if not target.absolute().parent.is_dir():
-        raise SpecError(f"{target}: expected an existing folder {str(target.parent)!r}; make it first")
+        raise SpecError(f"{where}: expected an existing folder {str(target.parent)!r}; make it first")
 
 
 def print_lines(lines: dict[str, str]) -> None:

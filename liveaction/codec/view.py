@@ -69,7 +69,7 @@ class StreamView:
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         if self._closed:
-            raise ValueError("a stream that is open, got one that was closed")
+            raise ValueError("stream: expected one that is open, got one that was closed")
         entries = _expand(key, self.ndim)
         ranges, rest = zip(*(_bounds(entry, n) for entry, n in zip(entries, self.shape, strict=True)), strict=True)
         lead = self.ndim - len(self.header.axes)

@@ -1,19 +1,18 @@
 """3-D CT: NIfTI volumes and DICOM series in HU."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from liveaction.errors import FormatError, SpecError
-from liveaction.metrics import psnr_along, psnr_within
-from liveaction.modalities.base import Modality
+from liveaction.metrics import psnr_within
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.find import find_files
 from liveaction.modalities.volume.ct_phantom import ct_phantom
 from liveaction.modalities.volume.dicom import is_dicom, is_series, read_dicom
 from liveaction.modalities.volume.exhibits import volume_exhibits
-from liveaction.modalities.volume.nifti import describe_affine, is_nifti, move_origin, read_nifti, write_nifti
+from liveaction.modalities.volume.modality import Volume
+from liveaction.modalities.volume.nifti import is_nifti, read_nifti, write_nifti
 from liveaction.modalities.volume.preview import Look, draw_preview
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -31,7 +30,7 @@ _LOOK = Look(
 _OVERVIEW = "soft tissue and bone, -1000 to 1000 HU", -1000.0, 1000.0
 
 
-class CT(Modality):
+class CT(Volume):
     """CT volumes ``[1, X, Y, Z]`` in HU; X, Y, Z are the axes as stored, placed by the affine in the metadata.
 
     Metadata are plain JSON: ``source``, ``affine`` (4x4, RAS+), ``spacing`` in mm, ``orientation``, ``values_dtype``,
@@ -104,18 +103,10 @@ class CT(Modality):
     def synthetic(self, seed: int, extents: tuple[int, ...] | None = None) -> Signal:
         """A seeded phantom of chest and abdomen, int16 ``[1, 160, 160, 96]`` in HU (:func:`ct_phantom`)."""
         x, y, z = extents or (160, 160, 96)
-        phantom = ct_phantom(seed, (x, y, z))
-        place = describe_affine(Path(f"phantom {seed}"), phantom.affine)
-        metadata = {"source": "synthetic", "seed": seed, "values_dtype": "int16", "unit": "mm", **place}
-        return Signal(phantom.values[np.newaxis], self.spec.axes, self.spec.unit, phantom.spacing, "int16", metadata)
-
-    def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
-        """A region with the affine of its first voxel."""
-        first = [low for low, _ in box]
-        return replace(signal, metadata=move_origin(signal.metadata, first))
+        return self.as_signal(ct_phantom(seed, (x, y, z)), seed)
 
     def compare(self, original: Signal, reconstruction: Signal) -> dict[str, float]:
-        """As :meth:`Modality.compare`, and PSNR as radiologists see a scan, both clipped to a window, peak its width.
+        """As of every modality, and PSNR as radiologists see a scan, both clipped to a window, peak its width.
 
         Returns:
             also, in dB, ``psnr_lung`` (centre -600, width 1500 HU), ``psnr_soft_tissue`` (40, 400) and ``psnr_bone``
@@ -124,15 +115,6 @@ class CT(Modality):
         report = super().compare(original, reconstruction)
         seen = psnr_within(original.values, reconstruction.values, list(_WINDOWS.values()), original.missing)
         return report | {f"psnr_{name}": value for name, value in zip(_WINDOWS, seen, strict=True)}
-
-    def curves(self, original: Signal, reconstruction: Signal) -> dict[str, list[float]]:
-        """``psnr_by_z``: of each slice of the last axis, in dB on the range."""
-        limits, values = self.range_of(original), (original.values, reconstruction.values)
-        return {"psnr_by_z": psnr_along(*values, limits, 3, original.missing)}
-
-    def pace(self, signal: Signal) -> tuple[float, str]:
-        """Millions of voxels."""
-        return signal.values.size / 1e6, "Mvoxel"
 
     def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
         """Draw three planes in two windows, and the signed error where there is an original, as PNG.

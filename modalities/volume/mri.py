@@ -1,24 +1,22 @@
 """Magnetic resonance volumes: NIfTI in arbitrary units."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from liveaction.errors import ShapeError, SpecError
-from liveaction.metrics import psnr_along
-from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.options import Options, parse_options
 from liveaction.modalities.volume.exhibits import one_window
 from liveaction.modalities.volume.head_phantom import head_phantom
-from liveaction.modalities.volume.nifti import describe_affine, find_nifti, move_origin, read_nifti, write_nifti
+from liveaction.modalities.volume.modality import Volume
+from liveaction.modalities.volume.nifti import find_nifti, read_nifti, write_nifti
 from liveaction.modalities.volume.preview import draw_preview, percentile_look
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
 
-class MRI(Modality):
+class MRI(Volume):
     """MRI volumes ``[1, X, Y, Z]``; X, Y, Z are the axes as stored, placed by the affine in the metadata.
 
     Values have no unit that two scanners share, so a recipe takes its range from percentiles of each volume. Metadata
@@ -65,24 +63,7 @@ class MRI(Modality):
     def synthetic(self, seed: int, extents: tuple[int, ...] | None = None) -> Signal:
         """A seeded head, int16 ``[1, 144, 168, 144]`` (:func:`head_phantom`)."""
         x, y, z = extents or (144, 168, 144)
-        phantom = head_phantom(seed, (x, y, z))
-        place = describe_affine(Path(f"phantom {seed}"), phantom.affine)
-        metadata = {"source": "synthetic", "seed": seed, "values_dtype": "int16", "unit": "mm", **place}
-        return Signal(phantom.values[np.newaxis], self.spec.axes, self.spec.unit, phantom.spacing, "int16", metadata)
-
-    def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
-        """A region with the affine of its first voxel."""
-        first = [low for low, _ in box]
-        return replace(signal, metadata=move_origin(signal.metadata, first))
-
-    def curves(self, original: Signal, reconstruction: Signal) -> dict[str, list[float]]:
-        """``psnr_by_z``: of each slice of the last axis, in dB on the original's range."""
-        limits, values = self.range_of(original), (original.values, reconstruction.values)
-        return {"psnr_by_z": psnr_along(*values, limits, 3, original.missing)}
-
-    def pace(self, signal: Signal) -> tuple[float, str]:
-        """Millions of voxels."""
-        return signal.values.size / 1e6, "Mvoxel"
+        return self.as_signal(head_phantom(seed, (x, y, z)), seed)
 
     def preview(self, original: Signal | None, reconstruction: Signal, path: Path, title: str = "") -> None:
         """Draw three planes in one window, and the signed error where there is an original, as PNG.
