@@ -179,6 +179,17 @@ class Modality(ABC):
         rounded: NDArray[Any] = np.clip(np.rint(values.double().numpy()), least, largest).astype(target)
         return rounded
 
+    def stripped(self, signal: Signal) -> Signal:
+        """The signal with no more metadata than what geometry, type and unit need when it is written.
+
+        Raises:
+            SpecError: the modality does not say which those are.
+        """
+        raise SpecError(
+            f"--strip-metadata: expected a modality that says which metadata are geometry, got {self.spec.name!r}; "
+            "give its class a method `stripped`, or leave the option out"
+        )
+
     def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
         """A region of a signal with metadata that place it; those of the whole serve many formats.
 

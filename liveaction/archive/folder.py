@@ -22,7 +22,8 @@ class Settings:
     """How a folder is worked on.
 
     ``model`` is a model directory; ``step`` or ``quality`` choose the rate, as for one signal, neither the rate trained
-    with; ``jobs`` is a number of processes, among which torch's threads are shared; ``force`` makes anew what is there.
+    with; ``jobs`` is a number of processes, among which torch's threads are shared; ``force`` makes anew what is there;
+    ``strip_metadata`` keeps metadata of geometry, type and unit alone.
     """
 
     model: Path
@@ -32,6 +33,7 @@ class Settings:
     dtype: str = ""
     jobs: int = 1
     force: bool = False
+    strip_metadata: bool = False
 
 
 class FolderTask:

@@ -39,11 +39,12 @@ class Entry:
     tables: str = ""
     step: float = 0.0
     dtype: str = ""
+    stripped: bool = False
     error: str = ""
 
     def same_work(self, other: "Entry") -> bool:
         """Whether both are of the same source with the same settings."""
-        keys = ("source_digest", "weights", "tables", "step", "dtype")
+        keys = ("source_digest", "weights", "tables", "step", "dtype", "stripped")
         return all(getattr(self, key) == getattr(other, key) for key in keys)
 
 

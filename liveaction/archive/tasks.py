@@ -40,9 +40,10 @@ class FolderCompression(FolderTask):
         super().__init__(target, settings)
         model = load(settings.model, device="cpu", dtype=settings.dtype)
         step = choose_step(model.codec.quantizer.step, settings.step, settings.quality)
-        self.wanted = replace(_wanted(model), step=step)
+        self.wanted = replace(_wanted(model), step=step, stripped=settings.strip_metadata)
         self.items = find_items(model.modality, Path(source), self.target)
-        self.task = Compression(settings.model, self.device, settings.dtype, model.digest, self.threads, step)
+        about = settings.model, self.device, settings.dtype, model.digest, self.threads
+        self.task = Compression(*about, step, settings.strip_metadata)
 
 
 class FolderDecompression(FolderTask):
@@ -143,9 +144,10 @@ class _ModelTask(ArchiveTask):
 
 @dataclass
 class Compression(_ModelTask):
-    """A signal to a stream with the quantiser step ``step``."""
+    """A signal to a stream with the quantiser step ``step``, perhaps with stripped metadata."""
 
     step: float
+    strip: bool
 
     def parts(self, item: ArchiveItem) -> list[Path]:
         """What the modality says a signal is made of."""
@@ -158,7 +160,7 @@ class Compression(_ModelTask):
     def make(self, item: ArchiveItem, signal: Signal, part: Path) -> dict[str, Any]:
         """Write the stream."""
         with part.open("w+b") as file:
-            written = write_stream(signal, file, self.model, step=self.step)
+            written = write_stream(signal, file, self.model, step=self.step, strip_metadata=self.strip)
         return _measures(signal, written.bytes)
 
 

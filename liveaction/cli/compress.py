@@ -44,6 +44,9 @@ def compress(
     quality: Annotated[
         int | None, typer.Option(min=1, max=7, help="1 small .. 7 fine; 4 is the step trained with.")
     ] = None,
+    strip_metadata: Annotated[
+        bool, typer.Option("--strip-metadata", help="Keep of the source's metadata geometry, type and unit alone.")
+    ] = False,
     device: Device = "auto",
     dtype: Dtype = "",
     jobs: Jobs = 1,
@@ -62,7 +65,7 @@ def compress(
     from liveaction.codec.quality import check_rate
 
     check_rate(step, quality)
-    settings = Settings(model, step, quality, device, dtype, jobs, force)
+    settings = Settings(model, step, quality, device, dtype, jobs, force, strip_metadata)
     if target.suffix != ".lva":
         run_folder(lambda: FolderCompression(source, target, settings), quiet, as_json)
         return
@@ -91,7 +94,10 @@ def _compress(
     model = load(settings.model, device=settings.device, dtype=settings.dtype)
     stage(f"reading {source}")
     signal = model.modality.read(source)
-    return signal, model.compress_file(signal, target, quality=settings.quality, step=settings.step, stage=stage)
+    written = model.compress_file(
+        signal, target, quality=settings.quality, step=settings.step, strip_metadata=settings.strip_metadata, stage=stage
+    )
+    return signal, written
 
 
 def _report(target: Path, signal: "Signal", written: "Written") -> dict[str, Any]:

@@ -73,7 +73,8 @@ class Model:
 
         Args:
             source: a signal, or a file or folder that holds one.
-            options: ``quality``, ``step``, ``extras``, ``stage``; see :class:`liveaction.codec.stream.CompressOptions`.
+            options: ``quality``, ``step``, ``extras``, ``strip_metadata``, ``stage``; see
+                :class:`liveaction.codec.stream.CompressOptions`.
 
         Raises:
             FormatError: ``source`` cannot be read.
@@ -90,7 +91,7 @@ class Model:
         Args:
             source: a signal, or a file or folder that holds one.
             target: of the ``.lva`` file; replaced where it exists.
-            options: ``quality``, ``step``, ``extras``, ``stage``; see :class:`liveaction.codec.stream.CompressOptions`.
+            options: as of :meth:`compress`.
 
         Raises:
             FormatError, ShapeError, SpecError: as :meth:`compress`.

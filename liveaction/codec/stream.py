@@ -66,12 +66,14 @@ class CompressOptions(TypedDict, total=False):
         quality: 1 small .. 7 fine; 4 is the quantiser step that the model was trained with.
         step: the quantiser step itself, in latent units; a larger one gives fewer bits. Instead of ``quality``.
         extras: JSON data to keep in the header, which decoding does not need.
+        strip_metadata: keep of the source's metadata those of geometry, type and unit alone.
         stage: is told what happens, in words.
     """
 
     quality: int | None
     step: float | None
     extras: Mapping[str, Any] | None
+    strip_metadata: bool
     stage: Stage
 
 
@@ -122,6 +124,7 @@ def write_stream(
     quality: int | None = None,
     step: float | None = None,
     extras: Mapping[str, Any] | None = None,
+    strip_metadata: bool = False,
     stage: Stage = lambda text: None,
 ) -> Written:
     """A signal to a stream in an empty file that can seek; memory does not grow with the signal.
@@ -130,11 +133,11 @@ def write_stream(
         signal: values ``[C, *S]`` in the unit of the model's modality; mapped from a file, they are read box by box.
         file: open to read and write.
         model: as ``liveaction.load`` gives it.
-        quality, step, extras, stage: see :class:`CompressOptions`.
+        quality, step, extras, strip_metadata, stage: see :class:`CompressOptions`.
 
     Raises:
         ShapeError: the signal has other channels or axes than the recipe.
-        SpecError: ``quality`` or ``step`` is out of its range, or both are given.
+        SpecError: ``quality`` or ``step`` is out of its range, or both are given; the modality cannot strip metadata.
     """
     codec, recipe, modality = model.codec, model.recipe, model.modality
     chosen = choose_step(codec.quantizer.step, step, quality)
@@ -147,6 +150,7 @@ def write_stream(
     stage("encoding")
     with whole.running(stage):
         limits = modality.range_of(signal)
+        signal = modality.stripped(signal) if strip_metadata else signal
         header = make_header(signal, codec, recipe, model.digest, chosen, limits, extras or {})
         layout = header.layout
         writer = ContainerWriter(file, header.model_dump(mode="json"), layout.chunks)
