@@ -94,9 +94,8 @@ def _compress(
     model = load(settings.model, device=settings.device, dtype=settings.dtype)
     stage(f"reading {source}")
     signal = model.modality.read(source)
-    written = model.compress_file(
-        signal, target, quality=settings.quality, step=settings.step, strip_metadata=settings.strip_metadata, stage=stage
-    )
+    strip, quality, step = settings.strip_metadata, settings.quality, settings.step
+    written = model.compress_file(signal, target, quality=quality, step=step, strip_metadata=strip, stage=stage)
     return signal, written
 
 
