@@ -1,5 +1,6 @@
 """Bare arrays of three axes: MATLAB files up to 7.2 (scipy) and 7.3 (h5py), and ``.npy``."""
 
+import math
 import warnings
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.files import atomic_path
 from liveaction.mapped import converted
+from liveaction.modalities.array.formats import check_unpacked
 from liveaction.modalities.hyperspectral.cube import AXES, Cube, check_dtype, check_folder
 from liveaction.modalities.third_party import one_line
 
@@ -118,7 +120,8 @@ def _load_5(path: Path, name: str) -> tuple[NDArray[Any], str]:
     """The array, and its class in MATLAB."""
     from scipy.io import loadmat, whosmat
 
-    kind = next(kind for other, _, kind in whosmat(str(path), appendmat=False) if other == name)
+    shape, kind = next((size, kind) for other, size, kind in whosmat(str(path), appendmat=False) if other == name)
+    check_unpacked(path, math.prod(shape), path.stat().st_size)
     disk = loadmat(str(path), variable_names=[name], appendmat=False)[name]
     whole = disk.dtype.kind in "iu" and _CLASSES[kind].startswith("float")
     return disk if whole or disk.dtype.kind == "c" else disk.astype(_CLASSES[kind]), kind
@@ -130,9 +133,9 @@ def _names_73(path: Path) -> dict[str, bool]:
 
     with h5py.File(path, "r") as file:
         return {
-            name: isinstance(item, h5py.Dataset) and item.ndim == 3 and item.dtype.kind in "iufcV"
-            for name, item in file.items()
-            if not name.startswith("#")
+            name: isinstance(item := file.get(name), h5py.Dataset) and item.ndim == 3 and item.dtype.kind in "iufcV"
+            for name in file
+            if not name.startswith("#") and not isinstance(file.get(name, getlink=True), h5py.ExternalLink)
         }
 
 
@@ -140,8 +143,12 @@ def _load_73(path: Path, name: str) -> tuple[NDArray[Any], str]:
     import h5py
 
     with h5py.File(path, "r") as file:
-        check_dtype(file[name].dtype, path)
-        array = np.asarray(file[name]).T
+        data = file[name]
+        check_dtype(data.dtype, path)
+        if data.external or data.is_virtual:
+            raise FormatError(f"{path}: expected {name!r} to hold its values, got a list of other files; copy them in")
+        check_unpacked(path, data.nbytes, data.id.get_storage_size())
+        array = np.asarray(data).T
         return array, next(kind for kind, dtype in _CLASSES.items() if dtype == array.dtype.name)
 
 
