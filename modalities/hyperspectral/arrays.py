@@ -1,9 +1,9 @@
-"""Bare arrays of three axes: MATLAB files up to 7.2 (scipy) and 7.3 (h5py), and ``.npy``."""
+"""Bare arrays of three axes: MATLAB files up to 7.2 and 7.3 (h5py), and ``.npy``."""
 
-import math
 import warnings
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.files import atomic_path
 from liveaction.mapped import converted
 from liveaction.modalities.array.formats import check_unpacked
+from liveaction.modalities.hyperspectral import mat5
 from liveaction.modalities.hyperspectral.cube import AXES, Cube, check_dtype, check_folder
 from liveaction.modalities.third_party import one_line
 
@@ -20,7 +21,10 @@ Order = tuple[str, ...]
 _CLASSES = {"double": "float64", "single": "float32"} | {
     name: name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 }
-_BROKEN = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, MemoryError, NotImplementedError, zlib.error)
+_BROKEN = (
+    OSError, ValueError, TypeError, LookupError, EOFError, MemoryError, RuntimeError, SyntaxError, TokenError,
+    zlib.error,
+)  # fmt: skip
 
 
 def read_npy(path: Path, order: Order) -> Cube:
@@ -68,7 +72,7 @@ def read_mat(path: Path, order: Order, key: str) -> Cube:
         array, kind = _load_73(path, chosen) if newer else _load_5(path, chosen)
     except FormatError:
         raise
-    except _broken_mat() as error:
+    except _BROKEN as error:
         raise FormatError(f"{path}: expected a whole MATLAB file, got {one_line(error)}; save it again") from error
     left = sorted(names.keys() - {chosen})
     metadata = {"source": "mat", "key": chosen, "class": kind, "version": "7.3" if newer else "5", "left_out": left}
@@ -103,26 +107,15 @@ def write_mat(cube: Cube, path: Path, order: Order, key: str) -> None:
             savemat(file, {name: array}, do_compression=True)
 
 
-def _broken_mat() -> tuple[type[Exception], ...]:
-    from scipy.io.matlab import MatReadError
-
-    return (*_BROKEN, MatReadError)
-
-
 def _names_5(path: Path) -> dict[str, bool]:
     """Variables of a file up to 7.2, and whether each is a numeric array of three axes."""
-    from scipy.io import whosmat
-
-    return {name: kind in _CLASSES and len(shape) == 3 for name, shape, kind in whosmat(str(path), appendmat=False)}
+    return {one.name: one.kind in _CLASSES and len(one.shape) == 3 for one in mat5.variables(path)}
 
 
 def _load_5(path: Path, name: str) -> tuple[NDArray[Any], str]:
     """The array, and its class in MATLAB."""
-    from scipy.io import loadmat, whosmat
-
-    shape, kind = next((size, kind) for other, size, kind in whosmat(str(path), appendmat=False) if other == name)
-    check_unpacked(path, math.prod(shape), path.stat().st_size)
-    disk = loadmat(str(path), variable_names=[name], appendmat=False)[name]
+    variable = next(one for one in mat5.variables(path) if one.name == name)
+    disk, kind = mat5.load(path, variable), variable.kind
     whole = disk.dtype.kind in "iu" and _CLASSES[kind].startswith("float")
     return disk if whole or disk.dtype.kind == "c" else disk.astype(_CLASSES[kind]), kind
 

@@ -1,6 +1,7 @@
 """GeoTIFF through rasterio (GDAL), with georeferencing, band descriptions, no data and tags."""
 
 import json
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from liveaction.errors import FormatError, LiveactionWarning, MissingDependencyError, ShapeError
+from liveaction.errors import FormatError, LiveactionWarning, MissingDependencyError, ShapeError, printable
 from liveaction.files import atomic_path
 from liveaction.modalities.array.formats import check_unpacked
 from liveaction.modalities.hyperspectral.cube import (
@@ -52,6 +53,20 @@ def _rasterio(path: Path, doing: str) -> Iterator[Any]:
         raise FormatError(f"{path}: expected a GeoTIFF that can be {doing}, got {one_line(error)}") from error
 
 
+@contextmanager
+def _listening(said: list[str]) -> Iterator[None]:
+    """Gather what GDAL warns of, such as tags that it passes over, which rasterio would put on the terminal."""
+    logger, handler = logging.getLogger("rasterio._env"), logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(printable(record.getMessage()))  # type: ignore[method-assign]
+    spreading, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = spreading
+
+
 def read_geotiff(path: Path) -> Cube:
     """Read all bands.
 
@@ -67,7 +82,8 @@ def read_geotiff(path: Path) -> Cube:
     """
     if not path.is_file():
         raise FormatError(f"{path}: expected a GeoTIFF file, got no such file; check the spelling")
-    with _rasterio(path, "read") as rasterio, rasterio.open(path, driver="GTiff") as image:
+    said: list[str] = []
+    with _rasterio(path, "read") as rasterio, _listening(said), rasterio.open(path, driver="GTiff") as image:
         check_dtype(np.dtype(image.dtypes[0]) if "complex" not in image.dtypes[0] else np.dtype("c16"), path)
         if len(set(image.dtypes)) > 1:
             raise FormatError(
@@ -77,6 +93,10 @@ def read_geotiff(path: Path) -> Cube:
         check_unpacked(path, size, path.stat().st_size)
         values = np.ascontiguousarray(image.read())
         about, lost = _describe(image), _not_kept(image)
+    if any("IO error" in text for text in said):
+        raise FormatError(f"{path}: expected a whole GeoTIFF, got {said[0][:160]!r}; copy it again")
+    if said:
+        warnings.warn(f"{path}: GDAL says: {said[0][:160]!r}", LiveactionWarning, stacklevel=3)
     if lost:
         warnings.warn(f"{path}: {', '.join(lost)} will not be written back", LiveactionWarning, stacklevel=3)
     if about.get("palette"):

@@ -6,6 +6,7 @@ import json
 import sys
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ import numpy as np
 import pytest
 import spectral.io.envi
 from scipy.io import loadmat, savemat, whosmat
+from scipy.sparse import csc_matrix
 
 from liveaction.errors import FormatError, LiveactionWarning, MissingDependencyError, ShapeError
+from liveaction.modalities.hyperspectral import mat5
 from liveaction.modalities.hyperspectral.envi_header import DTYPES, INTERLEAVES
 from liveaction.modalities.hyperspectral.modality import Hyperspectral
 from liveaction.signal import Signal
@@ -317,11 +320,15 @@ def test_npy_comes_back_to_the_byte(tmp_path: Path, dtype: str, fortran: bool) -
         (np.zeros((2, 2, 2), "f2"), "got 'float16'"),
         (np.zeros((2, 2, 2), bool), "got 'bool'"),
         (np.array([{}], object), "expected a whole .npy array, got ValueError"),
+        (b"\x93NUMPY\1\0\x10\0{'descr': '<i2', (", "expected a whole .npy array, got "),
     ],
-    ids=["two-axes", "empty", "complex", "half", "bool", "objects"],
+    ids=["two-axes", "empty", "complex", "half", "bool", "objects", "open-brace"],
 )
-def test_other_npy_arrays_are_refused(tmp_path: Path, array: np.ndarray, words: str) -> None:
-    np.save(tmp_path / "a.npy", array)
+def test_other_npy_arrays_are_refused(tmp_path: Path, array: np.ndarray | bytes, words: str) -> None:
+    if isinstance(array, bytes):
+        (tmp_path / "a.npy").write_bytes(array)
+    else:
+        np.save(tmp_path / "a.npy", array)
     with pytest.raises(FormatError, match=words):
         modality().read(tmp_path / "a.npy")
 
@@ -401,6 +408,42 @@ def test_mat_files_without_a_cube_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mat").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(300))
     with pytest.raises(FormatError, match="expected a whole MATLAB file, got "):
         modality().read(tmp_path / "a.mat")
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+def test_variables_of_a_mat_file_are_what_scipy_finds(tmp_path: Path, packed: bool) -> None:
+    cube = _cube().transpose(1, 2, 0)
+    there = {
+        "cube": cube, "c": cube.astype("f4"), "words": "text", "cell": np.array([1, "a"], object), "s": {"a": 1},
+        "sparse": csc_matrix(np.eye(3)), "flags": cube > 9, "long_name_of_31_letters_or_less": cube * 1j, "row": [1, 2],
+        "small": np.ones((1, 1, 2), "u1"), "four": np.zeros((2, 1, 2, 2), "i8"),
+    }  # fmt: skip
+    savemat(tmp_path / "a.mat", there, do_compression=packed)
+    found = {one.name: one for one in mat5.variables(tmp_path / "a.mat")}
+    said = whosmat(tmp_path / "a.mat")  # which counts texts rather than letters
+    assert [(one.name, one.kind) for one in found.values()] == [(name, kind) for name, _, kind in said]
+    assert all(found[name].shape == shape for name, shape, _ in said if name != "words")
+    read = loadmat(tmp_path / "a.mat")
+    for name in ("cube", "c", "row", "small", "four"):
+        array = mat5.load(tmp_path / "a.mat", found[name])
+        np.testing.assert_array_equal(array, read[name])
+        assert array.dtype == read[name].dtype
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+def test_a_damaged_mat_file_is_refused_and_ends_no_process(tmp_path: Path, packed: bool) -> None:
+    """``scipy.io`` reads beyond its table for the type of the samples, byte 184 of this file."""
+    savemat(tmp_path / "a.mat", {"x": _cube().transpose(1, 2, 0)}, do_compression=packed)
+    data = (tmp_path / "a.mat").read_bytes()
+    for at in range(126, min(len(data), 200)):
+        for value in (0, 107, 255):
+            (tmp_path / "a.mat").write_bytes(data[:at] + bytes([value]) + data[at + 1 :])
+            with suppress(FormatError):
+                modality().read(tmp_path / "a.mat")
+    if not packed:
+        (tmp_path / "a.mat").write_bytes(data[:184] + b"\x6b" + data[185:])
+        with pytest.raises(FormatError, match="a whole MATLAB file, got ValueError: 120 bytes of type 107 for 60"):
+            modality().read(tmp_path / "a.mat")
 
 
 def test_a_mat_file_names_no_other_file(tmp_path: Path) -> None:
@@ -568,6 +611,15 @@ def test_complex_and_damaged_tiffs_are_refused(tmp_path: Path) -> None:
         modality().read(source)
     (tmp_path / "a.tif").write_text("no")
     with pytest.raises(FormatError, match=r"a\.tif: expected a GeoTIFF that can be read, got RasterioIOError"):
+        modality().read(tmp_path / "a.tif")
+
+
+@needs_rasterio
+def test_tags_cut_off_are_no_tags_passed_over(tmp_path: Path) -> None:
+    modality().write(modality().synthetic(0, (5, 6, 7)), tmp_path / "a.tif")
+    data = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(data[: data.index(b"</GDALMetadata>")])
+    with pytest.raises(FormatError, match=r"a\.tif: expected a whole GeoTIFF, got '.*IO error.*; copy it again"):
         modality().read(tmp_path / "a.tif")
 
 
