@@ -154,14 +154,22 @@ def write_geotiff(cube: Cube, path: Path) -> None:
     count, height, width = cube.values.shape
     if len(about["descriptions"]) != count:
         raise ShapeError(f"{path}: expected {len(about['descriptions'])} bands as the metadata say, got {count}")
+    nodata = None if about["nodata"] is None else _scalar(about["nodata"], cube.values.dtype)
+    if cube.values.dtype.itemsize == 8 and isinstance(nodata, int) and abs(nodata) > 2**53:
+        warnings.warn(
+            f"{path}: rasterio cannot write {nodata} as no data of {cube.values.dtype}; read it with "
+            "[modality.options] no_data",
+            LiveactionWarning,
+            stacklevel=3,
+        )
+        nodata = None
     layout = _lossless({key: value for key, value in about["layout"].items() if key in _LAYOUT}, path)
     with _rasterio(path, "written") as rasterio, atomic_path(path) as part:
         profile = {**layout, "driver": "GTiff", "dtype": cube.values.dtype.name, "count": count}
         profile |= {"height": height, "width": width, "BIGTIFF": "IF_SAFER"}
         if about["colours"][:3] == ["red", "green", "blue"] and "alpha" not in about["colours"]:
             profile |= {"photometric": "RGB", "alpha": "UNSPECIFIED"}  # else GDAL takes a fourth band for it
-        nodata = about["nodata"]
-        profile["nodata"] = None if nodata is None else _scalar(nodata, cube.values.dtype)
+        profile["nodata"] = nodata
         profile["crs"] = None if about["crs"] is None else rasterio.crs.CRS.from_wkt(about["crs"])
         profile["transform"] = None if about["transform"] is None else rasterio.Affine(*about["transform"])
         with rasterio.open(part, "w", **profile) as image:
@@ -227,7 +235,6 @@ def _not_kept(image: Any) -> list[str]:
         name
         for name, there in {
             "a mask": MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
-            f"a no-data value that {image.dtypes[0]} does not hold": MaskFlags.nodata in flags and image.nodata is None,
             "ground control points": bool(image.gcps[0]),
             "rational polynomial coefficients": image.rpcs is not None,
             "further images": bool(image.subdatasets),
@@ -272,8 +279,9 @@ def _lossless(layout: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _scalar(text: str, dtype: np.dtype[Any]) -> float | int:
-    """No data as a number that ``dtype`` holds; whole numbers stay whole beyond 2**53."""
-    return int(float(text)) if dtype.kind in "iu" else float(text)
+    """No data as a number, whole for integers where it is."""
+    value = float(text)
+    return int(value) if dtype.kind in "iu" and value.is_integer() else value
 
 
 def _phantom(cube: Cube) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 import spectral.io.envi
+import tifffile
 from scipy.io import loadmat, savemat, whosmat
 from scipy.sparse import csc_matrix
 
@@ -549,6 +550,35 @@ def test_what_a_geotiff_loses_is_said(tmp_path: Path) -> None:
         image.gcps = corners, rasterio.crs.CRS.from_epsg(4326)
     with pytest.warns(LiveactionWarning, match=r"a\.tif: ground control points will not be written back"):
         modality().read(source)
+
+
+@needs_rasterio
+@pytest.mark.parametrize(("dtype", "no_data"), [("uint8", 3.5), ("int32", -(2**31)), ("int64", 5), ("float32", -1e30)])
+def test_no_data_comes_back_as_it_was(tmp_path: Path, dtype: str, no_data: float) -> None:
+    import rasterio
+
+    source = _tiff(tmp_path / "a.tif", dtype, nodata=no_data)
+    modality().write(_through_json(modality().read(source)), tmp_path / "b.tif")
+    with rasterio.open(source) as one, rasterio.open(tmp_path / "b.tif") as two:
+        assert one.nodata == two.nodata == pytest.approx(no_data)
+
+
+@needs_rasterio
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+def test_no_data_that_rasterio_would_write_as_another_number_is_said(tmp_path: Path) -> None:
+    import rasterio
+
+    least, text = -(2**63), b"-9223372036854775808\0"  # rasterio writes -9.2e18, of which GDAL reads -9
+    values = np.full((4, 3), least, np.int64)
+    tifffile.imwrite(
+        tmp_path / "a.tif", values, extratags=[(42113, 2, len(text), text, True)], photometric="minisblack"
+    )
+    signal = modality().read(tmp_path / "a.tif")
+    assert signal.missing is not None and signal.missing.all()
+    with pytest.warns(LiveactionWarning, match=f"rasterio cannot write {least} as no data of int64; read it with"):
+        modality().write(signal, tmp_path / "b.tif")
+    with rasterio.open(tmp_path / "b.tif") as image:
+        assert image.nodata is None and (image.read() == least).all()
 
 
 @needs_rasterio
