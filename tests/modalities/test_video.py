@@ -132,6 +132,8 @@ def test_what_a_container_does_not_keep_is_said(video: Video, grey: Video, tmp_p
         video.write(_signal(values, frame_rate=None), tmp_path / "a.mkv")
     with pytest.warns(LiveactionWarning, match=r"does not keep pixel_aspect and rotation"):
         grey.write(_signal(values[:1], pixel_aspect="4/3", rotation=90), tmp_path / "a.y4m")
+    with pytest.warns(LiveactionWarning, match=r"does not keep colour as written here"):
+        grey.write(_signal(values[:1], colour={"primaries": 9, "transfer": 16}), tmp_path / "a.y4m")
     with pytest.raises(FormatError, match=r"expected a constant frame rate, got timestamps, which \.y4m cannot hold"):
         grey.write(_signal(values[:1], timestamps=[0, 1, 5]), tmp_path / "b.y4m")
     assert not (tmp_path / "b.y4m").exists()
