@@ -1,7 +1,7 @@
 """Audio: N microphones (``array_audio``) and stereo music (``music``)."""
 
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,16 @@ class Audio(Modality):
         values = make(seed, self.spec.channels, samples)
         return self._signal(values, About(rate, "WAV", "PCM_16"), source="synthetic", seed=seed)
 
+    def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
+        """A region without the chunks of the whole: marks, time codes and notes that tell of other samples; warns."""
+        chunks = [name for name, _ in signal.metadata.get("chunks", ())]
+        if not chunks or box == ((0, extents[0]),):
+            return signal
+        warnings.warn(
+            f"region: chunks {', '.join(map(repr, chunks))} of the whole left out", LiveactionWarning, stacklevel=2
+        )
+        return replace(signal, metadata={**signal.metadata, "chunks": []})
+
     def range_of(self, signal: Signal) -> tuple[float, float]:
         """As every modality's, but percentiles give a range around silence: the further of the two, on both sides."""
         if isinstance(self.spec.range, tuple) or self.spec.range == "native":
@@ -192,7 +202,8 @@ class Audio(Modality):
         return audio_exhibits(signal, like, stereo=self.spec.name == "music")
 
     def _signal(self, values: NDArray[Any], about: About, bits: int = 0, **origin: Any) -> Signal:
-        metadata = {"source": "file", **origin, **asdict(about), "other_chunks": list(about.other_chunks)}
+        lists = {"chunks": [list(one) for one in about.chunks], "other_chunks": list(about.other_chunks)}
+        metadata = {"source": "file", **origin, **asdict(about), **lists}
         place = self.spec.axes, self.spec.unit, (1 / about.rate,)
         return Signal(values, *place, values.dtype.name, metadata, bits)
 

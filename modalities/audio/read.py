@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.mapped import converted, empty_values, release_pages
+from liveaction.modalities.audio.chunks import CREDIT, Parts, Patched, is_other, others, scan, with_lengths
 from liveaction.modalities.audio.samples import BLOCK, CODED, NATIVE, Samples, to_native
+from liveaction.modalities.hyperspectral.cube import pack_bytes
 
 # suffix: the container that is written; None is read only
 CONTAINERS: dict[str, str | None] = {
@@ -34,11 +36,9 @@ TAGS = frozenset(
 )
 """Texts that libsndfile keeps; they are set as attributes by these names."""
 
-_STREAMED = 0x7FFFF000  # a length from here on means that its writer did not know it
 _UNKNOWN = 2**62  # samples; libsndfile's word for a streamed FLAC
-_LENGTHS = {"WAV": "data", "WAVEX": "data", "AIFF": "SSND", "RF64": "Riff size", "W64": "riff"}
-_KEPT_CHUNKS = {"fmt", "data", "LIST", "fact", "PEAK", "ds64", "JUNK", "PAD"}
-_CREDIT = re.compile(r" \(libsndfile-[\w.]+\)$")  # what libsndfile adds to the tag `software`
+_WAVE = ("RIFF", "RIFX", "RF64")
+_EXTENSIBLE, _USUAL = b"\xfe\xff", bytes.fromhex("000000001000800000aa00389b71")  # WAVEX, and how its GUIDs end
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,10 @@ class About:
         tags: text by libsndfile's names.
         channel_mask: the loudspeakers of a WAVEX or RF64 file, where it names them; None in other containers.
         lossy: the subtype of a lossy source, whose samples are kept as ``subtype``; empty otherwise.
-        other_chunks: parts of the file that libsndfile does not hand out, such as ``bext``.
+        valid_bits: of the samples of a WAVEX or RF64 file, where they are fewer than the subtype's; else 0.
+        guid: of the format of such a file, in hexadecimal digits, where it is no usual one, such as B-format.
+        chunks: of a WAV file, name and packed content, such as ``bext``.
+        other_chunks: names of what else is in a file and cannot be written back.
     """
 
     rate: int
@@ -61,6 +64,9 @@ class About:
     tags: dict[str, str] = field(default_factory=dict)
     channel_mask: int | None = None
     lossy: str = ""
+    valid_bits: int = 0
+    guid: str = ""
+    chunks: tuple[tuple[str, str], ...] = ()
     other_chunks: tuple[str, ...] = ()
 
     @classmethod
@@ -84,7 +90,19 @@ class About:
                 f"{where}: expected metadata with texts for {', '.join(sorted(TAGS))} and numbers of 32 bits, got "
                 f"{str({'rate': there['rate'], 'channel_mask': mask, 'tags': tags})[:200]!r}"
             )
-        return cls(**{"container": "", **there, "other_chunks": tuple(there.get("other_chunks", ()))})
+        cls._check_parts(there, where)
+        lists = {name: tuple(map(_frozen, there.get(name, ()))) for name in ("chunks", "other_chunks")}
+        return cls(**{"container": "", **there, **lists})
+
+    @staticmethod
+    def _check_parts(there: Mapping[str, Any], where: Path) -> None:
+        """Refuse what would not be a chunk of a WAV file, or would be another one than was read."""
+        guid, bits, chunks = there.get("guid", ""), there.get("valid_bits", 0), there.get("chunks", ())
+        wrong = not isinstance(guid, str) or not re.fullmatch("([0-9a-f]{32})?", guid)
+        wrong = wrong or not isinstance(bits, int) or not 0 <= bits <= 64 or not isinstance(chunks, list | tuple)
+        wrong = wrong or not all(isinstance(one, list | tuple) and len(one) == 2 and is_other(one[0]) for one in chunks)
+        if wrong:
+            raise FormatError(f"{where}: expected metadata with other chunks of a WAV file, got {str(chunks)[:200]!r}")
 
 
 class Recording(NamedTuple):
@@ -111,13 +129,18 @@ def read_audio(path: Path, channels: int, select: Sequence[int] | None = None) -
     Raises:
         FormatError: no audio file, cut short, without samples, or of another number of channels.
     """
-    with opened(path) as file:
-        about = _about(file)
+    parts = _scanned(path)
+    with opened(path, with_lengths(path, parts) if parts and _check_length(path, parts) else None) as file:
+        about = _about(path, file, parts)
         samples = NATIVE[about.subtype]
         picked = _pick(path, file.channels, channels, select)
         if select is not None and about.channel_mask is not None:
-            about = replace(about, channel_mask=0)
-        _check_length(path, file)
+            about = replace(about, channel_mask=0, guid="")
+        if file.frames >= _UNKNOWN:
+            raise FormatError(
+                f"{path}: expected a header that says how long the recording is, got a streamed {file.format} file; "
+                "convert it again, from file to file"
+            )
         frames, at = file.frames, 0
         values = empty_values((len(picked), frames), samples.dtype)
         while len(block := file.read(BLOCK, dtype="float64" if about.lossy else samples.read_as, always_2d=True)):
@@ -128,15 +151,15 @@ def read_audio(path: Path, channels: int, select: Sequence[int] | None = None) -
     if frames - at > (4096 if about.lossy else 0):
         raise FormatError(f"{path}: expected {frames} samples per channel, got {at}: cut short; copy the source again")
     if at == 0:
-        raise FormatError(f"{path}: expected at least one sample, got none; leave this file out")
+        raise FormatError(f"{path}: expected at least one sample, got an empty recording; there is nothing to code")
     if at < values.shape[1]:
         values = converted(values[:, :at], values.dtype)
     return Recording(values, about, samples)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """A file open for reading.
+def opened(path: Path, patched: Patched | None = None) -> Iterator[Any]:
+    """A file open for reading, or ``patched``, which is the file with a better header, and is closed.
 
     Raises:
         FormatError: libsndfile cannot open or decode it.
@@ -144,7 +167,7 @@ def opened(path: Path) -> Iterator[Any]:
     import soundfile
 
     try:
-        with soundfile.SoundFile(path) as file:
+        with patched or nullcontext(path) as source, soundfile.SoundFile(source) as file:
             yield file
     except (soundfile.SoundFileError, OSError) as error:
         words = " ".join(getattr(error, "error_string", str(error)).removeprefix("Error : ").split()).rstrip(".")
@@ -155,11 +178,11 @@ def opened(path: Path) -> Iterator[Any]:
 
 def text_tags(file: Any) -> dict[str, str]:
     """Text tags of an open file by libsndfile's names, without what libsndfile adds to ``software``."""
-    return {name: _CREDIT.sub("", text) for name, text in file.copy_metadata().items() if text}
+    return {name: CREDIT.sub("", text) for name, text in file.copy_metadata().items() if text}
 
 
-def _about(file: Any) -> About:
-    """Format and tags of an open file.
+def _about(path: Path, file: Any, parts: Parts | None) -> About:
+    """Format, tags and other parts of an open file; warns of what will not be written back.
 
     Raises:
         FormatError: its coding is neither linear PCM, nor floats, nor a known lossy one.
@@ -175,20 +198,28 @@ def _about(file: Any) -> About:
         )
     elif subtype not in NATIVE:
         raise FormatError(
-            f"{file.name}: expected integers of 8 to 32 bits or floats, got {file.subtype}; convert it to .wav or .flac"
+            f"{path}: expected integers of 8 to 32 bits or floats, got {file.subtype}; convert it to .wav or .flac"
         )
     mask = re.search(r"^ *Channel Mask *: 0x([0-9A-F]+)", file.extra_info, re.MULTILINE)
-    chunks = {name.strip() for name in re.findall(r"^(\S{3,4}) *: \d+", file.extra_info, re.MULTILINE)}
-    wave = file.format in {"WAV", "WAVEX", "RF64"}
+    tags = text_tags(file)
+    beside = others(path, parts, tags.values())
+    lost = tuple(name for name, content in beside.items() if content is None)
+    if lost:
+        warnings.warn(f"{path}: {', '.join(map(repr, lost))} will not be written back", LiveactionWarning, stacklevel=3)
+    form = parts.format if parts is not None and parts.format[:2] == _EXTENSIBLE and not lossy else b""
+    bits, guid = int.from_bytes(form[18:20], "little"), form[24:40]
     return About(
         rate=file.samplerate,
         container=file.format,
         subtype=subtype,
         endian="FILE" if lossy else file.endian,
-        tags=text_tags(file),
+        tags=tags,
         channel_mask=int(mask[1], 16) if mask else None,
         lossy=lossy,
-        other_chunks=tuple(sorted(chunks - _KEPT_CHUNKS - {"File", "RIFF", "RIFX", "End"})) if wave else (),
+        valid_bits=0 if bits == NATIVE[subtype].bits else bits,
+        guid="" if guid[2:] == _USUAL else guid.hex(),
+        chunks=tuple((name, pack_bytes(content)) for name, content in beside.items() if content is not None),
+        other_chunks=lost,
     )
 
 
@@ -210,19 +241,30 @@ def _pick(path: Path, there: int, wanted: int, select: Sequence[int] | None) -> 
     return list(select)
 
 
-def _check_length(path: Path, file: Any) -> None:
-    """Refuse a file that is shorter than its header says; libsndfile itself shortens the recording silently."""
-    if file.frames >= _UNKNOWN:
-        raise FormatError(
-            f"{path}: expected a header that says how long the recording is, got a streamed {file.format} file; "
-            "convert it again, from file to file"
-        )
-    name = _LENGTHS.get(file.format)
-    found = name and re.search(rf"^ *{name} *: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
-    if not found:
-        return
-    said, there = int(found[1]), int(found[2])
-    if said >= _STREAMED and file.format in {"WAV", "WAVEX"}:
+def _frozen(one: Any) -> Any:
+    return tuple(one) if isinstance(one, list) else one
+
+
+def _scanned(path: Path) -> Parts | None:
+    try:
+        return scan(path)
+    except OSError as error:
+        raise FormatError(f"{path}: expected a readable audio file, got {error.strerror}") from error
+
+
+def _check_length(path: Path, parts: Parts) -> bool:
+    """Refuse a file that is shorter than its header says; libsndfile itself shortens the recording silently.
+
+    Returns:
+        Whether the header does not say how long the recording is, which warns.
+    """
+    said, there = parts.samples.said, parts.there
+    if parts.streamed:
+        if parts.kind not in _WAVE:
+            raise FormatError(
+                f"{path}: expected a header that says how long the recording is, got {said} bytes and {there} in the "
+                "file; convert it again, from file to file"
+            )
         warnings.warn(
             f"{path}: the header does not say how long the recording is; taken up to the file's end",
             LiveactionWarning,
@@ -230,3 +272,10 @@ def _check_length(path: Path, file: Any) -> None:
         )
     elif said > there:
         raise FormatError(f"{path}: expected {said} bytes as its header says, got {there}: cut short; copy it again")
+    elif parts.rest:
+        warnings.warn(
+            f"{path}: {parts.rest} bytes at its end are no part of the recording as the header says, and left out",
+            LiveactionWarning,
+            stacklevel=3,
+        )
+    return parts.streamed

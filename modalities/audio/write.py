@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.files import atomic_path
 from liveaction.mapped import release_pages
+from liveaction.modalities.audio.chunks import MOST_KEPT
 from liveaction.modalities.audio.read import CONTAINERS, About, opened, text_tags
 from liveaction.modalities.audio.samples import BLOCK, NATIVE, to_disk
+from liveaction.modalities.hyperspectral.cube import unpack_bytes
 
 _WAVE = ("WAV", "WAVEX", "RF64")
-_LIMIT = 2**32 - 2**16  # bytes that 32-bit chunk sizes can say, less the header
+_LIMIT = 2**32 - 2**16 - MOST_KEPT  # bytes that 32-bit chunk sizes can say, less the header and other chunks
 
 
 def write_audio(values: NDArray[Any], about: About, path: Path) -> None:
@@ -38,7 +40,11 @@ def write_audio(values: NDArray[Any], about: About, path: Path) -> None:
     endian = about.endian if about.container in family else "FILE"
     with atomic_path(path) as part:
         lost = _write(values, about, path, part, container, endian)
-        lost += [f"chunk {name!r}" for name in about.other_chunks]
+        kept = container in _WAVE and endian != "BIG"
+        if kept and about.chunks:
+            _append(path, part, [(name, unpack_bytes(content, path)) for name, content in about.chunks])
+        gone = about.other_chunks if kept else (*about.other_chunks, *(name for name, _ in about.chunks))
+        lost += [f"chunk {name!r}" for name in gone]
         if lost:
             warnings.warn(
                 f"{path}: {', '.join(lost)} of the source cannot be written back to {container}",
@@ -96,15 +102,35 @@ def _write(values: NDArray[Any], about: About, path: Path, part: Path, container
             f"{error}; take .wav or .w64"
         ) from error
     if container in {"WAVEX", "RF64"} and about.channel_mask is not None:
-        _set_mask(part, about.channel_mask)
+        _describe(part, about, about.channel_mask)
     with opened(part) as file:
         there = text_tags(file)
     return [f"tag {name!r}" for name, text in about.tags.items() if there.get(name) != text]
 
 
-def _set_mask(part: Path, mask: int) -> None:
-    """Put the source's loudspeaker mask where libsndfile put its own guess: byte 28 of the chunk ``fmt``."""
+def _describe(part: Path, about: About, mask: int) -> None:
+    """Put the source's valid bits, loudspeakers and GUID where libsndfile put its own: from byte 26 of ``fmt`` on."""
     with part.open("r+b") as file:
-        place = file.read(128).index(b"fmt ") + 28
-        file.seek(place)
-        file.write(mask.to_bytes(4, "little"))
+        place = file.read(128).index(b"fmt ") + 26
+        for at, data in (
+            (place, about.valid_bits.to_bytes(2, "little") if about.valid_bits else b""),
+            (place + 2, mask.to_bytes(4, "little")),
+            (place + 6, bytes.fromhex(about.guid)),
+        ):
+            file.seek(at)
+            file.write(data)
+
+
+def _append(path: Path, part: Path, chunks: list[tuple[str, bytes]]) -> None:
+    """Put chunks behind the samples of a WAV or RF64 file, and its new length into its header."""
+    if sum(len(content) for _, content in chunks) > MOST_KEPT:
+        raise FormatError(f"{path}: expected other chunks of at most {MOST_KEPT} bytes in the metadata, got more")
+    with part.open("r+b") as file:
+        wide = file.read(4) == b"RF64"
+        end = file.seek(0, 2)
+        file.write(bytes(end % 2))
+        for name, content in chunks:
+            file.write(name.encode("ascii") + len(content).to_bytes(4, "little") + content + bytes(len(content) % 2))
+        length = file.tell() - 8
+        file.seek(20 if wide else 4)  # of RF64 in its first chunk, ds64
+        file.write(length.to_bytes(8 if wide else 4, "little"))

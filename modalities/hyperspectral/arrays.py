@@ -1,8 +1,9 @@
-"""Bare arrays of three axes: MATLAB files up to 7.2 (scipy) and 7.3 (h5py), and ``.npy``."""
+"""Bare arrays of three axes: MATLAB files up to 7.2 and 7.3 (h5py), and ``.npy``."""
 
 import warnings
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.files import atomic_path
 from liveaction.mapped import converted
+from liveaction.modalities.array.formats import check_unpacked
+from liveaction.modalities.hyperspectral import mat5
 from liveaction.modalities.hyperspectral.cube import AXES, Cube, check_dtype, check_folder
 from liveaction.modalities.third_party import one_line
 
@@ -18,7 +21,10 @@ Order = tuple[str, ...]
 _CLASSES = {"double": "float64", "single": "float32"} | {
     name: name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 }
-_BROKEN = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, MemoryError, NotImplementedError, zlib.error)
+_BROKEN = (
+    OSError, ValueError, TypeError, LookupError, EOFError, MemoryError, RuntimeError, SyntaxError, TokenError,
+    zlib.error,
+)  # fmt: skip
 
 
 def read_npy(path: Path, order: Order) -> Cube:
@@ -66,7 +72,7 @@ def read_mat(path: Path, order: Order, key: str) -> Cube:
         array, kind = _load_73(path, chosen) if newer else _load_5(path, chosen)
     except FormatError:
         raise
-    except _broken_mat() as error:
+    except _BROKEN as error:
         raise FormatError(f"{path}: expected a whole MATLAB file, got {one_line(error)}; save it again") from error
     left = sorted(names.keys() - {chosen})
     metadata = {"source": "mat", "key": chosen, "class": kind, "version": "7.3" if newer else "5", "left_out": left}
@@ -101,25 +107,15 @@ def write_mat(cube: Cube, path: Path, order: Order, key: str) -> None:
             savemat(file, {name: array}, do_compression=True)
 
 
-def _broken_mat() -> tuple[type[Exception], ...]:
-    from scipy.io.matlab import MatReadError
-
-    return (*_BROKEN, MatReadError)
-
-
 def _names_5(path: Path) -> dict[str, bool]:
     """Variables of a file up to 7.2, and whether each is a numeric array of three axes."""
-    from scipy.io import whosmat
-
-    return {name: kind in _CLASSES and len(shape) == 3 for name, shape, kind in whosmat(str(path), appendmat=False)}
+    return {one.name: one.kind in _CLASSES and len(one.shape) == 3 for one in mat5.variables(path)}
 
 
 def _load_5(path: Path, name: str) -> tuple[NDArray[Any], str]:
     """The array, and its class in MATLAB."""
-    from scipy.io import loadmat, whosmat
-
-    kind = next(kind for other, _, kind in whosmat(str(path), appendmat=False) if other == name)
-    disk = loadmat(str(path), variable_names=[name], appendmat=False)[name]
+    variable = next(one for one in mat5.variables(path) if one.name == name)
+    disk, kind = mat5.load(path, variable), variable.kind
     whole = disk.dtype.kind in "iu" and _CLASSES[kind].startswith("float")
     return disk if whole or disk.dtype.kind == "c" else disk.astype(_CLASSES[kind]), kind
 
@@ -130,9 +126,9 @@ def _names_73(path: Path) -> dict[str, bool]:
 
     with h5py.File(path, "r") as file:
         return {
-            name: isinstance(item, h5py.Dataset) and item.ndim == 3 and item.dtype.kind in "iufcV"
-            for name, item in file.items()
-            if not name.startswith("#")
+            name: isinstance(item := file.get(name), h5py.Dataset) and item.ndim == 3 and item.dtype.kind in "iufcV"
+            for name in file
+            if not name.startswith("#") and not isinstance(file.get(name, getlink=True), h5py.ExternalLink)
         }
 
 
@@ -140,8 +136,12 @@ def _load_73(path: Path, name: str) -> tuple[NDArray[Any], str]:
     import h5py
 
     with h5py.File(path, "r") as file:
-        check_dtype(file[name].dtype, path)
-        array = np.asarray(file[name]).T
+        data = file[name]
+        check_dtype(data.dtype, path)
+        if data.external or data.is_virtual:
+            raise FormatError(f"{path}: expected {name!r} to hold its values, got a list of other files; copy them in")
+        check_unpacked(path, data.nbytes, data.id.get_storage_size())
+        array = np.asarray(data).T
         return array, next(kind for kind, dtype in _CLASSES.items() if dtype == array.dtype.name)
 
 

@@ -75,9 +75,8 @@ def find_missing(values: NDArray[Any], no_data: float | None, path: Path) -> tup
     nan = np.isnan(values) if values.dtype.kind == "f" else np.zeros((), bool)
     marked = np.zeros((), bool)
     if no_data is not None:
-        info = np.finfo(values.dtype) if values.dtype.kind == "f" else np.iinfo(values.dtype)
-        if info.min <= no_data <= info.max and (values.dtype.kind == "f" or no_data == int(no_data)):
-            marked = values == values.dtype.type(no_data)
+        marker = as_stored(no_data, values.dtype)
+        marked = marked if marker is None else values == marker
     if nan.any() and marked.any():
         raise FormatError(
             f"{path}: expected either NaN or {no_data:g} where nothing was measured, got both; replace one of them"
@@ -85,6 +84,15 @@ def find_missing(values: NDArray[Any], no_data: float | None, path: Path) -> tup
     if nan.any():
         return nan, float("nan")
     return marked if marked.any() else None, no_data or 0.0
+
+
+def as_stored(no_data: float, dtype: np.dtype[Any]) -> Any:
+    """The value of ``dtype`` that a no-data value stands for, or None: texts round the ends of float32 outwards."""
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return dtype.type(no_data) if np.isfinite(dtype.type(no_data)) else None
+    info = np.iinfo(dtype)
+    return dtype.type(int(no_data)) if info.min <= no_data <= info.max and no_data == int(no_data) else None
 
 
 def pack_bytes(data: bytes) -> str:

@@ -6,19 +6,37 @@ maps it. A header is a few lines of ``name = value``, so this module reads those
 tests hold it against ``spectral``.
 """
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from liveaction.errors import FormatError, ShapeError
+from liveaction.errors import FormatError, LiveactionWarning, ShapeError
 from liveaction.files import atomic_path
 from liveaction.mapped import converted, pieces
-from liveaction.modalities.hyperspectral.cube import Bands, Cube, check_folder, nanometres, pack_bytes, unpack_bytes
+from liveaction.modalities.hyperspectral.cube import (
+    LONGEST_TEXT,
+    Bands,
+    Cube,
+    check_folder,
+    nanometres,
+    pack_bytes,
+    unpack_bytes,
+)
+from liveaction.modalities.hyperspectral.envi_header import (
+    DTYPES,
+    EnviRaster,
+    Range,
+    crop_header,
+    decode,
+    encoding_of,
+    listed,
+    number,
+    parse_header,
+)
 
 SUFFIXES = (".hdr", ".img", ".raw", ".dat", ".bil", ".bip", ".bsq")
-DTYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
-INTERLEAVES = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}  # order on disk of band, y, x
 _ENDINGS = ["", *SUFFIXES[1:], *(suffix.upper() for suffix in SUFFIXES[1:])]
 _LONGEST_LEAD = 1 << 20  # bytes before the samples, which are kept in the stream; headers of other formats are shorter
 
@@ -27,8 +45,11 @@ def is_envi_header(path: Path) -> bool:
     """Whether a file is named ``.hdr`` and begins as ENVI headers do."""
     if path.suffix.lower() != ".hdr" or not path.is_file():
         return False
-    with path.open("rb") as file:
-        return file.read(4) == b"ENVI"
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"ENVI"
+    except OSError:
+        return True  # reading it says what is wrong
 
 
 def header_of(path: Path) -> Path | None:
@@ -39,99 +60,51 @@ def header_of(path: Path) -> Path | None:
     return next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
 
 
-def data_of(header: Path) -> Path:
-    """The one raw file beside a header: its name without ``.hdr``, or with another suffix in its place.
+def pair_of(path: Path) -> tuple[Path, Path]:
+    """The header and the raw file that ``path``, one of the two, belongs to.
 
     Raises:
-        FormatError: there is none, or more than one.
+        FormatError: one of them is not there, the header is not understood, or several files may be the raw one.
     """
-    endings = _ENDINGS
-    found = [header.with_name(header.stem + ending) for ending in endings]
-    found = [path for path in found if path.is_file()]
-    if len(found) != 1:
-        got = ", ".join(path.name for path in found) or "none"
-        way = "name the one that is meant" if found else "copy it there"
-        raise FormatError(
-            f"{header}: expected one raw file beside it ({header.stem}{', '.join(endings[:7])}), got {got}; {way}"
-        )
-    return found[0]
+    header = header_of(path)
+    if header is None:
+        raise FormatError(f"{path}: expected an ENVI header {path.stem + '.hdr'!r} beside it, got none; copy it there")
+    if path != header:
+        return header, path
+    return header, _data_of(header, EnviRaster(parse_header(decode(_content(header)), header), header).bytes)
 
 
-def parse_header(text: str, path: Path) -> dict[str, str]:
-    """Fields of a header as written, names in lower case; lists keep their braces.
+def _data_of(header: Path, size: int) -> Path:
+    """The one file with the name of a header, and any suffix or none in place of ``.hdr``, that is of the right size.
 
     Raises:
-        FormatError: no ENVI header, a list without an end, a field that stands twice.
+        FormatError: there is none, or more than one. A single file with a usual suffix is taken in any size.
     """
-    lines = text.splitlines()
-    if not lines or not lines[0].startswith("ENVI"):
-        raise FormatError(f"{path}: expected an ENVI header, which begins with 'ENVI', got {text[:20]!r}")
-    fields: dict[str, str] = {}
-    rest = iter(line for line in lines[1:] if not line.startswith(";"))
-    for line in rest:
-        name, equals, value = line.partition("=")
-        name, value = name.strip().lower(), value.strip()
-        if not equals:
-            continue
-        while value.startswith("{") and "}" not in value:
-            following = next(rest, None)
-            if following is None:
-                raise FormatError(
-                    f"{path}: expected a '}}' that ends the field {name!r}, got none; the file is cut short"
-                )
-            value += "\n" + following.strip()
-        if name in fields:
-            raise FormatError(f"{path}: expected every field once, got {name!r} twice; take one out")
-        fields[name] = value
-    return fields
+    beside = [path for path in sorted(header.parent.iterdir()) if header.stem in (path.name, path.stem)]
+    there = {path: path.stat().st_size for path in beside if path.suffix.lower() != ".hdr" and path.is_file()}
+    usual = [path for path in there if path.name[len(header.stem) :] in _ENDINGS]
+    fitting = [path for path in there if there[path] == size]
+    if len(fitting) == 1:
+        return fitting[0]
+    if len(usual) == 1 and not fitting:
+        return usual[0]
+    got = ", ".join(f"{path.name!r} of {there[path]}" for path in (fitting or there))
+    way = "name the one that is meant" if fitting else "copy it there"
+    raise FormatError(
+        f"{header}: expected one raw file of {size} bytes beside it, {header.stem!r} with a suffix such as .img or "
+        f"none, got {got or 'none'}; {way}"
+    )
 
 
-def listed(fields: dict[str, str], name: str) -> list[str]:
-    """Entries of a list field; empty where it is not there."""
-    return [part.strip() for part in fields.get(name, "").strip("{}").split(",") if part.strip()]
-
-
-def _number(fields: dict[str, str], name: str, path: Path, least: int, default: int | None = None) -> int:
-    text = fields.get(name)
-    if text is None and default is not None:
-        return default
-    if text is None or not (text.isdecimal() and len(text) < 20) or int(text) < least:
-        got = "no such field" if text is None else repr(text)
-        raise FormatError(f"{path}: expected a whole number of at least {least} in the field {name!r}, got {got}")
-    return int(text)
-
-
-class EnviRaster:
-    """What a header says of its raw file.
-
-    Raises:
-        FormatError: a field is missing or not understood, or the image is complex, compressed or framed.
-    """
-
-    def __init__(self, fields: dict[str, str], path: Path) -> None:
-        self.shape = tuple(_number(fields, name, path, 1) for name in ("bands", "lines", "samples"))
-        self.offset = _number(fields, "header offset", path, 0, 0)
-        kind, order = _number(fields, "data type", path, 0), _number(fields, "byte order", path, 0, 0)
-        if kind not in DTYPES or order > 1:
-            raise FormatError(
-                f"{path}: expected a data type among {', '.join(map(str, DTYPES))} (real numbers) and byte order 0 or "
-                f"1, got {kind} and {order}; convert the source, for example its magnitude"
-            )
-        self.dtype = np.dtype("<>"[order] + DTYPES[kind])
-        interleave = fields.get("interleave", "").lower()
-        if interleave not in INTERLEAVES:
-            raise FormatError(f"{path}: expected interleave bsq, bil or bip, got {fields.get('interleave')!r}")
-        self.order = INTERLEAVES[interleave]
-        for name in ("file compression", "major frame offsets", "minor frame offsets"):
-            if any(part not in {"0", "0.0"} for part in listed(fields, name)):
-                raise FormatError(f"{path}: expected {name!r} 0, got {fields[name]!r}; export the image without")
-        if "library" in fields.get("file type", "").lower():
-            raise FormatError(f"{path}: expected an image, got file type {fields['file type']!r}; name an image")
-
-    @property
-    def bytes(self) -> int:
-        """Length of the raw file."""
-        return self.offset + int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+def _content(header: Path) -> bytes:
+    try:
+        with header.open("rb") as file:
+            written = file.read(LONGEST_TEXT + 1)
+    except OSError as error:
+        raise FormatError(f"{header}: expected a readable ENVI header, got {error.strerror}") from error
+    if len(written) > LONGEST_TEXT:
+        raise FormatError(f"{header}: expected an ENVI header of at most {LONGEST_TEXT} bytes, got a longer file")
+    return written
 
 
 def read_envi(path: Path) -> Cube:
@@ -147,18 +120,15 @@ def read_envi(path: Path) -> Cube:
     Raises:
         FormatError: one of the two is missing, damaged, of another size, or not understood.
     """
-    header = header_of(path)
-    if header is None:
-        raise FormatError(f"{path}: expected an ENVI header {path.stem + '.hdr'!r} beside it, got none; copy it there")
     try:
-        written = header.read_bytes()
-        data = path if path != header else data_of(header)
-        size = data.stat().st_size
+        header, data = pair_of(path)
+        written = _content(header)
+        fields = parse_header(decode(written), header)
+        raster = EnviRaster(fields, header)
+        with data.open("rb") as file:
+            size, lead = data.stat().st_size, file.read(min(raster.offset, _LONGEST_LEAD))
     except OSError as error:
         raise FormatError(f"{path}: expected a readable ENVI header and its raw file, got {error.strerror}") from error
-    text = _decode(written)
-    fields = parse_header(text, header)
-    raster = EnviRaster(fields, header)
     if size != raster.bytes:
         raise FormatError(
             f"{data}: expected {raster.bytes} bytes as its header says, got {size}; "
@@ -168,8 +138,7 @@ def read_envi(path: Path) -> Cube:
         raise FormatError(f"{data}: expected a header offset of at most {_LONGEST_LEAD}, got {raster.offset}")
     metadata = {"source": "envi", "header": pack_bytes(written), "ending": _ending(header, data)}
     if raster.offset:
-        with data.open("rb") as file:
-            metadata["lead"] = pack_bytes(file.read(raster.offset))
+        metadata["lead"] = pack_bytes(lead)
     on_disk = tuple(raster.shape[axis] for axis in raster.order)
     mapped = np.memmap(data, raster.dtype, "r", raster.offset, on_disk)
     values = converted(mapped.transpose(np.argsort(raster.order)), raster.dtype.newbyteorder("="))
@@ -183,8 +152,8 @@ def describe_envi(metadata: dict[str, Any], path: Path) -> Bands:
     Raises:
         FormatError: a list is not of numbers, one per band.
     """
-    fields = parse_header(_decode(unpack_bytes(metadata.get("header"), path)), path)
-    count = _number(fields, "bands", path, 1)
+    fields = parse_header(decode(unpack_bytes(metadata.get("header"), path)), path)
+    count = number(fields, "bands", path, 1)
     lists = {}
     for name in ("wavelength", "bbl"):
         try:
@@ -199,6 +168,25 @@ def describe_envi(metadata: dict[str, Any], path: Path) -> Bands:
     centres = nanometres(lists["wavelength"], fields.get("wavelength units", "")) or None
     bad = np.array(lists["bbl"]) == 0
     return Bands(None if centres is None else np.array(centres), bad if bad.any() else None)
+
+
+def crop_envi(metadata: dict[str, Any], box: tuple[Range, Range, Range], path: Path) -> dict[str, Any]:
+    """Metadata of a region; bytes before the samples describe the whole, and are left out, which warns.
+
+    Args:
+        metadata: of the whole, as :func:`read_envi` gives them.
+        box: half-open ranges of bands, lines and samples.
+        path: stands first in messages.
+    """
+    written = unpack_bytes(metadata.get("header"), path)
+    text = crop_header(decode(written), box, path)
+    rest = {name: value for name, value in metadata.items() if name != "lead"}
+    if "lead" in metadata:
+        lead = len(unpack_bytes(metadata["lead"], path))
+        warnings.warn(
+            f"{path}: the {lead} bytes before the samples left out for a region", LiveactionWarning, stacklevel=3
+        )
+    return {**rest, "header": pack_bytes(text.encode(encoding_of(written)))}
 
 
 def write_envi(cube: Cube, path: Path) -> None:
@@ -222,7 +210,7 @@ def write_envi(cube: Cube, path: Path) -> None:
         )
     kept = cube.metadata.get("source") == "envi"
     written = unpack_bytes(cube.metadata.get("header"), path) if kept else _new_header(cube)
-    raster = EnviRaster(parse_header(_decode(written), path), path)
+    raster = EnviRaster(parse_header(decode(written), path), path)
     if raster.shape != cube.values.shape:
         raise ShapeError(f"{path}: expected values {raster.shape} as the header says, got {cube.values.shape}")
     lead = unpack_bytes(cube.metadata.get("lead"), path) if raster.offset else b""
@@ -261,16 +249,8 @@ def _no_data(fields: dict[str, str], path: Path) -> float | None:
         raise FormatError(f"{path}: expected a number in the field 'data ignore value', got {text!r}") from error
 
 
-def _decode(written: bytes) -> str:
-    """Text of a header; what is not UTF-8 is Latin-1, where every byte is a character."""
-    try:
-        return written.decode("utf-8")
-    except UnicodeDecodeError:
-        return written.decode("latin-1")
-
-
 def _new_header(cube: Cube) -> bytes:
-    """A header for what has none: a phantom, a region."""
+    """A header for what has none: a phantom."""
     kinds = {np.dtype(kind): number for number, kind in DTYPES.items()}
     bands, lines, samples = cube.values.shape
     fields: dict[str, Any] = {

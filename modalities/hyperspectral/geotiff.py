@@ -1,6 +1,7 @@
 """GeoTIFF through rasterio (GDAL), with georeferencing, band descriptions, no data and tags."""
 
 import json
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from liveaction.errors import FormatError, LiveactionWarning, MissingDependencyError, ShapeError
+from liveaction.errors import FormatError, LiveactionWarning, MissingDependencyError, ShapeError, printable
 from liveaction.files import atomic_path
+from liveaction.modalities.array.formats import check_unpacked
 from liveaction.modalities.hyperspectral.cube import (
     Bands,
     Cube,
@@ -20,9 +22,14 @@ from liveaction.modalities.hyperspectral.cube import (
     pack_bytes,
     unpack_bytes,
 )
+from liveaction.modalities.hyperspectral.envi_header import Range
 from liveaction.modalities.third_party import one_line
 
 SUFFIXES = (".tif", ".tiff")
+_BY_BAND = ("descriptions", "scales", "offsets", "units", "colours", "band_tags", "imagery_tags")
+_ALWAYS = {*_BY_BAND[:5], "crs", "transform", "nodata", "tags", "layout"}
+_SPACES = {"", "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "IMAGERY"}  # kept, or said otherwise
+_LOSSY = ("jpeg", "webp", "lerc", "jxl")  # what names of lossy compressions begin with
 _LAYOUT = ("interleave", "compress", "tiled", "blockxsize", "blockysize", "photometric")
 
 
@@ -40,10 +47,24 @@ def _rasterio(path: Path, doing: str) -> Iterator[Any]:
         with warnings.catch_warnings(), rasterio.Env(GDAL_PAM_ENABLED=doing == "read"):
             warnings.simplefilter("ignore")
             yield rasterio
-    except (RasterioError, OSError, ValueError, TypeError, MemoryError) as error:
+    except (RasterioError, OSError, ValueError, TypeError, LookupError, MemoryError) as error:
         if isinstance(error, FormatError | ShapeError):
             raise
         raise FormatError(f"{path}: expected a GeoTIFF that can be {doing}, got {one_line(error)}") from error
+
+
+@contextmanager
+def _listening(said: list[str]) -> Iterator[None]:
+    """Gather what GDAL warns of, such as tags that it passes over, which rasterio would put on the terminal."""
+    logger, handler = logging.getLogger("rasterio._env"), logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(printable(record.getMessage()))  # type: ignore[method-assign]
+    spreading, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = spreading
 
 
 def read_geotiff(path: Path) -> Cube:
@@ -51,8 +72,9 @@ def read_geotiff(path: Path) -> Cube:
 
     Returns:
         The image; metadata hold, as one packed text, transform, CRS, no data, descriptions, tags, scales, offsets,
-        units, colour interpretation and layout of the file. What a GeoTIFF may hold beside (masks, ground control
-        points, rational polynomials, overviews, further images) is not kept, of which all but overviews warns.
+        units, colour interpretation, colour map and layout of the file. What a GeoTIFF may hold beside (masks, ground
+        control points, rational polynomials, overviews, further images, tags of other domains) is not kept, of which
+        all but overviews warns.
 
     Raises:
         FormatError: the file is damaged, complex, or no GeoTIFF.
@@ -60,16 +82,30 @@ def read_geotiff(path: Path) -> Cube:
     """
     if not path.is_file():
         raise FormatError(f"{path}: expected a GeoTIFF file, got no such file; check the spelling")
-    with _rasterio(path, "read") as rasterio, rasterio.open(path, driver="GTiff") as image:
+    said: list[str] = []
+    with _rasterio(path, "read") as rasterio, _listening(said), rasterio.open(path, driver="GTiff") as image:
         check_dtype(np.dtype(image.dtypes[0]) if "complex" not in image.dtypes[0] else np.dtype("c16"), path)
         if len(set(image.dtypes)) > 1:
             raise FormatError(
                 f"{path}: expected one data type for all bands, got {', '.join(sorted(set(image.dtypes)))}"
             )
+        size = image.count * image.height * image.width * np.dtype(image.dtypes[0]).itemsize
+        check_unpacked(path, size, path.stat().st_size)
         values = np.ascontiguousarray(image.read())
         about, lost = _describe(image), _not_kept(image)
+    if any("IO error" in text for text in said):
+        raise FormatError(f"{path}: expected a whole GeoTIFF, got {said[0][:160]!r}; copy it again")
+    if said:
+        warnings.warn(f"{path}: GDAL says: {said[0][:160]!r}", LiveactionWarning, stacklevel=3)
     if lost:
         warnings.warn(f"{path}: {', '.join(lost)} will not be written back", LiveactionWarning, stacklevel=3)
+    if about.get("palette"):
+        warnings.warn(
+            f"{path}: values are numbers of a colour map, which is kept, but they come back as near numbers, other "
+            "colours; convert it to RGB",
+            LiveactionWarning,
+            stacklevel=3,
+        )
     metadata = {"source": "geotiff", "about": pack_bytes(json.dumps(about).encode())}
     return Cube(values, metadata, None if about["nodata"] is None else float(about["nodata"]))
 
@@ -79,6 +115,30 @@ def describe_geotiff(metadata: dict[str, Any], path: Path) -> Bands:
     about = _unpacked(metadata, path)
     wavelengths = _wavelengths(about.get("band_tags") or [{}], about.get("imagery_tags") or [{}])
     return Bands(None if wavelengths is None else np.array(wavelengths))
+
+
+def crop_geotiff(metadata: dict[str, Any], box: tuple[Range, Range, Range], path: Path) -> dict[str, Any]:
+    """Metadata of a region: the transform moved, what stands for each band cut, statistics of the whole left out.
+
+    Args:
+        metadata: of the whole, as :func:`read_geotiff` gives them.
+        box: half-open ranges of bands, lines and samples.
+        path: stands first in messages.
+    """
+    about = _unpacked(metadata, path)
+    (low, high), y, x = box[0], box[1][0], box[2][0]
+    if about["transform"] is not None:
+        a, b, left, d, e, top = about["transform"]
+        about["transform"] = [a, b, left + a * x + b * y, d, e, top + d * x + e * y]
+    if "band_tags" in about:
+        about["band_tags"] = [
+            {key: text for key, text in tags.items() if not key.startswith("STATISTICS_")}
+            for tags in about["band_tags"]
+        ]
+    if (low, high) != (0, len(about["descriptions"])):
+        about["layout"] = {key: value for key, value in about["layout"].items() if key != "photometric"}
+    about |= {name: about[name][low:high] for name in _BY_BAND if name in about}
+    return {**metadata, "about": pack_bytes(json.dumps(about).encode())}
 
 
 def write_geotiff(cube: Cube, path: Path) -> None:
@@ -94,12 +154,22 @@ def write_geotiff(cube: Cube, path: Path) -> None:
     count, height, width = cube.values.shape
     if len(about["descriptions"]) != count:
         raise ShapeError(f"{path}: expected {len(about['descriptions'])} bands as the metadata say, got {count}")
+    nodata = None if about["nodata"] is None else _scalar(about["nodata"], cube.values.dtype)
+    if cube.values.dtype.itemsize == 8 and isinstance(nodata, int) and abs(nodata) > 2**53:
+        warnings.warn(
+            f"{path}: rasterio cannot write {nodata} as no data of {cube.values.dtype}; read it with "
+            "[modality.options] no_data",
+            LiveactionWarning,
+            stacklevel=3,
+        )
+        nodata = None
+    layout = _lossless({key: value for key, value in about["layout"].items() if key in _LAYOUT}, path)
     with _rasterio(path, "written") as rasterio, atomic_path(path) as part:
-        layout = {key: value for key, value in about["layout"].items() if key in _LAYOUT}
         profile = {**layout, "driver": "GTiff", "dtype": cube.values.dtype.name, "count": count}
         profile |= {"height": height, "width": width, "BIGTIFF": "IF_SAFER"}
-        nodata = about["nodata"]
-        profile["nodata"] = None if nodata is None else _scalar(nodata, cube.values.dtype)
+        if about["colours"][:3] == ["red", "green", "blue"] and "alpha" not in about["colours"]:
+            profile |= {"photometric": "RGB", "alpha": "UNSPECIFIED"}  # else GDAL takes a fourth band for it
+        profile["nodata"] = nodata
         profile["crs"] = None if about["crs"] is None else rasterio.crs.CRS.from_wkt(about["crs"])
         profile["transform"] = None if about["transform"] is None else rasterio.Affine(*about["transform"])
         with rasterio.open(part, "w", **profile) as image:
@@ -124,6 +194,8 @@ def _describe(image: Any) -> dict[str, Any]:
     }
     bands = {"band_tags": [image.tags(i) for i in image.indexes]}
     bands["imagery_tags"] = [image.tags(i, ns="IMAGERY") for i in image.indexes]
+    if image.count == 1 and image.colorinterp[0].name == "palette":
+        about["palette"] = [list(image.colormap(1).get(i, (0, 0, 0, 255))) for i in range(max(image.colormap(1)) + 1)]
     return about | {name: tags for name, tags in bands.items() if any(tags)}
 
 
@@ -133,8 +205,9 @@ def _unpacked(metadata: dict[str, Any], path: Path) -> dict[str, Any]:
         about: dict[str, Any] = json.loads(text)
     except ValueError as error:
         raise FormatError(f"{path}: expected metadata of a GeoTIFF, got {one_line(error)}") from error
-    if not isinstance(about, dict):
-        raise FormatError(f"{path}: expected metadata of a GeoTIFF, got {type(about).__name__}")
+    if not isinstance(about, dict) or not about.keys() >= _ALWAYS:
+        got = f"no {min(_ALWAYS - about.keys())}" if isinstance(about, dict) else type(about).__name__
+        raise FormatError(f"{path}: expected metadata of a GeoTIFF, got {got}")
     return about
 
 
@@ -156,14 +229,16 @@ def _not_kept(image: Any) -> list[str]:
     """What of an image this module does not write."""
     from rasterio.enums import MaskFlags
 
-    masked = any(flag is MaskFlags.per_dataset for flags in image.mask_flag_enums for flag in flags)
+    flags = {flag for each in image.mask_flag_enums for flag in each}
+    spaces = set(image.tag_namespaces()).union(*(image.tag_namespaces(i) for i in image.indexes)) - _SPACES
     return [
         name
         for name, there in {
-            "a mask": masked,
+            "a mask": MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
             "ground control points": bool(image.gcps[0]),
             "rational polynomial coefficients": image.rpcs is not None,
             "further images": bool(image.subdatasets),
+            "tags of " + ", ".join(map(repr, sorted(spaces))): bool(spaces),
         }.items()
         if there
     ]
@@ -184,14 +259,29 @@ def _tell(image: Any, about: dict[str, Any], rasterio: Any) -> None:
         colours = [rasterio.enums.ColorInterp[name] for name in about["colours"]]
         if colours != list(image.colorinterp):
             image.colorinterp = colours
+    if about.get("palette"):
+        image.write_colormap(1, {i: tuple(colour) for i, colour in enumerate(about["palette"])})
     for name, usual in (("scales", 1.0), ("offsets", 0.0), ("units", None)):
         if any(value != usual for value in about[name]):
             setattr(image, name, about[name])
 
 
+def _lossless(layout: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The layout, with deflate in place of a compression that would lose detail a second time, which warns."""
+    if not str(layout.get("compress", "")).lower().startswith(_LOSSY):
+        return layout
+    warnings.warn(
+        f"{path}: written with deflate, since {layout['compress']} as in its source would lose detail a second time",
+        LiveactionWarning,
+        stacklevel=3,
+    )
+    return {key: value for key, value in layout.items() if key != "photometric"} | {"compress": "deflate"}
+
+
 def _scalar(text: str, dtype: np.dtype[Any]) -> float | int:
-    """No data as a number that ``dtype`` holds; whole numbers stay whole beyond 2**53."""
-    return int(float(text)) if dtype.kind in "iu" else float(text)
+    """No data as a number, whole for integers where it is."""
+    value = float(text)
+    return int(value) if dtype.kind in "iu" and value.is_integer() else value
 
 
 def _phantom(cube: Cube) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from liveaction.modalities.options import Options, parse_options
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
+_BY_BAND = ("wavelengths", "bad_bands")  # metadata of phantoms
 _WANTED = "an ENVI header (.hdr) or its raw file, a .mat, .npy or .tif file, or a folder that holds such"
 _KINDS = (
     {".mat": "mat", ".npy": "npy"} | dict.fromkeys(geotiff.SUFFIXES, "geotiff") | dict.fromkeys(envi.SUFFIXES, "envi")
@@ -85,8 +86,7 @@ class Hyperspectral(Modality):
         """The file, and of an ENVI image its header and its raw file."""
         if _kind(path) != "envi":
             return [path]
-        header = envi.header_of(path) or path
-        return [header, envi.data_of(header) if path == header else path]
+        return list(envi.pair_of(path))
 
     def read(self, path: Path) -> Signal:
         """Read one image in the file's own data type.
@@ -156,17 +156,17 @@ class Hyperspectral(Modality):
         return self._signal(Cube(scene.values, metadata, scene.no_data), Path(f"phantom {seed}"))
 
     def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
-        """A region with its bands' wavelengths and marks, for any format; a map position is not kept."""
-        bands = self._bands(signal)
-        kept = slice(*box[self.spec.axes.index("band")]) if "band" in self.spec.axes else slice(None)
-        metadata: dict[str, Any] = {"source": "synthetic", "region": [list(ends) for ends in box]}
-        if bands.wavelengths is not None:
-            metadata["wavelengths"] = bands.wavelengths[kept].tolist()
-        if bands.bad is not None:
-            metadata["bad_bands"] = bands.bad[kept].astype(int).tolist()
-        if "no_data" in signal.metadata:
-            metadata["no_data"] = signal.metadata["no_data"]
-        return replace(signal, metadata=metadata)
+        """A region in the source's format with all metadata that still hold: place moved, lists by band cut."""
+        if all(ends == (0, extent) for ends, extent in zip(box, extents, strict=True)):
+            return signal
+        ranges = {"band": (0, len(signal.values)), **dict(zip(self.spec.axes, box, strict=True))}
+        part, source = (ranges["band"], ranges["y"], ranges["x"]), signal.metadata.get("source")
+        if source == "envi":
+            return replace(signal, metadata=envi.crop_envi(signal.metadata, part, Path("region")))
+        if source == "geotiff":
+            return replace(signal, metadata=geotiff.crop_geotiff(signal.metadata, part, Path("region")))
+        by_band = {name: signal.metadata[name][slice(*part[0])] for name in _BY_BAND if name in signal.metadata}
+        return replace(signal, metadata={**signal.metadata, **by_band})
 
     def range_of(self, signal: Signal) -> tuple[float, float]:
         """As everywhere, of the bands that are not marked bad."""
@@ -217,7 +217,7 @@ class Hyperspectral(Modality):
     def _signal(self, cube: Cube, path: Path) -> Signal:
         """The layout of the recipe, with what is missing found."""
         no_data = self.options.no_data if self.options.no_data is not None else cube.no_data
-        no_data = None if no_data is not None and np.isnan(no_data) else no_data
+        no_data = None if no_data is not None and not np.isfinite(no_data) else no_data
         missing, stands = find_missing(cube.values, no_data, path)
         if cube.values.dtype.kind == "f":
             self.check_finite(cube.values, path, missing)

@@ -14,7 +14,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.files import atomic_path
 from liveaction.modalities.video.colour import FULL, Pixels, Unpacker, describe_pixels, fill_frame
-from liveaction.modalities.video.read import Clip, Wanted, check_pixels, one_line_errors, untagged_matrix
+from liveaction.modalities.video.read import (
+    Clip,
+    Wanted,
+    check_pixels,
+    one_line_errors,
+    untagged_matrix,
+    warn_of_lost,
+)
 from liveaction.modalities.video.store import FrameStore
 from liveaction.modalities.video.timing import FrameTiming, parse_fraction
 from liveaction.modalities.video.write import stored_frames, timing_of
@@ -22,6 +29,7 @@ from liveaction.signal import Signal
 
 DECODERS = {".png": "png", ".tif": "tiff", ".tiff": "tiff"}
 ABOUT = "clip.json"
+_TOLD = {"iCCP", "cICP", "eXIf", "tEXt", "zTXt", "iTXt"}
 
 
 class FolderInfo(BaseModel):
@@ -62,6 +70,7 @@ def read_frames(folder: Path, wanted: Wanted, rate: Fraction | None) -> Clip:
     """
     files, info, store = _sorted(folder), _info(folder), FrameStore(folder)
     pixels: Pixels | None = None
+    beside: set[str] = set()
     try:
         for file in files:
             frame = _decode(file)
@@ -76,11 +85,13 @@ def read_frames(folder: Path, wanted: Wanted, rate: Fraction | None) -> Clip:
                     f"{file}: expected pixel format {pixels.name!r} as the first frame's, got {here.name!r}"
                 )
             values = unpack(frame)
-            store.append(values if info is None else _narrowed(values, pixels.bits, info.bits, file))
+            beside |= _beside_pixels(file)
+            store.append(values if info is None else _narrowed(values, pixels.bits, info.bits, file), file)
         values = store.array()
     finally:
         store.close()
     assert pixels is not None
+    warn_of_lost(folder, sorted(beside))
     timing = FrameTiming(rate, Fraction(1, 1000))
     about: dict[str, Any] = {"source": "frames", "pixel_format": pixels.name, "pixel_aspect": "1"}
     if info is not None:
@@ -174,6 +185,16 @@ def _decode(file: Path) -> Any:
     if decoder == "tiff":
         _check_pages(file)
     return frames[0]
+
+
+def _beside_pixels(file: Path) -> set[str]:
+    """Chunks of a PNG with a colour profile or texts, which are not kept."""
+    found, at = set(), 8
+    with file.open("rb") as png:
+        while file.suffix.lower() == ".png" and png.seek(at) and len(head := png.read(8)) == 8:
+            found.add(head[4:].decode("latin-1"))
+            at += 12 + int.from_bytes(head[:4], "big")
+    return {f"{name} of frames" for name in found & _TOLD}
 
 
 def _check_pages(file: Path) -> None:

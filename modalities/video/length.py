@@ -1,5 +1,6 @@
 """Files shorter than their own headers say, which libav would read to where they end without a word."""
 
+import re
 from pathlib import Path
 from typing import IO
 
@@ -8,24 +9,34 @@ from liveaction.errors import FormatError
 _FIRST_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
 
 
-def check_length(path: Path, reader: str) -> None:
-    """Refuse a Matroska, AVI or MP4 file whose outermost elements reach beyond its end.
+def check_length(path: Path, reader: str) -> int:
+    """Refuse a Matroska, AVI or MP4 file whose outermost elements reach beyond its end, and a Y4M one without a frame.
 
     Args:
-        reader: libav's name, ``matroska``, ``avi`` or ``mov``; others are not looked at.
+        reader: libav's name, ``matroska``, ``avi``, ``mov`` or ``yuv4mpegpipe``.
+
+    Returns:
+        Bytes of the file.
 
     Raises:
         FormatError: cut short, or not to be read.
     """
-    ends = {"matroska": _matroska, "avi": _riff, "mov": _boxes}
+    ends = {"matroska": _matroska, "avi": _riff, "mov": _boxes, "yuv4mpegpipe": _lumas}
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            end = ends[reader](file, size) if reader in ends else 0
+            end = ends[reader](file, size)
     except OSError as error:
         raise FormatError(f"{path}: expected a readable clip, got {error.strerror}") from error
     if end > size:
         raise FormatError(f"{path}: expected {end} bytes as its header says, got {size}: cut short; get the file anew")
+    return size
+
+
+def _lumas(file: IO[bytes], size: int) -> int:
+    """What the luma of one frame takes at least."""
+    sizes = re.fullmatch(rb"YUV4MPEG2(?: W(\d{1,9})| H(\d{1,9})| [^WH]\S*)*\s*", file.readline(256))
+    return int(sizes[1] or 0) * int(sizes[2] or 0) if sizes else 0
 
 
 def _riff(file: IO[bytes], size: int) -> int:

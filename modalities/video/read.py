@@ -1,5 +1,6 @@
 """Clips in containers, through PyAV, frame by frame."""
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
+from liveaction.modalities.array.formats import MOST_UNPACKED
 from liveaction.modalities.video.colour import (
     FULL,
     MATRICES,
@@ -29,6 +31,17 @@ READERS = {
     ".mp4": "mov", ".m4v": "mov", ".mov": "mov", ".mkv": "matroska", ".webm": "matroska",
     ".y4m": "yuv4mpegpipe", ".avi": "avi",
 }  # fmt: skip
+MOST_PIXELS = 2**28
+"""Of a frame of a small file; of a larger one :data:`MOST_UNPACKED` times its bytes."""
+_TECHNICAL = re.compile(  # tags that tell of the container, not of the clip; a language may follow
+    "(major_brand|minor_version|compatible_brands|encoder|software|creation_time|language|handler_name|vendor_id|duration|"
+    "frame_rate|pixel_aspect|alpha_mode|number_of_(frames|bytes)|bps|_statistics_.*)(-.*)?$",
+    re.IGNORECASE,
+)
+# decoders whose side data have no texts, which PyAV 18 frees twice: those of a PNG end the process
+_SAFE = {"hevc", "h264", "av1", "libdav1d", "vp9", "mpeg2video"}
+_NOT_SAID = {"SEI_UNREGISTERED", "DISPLAYMATRIX", "PANSCAN", "AFD", "SKIP_SAMPLES", "VIDEO_HINT"}
+_MOST_NAMED = 12
 RATE_TAG, ASPECT_TAG = "FRAME_RATE", "PIXEL_ASPECT"  # of a stream, where a container rounds
 
 
@@ -59,15 +72,16 @@ def read_container(path: Path, wanted: Wanted) -> Clip:
     """
     import av
 
-    check_length(path, READERS[path.suffix.lower()])
+    size = check_length(path, READERS[path.suffix.lower()])
     store = FrameStore(path)
     try:
         with (
-            one_line_errors(path, f"a clip as {path.suffix} files are; check that it is whole and named rightly"),
+            one_line_errors(path, f"a clip as {path.suffix} files are", "; check that it is whole and named rightly"),
             av.open(str(path.absolute()), format=READERS[path.suffix.lower()], metadata_errors="replace") as container,
         ):
             stream = _pick(container, path)
             stream.thread_type = "AUTO"
+            stream.codec_context.options = {"max_pixels": str(_most_pixels(path, stream, size))}
             with _damage_reported(stream, path):
                 return _decode(path, container, stream, store, wanted)
     finally:
@@ -78,6 +92,7 @@ def _decode(path: Path, container: Any, stream: Any, store: FrameStore, wanted: 
     unpack: Unpacker | None = None
     stamps: list[int | None] = []
     about: dict[str, Any] = {}
+    beside: set[str] = set()
     for frame in _frames(path, container, stream):
         if unpack is None:
             unpack, about = _prepare(path, stream, frame, wanted)
@@ -88,7 +103,10 @@ def _decode(path: Path, container: Any, stream: Any, store: FrameStore, wanted: 
             )
         store.append(unpack(frame))
         stamps.append(frame.pts)
+        if stream.codec.name in _SAFE:
+            beside |= _beside_pixels(frame)
     values = store.array()
+    warn_of_lost(path, sorted(beside))
     assert unpack is not None
     rates = [parse_fraction(stream.metadata.get(RATE_TAG, "")), stream.average_rate, stream.guessed_rate]
     timing = settle_timing(stamps, Fraction(stream.time_base or 1), rates)
@@ -123,6 +141,8 @@ def _prepare(path: Path, stream: Any, frame: Any, wanted: Wanted) -> tuple[Unpac
                 "convert the clip to one of them"
             )
         matrix = MATRICES[code]
+    if stream.metadata.get("alpha_mode") == "1" and not pixels.alpha:  # of VP8 and VP9, beside the frames
+        _warn_of_alpha(path)
     full = int(frame.color_range) == FULL or pixels.name.startswith("yuvj")
     if frame.interlaced_frame:
         warnings.warn(f"{path}: interlaced; both fields are taken as one frame", LiveactionWarning, stacklevel=2)
@@ -159,8 +179,28 @@ def check_pixels(path: Path, pixels: Pixels, wanted: Wanted) -> Pixels:
         way = "or modality.options.luma true for the luma alone" if pixels.kind == "yuv" else "or convert it to grey"
         raise FormatError(f"{path}: expected grey, got {pixels.name!r}; take a recipe with modality.channels 3, {way}")
     if pixels.alpha:
-        warnings.warn(f"{path}: its opacity (alpha) is not kept", LiveactionWarning, stacklevel=2)
+        _warn_of_alpha(path)
     return pixels
+
+
+def _beside_pixels(frame: Any) -> set[str]:
+    """What a frame holds that is not kept: light levels of HDR, captions, time codes."""
+    try:
+        names = {one.type.name for one in frame.side_data}
+    except ValueError:  # of a kind that this PyAV has no name for
+        return set()
+    return {name.lower().replace("_", " ") for name in names - _NOT_SAID}
+
+
+def _warn_of_alpha(path: Path) -> None:
+    warnings.warn(f"{path}: its opacity (alpha) is not kept", LiveactionWarning, stacklevel=2)
+
+
+def warn_of_lost(path: Path, lost: list[str]) -> None:
+    """Name what is not kept, the first dozen of it."""
+    if lost:
+        more = [f"{len(lost) - _MOST_NAMED} more"] if len(lost) > _MOST_NAMED else []
+        warnings.warn(f"{path}: not kept: {', '.join(lost[:_MOST_NAMED] + more)}", LiveactionWarning, stacklevel=2)
 
 
 def untagged_matrix(rule: str, width: int, height: int) -> Matrix:
@@ -171,15 +211,30 @@ def untagged_matrix(rule: str, width: int, height: int) -> Matrix:
 
 
 def _pick(container: Any, path: Path) -> Any:
-    """The video stream; warns of all others."""
+    """The video stream; warns of all others, of chapters and of tags."""
     covers = [s for s in container.streams.video if s.disposition.value & 0x400]  # pictures attached, not video
     videos = [s for s in container.streams.video if s not in covers]
     if not videos:
         raise FormatError(f"{path}: expected a video track, got {len(container.streams)} others; check the file")
-    left = [_name(stream) for stream in container.streams if stream is not videos[0]]
-    if left:
-        warnings.warn(f"{path}: not kept: {', '.join(left)}", LiveactionWarning, stacklevel=2)
-    return videos[0]
+    chosen = videos[0]
+    if chosen.codec_context is None:
+        raise FormatError(f"{path}: expected a codec that PyAV decodes, got one it does not know; convert the clip")
+    left = [_name(stream) for stream in container.streams if stream is not chosen]
+    left += ["chapters"] if container.chapters() else []
+    tags = {key[:40] for key in (*container.metadata, *chosen.metadata) if not _TECHNICAL.match(key)}
+    warn_of_lost(path, left + [f"tag {key!r}" for key in sorted(tags)])
+    return chosen
+
+
+def _most_pixels(path: Path, stream: Any, size: int) -> int:
+    """Of a frame, lest a small file take all memory; a frame larger than its container says is libav's to refuse."""
+    most = min(max(MOST_PIXELS, MOST_UNPACKED * size), 2**31 - 1)
+    if stream.codec_context.width * stream.codec_context.height > most:
+        raise FormatError(
+            f"{path}: expected frames of at most {most} pixels in a file of {size} bytes, got "
+            f"{stream.codec_context.width} x {stream.codec_context.height}; check where it comes from"
+        )
+    return most
 
 
 def _name(stream: Any) -> str:
@@ -189,7 +244,7 @@ def _name(stream: Any) -> str:
 
 
 @contextmanager
-def one_line_errors(path: Path, expected: str) -> Iterator[None]:
+def one_line_errors(path: Path, expected: str, way: str = "") -> Iterator[None]:
     """Turn what libav raises into one line."""
     import av
 
@@ -197,7 +252,7 @@ def one_line_errors(path: Path, expected: str) -> Iterator[None]:
         yield
     except av.FFmpegError as error:
         text = " ".join(str(error.strerror or error).split())
-        raise FormatError(f"{path}: expected {expected}, got {text[:1].lower() + text[1:]}") from error
+        raise FormatError(f"{path}: expected {expected}, got {text[:1].lower() + text[1:]}{way}") from error
 
 
 @contextmanager

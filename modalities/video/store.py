@@ -27,17 +27,18 @@ class FrameStore:
         self._file: IO[bytes] | None = None
         self._like: NDArray[Any] | None = None
 
-    def append(self, frame: NDArray[Any]) -> None:
-        """Add one frame ``[C, H, W]``; it must not change afterwards.
+    def append(self, frame: NDArray[Any], source: object = None) -> None:
+        """Add one frame ``[C, H, W]``, from a file ``source`` of its own; it must not change afterwards.
 
         Raises:
             FormatError: another shape or dtype than the first, or the disk is full.
         """
         like = self._like = frame if self._like is None else self._like
         if (frame.shape, frame.dtype) != (like.shape, like.dtype):
+            way = "take it out, or make it like the others" if source else "split the clip there"
             raise FormatError(
-                f"{self.where}: expected frames of one size and depth, {like.shape} {like.dtype} as the first, got "
-                f"{frame.shape} {frame.dtype} at frame {self.count}; split the clip there"
+                f"{source or self.where}: expected frames of one size and depth, {like.shape} {like.dtype} as the "
+                f"first, got {frame.shape} {frame.dtype} at frame {self.count}; {way}"
             )
         self.count += 1
         self._bytes += frame.nbytes

@@ -127,6 +127,8 @@ def write_y4m(signal: Signal, path: Path, bits: int, matrix: Matrix) -> None:
             ".mkv keeps every value"
         )
     lost = [key for key, plain in (("pixel_aspect", "1"), ("rotation", 0)) if signal.metadata.get(key, plain) != plain]
+    colour = signal.metadata.get("colour", {})
+    lost += ["colour"] if any(int(colour.get(key, 2)) not in (0, 2) for key in ("primaries", "transfer")) else []
     if lost:
         _warn(f"{path}: .y4m does not keep {' and '.join(lost)} as written here; .mkv does")
     family = "gray" if grey else "yuv444p"

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from liveaction.errors import FormatError, LiveactionWarning, ShapeError, SpecError
+from liveaction.modalities.audio.chunks import scan
 from liveaction.modalities.audio.modality import Audio
 from liveaction.modalities.audio.phantom import array_phantom, music_phantom
 from liveaction.recipe import load_recipe
@@ -118,15 +119,101 @@ def test_what_a_container_cannot_keep_is_said(tmp_path: Path) -> None:
     np.testing.assert_array_equal(_audio().read(tmp_path / "b.w64").values, signal.values)
 
 
-def test_other_chunks_are_said_to_be_lost(tmp_path: Path) -> None:
-    _file(tmp_path / "a.wav")
-    data = (tmp_path / "a.wav").read_bytes()
-    data += b"bext" + (602).to_bytes(4, "little") + bytes(602) + b"iXML" + (8).to_bytes(4, "little") + b"<a></a> "
-    (tmp_path / "a.wav").write_bytes(data[:4] + (len(data) - 8).to_bytes(4, "little") + data[8:])
+def _chunk(name: str, content: bytes, order: Any = "little") -> bytes:
+    return name.encode() + len(content).to_bytes(4, order) + content + bytes(len(content) % 2)
+
+
+def _add(path: Path, more: bytes, order: Any = "little") -> None:
+    """Put chunks at the end of a RIFF, RF64 or AIFF file."""
+    data = path.read_bytes()
+    data += bytes(len(data) % 2) + more
+    path.write_bytes(data[:4] + (len(data) - 8).to_bytes(4, order) + data[8:] if data[:4] != b"RF64" else data)
+
+
+BESIDE = {
+    "bext": bytes(602) + b"x",
+    "iXML": b"<a></a> ",
+    "cue ": b"\1\0\0\0" + bytes(24),
+    "LIST": b"adtllabl\4\0\0\0\1\0\0\0",
+}
+
+
+@pytest.mark.parametrize("container", ["WAV", "WAVEX", "RF64"])
+def test_other_chunks_of_wav_come_back(tmp_path: Path, container: str) -> None:
+    there = _file(tmp_path / "a.wav", format=container)
+    _add(tmp_path / "a.wav", b"".join(_chunk(*one) for one in BESIDE.items()))
     signal = _audio().read(tmp_path / "a.wav")
-    assert signal.metadata["other_chunks"] == ["bext", "iXML"]
-    with pytest.warns(LiveactionWarning, match="chunk 'bext', chunk 'iXML' of the source cannot be written back"):
+    assert [name for name, _ in signal.metadata["chunks"]] == list(BESIDE)
+    _audio().write(replace(signal, metadata=json.loads(json.dumps(signal.metadata))), tmp_path / "b.wav")
+    again = _audio().read(tmp_path / "b.wav")
+    assert again.metadata == signal.metadata
+    np.testing.assert_array_equal(again.values, there)
+    data = (tmp_path / "b.wav").read_bytes()
+    assert int.from_bytes(data[20:28] if container == "RF64" else data[4:8], "little") == len(data) - 8
+    with pytest.warns(LiveactionWarning, match="b.flac: chunk 'bext', chunk 'iXML', chunk 'cue ', chunk 'LIST' of the"):
+        _audio().write(signal, tmp_path / "b.flac")
+    with pytest.warns(LiveactionWarning, match="region: chunks 'bext', 'iXML', 'cue ', 'LIST' of the whole left out"):
+        part = _audio().cropped(signal.crop(slice(0, 9)), ((0, 9),), signal.shape)
+    _audio().write(part, tmp_path / "c.wav")
+    assert _audio().read(tmp_path / "c.wav").metadata["chunks"] == []
+    assert _audio().cropped(signal, ((0, 1001),), signal.shape) is signal
+
+
+def test_what_cannot_be_kept_is_said_when_it_is_read(tmp_path: Path) -> None:
+    _file(tmp_path / "a.wav", tags={"title": "x"})
+    _add(tmp_path / "a.wav", _chunk("LIST", b"INFO" + _chunk("IENG", b"somebody\0") + _chunk("INAM", b"x\0")))
+    with pytest.warns(LiveactionWarning, match=r"a\.wav: 'INFO/IENG' will not be written back"):
+        signal = _audio().read(tmp_path / "a.wav")
+    with pytest.warns(LiveactionWarning, match="b.wav: chunk 'INFO/IENG' of the source cannot be written back to WAV"):
         _audio().write(signal, tmp_path / "b.wav")
+    _file(tmp_path / "a.wav", endian="BIG")
+    _add(tmp_path / "a.wav", _chunk("bext", bytes(602), "big"), "big")
+    with pytest.warns(LiveactionWarning, match="'bext' will not be written back"):
+        _audio().read(tmp_path / "a.wav")
+    _file(tmp_path / "a.aiff", tags={"title": "x", "software": "maker"})
+    _add(tmp_path / "a.aiff", _chunk("MARK", b"\0\1\0\1" + bytes(6), "big") + _chunk("NAME", b"other", "big"), "big")
+    with pytest.warns(LiveactionWarning, match="'MARK' will not be written back"):
+        _audio().read(tmp_path / "a.aiff")
+
+
+def test_comments_and_pictures_of_flac_are_said_to_be_lost(tmp_path: Path) -> None:
+    _file(tmp_path / "a.flac", tags={"title": "x", "software": "maker 3"})
+    data = (tmp_path / "a.flac").read_bytes()
+    comment = b"REPLAYGAIN_TRACK_GAIN=-3 dB"
+    comments = bytes(4) + b"\1\0\0\0" + len(comment).to_bytes(4, "little") + comment
+    blocks = b"".join(
+        bytes([kind]) + len(body).to_bytes(3, "big") + body for kind, body in ((4, comments), (6, bytes(32)))
+    )
+    (tmp_path / "a.flac").write_bytes(data[:42] + blocks + data[42:])
+    with pytest.warns(LiveactionWarning, match=r"'VORBIS_COMMENT/REPLAYGAIN_TRACK_GAIN', 'PICTURE' will not be"):
+        _audio().read(tmp_path / "a.flac")
+
+
+B_FORMAT = "0000002107d3118644c8c1ca000000"
+
+
+@pytest.mark.parametrize(
+    ("subtype", "bits", "guid"),
+    [
+        ("PCM_24", 20, ""),
+        ("PCM_16", 16, "010000002107d3118644c8c1ca000000"),
+        ("FLOAT", 32, "030000002107d3118644c8c1ca000000"),
+    ],
+    ids=["20-bits", "b-format", "b-format-floats"],
+)
+def test_valid_bits_and_guid_come_back(tmp_path: Path, subtype: str, bits: int, guid: str) -> None:
+    _file(tmp_path / "a.wav", subtype, channels=4, format="WAVEX")
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    place = data.index(b"fmt ") + 26
+    data[place : place + 2] = bits.to_bytes(2, "little")
+    if guid:
+        data[place + 6 : place + 22] = bytes.fromhex(guid)
+    (tmp_path / "a.wav").write_bytes(data)
+    signal = _audio(4).read(tmp_path / "a.wav")
+    assert (signal.metadata["guid"], signal.metadata["valid_bits"]) == (guid, bits if bits == 20 else 0)
+    _audio(4).write(signal, tmp_path / "b.wav")
+    assert (tmp_path / "b.wav").read_bytes() == bytes(data)
+    assert _audio(2, options={"select": [0, 2]}).read(tmp_path / "a.wav").metadata["guid"] == ""
 
 
 @pytest.mark.parametrize("container", ["WAVEX", "RF64"])
@@ -249,24 +336,75 @@ def test_what_is_no_audio_is_refused(tmp_path: Path, name: str, data: bytes) -> 
 
 def test_no_samples_are_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros((0, 3), np.int16), 16000)
-    with pytest.raises(FormatError, match="at least one sample"):
+    with pytest.raises(FormatError, match="at least one sample, got an empty recording; there is nothing to code"):
         _audio().read(tmp_path / "a.wav")
 
 
-def test_streamed_files_do_not_say_how_long_they_are(tmp_path: Path) -> None:
-    there = _file(tmp_path / "a.wav")
+STREAMED = [0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("endian", ["LITTLE", "BIG"])
+@pytest.mark.parametrize("said", STREAMED, ids=hex)
+def test_streamed_wav_is_taken_up_to_its_end(tmp_path: Path, said: int, endian: Any, subtype: str) -> None:
+    there = _file(tmp_path / "a.wav", subtype, endian=endian, frames=100)
     data = bytearray((tmp_path / "a.wav").read_bytes())
-    data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
+    for at, value in ((4, min(said + 36, 2**32 - 1)), (data.index(b"data") + 4, said)):
+        data[at : at + 4] = value.to_bytes(4, "little" if endian == "LITTLE" else "big")
+    (tmp_path / "a.wav").write_bytes(data)
+    with pytest.warns(LiveactionWarning, match=r"a\.wav: the header does not say how long the recording is; taken up"):
+        signal = _audio().read(tmp_path / "a.wav")
+    np.testing.assert_array_equal(signal.values, there)
+    (tmp_path / "a.wav").write_bytes(bytes(data[:-1]))  # ended in the middle of a sample
+    with pytest.warns(LiveactionWarning, match="does not say how long the recording is"):
+        np.testing.assert_array_equal(_audio().read(tmp_path / "a.wav").values, there[:, :99])
+
+
+@pytest.mark.parametrize("said", [0, 2**62, 2**64 - 1], ids=hex)
+def test_streamed_rf64_is_taken_up_to_its_end(tmp_path: Path, said: int) -> None:
+    there = _file(tmp_path / "a.wav", format="RF64")
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    data[20:44] = said.to_bytes(8, "little") * 3
     (tmp_path / "a.wav").write_bytes(data)
     with pytest.warns(LiveactionWarning, match="does not say how long the recording is"):
         np.testing.assert_array_equal(_audio().read(tmp_path / "a.wav").values, there)
-    _file(tmp_path / "a.flac")
-    data = bytearray((tmp_path / "a.flac").read_bytes())
-    data[21] &= 0xF0
-    data[22:26] = bytes(4)
-    (tmp_path / "a.flac").write_bytes(data)
-    with pytest.raises(FormatError, match="got a streamed FLAC file; convert it again"):
-        _audio().read(tmp_path / "a.flac")
+
+
+def test_lengths_beyond_4_gib_that_began_anew(tmp_path: Path) -> None:
+    _file(tmp_path / "a.wav")
+    with (tmp_path / "a.wav").open("r+b") as file:
+        file.truncate(file.seek(0, 2) + 2**32)
+    parts = scan(tmp_path / "a.wav")
+    assert parts is not None and parts.streamed and parts.there == parts.samples.said + 2**32
+
+
+def test_what_lies_behind_the_samples_is_said(tmp_path: Path) -> None:
+    there = _file(tmp_path / "a.wav", frames=1000)
+    data = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(data + bytes(500))  # padding
+    np.testing.assert_array_equal(_audio().read(tmp_path / "a.wav").values, there)
+    (tmp_path / "a.wav").write_bytes(data + b"TAG" + bytes(125))
+    with pytest.warns(LiveactionWarning, match="128 bytes at its end are no part of the recording as the header says"):
+        np.testing.assert_array_equal(_audio().read(tmp_path / "a.wav").values, there)
+
+
+@pytest.mark.parametrize("container", ["AIFF", "W64", "FLAC"])
+def test_streams_of_other_formats_are_refused_with_a_way_out(tmp_path: Path, container: str) -> None:
+    path = tmp_path / f"a.{container.lower()}"
+    _file(path, format=container)
+    data = bytearray(path.read_bytes())
+    if container == "FLAC":
+        data[21] &= 0xF0
+        data[22:26] = bytes(4)
+    elif container == "W64":
+        place = data.index(b"data") + 16
+        data[place : place + 8] = (24).to_bytes(8, "little")
+    else:
+        place = data.index(b"SSND") + 4
+        data[place : place + 4] = bytes(4)
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match=r"a header that says how long .*; convert it again, from file to file"):
+        _audio().read(path)
 
 
 @pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])

@@ -197,3 +197,58 @@ def test_names_in_a_zip_lead_nowhere(tmp_path):
     with pytest.raises(FormatError):
         array(here / "x.zarr.zip")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+READ = {
+    ".npy": "hyperspectral_smoke", ".mat": "hyperspectral_smoke", ".img": "hyperspectral_smoke",
+    ".tif": "hyperspectral_smoke", ".wav": "array_audio_smoke", ".w64": "array_audio_smoke",
+    ".flac": "array_audio_smoke", ".aiff": "array_audio_smoke", ".mkv": "video_smoke", ".y4m": "video_smoke",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", READ)
+@pytest.mark.filterwarnings("ignore::liveaction.errors.LiveactionWarning")
+def test_files_cut_anywhere_or_changed_are_refused_in_one_line(tmp_path, suffix):
+    if suffix == ".tif":
+        pytest.importorskip("rasterio")
+    kind = build_modality(load_recipe(READ[suffix]).modality)
+    extents = {"hyperspectral_smoke": (5, 6, 7), "array_audio_smoke": (300,), "video_smoke": (2, 8, 8)}[READ[suffix]]
+    path = tmp_path / f"a{suffix}"
+    kind.write(kind.synthetic(0, extents), path)
+    data, random = path.read_bytes(), np.random.default_rng(0)
+
+    def refused(content):
+        path.write_bytes(content)
+        try:
+            kind.read(path)
+        except FormatError as error:
+            assert str(error).startswith(str(tmp_path)) and "\n" not in str(error)
+            return True
+        return False
+
+    for length in (*range(0, 65, 4), *random.integers(64, len(data) - 1, 8)):
+        assert refused(data[:length]), length
+    assert refused(b"no such thing" * 9)
+    for _ in range(30):
+        changed = bytearray(data)
+        for place in random.integers(0, len(data), 3):
+            changed[place] = random.integers(256)
+        refused(bytes(changed))
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(FormatError, match="expected"):
+        kind.read(path)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"guid": "xy"}, {"guid": 7}, {"valid_bits": -1}, {"valid_bits": "8"}, {"chunks": [["data", ""]]},
+        {"chunks": [["RIFF", ""]]}, {"chunks": [["a\nbc", ""]]}, {"chunks": [["bext"]]}, {"chunks": "bext"},
+        {"chunks": [["bext", "no base64"]]},
+    ],
+)  # fmt: skip
+def test_chunks_of_metadata_are_no_other_part_of_a_file(tmp_path, metadata):
+    about = {"rate": 8000, "container": "WAVEX", "subtype": "PCM_16", "channel_mask": 0, **metadata}
+    assert write_outcome("array_audio_smoke", [], about, "int16", tmp_path / "t.wav", (AUDIO, 400))
+    assert list(tmp_path.iterdir()) == []

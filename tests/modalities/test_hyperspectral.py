@@ -148,6 +148,14 @@ def test_no_data_that_the_type_cannot_hold_is_nowhere(tmp_path: Path) -> None:
     assert modality(no_data=3.5).read(_npy(tmp_path / "a.npy", _cube())).missing is None
 
 
+@pytest.mark.parametrize("said", [-3.40282347e38, -3.4028234663852886e38, -1e30], ids=["outwards", "exact", "inside"])
+def test_the_least_float32_is_no_data_however_it_is_rounded(tmp_path: Path, said: float) -> None:
+    cube = _cube("float32")
+    cube[1, 2, 1] = np.float32(said)
+    signal = modality(no_data=said).read(_npy(tmp_path / "a.npy", cube))
+    assert signal.missing is not None and signal.missing.sum() == 1
+
+
 @pytest.mark.parametrize(("no_data", "beside"), [(10, 11), (32767, 32766)], ids=["up", "down-at-the-top"])
 def test_a_measured_value_is_not_written_as_no_data(tmp_path: Path, no_data: int, beside: int) -> None:
     cube = _cube()

@@ -1,9 +1,12 @@
 """Hyperspectral files: ENVI, MATLAB, .npy and GeoTIFF come back as they were, or are refused in one line."""
 
+import base64
 import importlib.util
 import json
 import sys
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,13 @@ import h5py
 import numpy as np
 import pytest
 import spectral.io.envi
+import tifffile
 from scipy.io import loadmat, savemat, whosmat
+from scipy.sparse import csc_matrix
 
 from liveaction.errors import FormatError, LiveactionWarning, MissingDependencyError, ShapeError
-from liveaction.modalities.hyperspectral.envi import DTYPES, INTERLEAVES
+from liveaction.modalities.hyperspectral import mat5
+from liveaction.modalities.hyperspectral.envi_header import DTYPES, INTERLEAVES
 from liveaction.modalities.hyperspectral.modality import Hyperspectral
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -175,6 +181,10 @@ def _sub(old: str, new: str) -> Callable[[str], str]:
         pytest.param(_sub("bbl", "fwhm"), "expected every field once, got 'fwhm' twice", id="twice"),
         pytest.param(_sub("sensor type = Unknown", "file compression = 1"), "expected 'file compression' 0", id="gzip"),
         pytest.param(_sub("ENVI Standard", "ENVI Spectral Library"), "expected an image, got file type", id="library"),
+        pytest.param(_sub("ENVI Standard", "ENVI Virtual Mosaic"), "expected an image, got file type", id="mosaic"),
+        pytest.param(
+            _sub("ENVI Standard", "ENVI Classification"), "'ENVI Classification', whose class numbers", id="classes"
+        ),
         pytest.param(
             _sub("sensor type = Unknown", "major frame offsets = {8, 0}"),
             "expected 'major frame offsets' 0",
@@ -205,19 +215,57 @@ def test_bad_headers_are_refused(tmp_path: Path, edit: Callable[[str], str], wor
 
 def test_none_or_several_raw_files_are_refused(tmp_path: Path) -> None:
     header = _envi(tmp_path)
-    (tmp_path / "a.dat").write_bytes(b"")
-    with pytest.raises(FormatError, match=r"one raw file beside it .*, got a\.img, a\.dat; name the one that is meant"):
+    (tmp_path / "a.dat").write_bytes(bytes(120))
+    with pytest.raises(
+        FormatError, match=r"one raw file of 120 bytes beside it.*got 'a\.dat' of 120, 'a\.img' of 120; name the one"
+    ):
         modality().read(header)
     assert modality().read(tmp_path / "a.img").shape == (5, 4, 3)
     for name in ("a.img", "a.dat"):
         (tmp_path / name).unlink()
-    with pytest.raises(FormatError, match=r"one raw file beside it .*, got none; copy it there"):
+    for do in (modality().read, modality().parts):
+        with pytest.raises(FormatError, match=r"one raw file of 120 bytes beside it.*got none; copy it there"):
+            do(header)
+    (tmp_path / "a.txt").write_text("a note")
+    (tmp_path / "a.img").mkdir()
+    with pytest.raises(FormatError, match=r"got 'a\.txt' of 6; copy it there"):
         modality().read(header)
+    (tmp_path / "a.img").rmdir()
     header.unlink()
     _envi(tmp_path)
     header.unlink()
     with pytest.raises(FormatError, match=r"expected an ENVI header 'a\.hdr' beside it, got none"):
         modality().read(tmp_path / "a.img")
+
+
+@pytest.mark.parametrize("ending", [".hyspex", ".HySpex", ".cube", "", ".dat"])
+def test_the_raw_file_is_the_one_of_the_right_size(tmp_path: Path, ending: str) -> None:
+    header = _envi(tmp_path, ending)
+    (tmp_path / "a.txt").write_text("a note beside it")
+    (tmp_path / "a.img").write_bytes(b"")
+    (tmp_path / "a.b.img").write_bytes(bytes(120))  # of a header a.b.hdr
+    assert modality().find(tmp_path) == [header]
+    assert modality().parts(header) == [header, tmp_path / f"a{ending}"]
+    signal = modality().read(header)
+    np.testing.assert_array_equal(signal.values[0], _cube())
+    modality().write(_through_json(signal), tmp_path / "b.hdr")
+    np.testing.assert_array_equal(modality().read(tmp_path / "b.hdr").values, signal.values)
+    assert (tmp_path / "b.hdr").read_bytes() == header.read_bytes()
+
+
+def test_a_header_too_long_or_unreadable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = _envi(tmp_path)
+    monkeypatch.setattr("liveaction.modalities.hyperspectral.envi.LONGEST_TEXT", 100)
+    with pytest.raises(FormatError, match=r"a\.hdr: expected an ENVI header of at most 100 bytes, got a longer file"):
+        modality().read(header)
+
+    def denied(*args: Any, **kwargs: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", denied)
+    assert modality().find(tmp_path) == [header]  # it is there, and reading it says what is wrong
+    with pytest.raises(FormatError, match=r"a\.hdr: expected a readable ENVI header, got Permission denied"):
+        modality().read(header)
 
 
 def test_writing_never_takes_a_strangers_file(tmp_path: Path) -> None:
@@ -273,11 +321,15 @@ def test_npy_comes_back_to_the_byte(tmp_path: Path, dtype: str, fortran: bool) -
         (np.zeros((2, 2, 2), "f2"), "got 'float16'"),
         (np.zeros((2, 2, 2), bool), "got 'bool'"),
         (np.array([{}], object), "expected a whole .npy array, got ValueError"),
+        (b"\x93NUMPY\1\0\x10\0{'descr': '<i2', (", "expected a whole .npy array, got "),
     ],
-    ids=["two-axes", "empty", "complex", "half", "bool", "objects"],
+    ids=["two-axes", "empty", "complex", "half", "bool", "objects", "open-brace"],
 )
-def test_other_npy_arrays_are_refused(tmp_path: Path, array: np.ndarray, words: str) -> None:
-    np.save(tmp_path / "a.npy", array)
+def test_other_npy_arrays_are_refused(tmp_path: Path, array: np.ndarray | bytes, words: str) -> None:
+    if isinstance(array, bytes):
+        (tmp_path / "a.npy").write_bytes(array)
+    else:
+        np.save(tmp_path / "a.npy", array)
     with pytest.raises(FormatError, match=words):
         modality().read(tmp_path / "a.npy")
 
@@ -359,6 +411,57 @@ def test_mat_files_without_a_cube_are_refused(tmp_path: Path) -> None:
         modality().read(tmp_path / "a.mat")
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+def test_variables_of_a_mat_file_are_what_scipy_finds(tmp_path: Path, packed: bool) -> None:
+    cube = _cube().transpose(1, 2, 0)
+    there = {
+        "cube": cube, "c": cube.astype("f4"), "words": "text", "cell": np.array([1, "a"], object), "s": {"a": 1},
+        "sparse": csc_matrix(np.eye(3)), "flags": cube > 9, "long_name_of_31_letters_or_less": cube * 1j, "row": [1, 2],
+        "small": np.ones((1, 1, 2), "u1"), "four": np.zeros((2, 1, 2, 2), "i8"),
+    }  # fmt: skip
+    savemat(tmp_path / "a.mat", there, do_compression=packed)
+    found = {one.name: one for one in mat5.variables(tmp_path / "a.mat")}
+    said = whosmat(tmp_path / "a.mat")  # which counts texts rather than letters
+    assert [(one.name, one.kind) for one in found.values()] == [(name, kind) for name, _, kind in said]
+    assert all(found[name].shape == shape for name, shape, _ in said if name != "words")
+    read = loadmat(tmp_path / "a.mat")
+    for name in ("cube", "c", "row", "small", "four"):
+        array = mat5.load(tmp_path / "a.mat", found[name])
+        np.testing.assert_array_equal(array, read[name])
+        assert array.dtype == read[name].dtype
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+def test_a_damaged_mat_file_is_refused_and_ends_no_process(tmp_path: Path, packed: bool) -> None:
+    """``scipy.io`` reads beyond its table for the type of the samples, byte 184 of this file."""
+    savemat(tmp_path / "a.mat", {"x": _cube().transpose(1, 2, 0)}, do_compression=packed)
+    data = (tmp_path / "a.mat").read_bytes()
+    for at in range(126, min(len(data), 200)):
+        for value in (0, 107, 255):
+            (tmp_path / "a.mat").write_bytes(data[:at] + bytes([value]) + data[at + 1 :])
+            with suppress(FormatError):
+                modality().read(tmp_path / "a.mat")
+    if not packed:
+        (tmp_path / "a.mat").write_bytes(data[:184] + b"\x6b" + data[185:])
+        with pytest.raises(FormatError, match="a whole MATLAB file, got ValueError: 120 bytes of type 107 for 60"):
+            modality().read(tmp_path / "a.mat")
+
+
+def test_a_mat_file_names_no_other_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(bytes(4000))
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["a"] = np.zeros((3, 4, 5))
+    with h5py.File(tmp_path / "a.mat", "w") as file:
+        file["linked"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "a")
+        file.create_dataset("data", (10, 10, 10), "f4", external=[(str(tmp_path / "secret"), 0, 4000)])
+    with pytest.raises(FormatError, match="expected 'data' to hold its values, got a list of other files; copy them"):
+        modality().read(tmp_path / "a.mat")
+    with h5py.File(tmp_path / "b.mat", "w") as file:
+        file.create_dataset("data", (2**12, 2**12, 64), "f8", chunks=(64, 64, 64))
+    with pytest.raises(FormatError, match=r"expected at most 16384 times the 0 bytes stored, got an array of 8589"):
+        modality().read(tmp_path / "b.mat")
+
+
 # --- GeoTIFF
 
 
@@ -370,12 +473,13 @@ def _tiff(path: Path, dtype: str = "int16", **profile: Any) -> Path:
         "crs": "EPSG:32633", "transform": Affine(30, 0, 364095, 0, -30, 5809965)
     } | profile  # fmt: skip
     with rasterio.open(path, "w", **about) as image:
-        image.write(_cube(dtype))
+        image.write(_cube(dtype)[: about["count"]])
         image.update_tags(SENSOR="somebody's", AREA_OR_POINT="Point")
         for i in image.indexes:
             image.set_band_description(i, f"band {i}")
             image.update_tags(i, wavelength=str(0.4 + i / 10), wavelength_units="Micrometers")
-        image.scales, image.offsets, image.units = [0.0001] * 5, [0.5] * 5, ["reflectance"] * 5
+        count = image.count
+        image.scales, image.offsets, image.units = [0.0001] * count, [0.5] * count, ["reflectance"] * count
     return path
 
 
@@ -449,12 +553,103 @@ def test_what_a_geotiff_loses_is_said(tmp_path: Path) -> None:
 
 
 @needs_rasterio
+@pytest.mark.parametrize(("dtype", "no_data"), [("uint8", 3.5), ("int32", -(2**31)), ("int64", 5), ("float32", -1e30)])
+def test_no_data_comes_back_as_it_was(tmp_path: Path, dtype: str, no_data: float) -> None:
+    import rasterio
+
+    source = _tiff(tmp_path / "a.tif", dtype, nodata=no_data)
+    modality().write(_through_json(modality().read(source)), tmp_path / "b.tif")
+    with rasterio.open(source) as one, rasterio.open(tmp_path / "b.tif") as two:
+        assert one.nodata == two.nodata == pytest.approx(no_data)
+
+
+@needs_rasterio
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+def test_no_data_that_rasterio_would_write_as_another_number_is_said(tmp_path: Path) -> None:
+    import rasterio
+
+    least, text = -(2**63), b"-9223372036854775808\0"  # rasterio writes -9.2e18, of which GDAL reads -9
+    values = np.full((4, 3), least, np.int64)
+    tifffile.imwrite(
+        tmp_path / "a.tif", values, extratags=[(42113, 2, len(text), text, True)], photometric="minisblack"
+    )
+    signal = modality().read(tmp_path / "a.tif")
+    assert signal.missing is not None and signal.missing.all()
+    with pytest.warns(LiveactionWarning, match=f"rasterio cannot write {least} as no data of int64; read it with"):
+        modality().write(signal, tmp_path / "b.tif")
+    with rasterio.open(tmp_path / "b.tif") as image:
+        assert image.nodata is None and (image.read() == least).all()
+
+
+@needs_rasterio
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+def test_a_colour_map_is_kept_and_said(tmp_path: Path) -> None:
+    import rasterio
+
+    source = _tiff(tmp_path / "a.tif", "uint8", count=1, crs=None, transform=None, nodata=None)
+    with rasterio.open(source, "r+") as image:
+        image.write_colormap(1, {i: (i, 0, 255 - i, 255) for i in range(256)})
+        image.update_tags(ns="ours", a="b")
+    with pytest.warns(LiveactionWarning) as caught:
+        signal = modality().read(source)
+    said = sorted(str(warning.message).partition(": ")[2] for warning in caught)
+    assert said[0] == "tags of 'ours' will not be written back" and "numbers of a colour map, which is kept" in said[1]
+    modality().write(_through_json(signal), tmp_path / "b.tif")
+    with rasterio.open(source) as one, rasterio.open(tmp_path / "b.tif") as two:
+        assert one.colormap(1) == two.colormap(1) and one.colorinterp == two.colorinterp
+
+
+@needs_rasterio
+def test_scales_of_zero_and_nan_are_kept_and_alpha_is_a_band(tmp_path: Path) -> None:
+    import rasterio
+
+    source = _tiff(tmp_path / "a.tif", "uint8", count=4, nodata=None)  # which GDAL takes for red, green, blue, alpha
+    with rasterio.open(source, "r+") as image:
+        image.scales, image.offsets = [0.0, np.nan, 1.0, 2.0], [0.0, 1.0, 0.0, np.nan]
+    modality().write(_through_json(modality().read(source)), tmp_path / "b.tif")
+    one, two = _all_of(source), _all_of(tmp_path / "b.tif")
+    assert str(one) == str(two) and str(two["scales"]) == "(0.0, nan, 1.0, 2.0)"
+
+
+@needs_rasterio
+def test_a_lossy_geotiff_is_not_coded_lossily_again(tmp_path: Path) -> None:
+    about = {"compress": "jpeg", "photometric": "YCBCR", "tiled": True, "blockxsize": 16, "blockysize": 16}
+    source = _tiff(tmp_path / "a.tif", "uint8", count=3, nodata=None, interleave="pixel", **about)
+    signal = modality().read(source)
+    with pytest.warns(LiveactionWarning, match=r"b\.tif: written with deflate, since jpeg as in its source would lose"):
+        modality().write(signal, tmp_path / "b.tif")
+    np.testing.assert_array_equal(modality().read(tmp_path / "b.tif").values, signal.values)
+    assert _all_of(tmp_path / "b.tif")["colorinterp"] == _all_of(source)["colorinterp"]
+
+
+@needs_rasterio
+def test_a_geotiff_of_holes_takes_no_memory(tmp_path: Path) -> None:
+    import rasterio
+
+    about = {"driver": "GTiff", "dtype": "int16", "count": 1, "height": 2**17, "width": 2**17, "tiled": True}
+    about |= {"blockxsize": 4096, "blockysize": 4096, "SPARSE_OK": True, "transform": rasterio.Affine.scale(2)}
+    with rasterio.open(tmp_path / "a.tif", "w", **about):
+        pass
+    with pytest.raises(FormatError, match=r"a\.tif: expected at most 16384 times the \d+ bytes stored, got an array"):
+        modality().read(tmp_path / "a.tif")
+
+
+@needs_rasterio
 def test_complex_and_damaged_tiffs_are_refused(tmp_path: Path) -> None:
     source = _tiff(tmp_path / "a.tif", "complex64", nodata=None)
     with pytest.raises(FormatError, match="expected integers, float32 or float64, got 'complex128'"):
         modality().read(source)
     (tmp_path / "a.tif").write_text("no")
     with pytest.raises(FormatError, match=r"a\.tif: expected a GeoTIFF that can be read, got RasterioIOError"):
+        modality().read(tmp_path / "a.tif")
+
+
+@needs_rasterio
+def test_tags_cut_off_are_no_tags_passed_over(tmp_path: Path) -> None:
+    modality().write(modality().synthetic(0, (5, 6, 7)), tmp_path / "a.tif")
+    data = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(data[: data.index(b"</GDALMetadata>")])
+    with pytest.raises(FormatError, match=r"a\.tif: expected a whole GeoTIFF, got '.*IO error.*; copy it again"):
         modality().read(tmp_path / "a.tif")
 
 
@@ -466,7 +661,11 @@ def test_another_number_of_bands_than_described_is_refused(tmp_path: Path) -> No
 
 
 @needs_rasterio
-@pytest.mark.parametrize("damage", ["nonsense", "eJwDAAAAAAE="], ids=["no-base64", "no-json"])
+@pytest.mark.parametrize(
+    "damage",
+    ["nonsense", "eJwDAAAAAAE=", base64.b64encode(zlib.compress(b"{}")).decode()],
+    ids=["no-base64", "no-json", "empty"],
+)
 def test_damaged_geotiff_metadata_are_refused(tmp_path: Path, damage: str) -> None:
     signal = modality().read(_tiff(tmp_path / "a.tif"))
     signal.metadata["about"] = damage

@@ -1,5 +1,6 @@
 """Clips: what is written back equals what was read, colours are what the tags say, damage is refused in one line."""
 
+import gc
 import json
 import warnings
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
 from liveaction.errors import FormatError, LiveactionWarning, ShapeError, SpecError
 from liveaction.modalities.video import store as video_store
@@ -130,6 +132,8 @@ def test_what_a_container_does_not_keep_is_said(video: Video, grey: Video, tmp_p
         video.write(_signal(values, frame_rate=None), tmp_path / "a.mkv")
     with pytest.warns(LiveactionWarning, match=r"does not keep pixel_aspect and rotation"):
         grey.write(_signal(values[:1], pixel_aspect="4/3", rotation=90), tmp_path / "a.y4m")
+    with pytest.warns(LiveactionWarning, match=r"does not keep colour as written here"):
+        grey.write(_signal(values[:1], colour={"primaries": 9, "transfer": 16}), tmp_path / "a.y4m")
     with pytest.raises(FormatError, match=r"expected a constant frame rate, got timestamps, which \.y4m cannot hold"):
         grey.write(_signal(values[:1], timestamps=[0, 1, 5]), tmp_path / "b.y4m")
     assert not (tmp_path / "b.y4m").exists()
@@ -299,7 +303,7 @@ def test_a_damaged_ffv1_frame_is_refused(video: Video, tmp_path: Path) -> None:
 
 def test_a_file_of_another_kind_is_refused(video: Video, tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("#EXTM3U\n#EXTINF:1,\n/etc/passwd\n")
-    with pytest.raises(FormatError, match=r"a\.mp4: expected a clip as \.mp4 files are; .*, got invalid data"):
+    with pytest.raises(FormatError, match=r"a\.mp4: expected a clip as \.mp4 files are, got invalid data .*; check"):
         video.read(tmp_path / "a.mp4")
     with av.open(str(tmp_path / "b.mkv"), "w") as container:
         sound = container.add_stream("pcm_s16le", rate=8000)
@@ -326,6 +330,73 @@ def test_tracks_left_out_and_opacity_are_said(video: Video, tmp_path: Path) -> N
         f"{tmp_path}/a.mkv: its opacity (alpha) is not kept",
         f"{tmp_path}/a.mkv: not kept: audio track 1 (pcm_s16le)",
     ]
+
+
+def test_tags_and_chapters_are_said(video: Video, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        container.metadata.update({"title": "x", "creation_time": "2024-01-01T00:00:00Z", "Bad\nname": "y"})
+        container.set_chapters([{"id": 1, "start": 0, "end": 9, "time_base": Fraction(1), "metadata": {"title": "z"}}])
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 4, 4, "yuv444p"
+        container.mux(stream.encode(av.VideoFrame(4, 4, "yuv444p")))
+        container.mux(stream.encode())
+    with pytest.warns(LiveactionWarning, match=r"a\.mkv: not kept: chapters, .*tag 'title'$") as caught:
+        video.read(tmp_path / "a.mkv")
+    assert len(caught) == 1 and "\n" not in str(caught[0].message) and "time" not in str(caught[0].message).lower()
+
+
+def test_opacity_beside_the_frames_is_said(video: Video, tmp_path: Path) -> None:
+    planes = [np.zeros(size, np.uint8) for size in ((16, 16), (8, 8), (8, 8), (16, 16))]
+    path = _clip(tmp_path / "a.webm", [planes], "yuva420p", "libvpx-vp9")
+    with pytest.warns(LiveactionWarning, match=r"a\.webm: its opacity \(alpha\) is not kept"):
+        video.read(path)
+
+
+def test_what_frames_hold_beside_pixels_is_said(video: Video, tmp_path: Path) -> None:
+    if "libx265" not in av.codecs_available:
+        pytest.skip("this PyAV has no libx265")
+    planes = [np.zeros(size, np.uint16) for size in ((32, 32), (16, 16), (16, 16))]
+    options = {"x265-params": "log-level=none:max-cll=1000,400"}
+    path = _clip(tmp_path / "a.mkv", [planes], "yuv420p10le", "libx265", options=options)
+    with pytest.warns(LiveactionWarning, match=r"a\.mkv: not kept: content light level$"):
+        video.read(path)
+
+
+def test_texts_beside_pixels_do_not_end_the_process(video: Video, tmp_path: Path) -> None:
+    """PyAV frees texts of side data twice, so they are not looked at where there may be some."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("RGB", (4, 3), (1, 2, 3)).save(tmp_path / "a.png", icc_profile=profile)
+    with av.open(str(tmp_path / "a.mov"), "w") as container:
+        stream = container.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 4, 3, "rgb24"
+        packet = av.Packet((tmp_path / "a.png").read_bytes())
+        packet.stream, packet.pts, packet.dts, packet.time_base = stream, 0, 0, Fraction(1, 25)
+        container.mux(packet)
+    assert video.read(tmp_path / "a.mov").values[:, 0, 0, 0].tolist() == [1, 2, 3]
+    gc.collect()
+
+
+def test_a_codec_that_is_not_known_is_said(video: Video, tmp_path: Path) -> None:
+    video.write(video.synthetic(0, (1, 4, 4)), tmp_path / "a.mkv")
+    data = (tmp_path / "a.mkv").read_bytes()
+    (tmp_path / "a.mkv").write_bytes(data.replace(b"V_FFV1", b"V_NONE"))
+    with pytest.raises(FormatError, match=r"a\.mkv: expected a codec that PyAV decodes, got one it does not know"):
+        video.read(tmp_path / "a.mkv")
+
+
+@pytest.mark.parametrize("sizes", [b"W99999999 H99999999", b"H30000 F25:1 W30000", b"W20 C420 H20"])
+def test_a_y4m_file_shorter_than_a_frame_is_refused(video: Video, tmp_path: Path, sizes: bytes) -> None:
+    (tmp_path / "a.y4m").write_bytes(b"YUV4MPEG2 " + sizes + b"\nFRAME\n" + bytes(99))
+    with pytest.raises(FormatError, match=r"a\.y4m: expected \d+ bytes as its header says, got \d+: cut short"):
+        video.read(tmp_path / "a.y4m")
+
+
+def test_a_small_file_has_no_giant_frames(video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video.write(video.synthetic(0, (1, 16, 32)), tmp_path / "a.mkv")
+    monkeypatch.setattr("liveaction.modalities.video.read.MOST_PIXELS", 500)
+    monkeypatch.setattr("liveaction.modalities.video.read.MOST_UNPACKED", 0)
+    with pytest.raises(FormatError, match=r"expected frames of at most 500 pixels in a file of \d+ bytes, got 32 x 16"):
+        video.read(tmp_path / "a.mkv")
 
 
 def test_long_clips_lie_on_disk(video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

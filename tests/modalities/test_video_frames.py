@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.modalities.video.modality import Video
@@ -68,6 +69,15 @@ def test_png_kinds(tmp_path: Path) -> None:
         assert _video().read(tmp_path).values[:, 0, 0, 0].tolist() == [1, 2, 3]
 
 
+def test_a_profile_and_texts_of_frames_are_said(tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    text = PngInfo()
+    text.add_text("Author", "x")
+    Image.new("RGB", (4, 3), (1, 2, 3)).save(tmp_path / "0.png", icc_profile=profile, pnginfo=text)
+    with pytest.warns(LiveactionWarning, match=r"not kept: iCCP of frames, tEXt of frames$"):
+        _video().read(tmp_path)
+
+
 def test_numbers_missing_are_said_and_doubled_refused(folder: Path) -> None:
     (folder / "shot2_4.png").unlink()
     with pytest.warns(LiveactionWarning, match=r"1 of the numbers 0 to 11 have no frame"):
@@ -83,7 +93,10 @@ def test_numbers_missing_are_said_and_doubled_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        (np.zeros((5, 8, 3), np.uint8), r"expected frames of one size and depth, \(3, 5, 7\)"),
+        (
+            np.zeros((5, 8, 3), np.uint8),
+            r"shot2_9.png: expected frames of one size and depth, \(3, 5, 7\) .* at frame 9; take it",
+        ),
         (np.zeros((5, 7), np.uint8), "shot2_9.png: expected pixel format 'rgb24' as the first frame's, got 'gray'"),
     ],
     ids=["size", "grey"],
