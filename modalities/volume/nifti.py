@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from liveaction.errors import FormatError, ShapeError
 from liveaction.files import atomic_path
 from liveaction.modalities.find import find_files
+from liveaction.modalities.no_data import find_nan
 from liveaction.modalities.third_party import one_line, quiet
 from liveaction.modalities.volume.nifti_samples import is_large_image, read_large, settled_dtype, write_samples
+from liveaction.modalities.volume.volume_file import VolumeFile
 from liveaction.signal import Signal
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -45,7 +47,7 @@ def find_nifti(path: Path) -> list[Path]:
     return find_files(path, "a NIfTI file (.nii, .nii.gz), or a folder that holds such", is_nifti)
 
 
-def read_nifti(path: Path, axes: int = 3) -> tuple[NDArray[Any], str, dict[str, Any]]:
+def read_nifti(path: Path, axes: int = 3) -> VolumeFile:
     """Read a volume or a series; trailing axes of extent one are dropped here and restored by :func:`write_nifti`.
 
     Integers on disk with slope 1 and an integer intercept stay integers: the on-disk dtype where the values fit, else
@@ -84,7 +86,8 @@ def read_nifti(path: Path, axes: int = 3) -> tuple[NDArray[Any], str, dict[str, 
         ) from error
     values = values.reshape(image.shape[:axes], order="A")
     metadata = {"source": "nifti", "values_dtype": values.dtype.name, **_geometry(path, header)}
-    return values, disk.name, metadata
+    missing = find_nan(values)
+    return VolumeFile(values, disk.name, metadata, missing, 0.0 if missing is None else float("nan"))
 
 
 def _read_errors() -> tuple[type[Exception], ...]:

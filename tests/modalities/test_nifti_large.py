@@ -140,9 +140,10 @@ def test_a_large_file_that_is_cut_short_is_refused(tmp_path: Path, lower: Any, e
     assert "\n" not in str(caught.value)
 
 
-def test_nan_in_a_large_file_is_named_by_its_first_place(tmp_path: Path, lower: Any) -> None:
+def test_infinity_in_a_large_file_is_named_by_its_first_place(tmp_path: Path, lower: Any) -> None:
     raw = np.zeros((5, 6, 7), np.float32)
-    raw[3, 0, 0] = raw[1, 2, 6] = raw[1, 5, 0] = np.nan
+    raw[3, 0, 0] = raw[1, 2, 6] = raw[1, 5, 0] = np.inf
+    raw[0, 0, 0] = np.nan  # is missing
     nibabel.save(nibabel.Nifti1Image(raw, AFFINE), tmp_path / "a.nii")
     for prepare in (lambda: None, lower):
         prepare()
