@@ -1,9 +1,15 @@
 """3-D CT: NIfTI volumes and DICOM series in HU."""
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, SpecError
+from liveaction.mapped import parts
 from liveaction.metrics import psnr_within
+from liveaction.modalities.base import extremes
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.find import find_files
 from liveaction.modalities.volume.ct_phantom import ct_phantom
@@ -25,6 +31,7 @@ _LOOK = Look(
     faint=1.0,
 )
 
+_IMPOSSIBLE = -1200  # HU; air is -1000
 _OVERVIEW = "soft tissue and bone, -1000 to 1000 HU", -1000.0, 1000.0
 
 
@@ -78,6 +85,21 @@ class CT(Volume):
             self.find(path)
             raise FormatError(f"{path}: expected {_WANTED}, got neither a file nor a folder")
         return self.signal_of(found, path)
+
+    def padding_of(self, values: NDArray[Any]) -> float | None:
+        """What scanners and exporters put around the circle that was scanned: -2000, -3024, -32768.
+
+        That is the least value where it lies below -1200 HU, which nothing that is scanned does but noise and streaks,
+        where it is at least one in a thousand of all values, and nine in ten of those below -1200 HU.
+        """
+        least, _ = extremes(values)
+        if not -np.inf < least < _IMPOSSIBLE:
+            return None
+        equal = below = 0
+        for part in parts(values):
+            equal += int(np.count_nonzero(values[part] == least))
+            below += int(np.count_nonzero(values[part] < _IMPOSSIBLE))
+        return float(least) if equal >= max(values.size / 1000, 0.9 * below) else None
 
     def synthetic(self, seed: int, extents: tuple[int, ...] | None = None) -> Signal:
         """A seeded phantom of chest and abdomen, int16 ``[1, 160, 160, 96]`` in HU (:func:`ct_phantom`)."""

@@ -92,7 +92,8 @@ class Volume(Modality):
         if signal.values.ndim != len(self.spec.axes) + 1:
             raise ShapeError(f"{path}: expected values [1, X, Y, Z], got {signal.values.shape}")
         self.check_finite(signal.values, path, signal.missing)
-        write_nifti(signal, path)
+        named = self.options.no_data
+        write_nifti(signal, path, None if named in (None, "nan") else float(named))
 
     def as_signal(self, phantom: Phantom, seed: int) -> Signal:
         """A phantom, int16 ``[1, X, Y, Z]``, with the metadata that place it."""

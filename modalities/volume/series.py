@@ -14,6 +14,7 @@ from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.volume.heart_phantom import heart_phantom
 from liveaction.modalities.volume.modality import Volume
 from liveaction.modalities.volume.nifti import describe_affine, find_nifti, read_nifti
+from liveaction.modalities.volume.nifti_header import move_time
 from liveaction.modalities.volume.series_exhibits import series_exhibits
 from liveaction.modalities.volume.series_preview import draw_series
 from liveaction.signal import Signal
@@ -81,6 +82,11 @@ class Series(Volume):
         metadata = {"source": "synthetic", "seed": seed, "values_dtype": "int16", "unit": "mm", **place}
         spacing = (seconds, *phantom.spacing)
         return Signal(phantom.values[np.newaxis], self.spec.axes, self.spec.unit, spacing, "int16", metadata)
+
+    def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
+        """A region with the affine of its first voxel, and the time of its first volume."""
+        part = super().cropped(signal, box, extents)
+        return replace(part, metadata=move_time(part.metadata, box[0][0]))
 
     def curves(self, original: Signal, reconstruction: Signal) -> dict[str, list[float]]:
         """``psnr_by_t``: of each volume, in dB on the original's range."""
