@@ -12,9 +12,17 @@ import torch
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, ShapeError, SpecError
-from liveaction.mapped import check_mapped, is_mapped, parts, spread_sample
+from liveaction.mapped import check_mapped, parts, spread_sample
 from liveaction.metrics import Percentile, Similarity, mean_squared_error, similarity_by_slab
 from liveaction.modalities.exhibit import Exhibit
+from liveaction.modalities.ranges import (
+    as_float32,
+    constant_range,
+    constant_values,
+    extremes,
+    is_constant,
+    needs_float64,
+)
 from liveaction.signal import Signal
 from liveaction.spec import LARGEST, ModalitySpec
 
@@ -173,11 +181,18 @@ class Modality(ABC):
         low, high = limits
         if is_constant(limits):
             return torch.from_numpy(np.subtract(values > low, values < low, dtype=np.float32))
-        if _needs_float64(limits):
+        if needs_float64(limits):
             shares = (np.clip(values, low, high, dtype=np.float64) - low) / (high - low)
             return torch.from_numpy((2 * shares - 1).astype(np.float32))
-        x = torch.from_numpy(_copied(values))
+        x = torch.from_numpy(as_float32(values))
         return x.clamp_(low, high).sub_(low).mul_(2.0 / (high - low)).sub_(1.0)
+
+    def count_outside(
+        self, values: NDArray[Any], limits: tuple[float, float], missing: NDArray[np.bool_] | None = None
+    ) -> int:
+        """How many values that are not missing lie outside of ``limits``, and so are clipped."""
+        there = values if missing is None else values[~missing]
+        return int(np.count_nonzero(there < limits[0])) + int(np.count_nonzero(there > limits[1]))
 
     def denormalise(self, x: torch.Tensor, dtype: str, limits: tuple[float, float]) -> NDArray[Any]:
         """Inverse of :meth:`normalise`, rounded and clipped to the native dtype.
@@ -190,8 +205,8 @@ class Modality(ABC):
         low, high = limits
         target = np.dtype(dtype)
         if is_constant(limits):
-            return _constant(tuple(x.shape), low, target)
-        width = torch.float64 if _needs_float64(limits) else torch.float32
+            return constant_values(tuple(x.shape), low, target)
+        width = torch.float64 if needs_float64(limits) else torch.float32
         values = x.detach().to("cpu", width).clamp(-1.0, 1.0).add_(1.0).mul_((high - low) / 2.0).add_(low)
         if target.kind == "f":
             if target.itemsize < 4:
@@ -248,7 +263,7 @@ class Modality(ABC):
                 continue
             x, y = (self.normalise(values, limits) for values in (one, two))
             error = np.abs(one.astype(np.float64) - two)
-            clipped += count_outside(one, limits)
+            clipped += self.count_outside(one, limits)
             normalised += mean_squared_error(x, y) * one.size
             squares += float(np.square(error).sum())
             largest = max(largest, float(error.max()))
@@ -303,50 +318,3 @@ class Modality(ABC):
                 f"{path}: expected finite values in {self.spec.unit}, got {count} NaN or infinite, the first at "
                 f"{min(firsts)}; replace them in the source"
             )
-
-
-def extremes(values: NDArray[Any], missing: NDArray[np.bool_] | None = None) -> tuple[Any, Any]:
-    """The least and the largest value that is not missing, as Python numbers, integers exactly; one there must be."""
-    there = (values[part] if missing is None else values[part][~missing[part]] for part in parts(values))
-    each = [(part.min().item(), part.max().item()) for part in there if part.size]
-    return min(low for low, _ in each), max(high for _, high in each)
-
-
-def count_outside(values: NDArray[Any], limits: tuple[float, float]) -> int:
-    """How many values lie outside a range, and so are clipped."""
-    return int(np.count_nonzero(values < limits[0])) + int(np.count_nonzero(values > limits[1]))
-
-
-def constant_range(value: float) -> tuple[float, float]:
-    """The range of a signal of one value: itself and the next larger float64. Integers beyond 2**53 stay integers."""
-    low = float(value) if float(value) == value else value
-    return low, math.nextafter(float(value), math.inf)
-
-
-def is_constant(limits: tuple[float, float]) -> bool:
-    """Whether a range is one that :func:`constant_range` gave."""
-    return limits[1] == math.nextafter(float(limits[0]), math.inf)
-
-
-def _constant(shape: tuple[int, ...], value: float, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """An array of one value, clipped to what its dtype holds."""
-    if dtype.kind == "f":
-        return np.full(shape, min(max(value, float(np.finfo(dtype).min)), float(np.finfo(dtype).max)), dtype)
-    return np.full(shape, min(max(round(value), int(np.iinfo(dtype).min)), int(np.iinfo(dtype).max)), dtype)
-
-
-def _needs_float64(limits: tuple[float, float]) -> bool:
-    """Whether float32 has too few steps between the ends of a range, or no number for what scales it."""
-    low, high = limits
-    return high - low < max(max(abs(low), abs(high)) * 2.0**-12, 2.0**-100)
-
-
-def _copied(values: NDArray[Any]) -> NDArray[np.float32]:
-    """A float32 copy in memory; pages of a mapped file are released as it is made."""
-    with np.errstate(over="ignore"):  # what float32 does not hold is infinite, and clipped
-        if not is_mapped(values):
-            return np.array(values, dtype=np.float32, order="C")
-        copy = np.empty(values.shape, np.float32)
-        for part in parts(values):
-            copy[part] = values[part]
-    return copy

@@ -17,10 +17,11 @@ from liveaction.modalities.audio.phantom import array_phantom, music_phantom
 from liveaction.modalities.audio.preview import draw_preview
 from liveaction.modalities.audio.read import CONTAINERS, About, is_audio, read_audio
 from liveaction.modalities.audio.write import write_audio
-from liveaction.modalities.base import Modality, extremes, is_constant
+from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.find import find_files
 from liveaction.modalities.options import Options, parse_options
+from liveaction.modalities.ranges import extremes, is_constant
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from liveaction.errors import FormatError, SpecError
 from liveaction.mapped import parts
 from liveaction.metrics import psnr_within
-from liveaction.modalities.base import extremes
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.find import find_files
+from liveaction.modalities.ranges import extremes
 from liveaction.modalities.volume.ct_phantom import ct_phantom
 from liveaction.modalities.volume.dicom import is_dicom, is_series, read_dicom
 from liveaction.modalities.volume.exhibits import volume_exhibits

@@ -14,6 +14,7 @@ from liveaction.modalities.no_data import find_value
 from liveaction.modalities.options import NoDataOptions, parse_options
 from liveaction.modalities.volume.canvas import Phantom
 from liveaction.modalities.volume.nifti import describe_affine, move_origin, write_nifti
+from liveaction.modalities.volume.nifti_header import strip_metadata
 from liveaction.modalities.volume.volume_file import VolumeFile
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -94,6 +95,10 @@ class Volume(Modality):
         self.check_finite(signal.values, path, signal.missing)
         named = self.options.no_data
         write_nifti(signal, path, None if named in (None, "nan") else float(named))
+
+    def stripped(self, signal: Signal) -> Signal:
+        """The signal with affine, spacing, unit, dtype and scaling alone, and a NIfTI header that says no more."""
+        return replace(signal, metadata=strip_metadata(signal.metadata))
 
     def as_signal(self, phantom: Phantom, seed: int) -> Signal:
         """A phantom, int16 ``[1, X, Y, Z]``, with the metadata that place it."""

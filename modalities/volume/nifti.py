@@ -172,5 +172,8 @@ def write_nifti(signal: Signal, path: Path, no_data: float | None = None) -> Non
         whole = signal.shape + (1,) * (int(header["dim"][0]) - len(signal.shape))
         values, lost = (None if array is None else array.reshape(whole) for array in (signal.values, signal.missing))
         missing = lost, no_data if lost is None else signal.no_data
+        disk = header.get_data_dtype()
+        if lost is not None and np.isnan(signal.no_data) and disk.kind != "f":
+            raise FormatError(f"{path}: expected a header of floats, for NaN where none was measured, got {disk.name}")
         with atomic_path(path) as part:
             write_samples(header, extensions, values, missing, part)

@@ -20,6 +20,13 @@ _INFLATED = 1040  # bytes that one byte of deflate can stand for, and a little
 _MAGIC = {348: (344, b"n+1\0"), 540: (4, b"n+2\0\r\n\x1a\n")}
 _CIFTI = range(3000, 3100)
 _LARGEST_SHORT = 2**15 - 1
+_SHEAR = 1e-4  # cosine between axes; what is less is the rounding of a header
+_OFFSETS, _ROWS = ("qoffset_x", "qoffset_y", "qoffset_z"), ("srow_x", "srow_y", "srow_z")
+_PLAIN = (
+    *("sizeof_hdr", "magic", "dim", "datatype", "bitpix", "pixdim", "scl_slope", "scl_inter", "xyzt_units"),
+    *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", *_OFFSETS, *_ROWS),
+)
+_PLACING = ("source", "values_dtype", "affine", "spacing", "orientation", "unit", "repetition_time", "header_version")
 _SHAPES = {3: "a volume [X, Y, Z]", 4: "a series of volumes [X, Y, Z, T]"}
 _WAYS = {
     3: "split or stack it into volumes, or take a recipe for series",
@@ -185,7 +192,7 @@ def place_header(header: Any, shape: tuple[int, ...], affine: NDArray[Any], path
         qform, sform = header.get_qform(coded=True)[0], header.get_sform(coded=True)[0]
         if np.array_equal(best[:3, :3], affine[:3, :3]) and (qform is not None or sform is not None):
             first = np.linalg.solve(best[:3, :3], affine[:3, 3] - best[:3, 3])
-            for form, keys in ((qform, ("qoffset_x", "qoffset_y", "qoffset_z")), (sform, _ROWS)):
+            for form, keys in ((qform, _OFFSETS), (sform, _ROWS)):
                 for key, moved in zip(keys, () if form is None else form[:3, 3] + form[:3, :3] @ first, strict=False):
                     header[key][... if form is qform else 3] = moved
         else:
@@ -197,9 +204,6 @@ def place_header(header: Any, shape: tuple[int, ...], affine: NDArray[Any], path
         for key in ("slice_code", "slice_start", "slice_end"):
             header[key] = 0
     header["dim"][1 : rank + 1] = shape
-
-
-_ROWS = ("srow_x", "srow_y", "srow_z")
 
 
 def new_header(shape: tuple[int, ...], dtype: str, spacing: tuple[float, ...], affine: NDArray[Any]) -> Any:
@@ -218,9 +222,6 @@ def new_header(shape: tuple[int, ...], dtype: str, spacing: tuple[float, ...], a
     return header
 
 
-_SHEAR = 1e-4  # cosine between axes; what is less is the rounding of a header
-
-
 def move_time(metadata: dict[str, Any], first: int) -> dict[str, Any]:
     """Metadata of the part of a series that begins at volume ``first``: its header's time offset is that volume's."""
     if not first or "header" not in metadata:
@@ -228,3 +229,15 @@ def move_time(metadata: dict[str, Any], first: int) -> dict[str, Any]:
     header, _ = unpack_header(metadata, Path("metadata"))
     header["toffset"] += first * header["pixdim"][4]
     return {**metadata, "header": base64.b64encode(header.binaryblock).decode("ascii")}
+
+
+def strip_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Metadata without what only describes: of a NIfTI header geometry, dtype, scaling and units are left."""
+    kept = {key: metadata[key] for key in _PLACING if key in metadata}
+    if "header" in metadata:
+        header, _ = unpack_header(metadata, Path("metadata"))
+        plain = type(header)(endianness=header.endianness)
+        for key in _PLAIN:
+            plain[key] = header[key]
+        kept["header"] = base64.b64encode(plain.binaryblock).decode("ascii")
+    return kept

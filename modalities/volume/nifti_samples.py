@@ -8,7 +8,6 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.errors import FormatError
 from liveaction.mapped import converted, empty_values, is_large, parts, pieces, release_pages
 from liveaction.modalities.volume.nifti_header import Layout, open_bytes
 
@@ -106,9 +105,6 @@ def write_samples(
         values: ``[X, Y, Z, ...]``, before slope and intercept are undone.
         missing: where no value was measured, and what stands there, or would be read as such; None for neither.
         path: ends in ``.nii`` or ``.nii.gz``.
-
-    Raises:
-        FormatError: integers on disk, and NaN where nothing was measured.
     """
     from nibabel.openers import ImageOpener
 
@@ -117,7 +113,7 @@ def write_samples(
     header["vox_offset"] = int(header["sizeof_hdr"]) + len(extensions)
     slope, inter = header.get_slope_inter()
     scaling = (1.0, 0.0) if slope is None else (float(slope), float(inter))
-    stored = _stored(values, header.get_data_dtype(), scaling, missing, path)
+    stored = _stored(values, header.get_data_dtype(), scaling, missing)
     with ImageOpener(path, "wb") as file:
         for piece in chain([header.binaryblock, extensions], (part.tobytes() for part in pieces(stored.T.reshape(-1)))):
             file.write(piece)
@@ -125,7 +121,7 @@ def write_samples(
 
 def _stored(
     values: NDArray[Any], disk: np.dtype[Any], scaling: tuple[float, float],
-    missing: tuple[NDArray[np.bool_] | None, float | None], path: Path,
+    missing: tuple[NDArray[np.bool_] | None, float | None],
 ) -> NDArray[Any]:  # fmt: skip
     """The samples as they stand on disk, the first axis fastest."""
     same = values.dtype == disk.newbyteorder("=") and scaling == (1, 0)
@@ -137,10 +133,6 @@ def _stored(
     if no_data is None:
         as_is = same and values.dtype == disk and values.T.flags.c_contiguous
         return values if as_is else converted(values, disk, undone, fortran=True)
-    if np.isnan(no_data) and disk.kind != "f":
-        raise FormatError(
-            f"{path}: expected a header of float values, for NaN where none was measured, got {disk.name}"
-        )
     mark = _unscaled(np.array([no_data]), disk, *scaling).astype(disk.newbyteorder("="))[0]
     step = _next(mark)
     room = empty_values(values.shape[::-1], disk.str).T
