@@ -170,10 +170,10 @@ def write_nifti(signal: Signal, path: Path, no_data: float | None = None) -> Non
             header, extensions = unpack_header(signal.metadata, path)
             place_header(header, signal.shape, affine, path)
         whole = signal.shape + (1,) * (int(header["dim"][0]) - len(signal.shape))
-        values, lost = (None if array is None else array.reshape(whole) for array in (signal.values, signal.missing))
+        lost = None if signal.missing is None else signal.missing.reshape(whole)
         missing = lost, no_data if lost is None else signal.no_data
         disk = header.get_data_dtype()
         if lost is not None and np.isnan(signal.no_data) and disk.kind != "f":
             raise FormatError(f"{path}: expected a header of floats, for NaN where none was measured, got {disk.name}")
         with atomic_path(path) as part:
-            write_samples(header, extensions, values, missing, part)
+            write_samples(header, extensions, signal.values.reshape(whole), missing, part)

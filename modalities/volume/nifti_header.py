@@ -5,7 +5,7 @@ import binascii
 import gzip
 import zlib
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +55,9 @@ class Layout(NamedTuple):
         return self.offset + int(np.prod(self.shape, dtype=object)) * self.disk.itemsize
 
 
-def open_bytes(path: Path) -> IO[bytes]:
+def open_bytes(path: Path) -> BinaryIO:
     """A NIfTI file as it is once unpacked."""
-    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
+    return cast(BinaryIO, gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def read_layout(path: Path, axes: int) -> Layout:
@@ -88,7 +88,7 @@ def _parse(path: Path, data: bytes) -> Any:
     """The header in nibabel's class for it."""
     import nibabel
 
-    size = next((n for n in _MAGIC for order in ("little", "big") if int.from_bytes(data[:4], order) == n), 0)  # type: ignore[arg-type]
+    size = next((n for n in _MAGIC if n in (int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big"))), 0)
     if len(data) < max(size, min(_MAGIC)):
         raise FormatError(f"{path}: expected a whole NIfTI file, got {len(data)} bytes; copy or convert it again")
     at, magic = _MAGIC.get(size, (0, b"?"))
@@ -126,7 +126,7 @@ def _check_length(path: Path, layout: Layout) -> None:
         )
 
 
-def _extensions(file: IO[bytes], begin: int, length: int) -> bytes | None:
+def _extensions(file: BinaryIO, begin: int, length: int) -> bytes | None:
     """What stands between header and samples, nothing where that is zeros; None where it is too long to be kept."""
     if length > LONGEST_EXTENSIONS:
         return None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +86,7 @@ def _scaled(path: Path, layout: Layout) -> Iterator[NDArray[Any]]:
             _read_on(file)
 
 
-def _read_on(file: IO[bytes]) -> None:
+def _read_on(file: BinaryIO) -> None:
     """Read a compressed file to its end, where its checksum is compared."""
     left = _BEHIND
     while left > 0 and (data := file.read(BLOCK)):

@@ -46,8 +46,8 @@ def draw_series(original: Signal | None, reconstruction: Signal, path: Path, tit
 def volume_of(signal: Signal, index: int) -> Signal:
     """One volume of a series, ``[1, X, Y, Z]``."""
     missing = None if signal.missing is None else signal.missing[:, index]
-    about = {"axes": signal.axes[1:], "spacing": signal.spacing[1:], "missing": missing}
-    return replace(signal, values=signal.values[:, index], **about)
+    values, axes, spacing = signal.values[:, index], signal.axes[1:], signal.spacing[1:]
+    return replace(signal, values=values, axes=axes, spacing=spacing, missing=missing)
 
 
 def voxels_of(signal: Signal, count: int = 4) -> list[int]:
