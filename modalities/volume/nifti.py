@@ -69,6 +69,7 @@ def read_nifti(path: Path, axes: int = 3) -> VolumeFile:
     try:
         with quiet():
             layout = read_layout(path, axes)
+            place = _geometry(path, layout)
             values = read_samples(path, layout)
     except _read_errors() as error:
         if isinstance(error, FormatError):
@@ -83,7 +84,7 @@ def read_nifti(path: Path, axes: int = 3) -> VolumeFile:
             stacklevel=3,
         )
     values = values.reshape(layout.shape[:axes], order="A")
-    metadata = {"source": "nifti", "values_dtype": values.dtype.name, **_geometry(path, layout)}
+    metadata = {"source": "nifti", "values_dtype": values.dtype.name, **place}
     missing = find_nan(values)
     return VolumeFile(values, layout.disk.name, metadata, missing, 0.0 if missing is None else float("nan"))
 
@@ -124,12 +125,16 @@ def describe_affine(path: Path, affine: NDArray[Any], millimetres: float = 1.0) 
     from nibabel.orientations import aff2axcodes
 
     columns = np.asarray(affine, dtype=np.float64)[:3, :3]
-    if not np.isfinite(affine).all() or abs(np.linalg.det(columns)) <= _FLAT * np.prod(np.linalg.norm(columns, axis=0)):
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(columns, axis=0)
+        flat = not abs(np.linalg.det(columns)) > _FLAT * np.prod(lengths)
+    codes = (None,) if flat or not np.isfinite(affine).all() else aff2axcodes(affine)
+    if None in codes:
         raise FormatError(f"{path}: expected an affine with three independent axes, got {affine.tolist()!r}; set one")
     return {
         "affine": np.asarray(affine, dtype=np.float64).tolist(),
-        "spacing": [float(n) * millimetres for n in np.linalg.norm(columns, axis=0)],
-        "orientation": "".join(aff2axcodes(affine)),
+        "spacing": [float(n) * millimetres for n in lengths],
+        "orientation": "".join(codes),
     }
 
 

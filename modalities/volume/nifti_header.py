@@ -189,7 +189,7 @@ def place_header(header: Any, shape: tuple[int, ...], affine: NDArray[Any], path
         raise FormatError(f"{path}: expected at most {largest} samples per axis in this header, got shape {shape}")
     best = header.get_best_affine()
     if not np.array_equal(best, affine):
-        qform, sform = header.get_qform(coded=True)[0], header.get_sform(coded=True)[0]
+        qform, sform = _qform(header), header.get_sform(coded=True)[0]
         if np.array_equal(best[:3, :3], affine[:3, :3]) and (qform is not None or sform is not None):
             first = np.linalg.solve(best[:3, :3], affine[:3, 3] - best[:3, 3])
             for form, keys in ((qform, _OFFSETS), (sform, _ROWS)):
@@ -204,6 +204,16 @@ def place_header(header: Any, shape: tuple[int, ...], affine: NDArray[Any], path
         for key in ("slice_code", "slice_start", "slice_end"):
             header[key] = 0
     header["dim"][1 : rank + 1] = shape
+
+
+def _qform(header: Any) -> NDArray[Any] | None:
+    """The qform, None where its code is 0, which it becomes where its quaternion is none."""
+    try:
+        form: NDArray[Any] | None = header.get_qform(coded=True)[0]
+        return form
+    except ValueError:
+        header["qform_code"] = 0
+        return None
 
 
 def new_header(shape: tuple[int, ...], dtype: str, spacing: tuple[float, ...], affine: NDArray[Any]) -> Any:

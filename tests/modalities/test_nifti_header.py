@@ -77,6 +77,22 @@ def test_a_region_without_a_code_and_another_affine_take_the_sform(tmp_path: Pat
         assert int(nibabel.load(tmp_path / "b.nii").header["sform_code"]) == 2
 
 
+def test_forms_that_place_nothing(tmp_path: Path) -> None:
+    image, ct = _image(), _modality("ct")
+    image.header["quatern_b"] = 9
+    nibabel.save(nibabel.Nifti1Image(image.dataobj, None, image.header), tmp_path / "a.nii")
+    part = _region(ct, ct.read(tmp_path / "a.nii"), (2, 6), (0, 6), (0, 5))
+    ct.write(part, tmp_path / "b.nii")
+    found = nibabel.load(tmp_path / "b.nii")
+    assert (int(found.header["qform_code"]), int(found.header["sform_code"])) == (0, 2)
+    np.testing.assert_allclose(found.affine[:, 3], SFORM @ [2, 0, 0, 1], atol=1e-4)
+    for code, row, words in ((0, SFORM[0], "w2 should be positive"), (2, [2e38] * 4, "three independent axes")):
+        image.header["sform_code"], image.header["srow_x"] = code, row
+        nibabel.save(nibabel.Nifti1Image(image.dataobj, None, image.header), tmp_path / "a.nii")
+        with pytest.raises(FormatError, match=words):
+            ct.read(tmp_path / "a.nii")
+
+
 def test_times_stay_where_they_still_hold(tmp_path: Path) -> None:
     image = _image((6, 5, 4, 7))
     header = image.header
