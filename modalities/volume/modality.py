@@ -34,7 +34,7 @@ class Volume(Modality):
         self.options = parse_options(NoDataOptions, spec.options)
 
     def signal_of(self, found: VolumeFile, path: Path) -> Signal:
-        """The signal of what a reader found, with what is missing.
+        """The signal of what a reader found, with what is missing; metadata may name ``value_unit`` and ``bits``.
 
         Raises:
             FormatError: infinity, or NaN where it is not missing; two values that both stand for no data.
@@ -43,8 +43,9 @@ class Volume(Modality):
         values, lost = (None if array is None else self._laid_out(array) for array in (found.values, missing))
         assert values is not None
         self.check_finite(values, path, lost)
-        about = found.dtype, found.metadata, 0, lost, no_data
-        return Signal(values, self.spec.axes, self.spec.unit, self._spacing(found.metadata), *about)
+        about = found.metadata
+        unit, bits = about.get("value_unit", self.spec.unit), about.get("bits", 0)
+        return Signal(values, self.spec.axes, unit, self._spacing(about), found.dtype, about, bits, lost, no_data)
 
     def padding_of(self, values: NDArray[Any]) -> float | None:
         """A value that can only be padding around what was scanned; None where no value is."""
