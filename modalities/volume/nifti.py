@@ -128,8 +128,8 @@ def describe_affine(path: Path, affine: NDArray[Any], millimetres: float = 1.0) 
     with np.errstate(over="ignore", invalid="ignore"):
         lengths = np.linalg.norm(columns, axis=0)
         flat = not abs(np.linalg.det(columns)) > _FLAT * np.prod(lengths)
-    codes = (None,) if flat or not np.isfinite(affine).all() else aff2axcodes(affine)
-    if None in codes:
+    codes = [] if flat or not np.isfinite(affine).all() else [code for code in aff2axcodes(affine) if code]
+    if len(codes) != 3:
         raise FormatError(f"{path}: expected an affine with three independent axes, got {affine.tolist()!r}; set one")
     return {
         "affine": np.asarray(affine, dtype=np.float64).tolist(),
