@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from liveaction.errors import FormatError
+
 LARGE = 1 << 26
 """Bytes; larger arrays that are made here are mapped from a temporary file."""
 
@@ -47,6 +49,23 @@ def release_pages(values: NDArray[Any]) -> None:
         base._mmap.madvise(mmap.MADV_DONTNEED)
 
 
+def check_mapped(values: NDArray[Any]) -> None:
+    """Refuse values of a mapped file that became shorter: to touch what is gone would end the process.
+
+    Raises:
+        FormatError: it did.
+    """
+    base = _map_under(values)
+    if base is None:
+        return
+    end, size = base.offset - base.offset % mmap.ALLOCATIONGRANULARITY + len(base._mmap), base._mmap.size()
+    if size < end:
+        raise FormatError(
+            f"{base.filename}: expected {end} bytes as when it was opened, got {size}; leave a file as it is while it "
+            "is read"
+        )
+
+
 def _map_under(values: NDArray[Any]) -> Any:
     base: Any = values
     while base is not None and not isinstance(base, np.memmap):
@@ -58,6 +77,7 @@ def pieces(values: NDArray[Any], size: int = 1 << 24) -> Iterator[NDArray[Any]]:
     """Consecutive parts of ``values`` along its first axis, of about ``size`` bytes; pages behind are released."""
     step = max(1, size // max(1, values[:1].nbytes))
     for start in range(0, len(values), step):
+        check_mapped(values)
         yield values[start : start + step]
         release_pages(values)
 
@@ -81,6 +101,8 @@ def parts(*arrays: NDArray[Any], whole: int | None = None) -> Iterator[tuple[sli
     else:
         _cut(sides, axes)
     for box in _boxes(arrays[0].shape, sides):
+        for array in arrays:
+            check_mapped(array)
         yield box
         for array in arrays:
             release_pages(array)
@@ -142,6 +164,7 @@ def spread_sample(values: NDArray[Any], missing: NDArray[np.bool_] | None, most:
     sides = list(values.shape)
     _cut(sides, range(values.ndim))
     for box in _boxes(values.shape, sides):  # in raster order
+        check_mapped(values)
         there = values[box][~missing[box]]
         release_pages(values)
         taken = there[-seen % step :: step]

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Levels = Annotated[int, Field(ge=0, le=12, strict=True)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+LARGEST = 2.0**127
+"""Of the ends of a range and of their distance: samples are made in float32."""
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Extent = Annotated[int, Field(strict=True)]

@@ -12,11 +12,19 @@ import torch
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, ShapeError, SpecError
-from liveaction.mapped import is_mapped, parts, spread_sample
+from liveaction.mapped import check_mapped, parts, spread_sample
 from liveaction.metrics import Percentile, Similarity, mean_squared_error, similarity_by_slab
 from liveaction.modalities.exhibit import Exhibit
+from liveaction.modalities.ranges import (
+    as_float32,
+    constant_range,
+    constant_values,
+    extremes,
+    is_constant,
+    needs_float64,
+)
 from liveaction.signal import Signal
-from liveaction.spec import ModalitySpec
+from liveaction.spec import LARGEST, ModalitySpec
 
 
 def _taking_text(method: Callable[..., Any], place: int) -> Callable[..., Any]:
@@ -116,7 +124,14 @@ class Modality(ABC):
         draw_preview(original, reconstruction, Path(path), title or self.spec.name)
 
     def range_of(self, signal: Signal) -> tuple[float, float]:
-        """The values of ``signal`` that map onto -1 and 1: the recipe's, the format's, or percentiles of its own."""
+        """The values of ``signal`` that map onto -1 and 1: the recipe's, the format's, or percentiles of its own.
+
+        Where the percentiles are equal the least and the largest value are taken, and of a constant its
+        :func:`constant_range`.
+
+        Raises:
+            FormatError: percentiles that float32 does not hold.
+        """
         wanted = self.spec.range
         if isinstance(wanted, tuple):
             return wanted
@@ -126,7 +141,15 @@ class Modality(ABC):
         if sample.size == 0:
             return (0.0, 1.0)
         low, high = (float(v) for v in np.percentile(sample, wanted.percentiles, overwrite_input=True))
-        return (low, high) if low < high else (low - 1.0, low + 1.0)
+        if not low < high:  # most values are one, or all
+            low, high = extremes(signal.values, signal.missing)
+        if low == high:
+            return constant_range(low)
+        if not max(abs(low), abs(high), high - low) <= LARGEST:
+            raise FormatError(
+                f"[modality] range: expected percentiles within ±2**127, got {low:g} and {high:g}; scale the values"
+            )
+        return float(low), float(high)
 
     def native_range(self, signal: Signal) -> tuple[float, float]:
         """All that the source's format can hold; for integers of ``signal.bits`` from their least to their largest.
@@ -148,14 +171,28 @@ class Modality(ABC):
 
         Args:
             values: ``[C, *S]`` in the unit, any real dtype.
-            limits: what maps onto -1 and 1, as :meth:`range_of` gives it.
+            limits: what maps onto -1 and 1, as :meth:`range_of` gives it; the constant of :func:`constant_range`
+                maps onto 0.
 
         Returns:
             float32 ``[C, *S]``.
         """
+        check_mapped(values)
         low, high = limits
-        x = torch.from_numpy(_copied(values))
+        if is_constant(limits):
+            return torch.from_numpy(np.subtract(values > low, values < low, dtype=np.float32))
+        if needs_float64(limits):
+            shares = (np.clip(values, low, high, dtype=np.float64) - low) / (high - low)
+            return torch.from_numpy((2 * shares - 1).astype(np.float32))
+        x = torch.from_numpy(as_float32(values))
         return x.clamp_(low, high).sub_(low).mul_(2.0 / (high - low)).sub_(1.0)
+
+    def count_outside(
+        self, values: NDArray[Any], limits: tuple[float, float], missing: NDArray[np.bool_] | None = None
+    ) -> int:
+        """How many values that are not missing lie outside of ``limits``, and so are clipped."""
+        there = values if missing is None else values[~missing]
+        return int(np.count_nonzero(there < limits[0])) + int(np.count_nonzero(there > limits[1]))
 
     def denormalise(self, x: torch.Tensor, dtype: str, limits: tuple[float, float]) -> NDArray[Any]:
         """Inverse of :meth:`normalise`, rounded and clipped to the native dtype.
@@ -163,11 +200,14 @@ class Modality(ABC):
         Args:
             x: float ``[C, *S]``, nominally in [-1, 1]; what lies outside is clipped.
             dtype: NumPy name of the dtype to return.
-            limits: as for :meth:`normalise`.
+            limits: as for :meth:`normalise`; those of :func:`constant_range` give that constant, exactly.
         """
         low, high = limits
         target = np.dtype(dtype)
-        values = x.detach().to("cpu", torch.float32).clamp(-1.0, 1.0).add_(1.0).mul_((high - low) / 2.0).add_(low)
+        if is_constant(limits):
+            return constant_values(tuple(x.shape), low, target)
+        width = torch.float64 if needs_float64(limits) else torch.float32
+        values = x.detach().to("cpu", width).clamp(-1.0, 1.0).add_(1.0).mul_((high - low) / 2.0).add_(low)
         if target.kind == "f":
             if target.itemsize < 4:
                 values.clamp_(float(np.finfo(target).min), float(np.finfo(target).max))
@@ -234,7 +274,7 @@ class Modality(ABC):
                 continue
             x, y = (self.normalise(values, limits) for values in (one, two))
             error = np.abs(one.astype(np.float64) - two)
-            clipped += int((x.abs() == 1).sum())
+            clipped += self.count_outside(one, limits)
             normalised += mean_squared_error(x, y) * one.size
             squares += float(np.square(error).sum())
             largest = max(largest, float(error.max()))
@@ -289,19 +329,3 @@ class Modality(ABC):
                 f"{path}: expected finite values in {self.spec.unit}, got {count} NaN or infinite, the first at "
                 f"{min(firsts)}; replace them in the source"
             )
-
-
-def extremes(values: NDArray[Any]) -> tuple[float, float]:
-    """The least and the largest value."""
-    each = [(float(values[part].min()), float(values[part].max())) for part in parts(values)]
-    return min(low for low, _ in each), max(high for _, high in each)
-
-
-def _copied(values: NDArray[Any]) -> NDArray[np.float32]:
-    """A float32 copy in memory; pages of a mapped file are released as it is made."""
-    if not is_mapped(values):
-        return np.array(values, dtype=np.float32, order="C")
-    copy = np.empty(values.shape, np.float32)
-    for part in parts(values):
-        copy[part] = values[part]
-    return copy

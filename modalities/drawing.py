@@ -27,6 +27,12 @@ def check_pair(original: Signal | None, reconstruction: Signal) -> None:
         )
 
 
+def apart(low: float, high: float) -> tuple[float, float]:
+    """Two values to draw between: themselves, or where they are equal, the next that a picture can tell from them."""
+    step = max(1.0, abs(low) * 2.0**-10)
+    return (low, high) if low < high else (low - step, low + step)
+
+
 def start_figure(width: float, height: float) -> Any:
     """A dark figure of that many inches, 100 pixels each, without a window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

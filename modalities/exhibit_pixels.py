@@ -29,7 +29,8 @@ def check_alike(signal: Signal, like: Signal) -> None:
 def shares(values: NDArray[Any], limits: tuple[float, float], missing: NDArray[np.bool_] | None = None) -> NDArray[Any]:
     """Values of any shape to float32 from 0 to 1 between ``limits``; what is missing is dark grey."""
     low, high = limits
-    scaled: NDArray[Any] = ((values.astype(np.float64) - low) / (high - low)).clip(0, 1).astype(np.float32)
+    with np.errstate(over="ignore"):  # between the limits of a constant
+        scaled: NDArray[Any] = ((values.astype(np.float64) - low) / (high - low)).clip(0, 1).astype(np.float32)
     if missing is not None:
         scaled[missing] = _LOST
     return scaled

@@ -1,11 +1,13 @@
 """Options of a modality: a table of a recipe, checked by a frozen model that refuses unknown keys."""
 
 import difflib
-from typing import Any, TypeVar
+from math import isnan
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from liveaction.errors import SpecError
+from liveaction.spec import Finite
 
 Table = TypeVar("Table", bound="Options")
 
@@ -14,6 +16,21 @@ class Options(BaseModel):
     """Base of the ``options`` tables that modalities take."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class NoDataOptions(Options):
+    """Options of a modality whose files cannot say it themselves: ``no_data`` stands where nothing was measured."""
+
+    no_data: Literal["nan"] | Finite | None = None
+
+    @field_validator("no_data", mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        if isinstance(value, float) and isnan(value):
+            raise ValueError("expected a number or the word nan, got YAML's .nan; write nan")
+        if isinstance(value, bool) or (isinstance(value, str) and value != "nan"):
+            raise ValueError(f"expected a number or the word nan, got {value!r}")
+        return value
 
 
 def parse_options(model: type[Table], options: dict[str, Any]) -> Table:

@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.spec": {".errors", "pydantic"},
     "liveaction.recipe": {".errors", ".spec", "pydantic", "yaml"},
     "liveaction.registry": {".errors", ".spec"},
-    "liveaction.mapped": {"numpy"},
+    "liveaction.mapped": {".errors", "numpy"},
     "liveaction.signal": {".mapped", ".errors", "numpy"},
     "liveaction.reading": {".recipe", ".registry", ".signal", ".spec"},
     "liveaction.configs*": set(),

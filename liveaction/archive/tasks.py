@@ -161,7 +161,7 @@ class Compression(_ModelTask):
         """Write the stream."""
         with part.open("w+b") as file:
             written = write_stream(signal, file, self.model, step=self.step, strip_metadata=self.strip)
-        return _measures(signal, written.bytes)
+        return _measures(signal, written.bytes) | {"clipped_share": written.clipped_share}
 
 
 @dataclass

@@ -16,6 +16,7 @@ from liveaction.cli.options import (
     ModelDir,
     Quiet,
     console,
+    percent,
     print_json,
     refuse_existing,
 )
@@ -82,6 +83,8 @@ def compress(
         f"{report['bits_per_element']:.4f} bits per element; encoded in {written.timings.tensors:.2f} s, "
         f"entropy coded in {written.timings.coding:.2f} s ({report['msamples_per_second']:.1f} Msamples/s)"
     )
+    for line in _left_out(signal, written):
+        typer.echo(line)
 
 
 def _compress(
@@ -99,6 +102,17 @@ def _compress(
     return signal, written
 
 
+def _left_out(signal: "Signal", written: "Written") -> list[str]:
+    """What is not coded: values outside the range, and where there are none."""
+    (low, high), lines = written.limits, []
+    if share := written.clipped_share:
+        within = f"{low:g} to {high:g} {signal.unit}".rstrip()
+        lines.append(f"{percent(share)} of the values lie outside {within} and are clipped")
+    if share := written.missing_share:
+        lines.append(f"{percent(share)} of the values are missing, {signal.no_data:g} stands there and comes back")
+    return lines
+
+
 def _report(target: Path, signal: "Signal", written: "Written") -> dict[str, Any]:
     """What is said of a stream that was written."""
     elements, spent = signal.values.size, written.timings
@@ -108,6 +122,8 @@ def _report(target: Path, signal: "Signal", written: "Written") -> dict[str, Any
         "ratio": signal.native_bits / (8 * written.bytes),
         "bits_per_element": 8 * written.bytes / elements,
         "step": written.step,
+        "clipped_share": written.clipped_share,
+        "missing_share": written.missing_share,
         "encode_seconds": spent.tensors,
         "entropy_coding_seconds": spent.coding,
         "msamples_per_second": elements / 1e6 / (spent.tensors + spent.coding),

@@ -4,6 +4,8 @@ from typing import Any
 
 import typer
 
+from liveaction.cli.options import percent
+
 
 def damage_fields(damage: Any, axes: tuple[str, ...]) -> dict[str, Any]:
     """A damaged chunk for JSON."""
@@ -31,7 +33,8 @@ def closeness_text(measured: dict[str, float], unit: str, limits: tuple[float, f
     (low, high), of = limits, f" {unit}" if unit else ""
     values = [f"{said(MAIN)} (range {low:g} to {high:g}{of}, that is peak to peak 2)"]
     values += [said(name) for name in ("rmse", "p999_error", "max_error") if name in left]
-    left.pop("clipped_share", None)
+    if clipped := left.pop("clipped_share", 0.0):
+        values.append(f"{percent(clipped)} of the values clipped")
     scales = left.pop("ms_ssim_scales", 0.0)
     rest = [said(name) + (f" ({scales:.0f} scales)" if name == "ms_ssim" else "") for name in list(left)]
     return "\n  ".join(", ".join(line) for line in (values, rest) if line)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from liveaction.cli.options import console, print_json
+from liveaction.cli.options import console, percent, print_json
 from liveaction.errors import SpecError
 
 if TYPE_CHECKING:
@@ -35,9 +35,11 @@ def run_folder(prepare: Callable[[], "FolderTask"], quiet: bool, as_json: bool) 
         print_json(report)
     else:
         ratio = f", {report['ratio']:.1f}:1" if report["ratio"] else ""
+        share = report.get("clipped_share")
+        clipped = f"; {percent(share)} of the values lie outside their range and are clipped" if share else ""
         typer.echo(
             f"{task.target}: {report['done']} done, {report['skipped']} skipped, {report['failed']} failed of "
-            f"{report['items']} items; {report['bytes']:,} bytes{ratio}"
+            f"{report['items']} items; {report['bytes']:,} bytes{ratio}{clipped}"
         )
     if report["failed"]:
         raise typer.Exit(1)

@@ -62,6 +62,14 @@ def require_folder(target: Path, where: str) -> None:
         raise SpecError(f"{where}: expected an existing folder {str(target.parent)!r}; make it first")
 
 
+def percent(share: float) -> str:
+    """A share in per cent, in two digits, or as many as tell it from all: ``0.02 %``."""
+    digits = 2
+    while digits < 9 and float(f"{100 * share:.{digits}g}") == 100:
+        digits += 1
+    return f"{100 * share:.{digits}g} %"
+
+
 def print_lines(lines: dict[str, str]) -> None:
     """Names and texts in two columns."""
     for name, text in lines.items():

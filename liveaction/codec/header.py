@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from math import prod
+from math import inf, nextafter, prod
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from liveaction.codec import grid
 from liveaction.codec.grid import CHUNK_TOKENS, ChunkLayout
 from liveaction.errors import FormatError, IntegrityError
-from liveaction.spec import Finite, ModalitySpec, Recipe
+from liveaction.spec import LARGEST, Finite, ModalitySpec, Recipe
 
 if TYPE_CHECKING:
     from liveaction.codec.codec import Codec
@@ -24,13 +24,11 @@ DTYPES = (
 MAX_VOXELS = 2**34
 """Values that a stream may declare unless a caller allows more."""
 
-LARGEST = 2.0**127
-"""Of the ends of a range and of their distance."""
-
 LARGER = 8
 """Times the window that this version would take, a stream's windows may be as large."""
 
 Extents = Annotated[tuple[Annotated[int, Field(ge=1, le=2**62, strict=True)], ...], Field(min_length=1, max_length=16)]
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**64, strict=True)]
 Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]  # it stands in messages
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -43,7 +41,8 @@ class StreamHeader(BaseModel):
         modality: how the file is written back.
         shape: ``[C, *S]``; ``dtype`` of the values, ``native_dtype`` and ``bits`` of the source's.
         axes, unit, spacing, metadata, no_data: as in :class:`~liveaction.signal.Signal`.
-        range: the values that map onto -1 and 1.
+        range: the values that map onto -1 and 1; of a constant signal the constant, an integer where float64 does not
+            hold it, and the next larger float64.
         latent_channels, factors, chunk, window, halo: L, and the grid as in
             :class:`~liveaction.codec.grid.ChunkLayout`.
         step: of the quantiser, in latent units.
@@ -65,7 +64,7 @@ class StreamHeader(BaseModel):
     spacing: tuple[Finite, ...]
     metadata: dict[str, Any]
     no_data: Finite | None
-    range: tuple[Finite, Finite]
+    range: tuple[Whole | Finite, Finite]
     latent_channels: int = Field(ge=1, le=2**20, strict=True)
     factors: Extents
     chunk: Extents
@@ -186,7 +185,8 @@ def _check_grid(header: StreamHeader, chunks: int, where: str) -> None:
 def _check_values(header: StreamHeader, where: str) -> None:
     """Samples are made in float32, between the ends of the range, then given the dtype."""
     low, high = header.range
-    if not max(abs(low), abs(high), high - low) <= LARGEST:
+    constant = high == nextafter(float(low), inf)
+    if not constant and not max(abs(low), abs(high), high - low) <= LARGEST:
         raise FormatError(f"{where}: expected a range within what float32 holds, got {(low, high)}")
     if np.dtype(header.dtype).kind != "f":
         info = np.iinfo(header.dtype)

@@ -36,11 +36,18 @@ Stage = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Written:
-    """A stream that was written: its bytes, its quantiser step, and how long it took."""
+    """A stream that was written: its bytes, its quantiser step, and how long it took.
+
+    ``limits`` are the values that map onto -1 and 1; ``clipped_share`` of those that are there lies outside of them and
+    is clipped, ``missing_share`` of all is missing.
+    """
 
     bytes: int
     step: float
     timings: Timings
+    limits: tuple[float, float]
+    clipped_share: float
+    missing_share: float
 
 
 class SignalSource:
@@ -156,18 +163,31 @@ def write_stream(
         writer = ContainerWriter(file, header.model_dump(mode="json"), layout.chunks)
         source = SignalSource(modality, signal.filled(), limits, model.device)
         ready: dict[int, bytes] = {}
-        following = done = 0
+        following = done = clipped = 0
         for box, symbols in codec.encode_slabs(source, layout, chosen):
             arrived = symbols[0].cpu().numpy()
             with coding.running():
-                ready |= _pack_chunks(arrived, box, layout, signal, codec)
+                packed = _pack_chunks(arrived, box, layout, signal, codec)
+                ready |= packed
+                clipped += sum(_outside(number, layout, signal, modality, limits) for number in packed)
                 while following in ready:
                     writer.add(ready.pop(following))
                     following += 1
             done += prod(high - low for low, high in box)
             stage(f"encoding, {done / prod(layout.grid):.0%}")
         size = writer.close()
-    return Written(size, chosen, timings(whole, coding))
+    values = signal.values.size
+    there = values if signal.missing is None else values - int(np.count_nonzero(signal.missing))
+    shares = clipped / max(1, there), 1 - there / values
+    return Written(size, chosen, timings(whole, coding), limits, *shares)
+
+
+def _outside(
+    number: int, layout: ChunkLayout, signal: Signal, modality: "Modality", limits: tuple[float, float]
+) -> int:
+    """How many of a chunk's values are clipped."""
+    part = (slice(None), *slices(layout.samples(layout.chunk_box(number))))
+    return modality.count_outside(signal.values[part], limits, None if signal.missing is None else signal.missing[part])
 
 
 def _pack_chunks(

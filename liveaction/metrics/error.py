@@ -149,4 +149,4 @@ def _check_alike(x: Array, y: Array, missing: Missing) -> None:
 
 
 def _decibels(mse: float, peak: float) -> float:
-    return math.inf if mse == 0 else 10 * math.log10(peak * peak / mse)
+    return math.inf if mse == 0 else 20 * math.log10(peak) - 10 * math.log10(mse)

@@ -110,11 +110,6 @@ def _of_values(least: float, largest: float, limits: tuple[float, float], clippe
             f"the values take {used:.1%} of the range [{low:g}, {high:g}]; a range near [{least:g}, {largest:g}] "
             "spends the quantiser on them"
         )
-    if max(abs(low), abs(high)) * 2**-24 > (high - low) * 2**-12:
-        lines.append(
-            f"the range [{low:g}, {high:g}] is narrow against its offset, and float32 keeps less than 12 bits of it; "
-            "subtract the offset from the data"
-        )
     if missing > 0.5:
         lines.append(f"{missing:.0%} of the values are missing; crop the file where most of it is measured")
     return lines

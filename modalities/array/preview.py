@@ -11,6 +11,7 @@ from liveaction.modalities.drawing import (
     DIM,
     GRID,
     LIGHT,
+    apart,
     check_pair,
     colour_bar,
     dress,
@@ -152,7 +153,7 @@ def limits_of(kinds: Kinds, channel: int) -> dict[str, tuple[float, float]]:
     first = next(iter(kinds.values()))[channel]
     there = first[~np.isnan(first)]
     low, high = np.percentile(there, (0.2, 99.8)) if there.size else (0.0, 1.0)
-    low, high = (float(low), float(high)) if low < high else (float(low) - 1, float(low) + 1)
+    low, high = apart(float(low), float(high))
     for name, values in kinds.items():
         found[name] = (low, high)
         if name == "error":

@@ -1,8 +1,7 @@
 """How an array lies in its file: names of the stored axes, and the way to channels first and back."""
 
-from math import isnan
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +9,11 @@ from pydantic import field_validator
 
 from liveaction.errors import FormatError, SpecError
 from liveaction.modalities.array.formats import DTYPES
-from liveaction.modalities.options import Options
-from liveaction.spec import Finite, ModalitySpec, Positive
+from liveaction.modalities.options import NoDataOptions
+from liveaction.spec import ModalitySpec, Positive
 
 
-class ArrayOptions(Options):
+class ArrayOptions(NoDataOptions):
     """``modality.options`` of an array.
 
     ``order`` names the axes as stored, the channel axis among them; without it the channel axis (where there is more
@@ -26,7 +25,6 @@ class ArrayOptions(Options):
     channel_axis: str = "c"
     key: str | None = None
     dtype: str | None = None
-    no_data: Literal["nan"] | Finite | None = None
     spacing: tuple[Positive, ...] | None = None
 
     @field_validator("dtype")
@@ -34,15 +32,6 @@ class ArrayOptions(Options):
     def _known(cls, value: str | None) -> str | None:
         if value is not None and value not in DTYPES:
             raise ValueError(f"expected one of {', '.join(DTYPES)}, got {value!r}; change it in the recipe")
-        return value
-
-    @field_validator("no_data", mode="before")
-    @classmethod
-    def _plain(cls, value: Any) -> Any:
-        if isinstance(value, float) and isnan(value):
-            raise ValueError("expected a number or the word nan, got YAML's .nan; write nan")
-        if isinstance(value, bool) or (isinstance(value, str) and value != "nan"):
-            raise ValueError(f"expected a number or the word nan, got {value!r}; change it in the recipe")
         return value
 
 

@@ -213,7 +213,8 @@ def _stored_names(stored: dict[str, Any], ndim: int) -> tuple[str, ...] | None:
 def _outward(low: float, high: float) -> tuple[float, float]:
     """The two, moved apart to numbers of few digits."""
     if low == high:
-        return low - 1, high + 1
+        step = max(1.0, abs(low) * 2.0**-10)
+        return low - step, high + step
     power = floor(log10(high - low)) - 1
     unit = 10.0**power
     return round(floor(low / unit) * unit, max(0, -power)), round(ceil(high / unit) * unit, max(0, -power))

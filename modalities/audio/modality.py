@@ -17,10 +17,11 @@ from liveaction.modalities.audio.phantom import array_phantom, music_phantom
 from liveaction.modalities.audio.preview import draw_preview
 from liveaction.modalities.audio.read import CONTAINERS, About, is_audio, read_audio
 from liveaction.modalities.audio.write import write_audio
-from liveaction.modalities.base import Modality, extremes
+from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.find import find_files
 from liveaction.modalities.options import Options, parse_options
+from liveaction.modalities.ranges import extremes, is_constant
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
@@ -118,14 +119,18 @@ class Audio(Modality):
         return replace(signal, metadata={**signal.metadata, "chunks": []})
 
     def range_of(self, signal: Signal) -> tuple[float, float]:
-        """As every modality's, but percentiles give a range around silence: the further of the two, on both sides."""
+        """As every modality's, but percentiles give a range around silence: the further of the two, on both sides.
+
+        The range of a constant is every modality's."""
         if isinstance(self.spec.range, tuple) or self.spec.range == "native":
             return super().range_of(signal)
         low, high = super().range_of(signal)
+        if is_constant((low, high)):
+            return low, high
         silence = _silence(signal)
         if self.spec.range.percentiles == (0, 100):  # of all values, not of every so-manieth: nothing is clipped
             least, largest = extremes(signal.values)
-            low, high = min(low, least), max(high, largest)
+            low, high = min(low, float(least)), max(high, float(largest))
         reach = max(abs(low - silence), abs(high - silence))
         return silence - reach, silence + reach
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.modalities.drawing import DARK, LIGHT, bare, dress, quiet_bar, save_figure, start_figure
+from liveaction.modalities.drawing import DARK, LIGHT, apart, bare, dress, quiet_bar, save_figure, start_figure
 
 _MARKS = ("#4cc9f0", "#f9d65c", "#ff7a8a", "#8ce99a")
 _RED_GREEN_BLUE = (640.0, 550.0, 460.0)  # nm
@@ -72,7 +72,7 @@ def stretch(band: NDArray[Any], missing: NDArray[np.bool_]) -> tuple[float, floa
     """2nd and 98th percentile of what was measured."""
     there = band[~missing]
     low, high = np.percentile(there, (2, 98)) if there.size else (0.0, 1.0)
-    return float(low), float(high) if high > low else float(low) + 1.0
+    return apart(float(low), float(high))
 
 
 def false_colour(

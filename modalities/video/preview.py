@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from liveaction.errors import ShapeError
 from liveaction.modalities.drawing import DIM, INK, LIGHT, bare, check_pair, dress, save_figure, start_figure
+from liveaction.modalities.exhibit_pixels import shares
 from liveaction.signal import Signal
 
 _GAP, _LEFT, _RIGHT = 0.08, 0.75, 0.25  # inches
@@ -81,10 +82,8 @@ def _label(frame: int, signal: Signal, curve: Sequence[float]) -> str:
 
 def frame_of(signal: Signal, frame: int, limits: tuple[float, float]) -> NDArray[np.float32]:
     """``[H, W, C]`` in [0, 1]."""
-    low, high = limits
     values = np.moveaxis(np.asarray(signal.values[:, frame], np.float32), 0, -1)
-    picture: NDArray[np.float32] = ((values - low) / (high - low)).clip(0, 1).astype(np.float32)
-    return picture
+    return shares(values, limits)
 
 
 def _amplified(sources: Sequence[NDArray[Any]], shown: Sequence[NDArray[Any]]) -> tuple[int, list[NDArray[Any]]]:

@@ -1,18 +1,22 @@
 """3-D CT: NIfTI volumes and DICOM series in HU."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, SpecError
+from liveaction.mapped import parts
 from liveaction.metrics import psnr_within
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.find import find_files
+from liveaction.modalities.ranges import extremes
 from liveaction.modalities.volume.ct_phantom import ct_phantom
 from liveaction.modalities.volume.dicom import is_dicom, is_series, read_dicom
 from liveaction.modalities.volume.exhibits import volume_exhibits
 from liveaction.modalities.volume.modality import Volume
-from liveaction.modalities.volume.nifti import is_nifti, read_nifti, write_nifti
+from liveaction.modalities.volume.nifti import is_nifti, read_nifti
 from liveaction.modalities.volume.preview import Look, draw_preview
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -27,6 +31,7 @@ _LOOK = Look(
     faint=1.0,
 )
 
+_IMPOSSIBLE = -1200  # HU; air is -1000
 _OVERVIEW = "soft tissue and bone, -1000 to 1000 HU", -1000.0, 1000.0
 
 
@@ -70,35 +75,31 @@ class CT(Volume):
             ``[1, X, Y, Z]`` in HU, spacing in mm; ``dtype`` is the NIfTI file's, int16 for DICOM.
 
         Raises:
-            FormatError: not such a file or folder, damaged, not one volume, or NaN or infinity inside.
+            FormatError: not such a file or folder, damaged, not one volume, or infinity inside.
         """
         if path.is_dir():
-            values, metadata = read_dicom(path)
-            dtype = "int16"
+            found = read_dicom(path)
         elif path.is_file() and is_nifti(path):
-            values, dtype, metadata = read_nifti(path)
+            found = read_nifti(path)
         else:
             self.find(path)
             raise FormatError(f"{path}: expected {_WANTED}, got neither a file nor a folder")
-        self.check_finite(values[np.newaxis], path)
-        spacing = tuple(metadata["spacing"])
-        return Signal(values[np.newaxis], self.spec.axes, self.spec.unit, spacing, dtype, metadata)
+        return self.signal_of(found, path)
 
-    def write(self, signal: Signal, path: Path) -> None:
-        """Write NIfTI whose affine, codes, unit, dtype, slope and intercept equal the source's; atomic.
+    def padding_of(self, values: NDArray[Any]) -> float | None:
+        """What scanners and exporters put around the circle that was scanned: -2000, -3024, -32768.
 
-        Values of any real dtype are taken, rounded and clipped to what the on-disk dtype holds.
-
-        Args:
-            signal: ``[1, X, Y, Z]`` in HU with the metadata of :meth:`read` or :meth:`synthetic`.
-            path: ends in ``.nii`` or ``.nii.gz``.
-
-        Raises:
-            FormatError: another suffix, no such folder, NaN or infinity, or metadata that describe no volume.
-            ShapeError: not one channel of three axes.
+        That is the least value where it lies below -1200 HU, which nothing that is scanned does but noise and streaks,
+        where it is at least one in a thousand of all values, and nine in ten of those below -1200 HU.
         """
-        self.check_finite(signal.values, path)
-        write_nifti(signal, path)
+        least, _ = extremes(values)
+        if not -np.inf < least < _IMPOSSIBLE:
+            return None
+        equal = below = 0
+        for part in parts(values):
+            equal += int(np.count_nonzero(values[part] == least))
+            below += int(np.count_nonzero(values[part] < _IMPOSSIBLE))
+        return float(least) if equal >= max(values.size / 1000, 0.9 * below) else None
 
     def synthetic(self, seed: int, extents: tuple[int, ...] | None = None) -> Signal:
         """A seeded phantom of chest and abdomen, int16 ``[1, 160, 160, 96]`` in HU (:func:`ct_phantom`)."""

@@ -12,6 +12,7 @@ from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.mapped import empty_values, is_large, release_pages
 from liveaction.modalities.third_party import one_line, quiet
 from liveaction.modalities.volume.nifti import describe_affine
+from liveaction.modalities.volume.volume_file import VolumeFile
 
 _NUMBERS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _NEEDED = ("SeriesInstanceUID", "Rows", "Columns", *_NUMBERS)
@@ -56,7 +57,7 @@ def is_series(folder: Path) -> bool:
     return any(is_dicom(file) for file in folder.iterdir())
 
 
-def read_dicom(folder: Path) -> tuple[NDArray[np.int16], dict[str, Any]]:
+def read_dicom(folder: Path) -> VolumeFile:
     """Read the one series that a folder holds; whatever the file names and instance numbers say, order is by position.
 
     Rescale slope and intercept are applied; values that are not whole are rounded, with a warning. Patient, study and
@@ -83,7 +84,7 @@ def read_dicom(folder: Path) -> tuple[NDArray[np.int16], dict[str, Any]]:
     values = _stack(slices)
     first = slices[0].header
     kernel = first.get("ConvolutionKernel")
-    return values, {
+    metadata = {
         "source": "dicom",
         "values_dtype": "int16",
         **describe_affine(folder, _place(slices)),
@@ -92,6 +93,7 @@ def read_dicom(folder: Path) -> tuple[NDArray[np.int16], dict[str, Any]]:
         "manufacturer": str(first.get("Manufacturer", "")),
         "kernel": kernel if isinstance(kernel, str | None) else "\\".join(map(str, kernel)),
     }
+    return VolumeFile(values, "int16", metadata)
 
 
 def _scan(path: Path) -> _Slice:

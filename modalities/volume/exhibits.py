@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from liveaction.modalities.exhibit import Exhibit, Picture
 from liveaction.modalities.exhibit_pixels import check_alike, shares, to_picture
 from liveaction.modalities.volume.preview import PLANES, Look, middle_of, plane_of, upright
@@ -21,13 +23,14 @@ def volume_exhibits(signal: Signal, like: Signal, look: Look, overview: tuple[st
         ShapeError: the shapes differ.
     """
     check_alike(signal, like)
-    volume, steps = upright(signal, like)
+    volume, steps = upright(replace(signal, missing=like.missing), like)
     middle = middle_of(upright(like)[0], look.body)
 
     def picture(plane: str, window: tuple[str, float, float]) -> Picture:
         normal, across, down = PLANES[plane]
         words, *limits = window
-        shown = shares(plane_of(volume, middle, plane), (limits[0], limits[1]))
+        values = plane_of(volume, middle, plane)
+        shown = shares(values, (limits[0], limits[1]), np.isnan(values))
         name = f"{plane}, slice {middle[normal] + 1} of {volume.shape[normal]}, {words}"
         return to_picture(name, shown, steps[down] / steps[across])
 

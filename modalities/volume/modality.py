@@ -1,19 +1,105 @@
-"""What volumes of any scanner have in common: CT and MRI."""
+"""What volumes and series of them have in common: CT, MRI, series."""
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from liveaction.errors import FormatError, ShapeError
 from liveaction.metrics import psnr_along
 from liveaction.modalities.base import Modality
+from liveaction.modalities.no_data import find_value
+from liveaction.modalities.options import NoDataOptions, parse_options
 from liveaction.modalities.volume.canvas import Phantom
-from liveaction.modalities.volume.nifti import describe_affine, move_origin
+from liveaction.modalities.volume.nifti import describe_affine, move_origin, write_nifti
+from liveaction.modalities.volume.nifti_header import strip_metadata
+from liveaction.modalities.volume.volume_file import VolumeFile
 from liveaction.signal import Signal
+from liveaction.spec import ModalitySpec
 
 
 class Volume(Modality):
-    """Volumes ``[1, X, Y, Z]``, placed by the affine in their metadata."""
+    """Volumes ``[1, X, Y, Z]``, placed by the affine in their metadata.
+
+    ``options.no_data`` names a value that stands where nothing was measured; NaN always does.
+
+    Raises:
+        SpecError: an unknown option.
+    """
+
+    def __init__(self, spec: ModalitySpec) -> None:
+        super().__init__(spec)
+        self.options = parse_options(NoDataOptions, spec.options)
+
+    def signal_of(self, found: VolumeFile, path: Path) -> Signal:
+        """The signal of what a reader found, with what is missing; metadata may name ``value_unit`` and ``bits``.
+
+        Raises:
+            FormatError: infinity, or NaN where it is not missing; two values that both stand for no data.
+        """
+        missing, no_data = self._missing(found, path)
+        values, lost = (None if array is None else self._laid_out(array) for array in (found.values, missing))
+        assert values is not None
+        self.check_finite(values, path, lost)
+        about = found.metadata
+        unit, bits = about.get("value_unit", self.spec.unit), about.get("bits", 0)
+        return Signal(values, self.spec.axes, unit, self._spacing(about), found.dtype, about, bits, lost, no_data)
+
+    def padding_of(self, values: NDArray[Any]) -> float | None:
+        """A value that can only be padding around what was scanned; None where no value is."""
+        return None
+
+    def _missing(self, found: VolumeFile, path: Path) -> tuple[NDArray[np.bool_] | None, float]:
+        """What the reader found missing, else what the recipe names, else padding; and what stands there."""
+        named = self.options.no_data
+        wanted = self.padding_of(found.values) if named is None and found.missing is None else named
+        if wanted is None:
+            return found.missing, found.no_data
+        no_data = float(wanted)
+        marked = find_value(found.values, no_data, path)
+        if found.missing is None:
+            return marked, no_data
+        if marked is not None and not found.missing[marked].all():
+            raise FormatError(
+                f"{path}: expected either {found.no_data:g} or modality.options.no_data {no_data:g} where nothing was "
+                "measured, got both; replace one of them"
+            )
+        return found.missing, found.no_data
+
+    def _laid_out(self, array: NDArray[Any]) -> NDArray[Any]:
+        """``[X, Y, Z]`` as read to ``[C, *S]``."""
+        return array[np.newaxis]
+
+    def _spacing(self, metadata: dict[str, Any]) -> tuple[float, ...]:
+        return tuple(metadata["spacing"])
+
+    def write(self, signal: Signal, path: Path) -> None:
+        """Write NIfTI whose affines, codes, unit, dtype, slope and intercept equal the source's; atomic.
+
+        Values of any real dtype are taken, rounded and clipped to what the on-disk dtype holds. Missing ones are
+        written as ``no_data`` exactly; a measured value that would read as such moves by the least step there is.
+
+        Args:
+            signal: ``[1, X, Y, Z]``, of a series ``[1, T, X, Y, Z]``, with the metadata of :meth:`read` or
+                :meth:`synthetic`.
+            path: ends in ``.nii`` or ``.nii.gz``.
+
+        Raises:
+            FormatError: another suffix, no such folder, NaN or infinity that is not missing, or metadata that describe
+                no volume.
+            ShapeError: other axes.
+        """
+        if signal.values.ndim != len(self.spec.axes) + 1:
+            raise ShapeError(f"{path}: expected values [1, X, Y, Z], got {signal.values.shape}")
+        self.check_finite(signal.values, path, signal.missing)
+        named = self.options.no_data
+        write_nifti(signal, path, None if named in (None, "nan") else float(named))
+
+    def stripped(self, signal: Signal) -> Signal:
+        """The signal with affine, spacing, unit, dtype and scaling alone, and a NIfTI header that says no more."""
+        return replace(signal, metadata=strip_metadata(signal.metadata))
 
     def as_signal(self, phantom: Phantom, seed: int) -> Signal:
         """A phantom, int16 ``[1, X, Y, Z]``, with the metadata that place it."""
@@ -23,7 +109,7 @@ class Volume(Modality):
 
     def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
         """A region with the affine of its first voxel."""
-        first = [low for low, _ in box]
+        first = [low for low, _ in box[-3:]]
         return replace(signal, metadata=move_origin(signal.metadata, first))
 
     def curves(self, original: Signal, reconstruction: Signal) -> dict[str, list[float]]:

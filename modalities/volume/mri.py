@@ -2,15 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from liveaction.errors import ShapeError, SpecError
+from liveaction.errors import SpecError
 from liveaction.modalities.exhibit import Exhibit
-from liveaction.modalities.options import Options, parse_options
 from liveaction.modalities.volume.exhibits import one_window
 from liveaction.modalities.volume.head_phantom import head_phantom
 from liveaction.modalities.volume.modality import Volume
-from liveaction.modalities.volume.nifti import find_nifti, read_nifti, write_nifti
+from liveaction.modalities.volume.nifti import find_nifti, read_nifti
 from liveaction.modalities.volume.preview import draw_preview, percentile_look
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -23,7 +20,7 @@ class MRI(Volume):
     are those of CT volumes in NIfTI.
 
     Raises:
-        SpecError: the recipe does not ask for three axes and one channel, or sets an option.
+        SpecError: the recipe does not ask for three axes and one channel.
     """
 
     def __init__(self, spec: ModalitySpec) -> None:
@@ -32,7 +29,6 @@ class MRI(Volume):
             raise SpecError(
                 f"[modality] mri: expected 3 axes and 1 channel, got axes {spec.axes!r} and channels {spec.channels}"
             )
-        parse_options(Options, spec.options)
 
     def find(self, path: Path) -> list[Path]:
         """NIfTI files under ``path``, sorted, see :func:`find_nifti`."""
@@ -45,20 +41,10 @@ class MRI(Volume):
             ``[1, X, Y, Z]``, spacing in mm, ``dtype`` as on disk.
 
         Raises:
-            FormatError: not NIfTI, damaged, not one volume, or NaN or infinity inside.
+            FormatError: not NIfTI, damaged, not one volume, or infinity inside.
         """
         find_nifti(path)
-        values, dtype, metadata = read_nifti(path)
-        self.check_finite(values[np.newaxis], path)
-        spacing = tuple(metadata["spacing"])
-        return Signal(values[np.newaxis], self.spec.axes, self.spec.unit, spacing, dtype, metadata)
-
-    def write(self, signal: Signal, path: Path) -> None:
-        """Write NIfTI with the source's affine, codes, unit, dtype, slope and intercept, see :func:`write_nifti`."""
-        if signal.values.ndim != 4:
-            raise ShapeError(f"{path}: expected values [1, X, Y, Z], got {signal.values.shape}")
-        self.check_finite(signal.values, path)
-        write_nifti(signal, path)
+        return self.signal_of(read_nifti(path), path)
 
     def synthetic(self, seed: int, extents: tuple[int, ...] | None = None) -> Signal:
         """A seeded head, int16 ``[1, 144, 168, 144]`` (:func:`head_phantom`)."""

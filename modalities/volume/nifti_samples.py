@@ -1,23 +1,20 @@
-"""Samples of NIfTI files too large to be held whole: mapped, or streamed to and from the file."""
+"""Samples of NIfTI files: read whole or mapped, streamed to and from the file where they are large."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.mapped import converted, empty_values, is_large, pieces, release_pages
+from liveaction.mapped import converted, empty_values, is_large, parts, pieces, release_pages
+from liveaction.modalities.volume.nifti_header import Layout, open_bytes
 
 BLOCK = 1 << 20
 """Samples that are read at a time: some MiB."""
 
-
-def is_large_image(image: Any) -> bool:
-    """Whether an image takes more memory than it should, with the float64 copy that scaling makes."""
-    proxy = image.dataobj
-    scaled = (proxy.slope, proxy.inter) != (1, 0)
-    return is_large(image.shape, np.dtype(np.float64) if scaled else proxy.dtype)
+_BEHIND = 1 << 26  # bytes behind the samples that are read to reach the checksum
 
 
 def settled_dtype(disk: np.dtype[Any], slope: float, inter: float, whole: Iterator[NDArray[Any]]) -> np.dtype[Any]:
@@ -42,76 +39,116 @@ def settled_dtype(disk: np.dtype[Any], slope: float, inter: float, whole: Iterat
     return np.dtype(np.float64)
 
 
-def read_large(path: Path, image: Any, disk: np.dtype[Any]) -> NDArray[Any]:
-    """The scaled samples in their settled dtype, the first axis fastest as in the file.
+def read_samples(path: Path, layout: Layout) -> NDArray[Any]:
+    """The scaled samples in their settled dtype, native byte order.
 
-    A file that is not compressed and holds just these values is mapped; all else is streamed into a temporary file.
-
-    Args:
-        path: of the file.
-        image: as nibabel opens it.
-        disk: dtype of its samples in native byte order.
+    Small ones are in C order. Of large ones, which with the float64 copy that scaling makes would take more memory than
+    they should, the first axis is the fastest as in the file: a file that is not compressed and holds just these values
+    is mapped, all else is streamed into a temporary file. The checksum of a compressed file is verified.
 
     Raises:
-        OSError, EOFError, ValueError: the file is cut short or damaged.
+        OSError, EOFError, ValueError, zlib.error: the file is cut short or damaged.
     """
-    proxy = image.dataobj
-    dtype = settled_dtype(disk, proxy.slope, proxy.inter, _scaled(path, proxy))
-    if (proxy.slope, proxy.inter) == (1, 0) and proxy.dtype == dtype and path.suffix.lower() != ".gz":
-        return np.memmap(path, dtype, "r", proxy.offset, image.shape, "F")
-    values, at = empty_values(image.shape[::-1], dtype.str), 0
+    disk, scaling = layout.disk.newbyteorder("="), (layout.slope, layout.inter)
+    if not is_large(layout.shape, disk if scaling == (1, 0) else np.dtype(np.float64)):
+        whole = list(_scaled(path, layout))
+        dtype = settled_dtype(disk, *scaling, iter(whole))
+        flat = np.concatenate([piece.astype(dtype, copy=False) for piece in whole])
+        return np.ascontiguousarray(flat.reshape(layout.shape, order="F"))
+    dtype = settled_dtype(disk, *scaling, _scaled(path, layout))
+    if scaling == (1, 0) and layout.disk == dtype and path.suffix.lower() != ".gz":
+        return np.memmap(path, dtype, "r", layout.offset, layout.shape, "F")
+    values, at = empty_values(layout.shape[::-1], dtype.str), 0
     flat = values.reshape(-1)
-    for piece in _scaled(path, proxy):
+    for piece in _scaled(path, layout):
         flat[at : at + piece.size] = piece
         at += piece.size
         release_pages(values)
     return values.T
 
 
-def _scaled(path: Path, proxy: Any) -> Iterator[NDArray[Any]]:
+def _scaled(path: Path, layout: Layout) -> Iterator[NDArray[Any]]:
     """The samples in the order of the file, slope and intercept applied."""
-    from nibabel.openers import ImageOpener
     from nibabel.volumeutils import apply_read_scaling
 
-    left = int(np.prod(proxy.shape, dtype=object))
-    with ImageOpener(path) as file:
-        file.seek(proxy.offset)
+    disk, left = layout.disk, int(np.prod(layout.shape, dtype=object))
+    with open_bytes(path) as file:
+        file.seek(layout.offset)
         while left:
             size = min(left, BLOCK)
-            data = file.read(size * proxy.dtype.itemsize)
-            if len(data) != size * proxy.dtype.itemsize:
-                raise EOFError(f"the file ends {left * proxy.dtype.itemsize - len(data)} bytes too early")
-            raw = np.frombuffer(data, proxy.dtype)
-            yield apply_read_scaling(raw, np.asanyarray(proxy.slope), np.asanyarray(proxy.inter))
+            data = file.read(size * disk.itemsize)
+            if len(data) != size * disk.itemsize:
+                raise EOFError(f"the file ends {left * disk.itemsize - len(data)} bytes too early")
+            raw = np.frombuffer(data, disk)
+            yield apply_read_scaling(raw, np.asanyarray(layout.slope), np.asanyarray(layout.inter))
             left -= size
+        if path.suffix.lower() == ".gz":
+            _read_on(file)
 
 
-def write_samples(image: Any, values: NDArray[Any], path: Path) -> None:
-    """Write header and samples as nibabel does, without a copy of the samples in memory where they are large.
+def _read_on(file: BinaryIO) -> None:
+    """Read a compressed file to its end, where its checksum is compared."""
+    left = _BEHIND
+    while left > 0 and (data := file.read(BLOCK)):
+        left -= len(data)
+
+
+def write_samples(
+    header: Any, extensions: bytes, values: NDArray[Any], missing: tuple[NDArray[np.bool_] | None, float | None],
+    path: Path,
+) -> None:  # fmt: skip
+    """Write a NIfTI file without a copy of the samples in memory where they are large.
 
     Args:
-        image: whose header, slope and intercept are written; its own samples are not looked at.
-        values: ``[X, Y, Z, ...]`` of the image's shape, before slope and intercept are undone.
+        header: with the extents of what is written; where the samples begin is set in it.
+        extensions: what stands between header and samples; nothing for none.
+        values: ``[X, Y, Z, ...]``, before slope and intercept are undone.
+        missing: where no value was measured, and what stands there, or would be read as such; None for neither.
         path: ends in ``.nii`` or ``.nii.gz``.
     """
     from nibabel.openers import ImageOpener
-    from nibabel.volumeutils import seek_tell
 
-    image.update_header()
-    header = image.header
-    disk, slope, inter = header.get_data_dtype(), header["scl_slope"].item(), header["scl_inter"].item()
-    same = values.dtype == disk.newbyteorder("=") and (slope, inter) == (1, 0)
+    extensions = extensions or bytes(4)
+    extensions += bytes(-(len(extensions) + int(header["sizeof_hdr"])) % 16)
+    header["vox_offset"] = int(header["sizeof_hdr"]) + len(extensions)
+    slope, inter = header.get_slope_inter()
+    scaling = (1.0, 0.0) if slope is None else (float(slope), float(inter))
+    stored = _stored(values, header.get_data_dtype(), scaling, missing)
+    with ImageOpener(path, "wb") as file:
+        for piece in chain([header.binaryblock, extensions], (part.tobytes() for part in pieces(stored.T.reshape(-1)))):
+            file.write(piece)
+
+
+def _stored(
+    values: NDArray[Any], disk: np.dtype[Any], scaling: tuple[float, float],
+    missing: tuple[NDArray[np.bool_] | None, float | None],
+) -> NDArray[Any]:  # fmt: skip
+    """The samples as they stand on disk, the first axis fastest."""
+    same = values.dtype == disk.newbyteorder("=") and scaling == (1, 0)
 
     def undone(part: NDArray[Any]) -> NDArray[Any]:
-        return part if same else _unscaled(part, disk, slope, inter)
+        return part if same else _unscaled(part, disk, *scaling)
 
-    stored = values if same and values.dtype == disk and values.T.flags.c_contiguous else None
-    stored = converted(values, disk, undone, fortran=True) if stored is None else stored
-    with ImageOpener(path, "wb") as file:
-        header.write_to(file)
-        seek_tell(file, header.get_data_offset(), write0=True)
-        for piece in pieces(stored.T.reshape(-1)):
-            file.write(piece.tobytes())
+    lost, no_data = missing
+    if no_data is None:
+        as_is = same and values.dtype == disk and values.T.flags.c_contiguous
+        return values if as_is else converted(values, disk, undone, fortran=True)
+    mark = _unscaled(np.array([no_data]), disk, *scaling).astype(disk.newbyteorder("="))[0]
+    step = _next(mark)
+    room = empty_values(values.shape[::-1], disk.str).T
+    for box in parts(values, room):
+        gone = np.zeros((), bool) if lost is None else lost[box]
+        part = undone(np.where(gone, values.dtype.type(0), values[box])).astype(disk)
+        part[part == mark] = step
+        room[box] = np.where(gone, mark, part)
+    return room
+
+
+def _next(mark: Any) -> Any:
+    """The value beside ``mark`` in its dtype."""
+    if mark.dtype.kind == "f":
+        return np.nextafter(mark, mark.dtype.type(np.inf))
+    return mark - 1 if mark == np.iinfo(mark.dtype).max else mark + 1
 
 
 def _unscaled(values: NDArray[Any], disk: np.dtype[Any], slope: float, inter: float) -> NDArray[Any]:

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import ShapeError
+from liveaction.mapped import spread_sample
 from liveaction.modalities.drawing import (
     DARK,
     INK,
     LIGHT,
+    apart,
     bare,
     check_pair,
     colour_bar,
@@ -50,10 +52,10 @@ Below = tuple[float, Callable[[Any], None]]
 
 
 def percentile_look(signal: Signal, name: str) -> Look:
-    """One window from the first to the 99.5th percentile of a volume's values."""
-    sample = signal.values.reshape(-1)[:: max(1, signal.values.size // 2**22)]  # enough to know a percentile
-    low, high = (float(v) for v in np.percentile(sample, (1, 99.5)))
-    high = high if low < high else low + 1
+    """One window from the first to the 99.5th percentile of the values of a volume that are not missing."""
+    sample = spread_sample(signal.values, signal.missing, 2**22)  # enough to know a percentile
+    low, high = (float(v) for v in np.percentile(sample, (1, 99.5))) if sample.size else (0.0, 1.0)
+    low, high = apart(low, high)
     words = f"window {low:.4g} to {high:.4g} {signal.unit}".rstrip()
     return Look(name, signal.unit, ((words, low, high),), body=low + 0.2 * (high - low), faint=0.002 * (high - low))
 
@@ -119,18 +121,25 @@ def _layout(volume: NDArray[Any], steps: tuple[float, ...], columns: int, below:
 
 
 def upright(signal: Signal, like: Signal | None = None) -> tuple[NDArray[Any], tuple[float, ...]]:
-    """Samples with axes in the order and sense L, P, S, and the spacing of each in mm."""
+    """Samples with axes in the order and sense L, P, S, NaN where missing, and the spacing of each in mm."""
     from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 
     spacing = (like or signal).spacing
     affine = (like or signal).metadata.get("affine")
     if affine is None:
-        return signal.values[0], spacing
+        return known_values(signal)[0], spacing
     turn = ornt_transform(io_orientation(np.asarray(affine)), axcodes2ornt("LPS"))
     steps = [0.0, 0.0, 0.0]
     for axis, (target, _) in enumerate(turn):
         steps[int(target)] = spacing[axis]
-    return apply_orientation(signal.values[0], turn), tuple(steps)
+    return apply_orientation(known_values(signal)[0], turn), tuple(steps)
+
+
+def known_values(signal: Signal) -> NDArray[Any]:
+    """The values; where some are missing as floats, NaN there."""
+    if signal.missing is None:
+        return signal.values
+    return np.where(signal.missing, np.array(np.nan, np.result_type(signal.values, np.float32)), signal.values)
 
 
 def middle_of(volume: NDArray[Any], body: float) -> tuple[int, ...]:
@@ -160,8 +169,9 @@ def _columns(
             columns.append((f"{kind}\n{words}", volume, low, high, "gray"))
     if source is not None:
         error = np.subtract(decoded, source, dtype=np.float32)
-        rms = float(np.sqrt(np.mean(np.square(error, dtype=np.float64))))
-        limit = max(float(np.percentile(np.abs(error), 99.5)), look.faint)
+        there = error[~np.isnan(error)] if error.size and np.isnan(error).any() else error
+        rms = float(np.sqrt(np.mean(np.square(there, dtype=np.float64)))) if there.size else 0.0
+        limit = max(float(np.percentile(np.abs(there), 99.5)) if there.size else 0.0, look.faint)
         columns.append((f"error, reconstruction − original\nrms {rms:.3g} {look.unit}", error, -limit, limit, "error"))
     return columns
 

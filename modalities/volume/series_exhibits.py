@@ -28,6 +28,7 @@ def series_exhibits(signal: Signal, like: Signal) -> list[Exhibit]:
     (place,) = voxels_of(like, 1)
     _, y, z = np.unravel_index(place, like.shape[1:])
     _, low, high = look.windows[0]
-    line = shares(signal.values[0, :, :, y, z].T, (low, high))
+    lost = None if like.missing is None else like.missing[0, :, :, y, z].T
+    line = shares(signal.values[0, :, :, y, z].T, (low, high), lost)
     name = f"voxels along x at y {y}, z {z}, over {count} moments from left to right"
     return [*planes, to_picture(name, line, count / like.shape[1])]

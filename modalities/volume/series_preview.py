@@ -8,7 +8,7 @@ import numpy as np
 
 from liveaction.errors import ShapeError
 from liveaction.modalities.drawing import DARK, LIGHT, check_pair
-from liveaction.modalities.volume.preview import draw_preview, percentile_look
+from liveaction.modalities.volume.preview import draw_preview, known_values, percentile_look
 from liveaction.signal import Signal
 
 _COLOURS = ("#4fb3ff", "#f9d65c", "#ff7f5c", "#7fe0a3")
@@ -45,14 +45,16 @@ def draw_series(original: Signal | None, reconstruction: Signal, path: Path, tit
 
 def volume_of(signal: Signal, index: int) -> Signal:
     """One volume of a series, ``[1, X, Y, Z]``."""
-    return replace(
-        signal, values=signal.values[:, index], axes=signal.axes[1:], spacing=signal.spacing[1:], missing=None
-    )
+    missing = None if signal.missing is None else signal.missing[:, index]
+    values, axes, spacing = signal.values[:, index], signal.axes[1:], signal.spacing[1:]
+    return replace(signal, values=values, axes=axes, spacing=spacing, missing=missing)
 
 
 def voxels_of(signal: Signal, count: int = 4) -> list[int]:
-    """Flat places of voxels that change most, apart from one another, the liveliest first."""
-    change = signal.values[0].astype(np.float32).std(axis=0)
+    """Flat places of voxels that change most and are never missing, apart from one another, the liveliest first."""
+    lost = np.zeros((), bool) if signal.missing is None else signal.missing[0]
+    change = np.where(lost, 0, signal.values[0]).astype(np.float32).std(axis=0)
+    change[np.broadcast_to(lost, signal.values[0].shape).any(axis=0)] = 0
     blurred = sum((np.roll(change, shift, axis) for axis in range(3) for shift in (-1, 0, 1)), np.zeros_like(change))
     found: list[int] = []
     while len(found) < count and (blurred.max() >= 0):
@@ -70,7 +72,7 @@ def _draw_curves(axes: Any, original: Signal | None, reconstruction: Signal) -> 
     shown = original or reconstruction
     times = np.arange(shown.shape[0]) * shown.spacing[0]
     for place, colour in zip(voxels_of(shown), _COLOURS, strict=False):
-        there, back = (signal.values[0].reshape(len(times), -1)[:, place] for signal in (shown, reconstruction))
+        there, back = (known_values(each)[0].reshape(len(times), -1)[:, place] for each in (shown, reconstruction))
         x, y, z = np.unravel_index(place, shown.shape[1:])
         axes.plot(times, there, color=colour, label=f"voxel {x}, {y}, {z}")
         axes.plot(times, back, color=colour, marker="o", markersize=5, linestyle="none")

@@ -1,5 +1,6 @@
 """Signals: what is missing, cropping, bits; missing values through a stream and through training."""
 
+import math
 import struct
 import zlib
 from dataclasses import replace
@@ -121,7 +122,11 @@ def test_ranges_of_the_format_and_of_the_signal():
     assert limits("native", dtype="uint16", bits=10) == (0, 1023)
     assert limits("{percentiles: [10, 90]}") == pytest.approx((100, 900), abs=1)
     assert limits("{percentiles: [10, 90]}", missing=values > 500) == pytest.approx((50, 450), abs=1)
-    assert limits("{percentiles: [0, 100]}", values=np.full_like(values, 5)) == (4, 6)
+    assert limits("{percentiles: [0, 100]}", values=np.full_like(values, 5)) == (5, math.nextafter(5, 6))
+    rare = np.where(values == 7, 9, 2).astype(np.int16)
+    assert limits("{percentiles: [10, 90]}", values=rare) == (2, 9)
+    assert limits("{percentiles: [10, 90]}", values=rare, missing=rare == 9) == (2, math.nextafter(2, 3))
+    assert limits("{percentiles: [10, 90]}", values=rare, missing=rare > 0) == (0, 1)
     with pytest.raises(SpecError, match="which is for integers"):
         limits("native", dtype="float32")
     with pytest.raises(SpecError, match="low < high"):

@@ -143,14 +143,14 @@ def test_tiny_odd_and_constant_volumes(work, tmp_path, shape, kind):
     assert np.array_equal(nibabel.load(tmp_path / "w.nii").affine, np.diag([2.0, 2, 3, 1]))
 
 
-def test_a_ct_with_nan_an_unreadable_file_and_an_empty_folder_are_refused(work, tmp_path):
+def test_a_ct_with_infinity_an_unreadable_file_and_an_empty_folder_are_refused(work, tmp_path):
     values = np.zeros((9, 9, 9), np.float32)
-    values[1, 2, 3] = np.nan
-    nibabel.Nifti1Image(values, np.eye(4)).to_filename(tmp_path / "nan.nii.gz")
+    values[1, 2, 3] = np.inf
+    nibabel.Nifti1Image(values, np.eye(4)).to_filename(tmp_path / "inf.nii.gz")
     (tmp_path / "text.nii").write_text("hello")
     (tmp_path / "empty").mkdir()
     model = ("--model", work / "klt")
-    refused(FormatError, "1 NaN or infinite", "compress", tmp_path / "nan.nii.gz", tmp_path / "a.lva", *model)
+    refused(FormatError, "1 NaN or infinite", "compress", tmp_path / "inf.nii.gz", tmp_path / "a.lva", *model)
     refused(FormatError, "text.nii", "compress", tmp_path / "text.nii", tmp_path / "a.lva", *model)
     refused(FormatError, "empty", "train", "ct_klt", "--data", tmp_path / "empty", "--out", tmp_path / "run")
     assert not (tmp_path / "a.lva").exists() and not list(tmp_path.glob("*.part"))

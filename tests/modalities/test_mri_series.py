@@ -117,7 +117,7 @@ def test_a_recipe_of_another_kind_is_refused(kind: str, change: dict[str, Any], 
 
 def test_values_that_are_not_finite_are_refused(mri: MRI, tmp_path: Path) -> None:
     raw = np.zeros((3, 3, 3), np.float32)
-    raw[1, 2, 0] = np.nan
+    raw[1, 2, 0] = np.inf
     nibabel.save(nibabel.Nifti1Image(raw, AFFINE), tmp_path / "a.nii")
     with pytest.raises(FormatError, match=r"expected finite values in a.u., got 1 NaN or infinite.*\(0, 1, 2, 0\)"):
         mri.read(tmp_path / "a.nii")

@@ -15,7 +15,7 @@ from liveaction import mapped as signals
 from liveaction.errors import FormatError
 from liveaction.mapped import is_mapped
 from liveaction.modalities.base import Modality
-from liveaction.modalities.volume.nifti import _header, _prepare
+from liveaction.modalities.volume.nifti_header import unpack_header
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
@@ -99,9 +99,8 @@ def test_the_written_file_is_the_one_that_nibabel_saves(
     if values_dtype != "same":
         signal = replace(signal, values=(signal.values * 1.37 - 200.3).astype(values_dtype))
     ct.write(signal, tmp_path / f"b{ending}")
-    header = _header(signal, tmp_path)
-    values, disk = _prepare(signal, header), header.get_data_dtype()
-    slope, inter = header["scl_slope"].item(), header["scl_inter"].item()
+    header, _ = unpack_header(signal.metadata, tmp_path)
+    values, disk = signal.values.reshape(7, 6, 5, 1), header.get_data_dtype()
     if values.dtype != disk.newbyteorder("=") or (slope, inter) != (1, 0):
         values = (values.astype(np.float64) - inter) / slope
         if disk.kind != "f":
@@ -140,9 +139,10 @@ def test_a_large_file_that_is_cut_short_is_refused(tmp_path: Path, lower: Any, e
     assert "\n" not in str(caught.value)
 
 
-def test_nan_in_a_large_file_is_named_by_its_first_place(tmp_path: Path, lower: Any) -> None:
+def test_infinity_in_a_large_file_is_named_by_its_first_place(tmp_path: Path, lower: Any) -> None:
     raw = np.zeros((5, 6, 7), np.float32)
-    raw[3, 0, 0] = raw[1, 2, 6] = raw[1, 5, 0] = np.nan
+    raw[3, 0, 0] = raw[1, 2, 6] = raw[1, 5, 0] = np.inf
+    raw[0, 0, 0] = np.nan  # is missing
     nibabel.save(nibabel.Nifti1Image(raw, AFFINE), tmp_path / "a.nii")
     for prepare in (lambda: None, lower):
         prepare()
