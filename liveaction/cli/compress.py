@@ -19,6 +19,7 @@ from liveaction.cli.options import (
     print_json,
     refuse_existing,
 )
+from liveaction.errors import SpecError
 
 if TYPE_CHECKING:
     from liveaction.archive.folder import Settings
@@ -44,6 +45,9 @@ def compress(
     quality: Annotated[
         int | None, typer.Option(min=1, max=7, help="1 small .. 7 fine; 4 is the step trained with.")
     ] = None,
+    series: Annotated[
+        str, typer.Option(help="Which DICOM series of the folder SOURCE: its SeriesInstanceUID, or its SeriesNumber.")
+    ] = "",
     device: Device = "auto",
     dtype: Dtype = "",
     jobs: Jobs = 1,
@@ -62,6 +66,8 @@ def compress(
     from liveaction.codec.quality import check_rate
 
     check_rate(step, quality)
+    if series:
+        source = _series(source, series)
     settings = Settings(model, step, quality, device, dtype, jobs, force)
     if target.suffix != ".lva":
         run_folder(lambda: FolderCompression(source, target, settings), quiet, as_json)
@@ -92,6 +98,13 @@ def _compress(
     stage(f"reading {source}")
     signal = model.modality.read(source)
     return signal, model.compress_file(signal, target, quality=settings.quality, step=settings.step, stage=stage)
+
+
+def _series(source: Path, series: str) -> Path:
+    """The path of one series in a folder."""
+    if not source.is_dir() or series in (".", "..") or Path(series).name != series:
+        raise SpecError(f"--series: expected the UID or number of a series in a folder, got {series!r} in {source}")
+    return source / series
 
 
 def _report(target: Path, signal: "Signal", written: "Written") -> dict[str, Any]:

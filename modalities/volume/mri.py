@@ -1,26 +1,31 @@
-"""Magnetic resonance volumes: NIfTI in arbitrary units."""
+"""Magnetic resonance volumes, and others in units of their own: NIfTI and DICOM series."""
 
 from pathlib import Path
 
 import numpy as np
 
-from liveaction.errors import ShapeError, SpecError
+from liveaction.errors import FormatError, ShapeError, SpecError
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.options import Options, parse_options
+from liveaction.modalities.volume.dicom import read_dicom
+from liveaction.modalities.volume.dicom_folder import find_volumes, select_series, volume_parts
 from liveaction.modalities.volume.exhibits import one_window
 from liveaction.modalities.volume.head_phantom import head_phantom
 from liveaction.modalities.volume.modality import Volume
-from liveaction.modalities.volume.nifti import find_nifti, read_nifti, write_nifti
+from liveaction.modalities.volume.nifti import is_nifti, read_nifti, write_nifti
 from liveaction.modalities.volume.preview import draw_preview, percentile_look
+from liveaction.modalities.volume.volume_file import VolumeFile
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
+
+_WANTED = "a NIfTI file (.nii, .nii.gz), a folder of DICOM slices that are not in HU, or a folder that holds such"
 
 
 class MRI(Volume):
     """MRI volumes ``[1, X, Y, Z]``; X, Y, Z are the axes as stored, placed by the affine in the metadata.
 
     Values have no unit that two scanners share, so a recipe takes its range from percentiles of each volume. Metadata
-    are those of CT volumes in NIfTI.
+    are those of CT volumes. A PET series has the unit that its header names, such as ``BQML``.
 
     Raises:
         SpecError: the recipe does not ask for three axes and one channel, or sets an option.
@@ -35,23 +40,45 @@ class MRI(Volume):
         parse_options(Options, spec.options)
 
     def find(self, path: Path) -> list[Path]:
-        """NIfTI files under ``path``, sorted, see :func:`find_nifti`."""
-        return find_nifti(path)
+        """Volumes under ``path``, see :func:`find_volumes`: NIfTI files and DICOM series that are not in HU."""
+        return find_volumes(path, _WANTED, in_hu=False)
+
+    def parts(self, path: Path) -> list[Path]:
+        """The NIfTI file, or the slices of the DICOM series."""
+        return volume_parts(path, in_hu=False) or super().parts(path)
 
     def read(self, path: Path) -> Signal:
-        """Read one volume, see :func:`read_nifti` for dtypes and what is kept.
+        """Read one volume, see :func:`read_nifti` and :func:`read_dicom` for dtypes and what is kept.
+
+        Args:
+            path: a NIfTI file, a folder that directly holds the slices of one DICOM series, or ``FOLDER/UID`` of one.
 
         Returns:
-            ``[1, X, Y, Z]``, spacing in mm, ``dtype`` as on disk.
+            ``[1, X, Y, Z]``, spacing in mm, ``dtype`` as on disk, float32 where a rescale makes DICOM values so.
 
         Raises:
-            FormatError: not NIfTI, damaged, not one volume, or NaN or infinity inside.
+            FormatError: not such a file or folder, damaged, not one volume, or NaN or infinity inside.
         """
-        find_nifti(path)
-        values, dtype, metadata = read_nifti(path)
+        if path.is_file() and is_nifti(path):
+            volume = VolumeFile(*read_nifti(path))
+        elif (series := select_series(path, in_hu=False)) is not None:
+            volume = read_dicom(series)
+        else:
+            self.find(path)
+            raise FormatError(f"{path}: expected {_WANTED}, got neither a file nor a folder")
+        values, dtype, metadata, missing, no_data = volume
         self.check_finite(values[np.newaxis], path)
-        spacing = tuple(metadata["spacing"])
-        return Signal(values[np.newaxis], self.spec.axes, self.spec.unit, spacing, dtype, metadata)
+        return Signal(
+            values[np.newaxis],
+            self.spec.axes,
+            metadata.get("value_unit", self.spec.unit),
+            tuple(metadata["spacing"]),
+            dtype,
+            metadata,
+            bits=metadata.get("bits", 0),
+            missing=None if missing is None else missing[np.newaxis],
+            no_data=no_data,
+        )
 
     def write(self, signal: Signal, path: Path) -> None:
         """Write NIfTI with the source's affine, codes, unit, dtype, slope and intercept, see :func:`write_nifti`."""
