@@ -126,10 +126,10 @@ def _write_series(folder: Path, count: int = 5, **tags: Any) -> Path:
             for name, value in about.items():
                 if value is not None:
                     setattr(data, name, value)
-            big = syntax == pydicom.uid.ExplicitVRBigEndian
-            data.PixelData = (
-                encapsulate([frame]) if frame else stored.astype(stored.dtype.newbyteorder("<>"[big])).tobytes()
-            )
+            order = ">" if syntax == pydicom.uid.ExplicitVRBigEndian else "<"
+            whole = np.frombuffer(stored.tobytes(), "<u2") if stored.itemsize == 1 else stored  # OW has words
+            native = whole.astype(whole.dtype.newbyteorder(order)).tobytes()
+            data.PixelData = encapsulate([frame]) if frame else native
             data["PixelData"].VR = "OB" if frame else "OW"
             data.save_as(folder / f"{(i * 7) % 5}{i}.dcm", enforce_file_format=True)
     return folder

@@ -21,7 +21,7 @@ _GEOMETRY = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpac
 _NEEDED = ("Rows", "Columns", "BitsAllocated", *_GEOMETRY)
 _OFF = 0.01  # largest error of a slice's place, as a share of the distance between slices
 _ROUNDED = 0.1  # mm; or one unit of the last decimal that positions are written with, where that is no more than this
-_GAP = 0.25  # but never more than this share of the distance, or a missing slice could pass for rounding
+_GAP = 0.25  # but never more than this share of the least distance, or a missing slice could pass for rounding
 _SPACING = 1e-4  # by which spacings may differ, relatively: they are decimals, rounded by hand
 _TURN = 1e-3  # by which direction cosines may differ
 _UNIT = 0.01  # by which the length of a direction may differ from 1, and the cosine between two of them from 0
@@ -148,7 +148,7 @@ def _check_steps(folder: Path, slices: list[_Slice]) -> None:
             f"{slices[i + 1].path.name!r} at {slices[i].position.tolist()!r}; remove copies, or split repeated scans"
         )
     step = float(np.median(along))
-    allowed = max(_OFF * step, min(_last_decimal(slices), _GAP * step))
+    allowed = max(_OFF * step, min(_last_decimal(slices), _GAP * float(along.min())))
     index = np.arange(len(slices))
     even = np.polynomial.polynomial.polyfit(index, positions, 1)
     off = positions - (even[0] + index[:, np.newaxis] * even[1])

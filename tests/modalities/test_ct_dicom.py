@@ -180,9 +180,7 @@ def _double(folder: Path) -> None:
         pytest.param(_edit_one(BitsStored=17), "expected BitsStored and HighBit within 16 bits, got 17", id="bits"),
         pytest.param(_edit_one(BitsAllocated=12), "expected 8, 16 or 32 bits for each value", id="allocated"),
         pytest.param(_edit_one(SeriesInstanceUID="../x"), "SeriesInstanceUID of digits and dots, got '../x'", id="uid"),
-        pytest.param(
-            _edit_one(RescaleIntercept=-40000), "at least -32768 HU, got -3.*; if that is padding, name", id="below"
-        ),
+        pytest.param(_edit_one(RescaleIntercept=-40000), "HU, got -39[0-9]*; if that is padding, name", id="below"),
         pytest.param(_edit_one(NumberOfFrames=4), "expected one frame per file, got 4", id="frames"),
         pytest.param(_edit_one(SamplesPerPixel=3), "got 3 .a colour image.", id="colour"),
         pytest.param(_edit_one(ImagePositionPatient=None), "got no ImagePositionPatient", id="no-position"),
