@@ -72,8 +72,8 @@ def read_dicom(series: DicomSeries) -> VolumeFile:
     first = slices[0].header
     stored = first.words["BitsAllocated"]
     about: dict[str, Any] = {} if stored >= 8 * values.dtype.itemsize else {"bits": stored}
-    if "Units" in first.texts:
-        about["value_unit"] = first.texts["Units"]
+    if unit := first.code("Units"):
+        about["value_unit"] = unit
     if missing is not None:
         about["padding"] = no_data
     metadata = {
@@ -153,10 +153,11 @@ def _check_steps(folder: Path, slices: list[_Slice]) -> None:
     even = np.polynomial.polynomial.polyfit(index, positions, 1)
     off = positions - (even[0] + index[:, np.newaxis] * even[1])
     if np.abs(off @ slices[0].normal).max() > allowed:
-        i = int(np.abs(along - step).argmax())
+        worst = int(np.abs(along - step).argmax())
+        one, other = slices[worst : worst + 2]
         raise FormatError(
-            f"{folder}: expected slices {step:.4g} mm apart, got {along[i]:.4g} mm between {slices[i].path.name!r} and "
-            f"{slices[i + 1].path.name!r} (a missing slice or uneven spacing); complete or resample the series"
+            f"{folder}: expected slices {step:.4g} mm apart, got {along[worst]:.4g} mm between {one.path.name!r} and "
+            f"{other.path.name!r} (a missing slice or uneven spacing); complete or resample the series"
         )
     if np.abs(off).max() > 2 * allowed:
         raise FormatError(
@@ -199,38 +200,44 @@ def _stack(slices: list[_Slice], in_hu: bool) -> tuple[NDArray[Any], NDArray[np.
     headers = [item.header for item in slices]
     dtype = _dtype(headers, in_hu)
     shape = (headers[0].words["Columns"], headers[0].words["Rows"], len(headers))
+    read_plane(headers[0])  # before room is made for what a header says
     values = _room(shape, dtype)
     missing = _room(shape, "bool") if any(padding_bounds(header) for header in headers) else None
-    fills: set[float] = set()
     rounded = False
     for z, header in enumerate(headers):
         plane = read_plane(header)
         slope, intercept = header.rescale
         scaled = plane.values * np.float64(slope) + np.float64(intercept)
+        whole = np.rint(scaled)
+        if in_hu:
+            known = slice(None) if plane.padded is None else ~plane.padded
+            _check_hounsfield(header, whole[known])
+            rounded = rounded or bool((whole != scaled)[known].any())
         if missing is not None:
             missing[:, :, z] = False if plane.padded is None else plane.padded
-        known = scaled if plane.padded is None else scaled[~plane.padded]
-        if in_hu and known.size:
-            _check_hounsfield(header, known)
-            rounded = rounded or bool((np.rint(known) != known).any())
-        if plane.padded is not None:
-            fills.update(np.unique(scaled[plane.padded]).tolist())
-        values[:, :, z] = np.rint(scaled) if np.dtype(dtype).kind in "iu" else scaled
+        values[:, :, z] = whole if np.dtype(dtype).kind in "iu" else scaled
         release_pages(values)
     folder = headers[0].path.parent
     if rounded:
         warnings.warn(f"{folder}: rescaled values are not whole; rounded to HU", LiveactionWarning, 4)
-    if missing is None or not fills:
-        if in_hu and dtype != "int16":
-            values = converted(values, np.dtype("int16"), fortran=is_large(shape, dtype))
-        return values, None, 0.0
-    no_data = float(np.array(min(fills)).astype(dtype))
-    if len(fills) > 1:
-        warnings.warn(
-            f"{folder}: padding of {len(fills)} values; all of it comes back as {no_data:g}", LiveactionWarning, 4
-        )
-        values[missing] = no_data
-    return values, missing, no_data
+    if missing is not None and missing.any():
+        return values, missing, _one_padding(folder, values, missing)
+    if in_hu and dtype != "int16":
+        values = converted(values, np.dtype("int16"), fortran=is_large(shape, dtype))
+    return values, None, 0.0
+
+
+def _one_padding(folder: Path, values: NDArray[Any], missing: NDArray[np.bool_]) -> float:
+    """What stands where values are missing, the least of several; it is put everywhere there, with a warning."""
+    found: set[float] = set()
+    for z in range(values.shape[2]):
+        found.update(np.unique(values[:, :, z][missing[:, :, z]]).tolist())
+    least = min(found)
+    if len(found) > 1:
+        values[missing] = least
+        said = f"{folder}: padding of {len(found)} values; all of it comes back as {least:g}"
+        warnings.warn(said, LiveactionWarning, 5)
+    return float(least)
 
 
 def _room(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
@@ -240,7 +247,7 @@ def _room(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
 def _check_hounsfield(header: Header, values: NDArray[np.float64]) -> None:
     """Refuse what int16 cannot hold."""
     limits = np.iinfo(np.int16)
-    low, high = np.rint(values.min()), np.rint(values.max())
+    low, high = values.min(initial=0), values.max(initial=0)
     if high > limits.max:
         raise FormatError(f"{header.path}: expected at most {limits.max} HU, got {high:.0f}; check its rescale")
     if low < limits.min:

@@ -92,12 +92,11 @@ def _called(path: Path) -> str:
 def _series(uid: str, localizer: bool, slices: list[Header]) -> DicomSeries:
     first = slices[0].texts
     number = first.get("SeriesNumber", "")
-    modality = first.get("Modality") or _SCANS.get(first.get("SOPClassUID", ""), "")
-    shown = "".join(c for c in modality if c.isascii() and c.isprintable())[:16] or "no modality"
+    modality = slices[0].code("Modality") or _SCANS.get(first.get("SOPClassUID", ""), "of no modality")
     scales = {one.texts.get("RescaleType", "") for one in slices}
     in_hu = scales == {"HU"} or (modality == "CT" and scales <= _HOUNSFIELD)
     whole = int(number) if number.lstrip("+-").isdecimal() and len(number) <= 12 else None
-    return DicomSeries(uid, whole, shown, in_hu, localizer, tuple(slices))
+    return DicomSeries(uid, whole, modality, in_hu, localizer, tuple(slices))
 
 
 def _other(header: Header) -> str | None:

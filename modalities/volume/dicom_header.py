@@ -67,6 +67,10 @@ class Header:
         """Whether stored values have a sign."""
         return self.words.get("PixelRepresentation") == 1
 
+    def code(self, tag: str) -> str:
+        """A code string such as ``CT``: at most 16 printable characters, whatever the file says."""
+        return "".join(c for c in self.texts.get(tag, "") if c.isascii() and c.isprintable())[:16]
+
     def numbers(self, tag: str, count: int) -> tuple[float, ...]:
         """The decimal numbers of a text tag, however many characters they have.
 
