@@ -96,6 +96,7 @@ ENCODERS: dict[str, Callable[[np.ndarray, int], bytes]] = {
     uid.JPEGLSLossless: lambda stored, bits: imagecodecs.jpegls_encode(_words(stored, bits)),
     uid.JPEG2000Lossless: _j2k,
     uid.JPEG2000: lambda stored, bits: _j2k(_words(stored, bits), bits),
+    uid.HTJ2KLossless: lambda stored, bits: imagecodecs.htj2k_encode(_words(stored, bits)),
     uid.RLELossless: _rle,
 }
 
