@@ -18,7 +18,7 @@ from liveaction.modalities.volume.nifti import describe_affine
 from liveaction.modalities.volume.volume_file import VolumeFile
 
 _GEOMETRY = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
-_NEEDED = ("Rows", "Columns", "BitsAllocated", *_GEOMETRY)
+_NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", *_GEOMETRY)
 _OFF = 0.01  # largest error of a slice's place, as a share of the distance between slices
 _ROUNDED = 0.1  # mm; or one unit of the last decimal that positions are written with, where that is no more than this
 _GAP = 0.25  # but never more than this share of the least distance, or a missing slice could pass for rounding
@@ -54,7 +54,8 @@ def read_dicom(series: DicomSeries) -> VolumeFile:
 
     Returns:
         values ``[X, Y, Z]``, X along a row, Y down a column, Z along their normal; JSON metadata with ``affine`` (RAS+,
-        mm) and ``spacing`` in mm, ``bits`` of a stored value where ``dtype`` is wider, ``value_unit`` of PET.
+        mm) and ``spacing`` in mm, ``bits`` of a stored value where ``dtype`` is wider, ``value_unit`` of PET and of
+        material maps.
 
     Raises:
         FormatError: mixed geometry, a missing or doubled slice, colour, several frames, unreadable pixels.
@@ -72,7 +73,8 @@ def read_dicom(series: DicomSeries) -> VolumeFile:
     first = slices[0].header
     stored = first.words["BitsAllocated"]
     about: dict[str, Any] = {} if stored >= 8 * values.dtype.itemsize else {"bits": stored}
-    if unit := first.code("Units"):
+    of_map = series.modality == "CT" and not series.in_hu
+    if unit := first.code("Units") or (first.code("RescaleType") if of_map else ""):
         about["value_unit"] = unit
     if missing is not None:
         about["padding"] = no_data
@@ -95,9 +97,16 @@ def _scan(header: Header) -> _Slice:
     frames, samples = header.number("NumberOfFrames", 1), words.get("SamplesPerPixel", 1)
     if frames > 1:
         raise FormatError(f"{path}: expected one frame per file, got {frames:.0f}; convert it to single-frame files")
-    if samples != 1:
-        raise FormatError(f"{path}: expected one sample per pixel, got {samples} (a colour image); remove it")
-    absent = [tag for tag in _NEEDED if tag not in header.texts and not words.get(tag)]
+    colours = header.code("PhotometricInterpretation") or "MONOCHROME2"
+    if samples != 1 or not colours.startswith("MONOCHROME"):
+        raise FormatError(
+            f"{path}: expected one sample of MONOCHROME2 per pixel, got {samples} of {colours} (a colour image); "
+            "remove it"
+        )
+    if "MOSAIC" in header.kinds:
+        raise FormatError(f"{path}: expected one slice per file, got a mosaic of many; convert it to NIfTI")
+    absent = [tag for tag in _NEEDED if tag not in header.texts and tag not in words]
+    absent += [tag for tag in ("Rows", "Columns") if words.get(tag) == 0]
     if absent:
         raise FormatError(f"{path}: expected a slice with {', '.join(_NEEDED)}, got no {', '.join(absent)}; remove it")
     if header.has_table:

@@ -76,7 +76,7 @@ def survey(folder: Path) -> Survey:
             if (name := _other(header)) is not None:
                 others.setdefault(name, []).append(path)
             else:
-                groups.setdefault((header.series, _is_localizer(header)), []).append(header)
+                groups.setdefault((header.series, "LOCALIZER" in header.kinds), []).append(header)
         except FormatError as error:
             errors.append(str(error))
     series = [_series(uid, localizer, headers) for (uid, localizer), headers in groups.items()]
@@ -109,10 +109,6 @@ def _other(header: Header) -> str | None:
     if all(tag in header.texts or tag in header.words for tag in _GEOMETRY) and not kind.startswith(_DERIVED):
         return None
     return str(UID(kind).name)
-
-
-def _is_localizer(header: Header) -> bool:
-    return "LOCALIZER" in header.texts.get("ImageType", "").upper().split("\\")
 
 
 def find_volumes(path: Path, wanted: str, in_hu: bool) -> list[Path]:

@@ -13,6 +13,7 @@ from liveaction.modalities.third_party import one_line, quiet
 
 _TEXTS = (
     *("SOPClassUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "NumberOfFrames"),
+    "PhotometricInterpretation",
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "Units"),
 )
@@ -61,6 +62,11 @@ class Header:
                 f"{repr(found[:80]) if found else 'no SeriesInstanceUID'}; remove it"
             )
         return found
+
+    @property
+    def kinds(self) -> list[str]:
+        """The values of ImageType, in capitals."""
+        return self.texts.get("ImageType", "").upper().split("\\")
 
     @property
     def signed(self) -> bool:

@@ -212,7 +212,9 @@ def test_a_series_goes_where_its_unit_is(
 ) -> None:
     folder = dicom_series(tmp_path, **tags)
     right, wrong, recipe = (ct, mri, "CT, such as ct_light") if in_hu else (mri, ct, "MRI, such as mri_light")
-    assert right.find(folder) == [folder] and right.read(folder).shape == (8, 6, 5)
+    signal = right.read(folder)
+    assert right.find(folder) == [folder] and signal.shape == (8, 6, 5)
+    assert signal.unit == {"MGML": "MGML"}.get(tags.get("RescaleType", ""), right.spec.unit)
     for call in (wrong.find, wrong.read):
         with pytest.raises(FormatError, match=f"got 1 series: .*; take a recipe for {recipe}"):
             call(folder)

@@ -141,10 +141,20 @@ def test_a_compression_that_is_not_known_is_named(ct: CT, tmp_path: Path, dicom_
 @pytest.mark.parametrize(
     "syntax", [uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.DeflatedExplicitVRLittleEndian]
 )
-@pytest.mark.parametrize("stored", [SIGNED, BYTES], ids=["words", "bytes"])
+@pytest.mark.parametrize("stored", [SIGNED, BYTES, SIGNED.astype(np.int32)], ids=["words", "bytes", "long"])
 def test_native_slices_are_read(ct: CT, tmp_path: Path, dicom_series: Write, syntax: str, stored: np.ndarray) -> None:
     folder = dicom_series(tmp_path, 2, Syntax=syntax, Stored=stored)
     np.testing.assert_array_equal(ct.read(folder).values[0, :, :, 1], stored.T.astype(int) - 1024)
+
+
+def test_a_picture_in_fragments_is_read(ct: CT, tmp_path: Path, dicom_series: Write) -> None:
+    frame = ENCODERS[uid.JPEGLSLossless](UNSIGNED, 12)
+    folder = dicom_series(tmp_path, 2, Stored=UNSIGNED, Syntax=uid.JPEGLSLossless, Frame=frame)
+    for path in folder.iterdir():
+        data = pydicom.dcmread(path)
+        data.PixelData = pydicom.encaps.encapsulate([frame], fragments_per_frame=3, has_bot=False)
+        data.save_as(path)
+    np.testing.assert_array_equal(ct.read(folder).values[0, :, :, 0], UNSIGNED.T.astype(int) - 1024)
 
 
 @pytest.mark.parametrize("implicit", [True, False])
