@@ -81,15 +81,10 @@ def compress(
         print_json(report)
         return
     typer.echo(
-        f"{target}: {written.bytes:,} bytes, {report['ratio']:.1f}:1 of {signal.dtype}, "
+        f"{target}: {written.bytes:,} bytes, {report['ratio']:.1f}:1 of {_width(signal)}, "
         f"{report['bits_per_element']:.4f} bits per element; encoded in {written.timings.tensors:.2f} s, "
         f"entropy coded in {written.timings.coding:.2f} s ({report['msamples_per_second']:.1f} Msamples/s)"
     )
-    if report["missing_share"]:
-        typer.echo(
-            f"{target}: {report['missing_share']:.2%} of the values are missing (padding, no data) and come back as "
-            f"{signal.no_data:g}"
-        )
 
 
 def _compress(
@@ -112,6 +107,11 @@ def _series(source: Path, series: str) -> Path:
     return source / series
 
 
+def _width(signal: "Signal") -> str:
+    """What a ratio is stated on."""
+    return f"{signal.bits} bits in {signal.dtype}" if signal.bits else signal.dtype
+
+
 def _report(target: Path, signal: "Signal", written: "Written") -> dict[str, Any]:
     """What is said of a stream that was written."""
     elements, spent = signal.values.size, written.timings
@@ -121,7 +121,6 @@ def _report(target: Path, signal: "Signal", written: "Written") -> dict[str, Any
         "ratio": signal.native_bits / (8 * written.bytes),
         "bits_per_element": 8 * written.bytes / elements,
         "step": written.step,
-        "missing_share": 0.0 if signal.missing is None else float(signal.missing.mean()),
         "encode_seconds": spent.tensors,
         "entropy_coding_seconds": spent.coding,
         "msamples_per_second": elements / 1e6 / (spent.tensors + spent.coding),

@@ -91,12 +91,10 @@ def test_every_series_of_a_study_comes_back(work: Path) -> None:
 
 def test_one_series_is_chosen_by_its_number_or_uid(work: Path, tmp_path: Path) -> None:
     model, source = ("-m", work / "model"), work / "study" / "export"
-    said = []
     for name in ("3", "1.2.2"):
         done = _run("compress", source, tmp_path / f"{name}.lva", "--series", name, *model, "--quiet")
         assert done.exit_code == 0, done.exception
-        said.append(done.stdout.splitlines()[-1].partition(": ")[2])
-    assert said == ["18.75% of the values are missing (padding, no data) and come back as -33792"] * 2
+        assert ":1 of 16 bits in int32, " in done.stdout
     assert (tmp_path / "3.lva").read_bytes() == (tmp_path / "1.2.2.lva").read_bytes()
     refused = _run("compress", source, tmp_path / "x.lva", *model, "--quiet")
     assert isinstance(refused.exception, FormatError) and "choose one with --series" in str(refused.exception)
