@@ -12,7 +12,8 @@ def read(path: str | Path, recipe: Recipe | str | Path) -> Signal:
     """Read a file, or a folder that holds one signal, as a recipe's modality does.
 
     Args:
-        path: of the file, or of a DICOM series, a folder of frames, a Zarr store.
+        path: of the file, or of a DICOM series, a folder of frames, a Zarr store. A DICOM series among others in its
+            folder is ``FOLDER/UID``, by its SeriesInstanceUID.
         recipe: one that says what the file is, or what ``liveaction.load_recipe`` takes: a shipped recipe's name, a
             YAML file, a model directory.
 

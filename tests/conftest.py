@@ -75,6 +75,66 @@ def data_dir() -> Path:
     return DATA
 
 
+@pytest.fixture(scope="session")
+def dicom_series() -> Callable[..., Path]:
+    """A function that writes a small oblique CT series, see :func:`_write_series`."""
+    return _write_series
+
+
+ROW, COLUMN = (0.96, 0.28, 0.0), (-0.224, 0.768, -0.6)  # orthonormal, oblique
+
+
+def _write_series(folder: Path, count: int = 5, **tags: Any) -> Path:
+    """Slices of 6 x 8 whose file names and instance numbers run against the position.
+
+    Args:
+        tags: by keyword; a function of the slice's index makes one for each, None leaves it out. ``Stored`` is the
+            array of stored values, ``Syntax`` the transfer syntax, ``Frame`` the compressed picture.
+    """
+    import pydicom
+    from pydicom.config import IGNORE
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+    folder.mkdir(parents=True, exist_ok=True)
+    random, series = np.random.default_rng(1), generate_uid()
+    normal = np.cross(ROW, COLUMN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pydicom.config.settings, "_writing_validation_mode", IGNORE)
+        patch.setattr(pydicom.config.settings, "reading_validation_mode", IGNORE)
+        for i in range(count):
+            given = {name: value(i) if callable(value) else value for name, value in tags.items()}
+            stored = given.pop("Stored", None)
+            stored = random.integers(0, 4096, (6, 8), dtype=np.uint16) if stored is None else stored
+            syntax, frame = given.pop("Syntax", ExplicitVRLittleEndian), given.pop("Frame", None)
+            bits = 8 * stored.itemsize
+            data = pydicom.Dataset()
+            data.file_meta = pydicom.dataset.FileMetaDataset()
+            data.file_meta.TransferSyntaxUID = syntax
+            about = {
+                "SOPClassUID": CTImageStorage, "SOPInstanceUID": generate_uid(), "SeriesInstanceUID": series,
+                "Modality": "CT", "Manufacturer": "Nobody", "ConvolutionKernel": ["B", "C"],
+                "PatientName": "Secret^Name", "PatientID": "secret-id", "StudyDate": "20200101",
+                "InstanceNumber": count - i, "Rows": 6, "Columns": 8, "PixelSpacing": [0.9, 0.7],
+                "ImageOrientationPatient": [*ROW, *COLUMN],
+                "ImagePositionPatient": [round(float(v), 6) for v in (10, -20, 30) + normal * 2.5 * i],
+                "SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2",
+                "BitsAllocated": bits, "BitsStored": 12 if bits == 16 and stored.dtype.kind == "u" else bits,
+                "PixelRepresentation": int(stored.dtype.kind == "i"), "RescaleSlope": 1, "RescaleIntercept": -1024,
+            } | given  # fmt: skip
+            about.setdefault("HighBit", about["BitsStored"] - 1)
+            for name, value in about.items():
+                if value is not None:
+                    setattr(data, name, value)
+            order = ">" if syntax == pydicom.uid.ExplicitVRBigEndian else "<"
+            whole = np.frombuffer(stored.tobytes(), "<u2") if stored.itemsize == 1 else stored  # OW has words
+            native = whole.astype(whole.dtype.newbyteorder(order)).tobytes()
+            data.PixelData = encapsulate([frame]) if frame else native
+            data["PixelData"].VR = "OB" if frame else "OW"
+            data.save_as(folder / f"{(i * 7) % 5}{i}.dcm", enforce_file_format=True)
+    return folder
+
+
 def _is_local(address: Any) -> bool:
     """Whether a socket address stays on this machine: a path, a loopback address, or a name for one."""
     if not isinstance(address, tuple):

@@ -114,7 +114,11 @@ DOORS: dict[str, tuple[str, ...]] = {
     "bjontegaard": ("liveaction.evaluation.bd",),
     "soundfile": ("liveaction.modalities.audio.*", "liveaction.evaluation*"),
     "PIL": ("liveaction.modalities.image.*", "liveaction.evaluation.exhibits"),
-    "imagecodecs": ("liveaction.modalities.image.*", "liveaction.evaluation*"),
+    "imagecodecs": (
+        "liveaction.modalities.image.*",
+        "liveaction.modalities.volume.dicom_pixels",
+        "liveaction.evaluation*",
+    ),
     "tifffile": ("liveaction.modalities.image.*", "liveaction.modalities.video.*"),
     "matplotlib": (
         "liveaction.evaluation.plots",

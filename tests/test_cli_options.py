@@ -11,7 +11,9 @@ OPTIONS = {
     "new": {"--like", "--data", "--key", "--force"},
     "check": {"--shape", "--data", "--set", "--quiet", "--json"},
     "train": {"--data", "--out", "--val", "--steps", "--set", "--start-from", "--resume", "--device", "--quiet"},
-    "compress": {"--model", "--step", "--quality", "--device", "--dtype", "--jobs", "--force", "--quiet", "--json"},
+    "compress": {
+        "--model", "--step", "--quality", "--series", "--device", "--dtype", "--jobs", "--force", "--quiet", "--json",
+    },
     "decompress": {
         "--model", "--region", "--fill", "--against", "--picture", "--suffix", "--max-voxels", "--device", "--dtype",
         "--jobs", "--force", "--quiet", "--json",

@@ -20,6 +20,7 @@ from liveaction.cli.options import (
     print_json,
     refuse_existing,
 )
+from liveaction.errors import SpecError
 
 if TYPE_CHECKING:
     from liveaction.archive.folder import Settings
@@ -45,6 +46,9 @@ def compress(
     quality: Annotated[
         int | None, typer.Option(min=1, max=7, help="1 small .. 7 fine; 4 is the step trained with.")
     ] = None,
+    series: Annotated[
+        str, typer.Option(help="Which DICOM series of the folder SOURCE: its SeriesInstanceUID, or its SeriesNumber.")
+    ] = "",
     strip_metadata: Annotated[
         bool, typer.Option("--strip-metadata", help="Keep of the source's metadata geometry, type and unit alone.")
     ] = False,
@@ -66,6 +70,8 @@ def compress(
     from liveaction.codec.quality import check_rate
 
     check_rate(step, quality)
+    if series:
+        source = _series(source, series)
     settings = Settings(model, step, quality, device, dtype, jobs, force, strip_metadata)
     if target.suffix != ".lva":
         run_folder(lambda: FolderCompression(source, target, settings), quiet, as_json)
@@ -79,7 +85,7 @@ def compress(
         print_json(report)
         return
     typer.echo(
-        f"{target}: {written.bytes:,} bytes, {report['ratio']:.1f}:1 of {signal.dtype}, "
+        f"{target}: {written.bytes:,} bytes, {report['ratio']:.1f}:1 of {_width(signal)}, "
         f"{report['bits_per_element']:.4f} bits per element; encoded in {written.timings.tensors:.2f} s, "
         f"entropy coded in {written.timings.coding:.2f} s ({report['msamples_per_second']:.1f} Msamples/s)"
     )
@@ -111,6 +117,18 @@ def _left_out(signal: "Signal", written: "Written") -> list[str]:
     if share := written.missing_share:
         lines.append(f"{percent(share)} of the values are missing, {signal.no_data:g} stands there and comes back")
     return lines
+
+
+def _series(source: Path, series: str) -> Path:
+    """The path of one series in a folder."""
+    if not source.is_dir() or series in (".", "..") or Path(series).name != series:
+        raise SpecError(f"--series: expected the UID or number of a series in a folder, got {series!r} in {source}")
+    return source / series
+
+
+def _width(signal: "Signal") -> str:
+    """What a ratio is stated on."""
+    return f"{signal.bits} bits in {signal.dtype}" if signal.bits else signal.dtype
 
 
 def _report(target: Path, signal: "Signal", written: "Written") -> dict[str, Any]:

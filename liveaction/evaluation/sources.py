@@ -65,9 +65,10 @@ class Subject:
 
 def digest_of(path: Path, modality: "Modality") -> str:
     """SHA-256 of a file; of a folder that of the digests and names of the files that the signal consists of."""
-    if not path.is_dir():
+    if path.is_file():
         return file_digest(path)
-    lines = [f"{file_digest(file)}  {file.relative_to(path).as_posix()}" for file in modality.parts(path)]
+    folder = path if path.is_dir() else path.parent  # an item may be a part of a folder
+    lines = [f"{file_digest(file)}  {file.relative_to(folder).as_posix()}" for file in modality.parts(path)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -10,10 +10,10 @@ from liveaction.errors import FormatError, SpecError
 from liveaction.mapped import parts
 from liveaction.metrics import psnr_within
 from liveaction.modalities.exhibit import Exhibit
-from liveaction.modalities.find import find_files
 from liveaction.modalities.ranges import extremes
 from liveaction.modalities.volume.ct_phantom import ct_phantom
-from liveaction.modalities.volume.dicom import is_dicom, is_series, read_dicom
+from liveaction.modalities.volume.dicom import read_dicom
+from liveaction.modalities.volume.dicom_folder import find_volumes, select_series, volume_parts
 from liveaction.modalities.volume.exhibits import volume_exhibits
 from liveaction.modalities.volume.modality import Volume
 from liveaction.modalities.volume.nifti import is_nifti, read_nifti
@@ -53,38 +53,36 @@ class CT(Volume):
             )
 
     def find(self, path: Path) -> list[Path]:
-        """Volumes under ``path``, see :func:`find_files`: NIfTI files, and folders of DICOM slices, each one item.
-
-        A folder of slices that is asked for itself is that item alone.
+        """Volumes under ``path``, see :func:`find_volumes`: NIfTI files and DICOM series in HU.
 
         Raises:
             FormatError: nothing is there, the folder is empty, or nothing in it is a volume.
         """
-        if path.is_dir() and is_series(path):
-            return [path]
-        way = "give the folder of its series" if is_dicom(path) else "convert it"
-        return find_files(path, _WANTED, is_nifti, is_series, way=way)
+        return find_volumes(path, _WANTED, in_hu=True)
+
+    def parts(self, path: Path) -> list[Path]:
+        """The NIfTI file, or the slices of the DICOM series."""
+        return volume_parts(path, in_hu=True) or super().parts(path)
 
     def read(self, path: Path) -> Signal:
         """Read one volume, see :func:`read_nifti` and :func:`read_dicom` for dtypes and what is kept.
 
         Args:
-            path: a NIfTI file, or a folder that directly holds the slices of one DICOM series.
+            path: a NIfTI file, a folder that directly holds the slices of one DICOM series, or ``FOLDER/UID`` of one.
 
         Returns:
-            ``[1, X, Y, Z]`` in HU, spacing in mm; ``dtype`` is the NIfTI file's, int16 for DICOM.
+            ``[1, X, Y, Z]`` in HU, spacing in mm; ``dtype`` is the NIfTI file's, int16 for DICOM, or int32 where its
+            padding needs it.
 
         Raises:
             FormatError: not such a file or folder, damaged, not one volume, or infinity inside.
         """
-        if path.is_dir():
-            found = read_dicom(path)
-        elif path.is_file() and is_nifti(path):
-            found = read_nifti(path)
-        else:
-            self.find(path)
-            raise FormatError(f"{path}: expected {_WANTED}, got neither a file nor a folder")
-        return self.signal_of(found, path)
+        if path.is_file() and is_nifti(path):
+            return self.signal_of(read_nifti(path), path)
+        if (series := select_series(path, in_hu=True)) is not None:
+            return self.signal_of(read_dicom(series), path)
+        self.find(path)
+        raise FormatError(f"{path}: expected {_WANTED}, got neither a file nor a folder")
 
     def padding_of(self, values: NDArray[Any]) -> float | None:
         """What scanners and exporters put around the circle that was scanned: -2000, -3024, -32768.

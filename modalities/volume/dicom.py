@@ -1,7 +1,8 @@
-"""One DICOM series as a volume: slices checked first, then read through pydicom and laid in order of position."""
+"""One DICOM series as a volume: slices checked first, then read and laid in order of position."""
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,138 +10,134 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
-from liveaction.mapped import empty_values, is_large, release_pages
-from liveaction.modalities.third_party import one_line, quiet
+from liveaction.mapped import converted, empty_values, is_large, release_pages
+from liveaction.modalities.volume.dicom_folder import DicomSeries
+from liveaction.modalities.volume.dicom_header import Header
+from liveaction.modalities.volume.dicom_pixels import padding_bounds, read_plane
 from liveaction.modalities.volume.nifti import describe_affine
 from liveaction.modalities.volume.volume_file import VolumeFile
 
-_NUMBERS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-_NEEDED = ("SeriesInstanceUID", "Rows", "Columns", *_NUMBERS)
-_TAGS = [
-    *_NEEDED,
-    *("Modality", "Manufacturer", "ConvolutionKernel", "SliceThickness", "SpacingBetweenSlices"),
-    *("NumberOfFrames", "SamplesPerPixel", "ModalityLUTSequence"),
-]
+_GEOMETRY = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
+_NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", *_GEOMETRY)
 _OFF = 0.01  # largest error of a slice's place, as a share of the distance between slices
-_SPACING, _TURN = (
-    1e-4,
-    1e-3,
-)  # by which spacings (relatively) and cosines may differ: they are decimals, rounded by hand
+_ROUNDED = 0.1  # mm; or one unit of the last decimal that positions are written with, where that is no more than this
+_GAP = 0.25  # but never more than this share of the least distance, or a missing slice could pass for rounding
+_SPACING = 1e-4  # by which spacings may differ, relatively: they are decimals, rounded by hand
+_TURN = 1e-3  # by which direction cosines may differ
+_UNIT = 0.01  # by which the length of a direction may differ from 1, and the cosine between two of them from 0
 _APART = 1e-3  # mm; slices nearer than that lie at one place
 
 
 @dataclass(frozen=True)
 class _Slice:
-    path: Path
-    header: Any
+    header: Header
     position: NDArray[np.float64]
     orientation: NDArray[np.float64]
     spacing: NDArray[np.float64]
 
     @property
+    def path(self) -> Path:
+        return self.header.path
+
+    @cached_property
     def normal(self) -> NDArray[np.float64]:
         return np.cross(self.orientation[:3], self.orientation[3:])
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file's name ends in ``.dcm`` or its bytes carry the DICM preamble; a DICOMDIR index is neither."""
-    if path.name.startswith(".") or path.name.upper() == "DICOMDIR" or not path.is_file():
-        return False
-    if path.suffix.lower() == ".dcm":
-        return True
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+def read_dicom(series: DicomSeries) -> VolumeFile:
+    """Read a series; whatever the file names and instance numbers say, order is by position.
 
-
-def is_series(folder: Path) -> bool:
-    """Whether DICOM files lie directly in a folder."""
-    return any(is_dicom(file) for file in folder.iterdir())
-
-
-def read_dicom(folder: Path) -> VolumeFile:
-    """Read the one series that a folder holds; whatever the file names and instance numbers say, order is by position.
-
-    Rescale slope and intercept are applied; values that are not whole are rounded, with a warning. Patient, study and
-    date tags are not kept. A tilted gantry gives an affine with shear.
-
-    Args:
-        folder: DICOM files of one single-frame series, directly inside.
+    Rescale slope and intercept of each slice are applied. A series in HU is int16, rounded with a warning where values
+    are not whole, int32 where its padding needs it. Any other is of integers where all slopes and intercepts are whole,
+    else float32, float64 for stored values of more than 24 bits. PixelPaddingValue is missing, and comes back. Patient,
+    study and date tags are not kept. A tilted gantry gives an affine with shear.
 
     Returns:
-        values ``[X, Y, Z]`` in HU, X along a row, Y down a column, Z along their normal; JSON metadata with ``affine``
-        (RAS+, mm) and ``spacing`` in mm.
+        values ``[X, Y, Z]``, X along a row, Y down a column, Z along their normal; JSON metadata with ``affine`` (RAS+,
+        mm) and ``spacing`` in mm, ``bits`` of a stored value where ``dtype`` is wider, ``value_unit`` of PET and of
+        material maps.
 
     Raises:
-        FormatError: mixed series or geometry, a missing or doubled slice, colour, several frames, unreadable pixels.
+        FormatError: mixed geometry, a missing or doubled slice, colour, several frames, unreadable pixels.
     """
-    paths = sorted(path for path in folder.iterdir() if is_dicom(path))
-    if not paths:
-        raise FormatError(f"{folder}: expected DICOM files of one series, got none; give the folder that holds them")
-    slices = [_scan(path) for path in paths]
-    _check_alike(folder, slices)
+    slices = [_scan(header) for header in series.slices]
+    folder = slices[0].path.parent
+    _check_alike(slices)
     normal = slices[0].normal
     slices.sort(key=lambda item: float(item.position @ normal))
     _check_steps(folder, slices)
-    values = _stack(slices)
+    place = describe_affine(folder, _place(slices))
+    if series.in_hu and any("RescaleIntercept" not in item.header.texts for item in slices):
+        warnings.warn(f"{folder}: no RescaleIntercept; stored values are taken for HU", LiveactionWarning, 3)
+    values, missing, no_data = _stack(slices, series.in_hu)
     first = slices[0].header
-    kernel = first.get("ConvolutionKernel")
+    stored = first.words["BitsAllocated"]
+    about: dict[str, Any] = {} if stored >= 8 * values.dtype.itemsize else {"bits": stored}
+    of_map = series.modality == "CT" and not series.in_hu
+    if unit := first.code("Units") or (first.code("RescaleType") if of_map else ""):
+        about["value_unit"] = unit
+    if missing is not None:
+        about["padding"] = no_data
     metadata = {
         "source": "dicom",
-        "values_dtype": "int16",
-        **describe_affine(folder, _place(slices)),
+        "values_dtype": values.dtype.name,
+        **place,
+        **about,
         "unit": "mm",
-        "modality": str(first.get("Modality", "")),
-        "manufacturer": str(first.get("Manufacturer", "")),
-        "kernel": kernel if isinstance(kernel, str | None) else "\\".join(map(str, kernel)),
+        "modality": series.modality,
+        "manufacturer": first.labels["Manufacturer"],
+        "kernel": first.labels["ConvolutionKernel"],
     }
-    return VolumeFile(values, "int16", metadata)
+    return VolumeFile(values, values.dtype.name, metadata, missing, no_data)
 
 
-def _scan(path: Path) -> _Slice:
-    """Read one header, without the pixels, and refuse what cannot be a slice of a volume."""
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
-    try:
-        with quiet():
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-            missing = [tag for tag in _NEEDED if header.get(tag) is None]
-            frames, samples = int(header.get("NumberOfFrames") or 1), int(header.get("SamplesPerPixel") or 1)
-            numbers = [np.atleast_1d(np.array(header.get(tag) or (), dtype=np.float64)) for tag in _NUMBERS]
-            position, orientation, spacing = numbers
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, NotImplementedError, InvalidDicomError) as error:
-        raise FormatError(f"{path}: expected a DICOM header, got {one_line(error)}; remove or replace it") from error
+def _scan(header: Header) -> _Slice:
+    """The place of a slice, by its header; what cannot be a slice of a volume is refused."""
+    path, words = header.path, header.words
+    frames, samples = header.number("NumberOfFrames", 1), words.get("SamplesPerPixel", 1)
     if frames > 1:
-        raise FormatError(f"{path}: expected one frame per file, got {frames}; convert it to single-frame files")
-    if samples != 1:
-        raise FormatError(f"{path}: expected one sample per pixel, got {samples} (a colour image); remove it")
-    if missing:
-        raise FormatError(f"{path}: expected a slice with {', '.join(_NEEDED)}, got no {', '.join(missing)}; remove it")
-    if "ModalityLUTSequence" in header:
-        raise FormatError(f"{path}: expected rescale slope and intercept, got a modality look-up table; convert it")
-    counts = tuple(map(len, (position, orientation, spacing)))
-    if counts != (3, 6, 2) or not np.isfinite([*position, *orientation, *spacing]).all():
+        raise FormatError(f"{path}: expected one frame per file, got {frames:.0f}; convert it to single-frame files")
+    colours = header.code("PhotometricInterpretation") or "MONOCHROME2"
+    if samples != 1 or not colours.startswith("MONOCHROME"):
         raise FormatError(
-            f"{path}: expected 3 finite numbers of position, 6 of orientation and 2 of spacing, got "
-            f"{position.tolist()!r}, {orientation.tolist()!r} and {spacing.tolist()!r}; repair the header"
+            f"{path}: expected one sample of MONOCHROME2 per pixel, got {samples} of {colours} (a colour image); "
+            "remove it"
         )
-    return _Slice(path, header, position, orientation, spacing)
+    if "MOSAIC" in header.kinds:
+        raise FormatError(f"{path}: expected one slice per file, got a mosaic of many; convert it to NIfTI")
+    absent = [tag for tag in _NEEDED if tag not in header.texts and tag not in words]
+    absent += [tag for tag in ("Rows", "Columns") if words.get(tag) == 0]
+    if absent:
+        raise FormatError(f"{path}: expected a slice with {', '.join(_NEEDED)}, got no {', '.join(absent)}; remove it")
+    if header.has_table:
+        raise FormatError(f"{path}: expected rescale slope and intercept, got a modality look-up table; convert it")
+    position, orientation, spacing = (np.array(header.numbers(tag, count)) for tag, count in _GEOMETRY.items())
+    row, column = orientation[:3], orientation[3:]
+    off = max(abs(float(np.linalg.norm(row)) - 1), abs(float(np.linalg.norm(column)) - 1), abs(float(row @ column)))
+    if spacing.min() <= 0 or off > _UNIT:
+        raise FormatError(
+            f"{path}: expected positive spacing and two directions of length 1 at a right angle, got "
+            f"{spacing.tolist()!r} and {orientation.tolist()!r}; repair the header"
+        )
+    return _Slice(header, position, orientation, spacing)
 
 
-def _check_alike(folder: Path, slices: list[_Slice]) -> None:
-    """Refuse slices of several series, extents, spacings or orientations."""
-    series = {str(item.header.SeriesInstanceUID) for item in slices}
-    if len(series) > 1:
-        raise FormatError(f"{folder}: expected one DICOM series, got {len(series)}; put each into a folder of its own")
+def _check_alike(slices: list[_Slice]) -> None:
+    """Refuse slices of several extents, spacings or orientations."""
     first = slices[0]
     for item in slices[1:]:
-        for tag in ("Rows", "Columns", "PixelSpacing"):
-            ours, theirs = (np.atleast_1d(np.array(x.header.get(tag), dtype=float)) for x in (first, item))
-            if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=_SPACING, atol=0):
+        for tag in ("Rows", "Columns"):
+            ours, theirs = first.header.words[tag], item.header.words[tag]
+            if ours != theirs:
                 raise FormatError(
-                    f"{item.path}: expected {tag} {ours.tolist()!r} as in {first.path.name!r}, got "
-                    f"{theirs.tolist()!r}; put each kind of slice into a folder of its own"
+                    f"{item.path}: expected {tag} {ours} as in {first.path.name!r}, got {theirs}; put each kind of "
+                    "slice into a folder of its own"
                 )
+        if not np.allclose(first.spacing, item.spacing, rtol=_SPACING, atol=0):
+            raise FormatError(
+                f"{item.path}: expected PixelSpacing {first.spacing.tolist()!r} as in {first.path.name!r}, got "
+                f"{item.spacing.tolist()!r}; put each kind of slice into a folder of its own"
+            )
         if not np.allclose(first.orientation, item.orientation, atol=_TURN):
             raise FormatError(
                 f"{item.path}: expected orientation {first.orientation.tolist()!r} as in {first.path.name!r}, got "
@@ -152,46 +149,38 @@ def _check_steps(folder: Path, slices: list[_Slice]) -> None:
     """Refuse a doubled slice, a gap, and slices that do not lie on one line; ``slices`` are in order."""
     if len(slices) < 2:
         return
-    steps = np.diff([item.position for item in slices], axis=0)
-    along = steps @ slices[0].normal
+    positions = np.array([item.position for item in slices])
+    along = np.diff(positions @ slices[0].normal)
     for i in np.flatnonzero(along < _APART):
         raise FormatError(
             f"{folder}: expected slices at different places, got {slices[i].path.name!r} and "
-            f"{slices[i + 1].path.name!r} at {slices[i].position.tolist()!r}; remove one"
+            f"{slices[i + 1].path.name!r} at {slices[i].position.tolist()!r}; remove copies, or split repeated scans"
         )
     step = float(np.median(along))
-    for i in np.flatnonzero(np.abs(along - step) > _OFF * step):
+    allowed = max(_OFF * step, min(_last_decimal(slices), _GAP * float(along.min())))
+    index = np.arange(len(slices))
+    even = np.polynomial.polynomial.polyfit(index, positions, 1)
+    off = positions - (even[0] + index[:, np.newaxis] * even[1])
+    if np.abs(off @ slices[0].normal).max() > allowed:
+        worst = int(np.abs(along - step).argmax())
+        one, other = slices[worst : worst + 2]
         raise FormatError(
-            f"{folder}: expected slices {step:.4g} mm apart, got {along[i]:.4g} mm between {slices[i].path.name!r} and "
-            f"{slices[i + 1].path.name!r} (a missing slice or uneven spacing); complete or resample the series"
+            f"{folder}: expected slices {step:.4g} mm apart, got {along[worst]:.4g} mm between {one.path.name!r} and "
+            f"{other.path.name!r} (a missing slice or uneven spacing); complete or resample the series"
         )
-    if np.abs(steps - steps.mean(axis=0)).max() > 2 * _OFF * step:
+    if np.abs(off).max() > 2 * allowed:
         raise FormatError(
             f"{folder}: expected slices along one line, got positions that jump sideways; split the series"
         )
 
 
-def _stack(slices: list[_Slice]) -> NDArray[np.int16]:
-    """Read slice by slice: HU ``[X, Y, Z]``."""
-    first = slices[0]
-    shape = (int(first.header.Columns), int(first.header.Rows), len(slices))
-    values = empty_values(shape[::-1], "int16").T if is_large(shape, "int16") else np.empty(shape, np.int16)
-    limits, rounded = np.iinfo(np.int16), False
-    for z, item in enumerate(slices):
-        plane = _read_slice(item.path)
-        whole = np.rint(plane)
-        if plane.shape != values.shape[:2] or not np.isfinite(plane).all() or whole.min() < limits.min:
-            raise FormatError(f"{item.path}: expected {values.shape[:2]} samples in HU, got {plane.shape} out of range")
-        if whole.max() > limits.max:
-            raise FormatError(
-                f"{item.path}: expected at most {limits.max} HU, got {whole.max():.0f}; check its rescale"
-            )
-        rounded = rounded or bool((whole != plane).any())
-        values[:, :, z] = whole
-        release_pages(values)
-    if rounded:
-        warnings.warn(f"{first.path.parent}: rescaled values are not whole; rounded to HU", LiveactionWarning, 2)
-    return values
+def _last_decimal(slices: list[_Slice]) -> float:
+    """One unit of the last decimal that any position is written with, in mm; 0 where that is coarser than rounding."""
+    texts = "\\".join(item.header.texts["ImagePositionPatient"] for item in slices).split("\\")
+    if any("e" in text.lower() for text in texts):
+        return 0.0
+    unit = float(10.0 ** -max(len(text.strip().partition(".")[2]) for text in texts))
+    return unit if unit <= _ROUNDED else 0.0
 
 
 def _place(slices: list[_Slice]) -> NDArray[np.float64]:
@@ -208,24 +197,95 @@ def _place(slices: list[_Slice]) -> NDArray[np.float64]:
     if len(slices) > 1:
         affine[:3, 2] = (last.position - first.position) / (len(slices) - 1)
     else:
-        gap = first.header.get("SpacingBetweenSlices") or first.header.get("SliceThickness") or 1.0
-        affine[:3, 2] = first.normal * abs(float(gap))
+        gap = abs(first.header.number("SpacingBetweenSlices", 0) or first.header.number("SliceThickness", 0))
+        if gap == 0:
+            warnings.warn(f"{first.path}: a slice without thickness; it is taken for 1 mm", LiveactionWarning, 4)
+        affine[:3, 2] = first.normal * (gap or 1.0)
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 
 
-def _read_slice(path: Path) -> NDArray[Any]:
-    """One slice ``[X, Y]``, float64 where it has a rescale, else as stored."""
-    import pydicom
+def _stack(slices: list[_Slice], in_hu: bool) -> tuple[NDArray[Any], NDArray[np.bool_] | None, float]:
+    """Read slice by slice: values ``[X, Y, Z]``, where they are padding, and what padding is."""
+    headers = [item.header for item in slices]
+    dtype = _dtype(headers, in_hu)
+    shape = (headers[0].words["Columns"], headers[0].words["Rows"], len(headers))
+    read_plane(headers[0])  # before room is made for what a header says
+    values = _room(shape, dtype)
+    missing = _room(shape, "bool") if any(padding_bounds(header) for header in headers) else None
+    rounded = False
+    for z, header in enumerate(headers):
+        plane = read_plane(header)
+        slope, intercept = header.rescale
+        scaled = plane.values * np.float64(slope) + np.float64(intercept)
+        whole = np.rint(scaled)
+        if in_hu:
+            known = slice(None) if plane.padded is None else ~plane.padded
+            _check_hounsfield(header, whole[known])
+            rounded = rounded or bool((whole != scaled)[known].any())
+        if missing is not None:
+            missing[:, :, z] = False if plane.padded is None else plane.padded
+        values[:, :, z] = whole if np.dtype(dtype).kind in "iu" else scaled
+        release_pages(values)
+    folder = headers[0].path.parent
+    if rounded:
+        warnings.warn(f"{folder}: rescaled values are not whole; rounded to HU", LiveactionWarning, 4)
+    if missing is not None and missing.any():
+        return values, missing, _one_padding(folder, values, missing)
+    if in_hu and dtype != "int16":
+        values = converted(values, np.dtype("int16"), fortran=is_large(shape, dtype))
+    return values, None, 0.0
 
-    try:
-        with quiet():
-            data = pydicom.dcmread(path)
-            plane: NDArray[Any] = data.pixel_array.T
-            if "RescaleSlope" in data or "RescaleIntercept" in data:
-                slope, intercept = data.get("RescaleSlope", 1.0), data.get("RescaleIntercept", 0.0)
-                plane = plane * np.float64(slope) + np.float64(intercept)
-            return plane
-    except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+
+def _one_padding(folder: Path, values: NDArray[Any], missing: NDArray[np.bool_]) -> float:
+    """What stands where values are missing, the least of several; it is put everywhere there, with a warning."""
+    found: set[float] = set()
+    for z in range(values.shape[2]):
+        found.update(np.unique(values[:, :, z][missing[:, :, z]]).tolist())
+    least = min(found)
+    if len(found) > 1:
+        values[missing] = least
+        said = f"{folder}: padding of {len(found)} values; all of it comes back as {least:g}"
+        warnings.warn(said, LiveactionWarning, 5)
+    return float(least)
+
+
+def _room(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    return empty_values(shape[::-1], dtype).T if is_large(shape, dtype) else np.empty(shape, dtype)
+
+
+def _check_hounsfield(header: Header, values: NDArray[np.float64]) -> None:
+    """Refuse what int16 cannot hold."""
+    limits = np.iinfo(np.int16)
+    low, high = values.min(initial=0), values.max(initial=0)
+    if high > limits.max:
+        raise FormatError(f"{header.path}: expected at most {limits.max} HU, got {high:.0f}; check its rescale")
+    if low < limits.min:
         raise FormatError(
-            f"{path}: expected whole, readable pixel data, got {one_line(error)}; copy it again or decompress it"
-        ) from error
+            f"{header.path}: expected at least {limits.min} HU, got {low:.0f}; if that is padding, name its stored "
+            "value in PixelPaddingValue"
+        )
+
+
+def _dtype(headers: list[Header], in_hu: bool) -> str:
+    """The narrowest dtype that holds all that the slices may hold, padding included."""
+    ends: list[float] = []
+    for header in headers:
+        slope, intercept = header.rescale
+        bits = header.words.get("BitsStored", header.words["BitsAllocated"])
+        low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if header.signed else (0, (1 << bits) - 1)
+        bounds = padding_bounds(header) or ()
+        ends += [slope * end + intercept for end in (bounds if in_hu else (low, high, *bounds))]
+        if not in_hu and not (slope.is_integer() and intercept.is_integer()):
+            return "float64" if bits > 24 else "float32"
+    small = ["uint8"] if all(header.words["BitsAllocated"] == 8 for header in headers) else []
+    kinds = ["int16", "int32"] if in_hu else [*small, "int16", "uint16", "int32"]
+    for kind in kinds:
+        limits = np.iinfo(kind)
+        if not ends or (limits.min <= min(ends) and max(ends) <= limits.max):
+            return kind
+    if in_hu:
+        raise FormatError(
+            f"{headers[0].path}: expected padding within 32 bits, got {min(ends):.0f} to {max(ends):.0f} HU; check its "
+            "rescale"
+        )
+    return "float64"

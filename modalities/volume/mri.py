@@ -1,23 +1,27 @@
-"""Magnetic resonance volumes: NIfTI in arbitrary units."""
+"""Magnetic resonance volumes, and others in units of their own: NIfTI and DICOM series."""
 
 from pathlib import Path
 
-from liveaction.errors import SpecError
+from liveaction.errors import FormatError, SpecError
 from liveaction.modalities.exhibit import Exhibit
+from liveaction.modalities.volume.dicom import read_dicom
+from liveaction.modalities.volume.dicom_folder import find_volumes, select_series, volume_parts
 from liveaction.modalities.volume.exhibits import one_window
 from liveaction.modalities.volume.head_phantom import head_phantom
 from liveaction.modalities.volume.modality import Volume
-from liveaction.modalities.volume.nifti import find_nifti, read_nifti
+from liveaction.modalities.volume.nifti import is_nifti, read_nifti
 from liveaction.modalities.volume.preview import draw_preview, percentile_look
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
+
+_WANTED = "a NIfTI file (.nii, .nii.gz), a folder of DICOM slices that are not in HU, or a folder that holds such"
 
 
 class MRI(Volume):
     """MRI volumes ``[1, X, Y, Z]``; X, Y, Z are the axes as stored, placed by the affine in the metadata.
 
     Values have no unit that two scanners share, so a recipe takes its range from percentiles of each volume. Metadata
-    are those of CT volumes in NIfTI.
+    are those of CT volumes. A PET series has the unit that its header names, such as ``BQML``.
 
     Raises:
         SpecError: the recipe does not ask for three axes and one channel.
@@ -31,20 +35,31 @@ class MRI(Volume):
             )
 
     def find(self, path: Path) -> list[Path]:
-        """NIfTI files under ``path``, sorted, see :func:`find_nifti`."""
-        return find_nifti(path)
+        """Volumes under ``path``, see :func:`find_volumes`: NIfTI files and DICOM series that are not in HU."""
+        return find_volumes(path, _WANTED, in_hu=False)
+
+    def parts(self, path: Path) -> list[Path]:
+        """The NIfTI file, or the slices of the DICOM series."""
+        return volume_parts(path, in_hu=False) or super().parts(path)
 
     def read(self, path: Path) -> Signal:
-        """Read one volume, see :func:`read_nifti` for dtypes and what is kept.
+        """Read one volume, see :func:`read_nifti` and :func:`read_dicom` for dtypes and what is kept.
+
+        Args:
+            path: a NIfTI file, a folder that directly holds the slices of one DICOM series, or ``FOLDER/UID`` of one.
 
         Returns:
-            ``[1, X, Y, Z]``, spacing in mm, ``dtype`` as on disk.
+            ``[1, X, Y, Z]``, spacing in mm, ``dtype`` as on disk, float32 where a rescale makes DICOM values so.
 
         Raises:
-            FormatError: not NIfTI, damaged, not one volume, or infinity inside.
+            FormatError: not such a file or folder, damaged, not one volume, or infinity inside.
         """
-        find_nifti(path)
-        return self.signal_of(read_nifti(path), path)
+        if path.is_file() and is_nifti(path):
+            return self.signal_of(read_nifti(path), path)
+        if (series := select_series(path, in_hu=False)) is not None:
+            return self.signal_of(read_dicom(series), path)
+        self.find(path)
+        raise FormatError(f"{path}: expected {_WANTED}, got neither a file nor a folder")
 
     def synthetic(self, seed: int, extents: tuple[int, ...] | None = None) -> Signal:
         """A seeded head, int16 ``[1, 144, 168, 144]`` (:func:`head_phantom`)."""

@@ -1,6 +1,7 @@
 """DICOM series: they lie where their tags say, and a damaged one is refused in one line."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,16 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.mapped import is_mapped
 from liveaction.modalities.third_party import quiet
 from liveaction.modalities.volume.ct import CT
-from liveaction.modalities.volume.dicom import _read_slice
+from liveaction.modalities.volume.dicom_header import read_header
+from liveaction.modalities.volume.dicom_pixels import read_plane
 from liveaction.spec import ModalitySpec
 
+Write = Callable[..., Path]
 SPEC = ModalitySpec(name="ct", axes=("x", "y", "z"), channels=1, unit="HU", range=(-1024, 3071))
 ROW, COLUMN = np.array([0.96, 0.28, 0.0]), np.array([-0.224, 0.768, -0.6])  # orthonormal, oblique
 
@@ -33,36 +35,12 @@ def _header(path: Path) -> Any:
         return kind.from_fileobj(file)
 
 
-def _series(folder: Path, count: int = 5, **tags: Any) -> Path:
-    """A small oblique CT series whose file names and instance numbers run against the position."""
-    folder.mkdir(parents=True, exist_ok=True)
-    random, series = np.random.default_rng(1), generate_uid()
-    for i in range(count):
-        data = pydicom.Dataset()
-        data.file_meta = pydicom.dataset.FileMetaDataset()
-        data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        data.SOPClassUID, data.SOPInstanceUID, data.SeriesInstanceUID = CTImageStorage, generate_uid(), series
-        data.Modality, data.Manufacturer, data.ConvolutionKernel = "CT", "Nobody", ["B", "C"]
-        data.PatientName, data.PatientID, data.StudyDate = "Secret^Name", "secret-id", "20200101"
-        data.InstanceNumber = count - i
-        data.Rows, data.Columns, data.PixelSpacing = 6, 8, [0.9, 0.7]
-        data.ImageOrientationPatient = [*ROW, *COLUMN]
-        data.ImagePositionPatient = [round(float(v), 6) for v in (10, -20, 30) + np.cross(ROW, COLUMN) * 2.5 * i]
-        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
-        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 12, 11, 0
-        data.RescaleSlope, data.RescaleIntercept = 1, -1024
-        data.PixelData = random.integers(0, 4096, (6, 8), dtype=np.uint16).tobytes()
-        for name, value in tags.items():
-            setattr(data, name, value)
-        data.save_as(folder / f"{(i * 7) % 5}{i}.dcm", enforce_file_format=True)
-    return folder
-
-
 def _edit(path: Path, **tags: Any) -> None:
     data = pydicom.dcmread(path)
-    for name, value in tags.items():
-        setattr(data, name, value)
-    data.save_as(path)
+    with quiet():
+        for name, value in tags.items():
+            setattr(data, name, value)
+        data.save_as(path)
 
 
 def _expected(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -80,8 +58,8 @@ def _expected(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return hu, np.diag([-1, -1, 1, 1]) @ lps
 
 
-def test_dicom_lies_where_its_tags_say(ct: CT, tmp_path: Path) -> None:
-    folder = _series(tmp_path / "series")
+def test_dicom_lies_where_its_tags_say(ct: CT, tmp_path: Path, dicom_series: Write) -> None:
+    folder = dicom_series(tmp_path / "series")
     signal = ct.read(folder)
     hu, affine = _expected(folder)
     np.testing.assert_array_equal(signal.values[0], hu)
@@ -94,20 +72,21 @@ def test_dicom_lies_where_its_tags_say(ct: CT, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tags", [{}, {"RescaleSlope": "0.37", "RescaleIntercept": "-1000.1"}], ids=["whole", "share"])
 @pytest.mark.filterwarnings("ignore:.*rescaled values are not whole")
-def test_monai_reads_dicom_alike(ct: CT, tmp_path: Path, tags: dict[str, str]) -> None:
+def test_monai_reads_dicom_alike(ct: CT, tmp_path: Path, tags: dict[str, str], dicom_series: Write) -> None:
     with quiet():
         from monai.data import PydicomReader
-    signal = ct.read(_series(tmp_path, 1, SliceThickness=1, **tags))
+    signal = ct.read(dicom_series(tmp_path, 1, SliceThickness=1, **tags))
     reader = PydicomReader()
     plane, metadata = reader.get_data(reader.read(next(tmp_path.iterdir())))
-    np.testing.assert_array_equal(_read_slice(next(tmp_path.iterdir())), plane)
+    header = read_header(next(tmp_path.iterdir()))
+    np.testing.assert_array_equal(read_plane(header).values * header.rescale[0] + header.rescale[1], plane)
     np.testing.assert_array_equal(signal.values[0, :, :, 0], np.rint(plane))
     ours, theirs = np.array(signal.metadata["affine"]), np.array(metadata["affine"])
     np.testing.assert_array_equal(ours[:, [0, 1, 3]], theirs[:, [0, 1, 3]])  # MONAI has no step between slices here
 
 
-def test_dicom_is_written_as_nifti(ct: CT, tmp_path: Path) -> None:
-    signal = ct.read(_series(tmp_path / "series"))
+def test_dicom_is_written_as_nifti(ct: CT, tmp_path: Path, dicom_series: Write) -> None:
+    signal = ct.read(dicom_series(tmp_path / "series"))
     ct.write(signal, tmp_path / "a.nii.gz")
     header = _header(tmp_path / "a.nii.gz")
     assert (int(header["sform_code"]), int(header["qform_code"])) == (1, 1)
@@ -117,8 +96,8 @@ def test_dicom_is_written_as_nifti(ct: CT, tmp_path: Path) -> None:
     np.testing.assert_array_equal(ct.read(tmp_path / "a.nii.gz").values, signal.values)
 
 
-def test_a_tilted_gantry_keeps_its_shear(ct: CT, tmp_path: Path) -> None:
-    folder = _series(tmp_path / "series")
+def test_a_tilted_gantry_keeps_its_shear(ct: CT, tmp_path: Path, dicom_series: Write) -> None:
+    folder = dicom_series(tmp_path / "series")
     for path in folder.iterdir():
         i = int(path.stem[1])
         _edit(
@@ -132,16 +111,18 @@ def test_a_tilted_gantry_keeps_its_shear(ct: CT, tmp_path: Path) -> None:
     np.testing.assert_allclose(nibabel.load(tmp_path / "a.nii").affine, _expected(folder)[1], atol=1e-4)
 
 
-def test_one_slice_is_as_thick_as_it_says(ct: CT, tmp_path: Path) -> None:
-    signal = ct.read(_series(tmp_path / "series", count=1, SliceThickness=4))
+def test_one_slice_is_as_thick_as_it_says(ct: CT, tmp_path: Path, dicom_series: Write) -> None:
+    signal = ct.read(dicom_series(tmp_path / "series", count=1, SliceThickness=4))
     np.testing.assert_allclose(signal.spacing, (0.7, 0.9, 4), atol=1e-6)
     np.testing.assert_allclose(
         np.array(signal.metadata["affine"])[:3, 2], np.cross(ROW, COLUMN) * (-4, -4, 4), atol=1e-6
     )
 
 
-def test_large_folders_are_read_alike(ct: CT, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _series(tmp_path)
+def test_large_folders_are_read_alike(
+    ct: CT, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dicom_series: Write
+) -> None:
+    dicom_series(tmp_path)
     small = ct.read(tmp_path)
     monkeypatch.setattr("liveaction.mapped.LARGE", 8)
     large = ct.read(tmp_path)
@@ -150,8 +131,8 @@ def test_large_folders_are_read_alike(ct: CT, tmp_path: Path, monkeypatch: pytes
     assert (large.values.dtype, large.metadata) == (small.values.dtype, small.metadata)
 
 
-def test_values_between_hu_are_rounded_aloud(ct: CT, tmp_path: Path) -> None:
-    folder = _series(tmp_path / "series", RescaleSlope=0.5)
+def test_values_between_hu_are_rounded_aloud(ct: CT, tmp_path: Path, dicom_series: Write) -> None:
+    folder = dicom_series(tmp_path / "series", RescaleSlope=0.5)
     with pytest.warns(LiveactionWarning, match="rescaled values are not whole"):
         assert ct.read(folder).values.dtype == np.int16
 
@@ -184,11 +165,28 @@ def _double(folder: Path) -> None:
     [
         pytest.param(_edit_one(SeriesInstanceUID="1.2.3"), "expected one DICOM series, got 2", id="mixed"),
         pytest.param(_edit_one(PixelSpacing=[1, 1]), r"expected PixelSpacing \[0.9, 0.7\] as in", id="spacing"),
-        pytest.param(_edit_one(PixelSpacing=[1]), r"2 of spacing, got .* and \[1.0\]", id="one-spacing"),
-        pytest.param(_edit_one(Rows=3), r"expected Rows \[6.0\] as in", id="rows"),
+        pytest.param(
+            _edit_one(PixelSpacing=[1]), "expected 2 finite numbers as PixelSpacing, got '1.0'", id="one-spacing"
+        ),
+        pytest.param(_edit_one(Rows=3), "expected Rows 6 as in '00.dcm', got 3", id="rows"),
         pytest.param(_edit_one(ImageOrientationPatient=[1, 0, 0, 0, 1, 0]), "expected orientation", id="orientation"),
+        pytest.param(_edit_one(PixelSpacing=[0, 1]), "expected positive spacing and two directions", id="flat"),
+        pytest.param(
+            _edit_one(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]),
+            "two directions of length 1 at a right",
+            id="parallel",
+        ),
+        pytest.param(_edit_one(RescaleSlope=0), "expected a RescaleSlope other than 0, got '0", id="slope"),
+        pytest.param(_edit_one(BitsStored=17), "expected BitsStored and HighBit within 16 bits, got 17", id="bits"),
+        pytest.param(_edit_one(BitsAllocated=12), "expected 8, 16 or 32 bits for each value", id="allocated"),
+        pytest.param(_edit_one(SeriesInstanceUID="../x"), "SeriesInstanceUID of digits and dots, got '../x'", id="uid"),
+        pytest.param(_edit_one(RescaleIntercept=-40000), "HU, got -39[0-9]*; if that is padding, name", id="below"),
         pytest.param(_edit_one(NumberOfFrames=4), "expected one frame per file, got 4", id="frames"),
-        pytest.param(_edit_one(SamplesPerPixel=3), "got 3 .a colour image.", id="colour"),
+        pytest.param(_edit_one(SamplesPerPixel=3), r"got 3 of MONOCHROME2 \(a colour image\)", id="colour"),
+        pytest.param(_edit_one(PhotometricInterpretation="PALETTE COLOR"), "got 1 of PALETTE COLOR", id="palette"),
+        pytest.param(_edit_one(ImageType=["ORIGINAL", "MOSAIC"]), "one slice per file, got a mosaic", id="mosaic"),
+        pytest.param(_edit_one(PixelRepresentation=None), "got no PixelRepresentation; remove it", id="no-sign"),
+        pytest.param(_edit_one(Rows=0), "got no Rows; remove it", id="no-rows"),
         pytest.param(_edit_one(ImagePositionPatient=None), "got no ImagePositionPatient", id="no-position"),
         pytest.param(_edit_one(PixelData=b"12"), "expected whole, readable pixel data", id="short"),
         pytest.param(_edit_one(RescaleSlope=100), "expected at most 32767 HU", id="out-of-range"),
@@ -198,21 +196,21 @@ def _double(folder: Path) -> None:
         pytest.param(lambda f: (f / "42.dcm").write_text("no"), "expected a DICOM header", id="text"),
     ],
 )
-def test_damaged_series_are_refused(ct: CT, tmp_path: Path, damage: Any, words: str) -> None:
-    folder = _series(tmp_path / "series")
+def test_damaged_series_are_refused(ct: CT, tmp_path: Path, damage: Any, words: str, dicom_series: Write) -> None:
+    folder = dicom_series(tmp_path / "series")
     damage(folder)
     with pytest.raises(FormatError, match=words) as caught:
         ct.read(folder)
     assert "\n" not in str(caught.value)
 
 
-def test_find(ct: CT, tmp_path: Path) -> None:
+def test_find(ct: CT, tmp_path: Path, dicom_series: Write) -> None:
     (tmp_path / "b").mkdir()
     one, two = tmp_path / "b" / "one.nii.gz", tmp_path / "two.NII"
     for path in (one, two):
         path.write_bytes(b"")
-    series = _series(tmp_path / "a" / "series")
-    bare = _series(tmp_path / "c")
+    series = dicom_series(tmp_path / "a" / "series")
+    bare = dicom_series(tmp_path / "c")
     for path in list(bare.iterdir()):
         path.rename(path.with_suffix(""))
     (tmp_path / "notes.txt").write_text("x")
@@ -223,13 +221,13 @@ def test_find(ct: CT, tmp_path: Path) -> None:
     assert ct.find(tmp_path) == sorted([one, two, series, bare])
 
 
-def test_a_lone_dicom_file_is_answered_with_the_way_out(ct: CT, tmp_path: Path) -> None:
-    folder = _series(tmp_path / "series")
+def test_a_lone_dicom_file_is_answered_with_the_way_out(ct: CT, tmp_path: Path, dicom_series: Write) -> None:
+    folder = dicom_series(tmp_path / "series")
     for call in (ct.find, ct.read):
         with pytest.raises(FormatError, match="give the folder of its series"):
             call(folder / "00.dcm")
 
 
 def test_a_folder_without_slices_is_no_series(ct: CT, tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="expected DICOM files of one series, got none"):
+    with pytest.raises(FormatError, match="expected DICOM files of one series in HU, got none"):
         ct.read(tmp_path)

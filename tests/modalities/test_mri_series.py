@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -184,3 +185,45 @@ def test_the_sample_mri_comes_back(mri: MRI, data_dir: Path, tmp_path: Path) -> 
     mri.write(signal.crop(slice(0, 274), slice(0, 384), slice(0, 96)), tmp_path / "a.nii")
     np.testing.assert_array_equal(mri.read(tmp_path / "a.nii").values, signal.values)
     np.testing.assert_array_equal(nibabel.load(tmp_path / "a.nii").affine, np.asarray(signal.metadata["affine"]))
+
+
+MR: dict[str, Any] = {"Modality": "MR", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.4"}
+PET: dict[str, Any] = {"Modality": "PT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.128", "Units": "BQML"}
+
+
+@pytest.mark.parametrize(
+    ("tags", "dtype"),
+    [
+        ({"RescaleSlope": None, "RescaleIntercept": None}, "int16"),
+        ({"RescaleSlope": 1, "RescaleIntercept": 0, "BitsStored": 16}, "uint16"),
+        ({"RescaleSlope": 20, "RescaleIntercept": -5}, "int32"),
+        ({"RescaleSlope": "", "RescaleIntercept": "0.5"}, "float32"),
+    ],
+    ids=["stored", "wide", "whole", "share"],
+)
+def test_dicom_of_mri_keeps_its_own_unit(
+    mri: MRI, tmp_path: Path, dicom_series: Callable[..., Path], tags: dict[str, Any], dtype: str
+) -> None:
+    stored = np.random.default_rng(1).integers(0, 4096, (6, 8), dtype=np.uint16)
+    signal = mri.read(dicom_series(tmp_path / "mr", Stored=stored, **MR, **tags))
+    slope, intercept = (
+        float(tags[name] or default) for name, default in (("RescaleSlope", 1), ("RescaleIntercept", 0))
+    )
+    np.testing.assert_array_equal(signal.values[0, :, :, 2], stored.T * slope + intercept)
+    assert (signal.dtype, signal.values.dtype.name, signal.unit) == (dtype, dtype, "a.u.")
+    assert signal.native_bits == 16 * signal.values.size
+    mri.write(replace(signal, metadata=json.loads(json.dumps(signal.metadata))), tmp_path / "b.nii")
+    back = mri.read(tmp_path / "b.nii")
+    np.testing.assert_array_equal(back.values, signal.values)
+    np.testing.assert_allclose(back.metadata["affine"], signal.metadata["affine"], atol=1e-5)
+
+
+def test_pet_has_a_slope_for_each_slice_and_its_unit(
+    mri: MRI, tmp_path: Path, dicom_series: Callable[..., Path]
+) -> None:
+    stored = np.random.default_rng(1).integers(0, 30000, (6, 8)).astype(np.int16)
+    tags = {"RescaleSlope": lambda i: f"{0.001 * (i + 1):.3f}", "RescaleIntercept": 0}
+    signal = mri.read(dicom_series(tmp_path, Stored=stored, **PET, **tags))
+    expected = np.stack([stored.T * (0.001 * (i + 1)) for i in range(5)], axis=-1)
+    np.testing.assert_allclose(signal.values[0], expected, rtol=1e-6)
+    assert (signal.unit, signal.dtype, signal.bits) == ("BQML", "float32", 16)
