@@ -15,6 +15,7 @@ from liveaction.errors import FormatError, ShapeError, SpecError
 from liveaction.mapped import is_mapped, parts, spread_sample
 from liveaction.metrics import Percentile, Similarity, mean_squared_error, similarity_by_slab
 from liveaction.modalities.exhibit import Exhibit
+from liveaction.modalities.metadata import check_metadata
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
@@ -33,6 +34,18 @@ def _taking_text(method: Callable[..., Any], place: int) -> Callable[..., Any]:
     return call
 
 
+def _checked(read: Callable[..., Signal]) -> Callable[..., Signal]:
+    """``read`` with its result's metadata checked: what no stream can hold is refused before any work."""
+
+    @wraps(read)
+    def call(self: Any, path: Path) -> Signal:
+        signal = read(self, path)
+        check_metadata(path, signal.metadata)
+        return signal
+
+    return call
+
+
 _PATHS = {"find": 0, "parts": 0, "read": 0, "write": 1, "preview": 2}
 
 
@@ -41,14 +54,16 @@ class Modality(ABC):
 
     A subclass is registered under the entry-point group ``liveaction.modalities``; the codec knows only these
     methods. ``spec`` is the recipe's ``modality`` table. Where a method takes a path it may be text as well: a
-    subclass, whose methods are wrapped for that as it is defined, always gets a :class:`Path`.
+    subclass, whose methods are wrapped for that as it is defined, always gets a :class:`Path`. What ``read`` gives is
+    checked by :func:`check_metadata`.
     """
 
     def __init_subclass__(cls, **rest: Any) -> None:
         super().__init_subclass__(**rest)
         for name, place in _PATHS.items():
             if name in vars(cls):
-                setattr(cls, name, _taking_text(vars(cls)[name], place))
+                method = _checked(vars(cls)[name]) if name == "read" else vars(cls)[name]
+                setattr(cls, name, _taking_text(method, place))
 
     def __init__(self, spec: ModalitySpec) -> None:
         self.spec = spec

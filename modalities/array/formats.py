@@ -7,6 +7,7 @@ A format of your own is a class with ``suffixes``, ``read`` and ``write`` under 
 """
 
 import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from importlib.metadata import entry_points
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.errors import FormatError
+from liveaction.errors import FormatError, LiveactionWarning
 
 GROUP = "liveaction.formats"
 _HARMLESS = 2**30  # bytes that every machine has, whatever a file declares
@@ -39,6 +40,14 @@ class Format(ABC):
     def holds(self, path: Path) -> bool:
         """Whether ``path``, whose name ends in a suffix of this format, is there as one of its items."""
         return path.is_file()
+
+    def parts(self, path: Path) -> list[Path]:
+        """Files that the item consists of: where one of them changes, it is another item."""
+        return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+    def cropped(self, stored: dict[str, Any], box: tuple[slice, ...]) -> dict[str, Any]:
+        """What :meth:`read` gave, as it holds for a region; one slice per axis as stored."""
+        return stored
 
     @abstractmethod
     def read(self, path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]]:
@@ -125,6 +134,13 @@ def check_unpacked(path: Path, size: int, stored: int) -> None:
             f"{path}: expected at most {MOST_UNPACKED} times the {stored} bytes stored, got an array of {size} bytes; "
             "store it with its values"
         )
+
+
+def warn_absent(path: Path, name: str, there: int, total: int, fill: Any, what: str = "chunks") -> None:
+    """Say that values of an array are not stored, which its format reads as the fill value."""
+    if there < total:
+        text = f"{path}: expected all {total} {what} of {repr(name) if name else 'the array'}, got {there}; the others read as the fill"
+        warnings.warn(LiveactionWarning(f"{text} value {fill}"), stacklevel=4)
 
 
 def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:

@@ -73,7 +73,7 @@ def _read_pillow(path: Path) -> Picture:
             return pixels, 0, _metadata(image)
     except FormatError:
         raise
-    except (OSError, ValueError, SyntaxError, MemoryError, PIL.Image.DecompressionBombError) as error:
+    except Exception as error:  # of a damaged file the library raises what it comes upon
         raise FormatError(
             f"{path}: expected a whole picture, got {one_line(error)}; copy or convert the source again"
         ) from error

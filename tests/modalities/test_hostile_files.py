@@ -77,7 +77,7 @@ def test_zarr_makes_no_million_of_files(tmp_path, monkeypatch):
     monkeypatch.setattr(array_zarr, "MOST_FILES", 10)
     signal = build_modality(RECIPE.modality)
     source = tmp_path / "s.zarr"
-    zarr.create_array(source, data=np.zeros((4, 4, 4), np.float32), chunks=(1, 1, 1))
+    zarr.create_array(source, data=np.ones((4, 4, 4), np.float32), chunks=(1, 1, 1))
     metadata = replace(signal.read(source)).metadata
     assert write_outcome("array_smoke", [], metadata, "float32", tmp_path / "t.zarr")
     assert not (tmp_path / "t.zarr").exists()
