@@ -27,4 +27,6 @@ def quiet() -> Iterator[None]:
 def one_line(error: BaseException) -> str:
     """A third party's complaint as ``ErrorName: words``, on one line of at most 160 characters."""
     words = " ".join(str(error).split())
-    return f"{type(error).__name__}: {words[:160]}".rstrip(": .")
+    kind = type(error)
+    name = kind.__name__ if kind.__name__ != "error" else f"{kind.__module__}.error"
+    return f"{name}: {words[:160]}".rstrip(": .")

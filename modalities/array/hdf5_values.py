@@ -83,10 +83,9 @@ def _load_virtual(path: Path, data: Any) -> NDArray[Any]:
                     continue
                 source = _dataset_inside(path, place, file, each.dset_name)
                 _check_stored(place, source)
-                _check_selection(path, name, each.vspace, data.shape)
-                _check_selection(path, name, each.src_space, source.shape)
-                source.id.read(each.vspace, each.src_space, values)
-                covered += each.vspace.get_select_npoints()
+                here, there = (_part_of(path, name, each.vspace, data), _part_of(path, name, each.src_space, source))
+                source.id.read(here, there, values)
+                covered += here.get_select_npoints()
                 release_pages(values)
     warn_absent(path, name, covered, data.size, data.fillvalue, "values")
     return values
@@ -123,14 +122,19 @@ def _dataset_inside(path: Path, place: Path, file: Any, name: str) -> Any:
     return node
 
 
-def _check_selection(path: Path, name: str, space: Any, shape: tuple[int, ...]) -> None:
-    """Refuse a part that is not of an array of this shape, before anything is read into one."""
-    inside = space.get_simple_extent_dims() == shape and space.get_select_npoints() > 0
-    if inside:
-        low, high = space.get_select_bounds()
-        inside = all(0 <= a <= b < n for a, b, n in zip(low, high, shape, strict=True))
+def _part_of(path: Path, name: str, space: Any, data: Any) -> Any:
+    """A selection as one of a dataset; refused, before anything is read, where it is none of its shape, or no end."""
+    part = space.copy()
+    part.set_extent_simple(data.shape)  # sources come without
+    try:
+        inside = part.get_select_npoints() > 0
+        for low, high, n in zip(*part.get_select_bounds(), data.shape, strict=True):
+            inside &= 0 <= low <= high < n
+    except (RuntimeError, ValueError):  # an open end
+        inside = False
     if not inside:
         raise FormatError(
-            f"{path}: expected the virtual dataset {name!r} to map parts of its sources' shapes, got others; write its "
-            "values into a file"
+            f"{path}: expected the virtual dataset {name!r} to map parts of arrays of {data.shape}, got other parts; "
+            "write its values into a file"
         )
+    return part

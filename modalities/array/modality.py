@@ -21,6 +21,7 @@ from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.find import find_files
 from liveaction.modalities.options import parse_options
+from liveaction.modalities.third_party import one_line
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
@@ -132,7 +133,7 @@ class Array(Modality):
             except LiveactionError:
                 raise
             except Exception as error:  # a format raises what it likes
-                raise FormatError(f"{path}: expected to write it as {name}, got {_said(error)}") from error
+                raise FormatError(f"{path}: expected to write it as {name}, got {one_line(error)}") from error
 
     def parts(self, path: Path) -> list[Path]:
         """Files that an item consists of, those of other files that it takes values from among them."""
@@ -261,12 +262,7 @@ def _read(path: Path, name: str, form: Format, key: str | None) -> tuple[NDArray
     except LiveactionError:
         raise
     except Exception as error:  # a format raises what it likes
-        raise FormatError(f"{path}: expected a whole {name} file of real numbers, got {_said(error)}") from error
-
-
-def _said(error: Exception) -> str:
-    """A third party's complaint on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".rstrip(": .")
+        raise FormatError(f"{path}: expected a whole {name} file of real numbers, got {one_line(error)}") from error
 
 
 def _stored_dtype(signal: Signal, path: Path) -> np.dtype[Any]:

@@ -149,7 +149,7 @@ def _check_stored(path: Path, name: str, array: Any, files: dict[str, int]) -> N
     mark = array.metadata.encode_chunk_key((0,) * len(grid))
     lead, between = ("c", mark[1:2]) if mark.startswith("c") else ("", mark[1:2] or ".")
     there = 0
-    for file in files:
+    for file in (file for file, size in files.items() if size):  # an empty shard holds nothing
         place = file.removeprefix(lead + between).split(between) if file.startswith(lead) else []
         numbers = [int(n) for n in place if n.isdecimal() and n.isascii() and len(n) < 19]
         there += len(numbers) == len(place) == len(grid) and all(i < n for i, n in zip(numbers, grid, strict=True))
