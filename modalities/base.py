@@ -290,7 +290,7 @@ class Modality(ABC):
             count += int(bad.sum())
         if count:
             raise FormatError(
-                f"{path}: expected finite values in {self.spec.unit}, got {count} NaN or infinite, the first at "
+                f"{path}: expected finite values{f' in {self.spec.unit}' if self.spec.unit else ''}, got {count} NaN or infinite, the first at "
                 f"{min(firsts)}; replace them in the source"
             )
 

@@ -197,7 +197,9 @@ def _leave_out(holder: dict[str, Any], place: str, key: str) -> None:
 def _translate(level: dict[str, Any], first: list[int]) -> None:
     """Move a level by so many samples per axis; in place."""
     steps = [dict(step) for step in _tables(level.get("coordinateTransformations"))]
-    scale = next((step["scale"] for step in steps if step.get("type") == "scale" and "scale" in step), [1.0] * len(first))
+    scale = next(
+        (step["scale"] for step in steps if step.get("type") == "scale" and "scale" in step), [1.0] * len(first)
+    )
     moved = next((step for step in steps if step.get("type") == "translation" and "translation" in step), None)
     before = [0.0] * len(first) if moved is None else moved["translation"]
     if len(scale) != len(first) or len(before) != len(first) or not any(first):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.files import atomic_path
 from liveaction.mapped import converted
+from liveaction.modalities.array.hdf5_values import load_dataset
 from liveaction.modalities.hyperspectral.cube import AXES, Cube, check_dtype, check_folder
 from liveaction.modalities.third_party import one_line
 
@@ -130,9 +131,9 @@ def _names_73(path: Path) -> dict[str, bool]:
 
     with h5py.File(path, "r") as file:
         return {
-            name: isinstance(item, h5py.Dataset) and item.ndim == 3 and item.dtype.kind in "iufcV"
-            for name, item in file.items()
-            if not name.startswith("#")
+            name: isinstance(file[name], h5py.Dataset) and file[name].ndim == 3 and file[name].dtype.kind in "iufcV"
+            for name in file
+            if not name.startswith("#") and isinstance(file.get(name, getlink=True), h5py.HardLink)
         }
 
 
@@ -141,7 +142,7 @@ def _load_73(path: Path, name: str) -> tuple[NDArray[Any], str]:
 
     with h5py.File(path, "r") as file:
         check_dtype(file[name].dtype, path)
-        array = np.asarray(file[name]).T
+        array = load_dataset(path, file[name]).T
         return array, next(kind for kind, dtype in _CLASSES.items() if dtype == array.dtype.name)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.modalities.array.formats import check_unpacked, warn_absent
-from liveaction.modalities.third_party import one_line, quiet
+from liveaction.modalities.third_party import decoded, one_line, quiet
 from liveaction.signal import Signal
 
 _UNITS = {1: "none", 2: "inch", 3: "cm"}
@@ -97,7 +97,9 @@ def crop_tags(about: dict[str, Any], first: tuple[int, int]) -> dict[str, Any]:
         elif code == _TIEPOINTS and isinstance(value, list) and len(value) % 6 == 0:
             value = [n - (x, y, 0, 0, 0, 0)[i % 6] for i, n in enumerate(value)]
         elif code == _TRANSFORMATION and isinstance(value, list) and len(value) == 16:
-            value = [n + (x * value[i - 3] + y * value[i - 2] if i % 4 == 3 and i < 12 else 0) for i, n in enumerate(value)]
+            value = [
+                n + (x * value[i - 3] + y * value[i - 2] if i % 4 == 3 and i < 12 else 0) for i, n in enumerate(value)
+            ]
         moved.append([code, dtype, count, value])
     return {**about, "tiff": moved} if moved else about
 
@@ -153,7 +155,7 @@ def _describe(page: Any) -> tuple[dict[str, Any], list[str]]:
         if tag.code in _LAYOUT or tag.code in _RESOLUTION:
             continue
         if tag.code in _TEXTS:
-            text[_TEXTS[tag.code]] = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+            text[_TEXTS[tag.code]] = decoded(value) if isinstance(value, bytes) else str(value)
         elif tag.code == _PROFILE:
             about["icc"] = base64.b64encode(value).decode()
         elif tag.code == _ORIENTATION:
