@@ -139,8 +139,9 @@ def check_unpacked(path: Path, size: int, stored: int) -> None:
 def warn_absent(path: Path, name: str, there: int, total: int, fill: Any, what: str = "chunks") -> None:
     """Say that values of an array are not stored, which its format reads as the fill value."""
     if there < total:
-        text = f"{path}: expected all {total} {what} of {repr(name) if name else 'the array'}, got {there}; the others read as the fill"
-        warnings.warn(LiveactionWarning(f"{text} value {fill}"), stacklevel=4)
+        whole = repr(name) if name else "the array"
+        text = f"{path}: expected all {total} {what} of {whole}, got {there}; the others read as the fill value {fill}"
+        warnings.warn(LiveactionWarning(text), stacklevel=4)
 
 
 def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:

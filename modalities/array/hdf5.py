@@ -40,7 +40,8 @@ class HDF5(Format):
             JSON form.
 
         Raises:
-            FormatError: no such dataset, several and no key, one that holds no real numbers, or values that are not there.
+            FormatError: no such dataset, several and no key, one that holds no real numbers, or whose values are not
+                there.
         """
         import h5py
 

@@ -59,8 +59,8 @@ class Zarr(Format):
         Chunks that are not there hold the fill value, as the format has it; a warning says how many.
 
         Returns:
-            The values, and ``key`` (empty for an array at the root), ``others`` (arrays beside it) ``documents``, and ``numbers`` in
-            them that JSON has no word for.
+            The values, and ``key`` (empty for an array at the root), ``others`` (arrays beside it),
+            ``documents``, and ``numbers`` in them that JSON has no word for.
 
         Raises:
             FormatError: not a store, no such array, several and no key, or one that holds no real numbers.
