@@ -289,8 +289,9 @@ class Modality(ABC):
                 firsts.append(tuple(int(i) + low for i, low in zip(np.argwhere(bad)[0], corner, strict=True)))
             count += int(bad.sum())
         if count:
+            unit = f" in {self.spec.unit}" if self.spec.unit else ""
             raise FormatError(
-                f"{path}: expected finite values{f' in {self.spec.unit}' if self.spec.unit else ''}, got {count} NaN or infinite, the first at "
+                f"{path}: expected finite values{unit}, got {count} NaN or infinite, the first at "
                 f"{min(firsts)}; replace them in the source"
             )
 

@@ -30,7 +30,7 @@ def list_store(path: Path) -> dict[str, int]:
         with zipfile.ZipFile(path) as archive:
             return {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()}
     found = {}
-    for place, folders, files in os.walk(path):
+    for place, folders, _ in os.walk(path):
         here = Path(place)
         link = next((folder for folder in folders if (here / folder).is_symlink()), None)
         if link is not None:
@@ -197,10 +197,9 @@ def _leave_out(holder: dict[str, Any], place: str, key: str) -> None:
 def _translate(level: dict[str, Any], first: list[int]) -> None:
     """Move a level by so many samples per axis; in place."""
     steps = [dict(step) for step in _tables(level.get("coordinateTransformations"))]
-    scale = next(
-        (step["scale"] for step in steps if step.get("type") == "scale" and "scale" in step), [1.0] * len(first)
-    )
-    moved = next((step for step in steps if step.get("type") == "translation" and "translation" in step), None)
+    named = {kind: step for step in steps for kind in ("scale", "translation") if step.get("type") == kind in step}
+    scale = named["scale"]["scale"] if "scale" in named else [1.0] * len(first)
+    moved = named.get("translation")
     before = [0.0] * len(first) if moved is None else moved["translation"]
     if len(scale) != len(first) or len(before) != len(first) or not any(first):
         return

@@ -91,14 +91,10 @@ def _check(path: Path, chunks: list[Chunk]) -> None:
         raise FormatError(f"{path}: expected grey or red, green and blue, got {kind}; convert it to RGB")
     if depth in (8, 16):
         width, height = struct.unpack(">II", chunks[0][1][:8])
-        size, packed = (
-            width * height * depth // 8 * (3 if colour == 2 else 1),
-            sum(len(c) for k, c in chunks if k == b"IDAT"),
-        )
-        if size > _MOST_INFLATED * packed:
-            raise FormatError(
-                f"{path}: expected a whole PNG, got {packed} bytes for {width} x {height} samples; copy the source again"
-            )
+        packed = sum(len(content) for kind, content in chunks if kind == b"IDAT")
+        if width * height * depth // 8 * (3 if colour == 2 else 1) > _MOST_INFLATED * packed:
+            got = f"{packed} bytes for {width} x {height} samples"
+            raise FormatError(f"{path}: expected a whole PNG, got {got}; copy the source again")
     else:
         raise FormatError(f"{path}: expected 8 or 16 bits per sample, got {depth}; convert it to 8")
     if b"acTL" in kinds:

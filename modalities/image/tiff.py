@@ -97,9 +97,9 @@ def crop_tags(about: dict[str, Any], first: tuple[int, int]) -> dict[str, Any]:
         elif code == _TIEPOINTS and isinstance(value, list) and len(value) % 6 == 0:
             value = [n - (x, y, 0, 0, 0, 0)[i % 6] for i, n in enumerate(value)]
         elif code == _TRANSFORMATION and isinstance(value, list) and len(value) == 16:
-            value = [
-                n + (x * value[i - 3] + y * value[i - 2] if i % 4 == 3 and i < 12 else 0) for i, n in enumerate(value)
-            ]
+            value = [*value]
+            for i in (3, 7, 11):
+                value[i] += x * value[i - 3] + y * value[i - 2]
         moved.append([code, dtype, count, value])
     return {**about, "tiff": moved} if moved else about
 
@@ -205,7 +205,7 @@ def _with_description(about: dict[str, Any], pixels: NDArray[Any]) -> tuple[dict
     sizes: dict[str, str] = {"SizeX": str(pixels.shape[1]), "SizeY": str(pixels.shape[0])}
     sizes["Type"] = {"float32": "float"}.get(pixels.dtype.name, pixels.dtype.name)
     found = list(_PIXELS.finditer(xml))
-    planes = {key: value for key, value in _ATTRIBUTE.findall(found[0][0])} if len(found) == 1 else {}
+    planes = dict(_ATTRIBUTE.findall(found[0][0])) if len(found) == 1 else {}
     channels = str(pixels.shape[2]) if pixels.ndim == 3 else "1"
     if any(planes.get(key) != count for key, count in (("SizeZ", "1"), ("SizeT", "1"), ("SizeC", channels))):
         return {**about, "text": {key: value for key, value in text.items() if key != "Description"}}, ""
