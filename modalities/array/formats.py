@@ -118,17 +118,23 @@ def check_key(path: Path, key: Any) -> str:
     return name
 
 
-def check_unpacked(path: Path, size: int, stored: int) -> None:
-    """Refuse an array that would take far more memory than the bytes it is made from.
+def check_unpacked(path: Path, size: int, stored: int, chunk: int = 0) -> None:
+    """Refuse an array that would take far more memory than the bytes it is made from, or than it has to.
 
     Args:
         path: named in the message.
         size: bytes that the array declares.
         stored: bytes that it takes in the file.
+        chunk: bytes of each of its chunks, which are unpacked whole.
 
     Raises:
-        FormatError: more than a GiB, and more than :data:`MOST_UNPACKED` times what is stored.
+        FormatError: more than a GiB, and more than :data:`MOST_UNPACKED` times what is stored; or chunks of more than a
+            GiB and of more than eight times the array.
     """
+    if chunk > _HARMLESS and chunk > 8 * size:
+        raise FormatError(
+            f"{path}: expected chunks no larger than the array of {size} bytes, got some of {chunk}; store smaller ones"
+        )
     if size > _HARMLESS and size > MOST_UNPACKED * max(stored, 1):
         raise FormatError(
             f"{path}: expected at most {MOST_UNPACKED} times the {stored} bytes stored, got an array of {size} bytes; "

@@ -4,10 +4,10 @@ What a file names is read only where it lies in the folder of the file or below 
 bring in what it does not hold.
 """
 
+from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
@@ -58,13 +58,13 @@ def _check_stored(path: Path, data: Any) -> None:
                 f"{path}: expected filters that are installed, got {label.decode(errors='replace') or code!r} on "
                 f"{name!r}; write it again with gzip"
             )
-    check_unpacked(path, data.nbytes, stored)
+    chunk = prod(data.chunks) * data.dtype.itemsize if data.chunks else 0
+    check_unpacked(path, data.nbytes, stored, chunk)
     if data.chunks is None:
         warn_absent(path, name, data.size if stored else 0, data.size, data.fillvalue, "values")
         return
-    check_unpacked(path, int(np.prod(data.chunks, dtype=object)) * data.dtype.itemsize, stored)
-    total = np.prod([-(-n // c) for n, c in zip(data.shape, data.chunks, strict=True)], dtype=object)
-    warn_absent(path, name, data.id.get_num_chunks(), int(total), data.fillvalue)
+    total = prod(-(-n // c) for n, c in zip(data.shape, data.chunks, strict=True))
+    warn_absent(path, name, data.id.get_num_chunks(), total, data.fillvalue)
 
 
 def _load_virtual(path: Path, data: Any) -> NDArray[Any]:

@@ -141,8 +141,7 @@ def _check_stored(path: Path, name: str, array: Any, files: dict[str, int]) -> N
         files: all below it, and their sizes.
     """
     sides, sharded = array.shards or array.chunks, array.shards is not None
-    check_unpacked(path, array.nbytes, sum(files.values()))
-    check_unpacked(path, prod(sides) * np.dtype(array.dtype).itemsize, sum(files.values()))
+    check_unpacked(path, array.nbytes, sum(files.values()), prod(sides) * np.dtype(array.dtype).itemsize)
     if 0 in array.shape:
         return
     grid = [-(-n // side) for n, side in zip(array.shape, sides, strict=True)]

@@ -22,6 +22,7 @@ _KINDS = {
     "P": "a palette", "PA": "a palette with alpha", "RGBA": "an alpha channel", "LA": "an alpha channel",
     "RGBa": "an alpha channel", "La": "an alpha channel", "CMYK": "CMYK inks", "1": "one bit per sample",
 }  # fmt: skip
+_MOST_PIXELS = 1024  # per byte of a JPEG, three times what Huffman's shortest words can do; what is cut reads as grey
 _LEFT_OUT = {"photoshop": "Photoshop's block (IPTC)", "flashpix": "FlashPix"}
 
 
@@ -71,6 +72,10 @@ def _read_pillow(path: Path) -> Picture:
             if image.mode not in ("L", "RGB") or "transparency" in image.info:
                 kind = _KINDS.get(image.mode, "transparency" if image.mode in ("L", "RGB") else f"mode {image.mode}")
                 raise FormatError(f"{path}: expected grey or red, green and blue, got {kind}; convert it to RGB")
+            size = path.stat().st_size
+            if image.format == "JPEG" and image.width * image.height > _MOST_PIXELS * size:
+                got = f"{size} bytes for {image.width} x {image.height} samples"
+                raise FormatError(f"{path}: expected a whole JPEG, got {got}; copy the source again")
             pixels, about = np.array(image), _metadata(image)
             lost = [words for key, words in _LEFT_OUT.items() if image.info.get(key)]
     except FormatError:

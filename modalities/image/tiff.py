@@ -47,7 +47,7 @@ def read_tiff(path: Path) -> tuple[NDArray[Any], int, dict[str, Any]]:
         with quiet(), tifffile.TiffFile(path) as file:
             _check(path, file)
             page: Any = file.pages[0]
-            _check_stored(path, page, file.filehandle.size)
+            there, total, fill = _stored(path, page, file.filehandle.size)
             pixels = page.asarray()
             if page.axes == "SYX":
                 pixels = np.moveaxis(pixels, 0, -1)
@@ -56,6 +56,7 @@ def read_tiff(path: Path) -> tuple[NDArray[Any], int, dict[str, Any]]:
         raise
     except Exception as error:  # of a damaged file the library raises what it comes upon
         raise FormatError(f"{path}: expected a whole TIFF, got {one_line(error)}; copy the source again") from error
+    warn_absent(path, "", there, total, fill, "strips or tiles")
     if lost:
         text = f"{path}: expected tags that can be written again, got tables {', '.join(lost)}; they are left out"
         warnings.warn(LiveactionWarning(text), stacklevel=5)
@@ -104,22 +105,24 @@ def crop_tags(about: dict[str, Any], first: tuple[int, int]) -> dict[str, Any]:
     return {**about, "tiff": moved} if moved else about
 
 
-def _check_stored(path: Path, page: Any, size: int) -> None:
-    """Refuse strips and tiles beyond the end of the file, and more samples than they can hold; warn of those left out.
+def _stored(path: Path, page: Any, size: int) -> tuple[int, int, Any]:
+    """How many strips or tiles are stored, of how many, and what the others read as.
 
     Args:
         path: named in the messages.
         page: of the file.
         size: of the file in bytes.
+
+    Raises:
+        FormatError: some lie beyond the end of the file, or the samples are more than they can hold.
     """
     places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     wanted, there = prod(page.chunked), sum(count > 0 for _, count in places)
     if len(places) < wanted or any(place + count > size for place, count in places):
         raise FormatError(f"{path}: expected {wanted} strips or tiles within {size} bytes, got fewer; copy it again")
-    stored = sum(count for _, count in places)
-    for samples in (page.shape, page.chunks):
-        check_unpacked(path, prod(samples) * page.dtype.itemsize, stored)
-    warn_absent(path, "", there, len(places), page.nodata, "strips or tiles")
+    size, chunk = (prod(samples) * page.dtype.itemsize for samples in (page.shape, page.chunks))
+    check_unpacked(path, size, sum(count for _, count in places), chunk)
+    return there, len(places), page.nodata
 
 
 def _check(path: Path, file: Any) -> None:
