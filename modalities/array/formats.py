@@ -10,6 +10,7 @@ import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ class Format(ABC):
         """
 
 
+@cache
 def formats() -> dict[str, Format]:
     """Every installed format by the name of its entry point."""
     return {point.name: point.load()() for point in entry_points(group=GROUP)}
