@@ -162,8 +162,8 @@ def _kept(about: dict[str, Any]) -> list[Chunk]:
 
 
 def _copied(kind: bytes) -> bool:
-    """Whether a chunk, unknown here, says by its letters that it holds for other pixels as well."""
-    return len(kind) == 4 and kind.isalpha() and kind[:1].islower() and kind[3:].islower() and kind not in _KNOWN
+    """Whether a chunk, unknown here, says by its letters that it holds for other pixels; oFFs not for a region."""
+    return kind.isalpha() and kind[:1].islower() and kind[3:].islower() and kind not in (*_KNOWN, b"oFFs")
 
 
 def _with_chunks(data: bytes | bytearray, chunks: list[Chunk]) -> bytes:

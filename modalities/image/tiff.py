@@ -22,7 +22,7 @@ _TEXTS = {
     270: "Description", 305: "Software", 306: "Creation Time", 315: "Author", 33432: "Copyright",
     700: "XML:com.adobe.xmp",
 }  # fmt: skip
-_ORIENTATION, _PROFILE, _RESOLUTION = 274, 34675, (282, 283, 296)
+_DESCRIPTION, _ORIENTATION, _PROFILE, _RESOLUTION = 270, 274, 34675, (282, 283, 296)
 _LAYOUT = {  # how samples are stored, which the written file says anew
     254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 277, 278, 279, 280, 281, 284, 292, 293, 317, 322, 323, 324, 325,
     338, 339, 340, 341, 347, *range(512, 522), 530, 531, 532, 32997, 32998,
@@ -73,7 +73,8 @@ def write_tiff(pixels: NDArray[Any], signal: Signal, part: Path, path: Path) -> 
     resolution, unit = _resolution(about)
     about, description = _with_description(about, pixels)
     tags, lost = _tags(about)
-    ome = description is None and path.name.lower().endswith((".ome.tif", ".ome.tiff"))
+    ome = description is None and path.name.lower().endswith((".ome.tif", ".ome.tiff"))  # made anew
+    lost += ["the text 'Description'"] if ome and any(tag[0] == _DESCRIPTION for tag in tags) else []
     lost += ["OME-XML of several planes"] if description == "" else []
     with quiet():
         tifffile.imwrite(
