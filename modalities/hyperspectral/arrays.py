@@ -1,7 +1,6 @@
 """Bare arrays of three axes: MATLAB files up to 7.2 (scipy) and 7.3 (h5py), and ``.npy``."""
 
 import warnings
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ Order = tuple[str, ...]
 _CLASSES = {"double": "float64", "single": "float32"} | {
     name: name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 }
-_BROKEN = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, MemoryError, NotImplementedError, zlib.error)
 
 
 def read_npy(path: Path, order: Order) -> Cube:
@@ -32,7 +30,7 @@ def read_npy(path: Path, order: Order) -> Cube:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.ndarray):
             raise ValueError("an archive of arrays")
-    except _BROKEN as error:
+    except Exception as error:
         raise FormatError(f"{path}: expected a whole .npy array, got {one_line(error)}; save it again") from error
     metadata = {"source": "npy", "descr": array.dtype.str, "fortran": not array.flags.c_contiguous}
     return Cube(_bands_first(array, order, path), metadata)
@@ -67,7 +65,7 @@ def read_mat(path: Path, order: Order, key: str) -> Cube:
         array, kind = _load_73(path, chosen) if newer else _load_5(path, chosen)
     except FormatError:
         raise
-    except _broken_mat() as error:
+    except Exception as error:  # of a damaged file the libraries raise what they come upon
         raise FormatError(f"{path}: expected a whole MATLAB file, got {one_line(error)}; save it again") from error
     left = sorted(names.keys() - {chosen})
     metadata = {"source": "mat", "key": chosen, "class": kind, "version": "7.3" if newer else "5", "left_out": left}
@@ -100,12 +98,6 @@ def write_mat(cube: Cube, path: Path, order: Order, key: str) -> None:
             raise FormatError(f"{path}: expected less than 2 GiB for MATLAB 5, got {array.nbytes}; save as 7.3")
         with part.open("wb") as file:
             savemat(file, {name: array}, do_compression=True)
-
-
-def _broken_mat() -> tuple[type[Exception], ...]:
-    from scipy.io.matlab import MatReadError
-
-    return (*_BROKEN, MatReadError)
 
 
 def _names_5(path: Path) -> dict[str, bool]:
