@@ -7,7 +7,7 @@ from typing import Any
 
 from liveaction.errors import FormatError
 
-DEEPEST, LONGEST = 64, 1 << 23
+DEEPEST, LONGEST = 64, 15 << 20  # a stream's header holds 16 MiB
 
 
 def check_metadata(path: Path, metadata: dict[str, Any]) -> None:
@@ -19,7 +19,7 @@ def check_metadata(path: Path, metadata: dict[str, Any]) -> None:
 
     Raises:
         FormatError: something else than JSON, a text with a lone surrogate, NaN or infinity, tables within tables more
-            than 64 deep, or more than 8 MiB as JSON.
+            than 64 deep, or more than 15 MiB as JSON.
     """
     open_ones: list[tuple[Any, tuple[Any, ...]]] = [(metadata, ())]
     while open_ones:

@@ -165,7 +165,8 @@ def _leaves(document: dict[str, Any]) -> Iterator[tuple[Any, Any, Any, list[Any]
 def _groups(documents: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Names of documents, and the attributes that they hold."""
     for name, document in documents.items():
-        attributes = document if name.endswith(".zattrs") else document.get("attributes")
+        table = document if isinstance(document, dict) else {}
+        attributes = table if name.endswith(".zattrs") else table.get("attributes")
         if isinstance(attributes, dict):
             yield name, attributes
 
@@ -195,16 +196,14 @@ def _leave_out(holder: dict[str, Any], place: str, key: str) -> None:
 
 
 def _translate(level: dict[str, Any], first: list[int]) -> None:
-    """Move a level by so many samples per axis; in place."""
+    """Move a level by so many samples per axis; in place. What is not as OME-Zarr has it stays."""
     steps = [dict(step) for step in _tables(level.get("coordinateTransformations"))]
     named = {kind: step for step in steps for kind in ("scale", "translation") if step.get("type") == kind in step}
     scale = named["scale"]["scale"] if "scale" in named else [1.0] * len(first)
-    moved = named.get("translation")
-    before = [0.0] * len(first) if moved is None else moved["translation"]
-    if len(scale) != len(first) or len(before) != len(first) or not any(first):
+    before = named["translation"]["translation"] if "translation" in named else [0.0] * len(first)
+    plain = all(isinstance(n, list) and all(isinstance(v, int | float) for v in n) for n in (scale, before))
+    if not plain or not len(scale) == len(before) == len(first) or not any(first):
         return
-    if moved is None:
-        moved = {"type": "translation"}
-        steps.append(moved)
-    moved["translation"] = [float(b + s * n) for b, s, n in zip(before, scale, first, strict=True)]
-    level["coordinateTransformations"] = steps
+    moved = [float(b + s * n) for b, s, n in zip(before, scale, first, strict=True)]
+    kept = [step for step in steps if step is not named.get("translation")]
+    level["coordinateTransformations"] = [*kept, {"type": "translation", "translation": moved}]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.errors import FormatError, LiveactionWarning
-from liveaction.files import atomic_path
+from liveaction.errors import FormatError, LiveactionError, LiveactionWarning
+from liveaction.files import atomic_path, write_errors
 from liveaction.modalities.image.netpbm import read_netpbm, write_netpbm
 from liveaction.modalities.image.png import read_png, write_png
 from liveaction.modalities.image.tiff import read_tiff, write_tiff
@@ -50,13 +50,20 @@ def write_image(signal: Signal, path: Path) -> list[str]:
         Words for what of the source the format has no room for.
 
     Raises:
-        FormatError: the format cannot hold the dtype or the channels.
+        FormatError: the format cannot hold the dtype, the channels or the metadata.
     """
     pixels = signal.values[0] if signal.values.shape[0] == 1 else np.stack(list(signal.values), axis=-1)
     pixels = np.ascontiguousarray(pixels)
     writers = {"png": write_png, "tiff": write_tiff, "netpbm": write_netpbm}
+    kind = WRITABLE[path.suffix.lower()]
     with atomic_path(path) as part:
-        return writers[WRITABLE[path.suffix.lower()]](pixels, signal, part, path)
+        try:
+            with write_errors(path):
+                return writers[kind](pixels, signal, part, path)
+        except LiveactionError:
+            raise
+        except Exception as error:  # metadata of a stream may be anything
+            raise FormatError(f"{path}: expected to write it as {kind}, got {one_line(error)}") from error
 
 
 def _read_pillow(path: Path) -> Picture:

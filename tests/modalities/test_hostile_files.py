@@ -9,6 +9,7 @@ import tracemalloc
 import warnings
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 
@@ -148,7 +149,54 @@ def test_png_and_tiff_take_only_what_was_kept(tmp_path):
         assert np.array_equal(picture.read(tmp_path / name).values, phantom.values)
 
 
+@pytest.mark.parametrize("name", ["t.png", "t.tif", "t.ome.tif", "t.pgm"])
+@pytest.mark.parametrize("value", [7, None, "x", ["x"], {"a": ["x"]}, [["caNv"]], {"Comment": 7, "Description": {}}])
+def test_metadata_of_pictures_are_what_they_may_be(tmp_path, name, value):
+    """Written, or refused in one line."""
+    for key in ("png", "tiff", "text", "icc", "exif", "resolution", "orientation"):
+        signal = Signal(np.ones((1, 4, 5), np.uint8), ("y", "x"), "", (1.0, 1.0), "uint8", {key: value})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                grey().write(signal, tmp_path / name)
+            except FormatError as error:
+                assert "\n" not in str(error)
+
+
+STORED = [
+    {"scales": 7}, {"scales": [7]}, {"scales": [{"axis": 9}]}, {"scales": [{"axis": 0, "values": "x"}]},
+    {"documents": 7}, {"documents": {".zattrs": {"multiscales": [{"datasets": [{"path": "a"}]}]}}},
+    {"documents": {".zattrs": {"multiscales": [{"datasets": [
+        {"path": "a", "coordinateTransformations": [{"type": "scale", "scale": ["x", 1, 1]}]}]}]}}},
+    {"documents": {"zarr.json": 7}}, {"documents": {}, "numbers": [["x", [], "nan"]]}, {"key": 7},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stored", STORED, ids=str)
+@pytest.mark.parametrize("kind", ["hdf5", "zarr"])
+def test_a_region_of_metadata_that_are_wrong(tmp_path, stored, kind):
+    metadata = {"format": kind, "stored": {"key": "a", **stored}}
+    values = np.ones((1, 4, 4, 4), np.float32)
+    signal = Signal(values, any_array().spec.axes, "", (1.0,) * 3, "float32", metadata)
+    try:
+        part = signal
+        with suppress(
+            AttributeError, LookupError, TypeError, ValueError
+        ):  # which the reader of streams makes a line of
+            part = any_array().cropped(signal, ((1, 4),) * 3, (4, 4, 4))
+        any_array().write(
+            replace(part, values=values[:, 1:, 1:, 1:]), tmp_path / f"t.{'h5' if kind == 'hdf5' else kind}"
+        )
+    except FormatError as error:
+        assert "\n" not in str(error)
+
+
 # -- readers that unpack
+
+
+@cache
+def grey():
+    return build_modality(load_recipe("grey_smoke").modality)
 
 
 @cache
