@@ -9,7 +9,6 @@ from liveaction.errors import FormatError
 from liveaction.mapped import is_large
 from liveaction.modalities.array.formats import Format, check_dtype, check_key, choose_array
 from liveaction.modalities.array.hdf5_attributes import (
-    LAID_OUT,
     crop_scales,
     is_scale,
     keep_attributes,
@@ -54,7 +53,9 @@ class HDF5(Format):
             scales = keep_scales(data)
             attributes: dict[str, Any] = {}
             for place in _places(name):
-                attributes[place], left = keep_attributes(file[place or "/"], LAID_OUT if scales else ())
+                attributes[place], left = keep_attributes(
+                    file[place or "/"], ("DIMENSION_LIST",) if scales and place == name else ()
+                )
                 lost += left
             others = sorted(datasets.keys() - {name} - {scale["key"] for scale in scales})
             about = {"key": name, "others": others, "storage": storage, "attributes": attributes}
@@ -68,7 +69,7 @@ class HDF5(Format):
         try:
             with h5py.File(path, "r") as file:
                 found = [place for data in _contents(file)[0].values() for place in virtual_files(path, data)]
-        except (OSError, RuntimeError, FormatError):  # reading it says why
+        except Exception:  # whatever is wrong, reading it says so
             found = []
         return sorted({path, *found} - ({path.resolve()} - {path}))
 
@@ -99,9 +100,9 @@ class HDF5(Format):
         # through Python's file: HDF5's own ends the process where the disk is full
         with path.open("w+b") as raw, h5py.File(raw, "w") as file:
             _store(file, key, array, storage)
+            write_scales(path, file[key], metadata.get("scales", []))
             for place in _places(key):
                 write_attributes(file[place or "/"], metadata.get("attributes", {}).get(place, {}))
-            write_scales(path, file[key], metadata.get("scales", []))
             file.flush()
 
 

@@ -9,8 +9,7 @@ import numpy as np
 from liveaction.errors import FormatError
 from liveaction.modalities.array.formats import check_key
 
-LAID_OUT = ("DIMENSION_LIST", "CLASS", "NAME", "REFERENCE_LIST")
-"""Attributes that HDF5 writes where scales are attached."""
+_OF_SCALES = ("CLASS", "NAME", "REFERENCE_LIST")  # written by HDF5 itself
 _LONGEST_SCALE = 1 << 20  # bytes
 
 
@@ -84,7 +83,7 @@ def keep_scales(data: Any) -> list[dict[str, Any]]:
             fits = scale.shape == (data.shape[axis],) and scale.dtype.kind in "iuf" and scale.name is not None
             if not fits or scale.is_virtual or scale.external or scale.nbytes > _LONGEST_SCALE:
                 continue
-            attributes, _ = keep_attributes(scale, LAID_OUT)
+            attributes, _ = keep_attributes(scale, _OF_SCALES)
             about = {"key": scale.name.strip("/"), "axis": axis, "label": label}
             found.append({**about, "values": keep_value(scale[...]), "attributes": attributes})
     return found

@@ -392,6 +392,7 @@ def test_hdf5_scales_of_axes_come_back(tmp_path: Path) -> None:
         file["time"].attrs["units"] = "s"
         data.dims[0].attach_scale(file["time"])
         data.dims[0].label = "t"
+        data.attrs["CLASS"] = file.attrs["NAME"] = "mine"
         file["same"] = np.arange(4.0)
         file["same"].make_scale("")
         data.dims[1].attach_scale(file["same"])
@@ -408,6 +409,7 @@ def test_hdf5_scales_of_axes_come_back(tmp_path: Path) -> None:
             assert (name, data.dims[0].label, scale.attrs["units"], scale.name) == ("time of day", "t", "s", "/time")
             np.testing.assert_array_equal(scale[...], wanted)
             assert len(data.dims[1]) == 1 and len(data.dims[2]) == 0
+            assert data.attrs["CLASS"] == file.attrs["NAME"] == "mine"
     bad = {**signal.metadata["stored"], "scales": [{**signal.metadata["stored"]["scales"][0], "axis": 1}]}
     with pytest.raises(FormatError, match=r"expected a scale of 4 values, got shape \(6,\)"):
         modality.write(replace(signal, metadata={**signal.metadata, "stored": bad}), tmp_path / "c.h5")
