@@ -15,6 +15,7 @@ from liveaction.errors import FormatError, ShapeError, SpecError
 from liveaction.mapped import check_mapped, parts, spread_sample
 from liveaction.metrics import Percentile, Similarity, mean_squared_error, similarity_by_slab
 from liveaction.modalities.exhibit import Exhibit
+from liveaction.modalities.metadata import check_metadata
 from liveaction.modalities.ranges import (
     as_float32,
     constant_range,
@@ -41,6 +42,18 @@ def _taking_text(method: Callable[..., Any], place: int) -> Callable[..., Any]:
     return call
 
 
+def _checked(read: Callable[..., Signal]) -> Callable[..., Signal]:
+    """``read`` with its result's metadata checked: what no stream can hold is refused before any work."""
+
+    @wraps(read)
+    def call(self: Any, path: Path) -> Signal:
+        signal = read(self, path)
+        check_metadata(path, signal.metadata)
+        return signal
+
+    return call
+
+
 _PATHS = {"find": 0, "parts": 0, "read": 0, "write": 1, "preview": 2}
 
 
@@ -49,14 +62,16 @@ class Modality(ABC):
 
     A subclass is registered under the entry-point group ``liveaction.modalities``; the codec knows only these
     methods. ``spec`` is the recipe's ``modality`` table. Where a method takes a path it may be text as well: a
-    subclass, whose methods are wrapped for that as it is defined, always gets a :class:`Path`.
+    subclass, whose methods are wrapped for that as it is defined, always gets a :class:`Path`. What ``read`` gives is
+    checked by :func:`check_metadata`.
     """
 
     def __init_subclass__(cls, **rest: Any) -> None:
         super().__init_subclass__(**rest)
         for name, place in _PATHS.items():
             if name in vars(cls):
-                setattr(cls, name, _taking_text(vars(cls)[name], place))
+                method = _checked(vars(cls)[name]) if name == "read" else vars(cls)[name]
+                setattr(cls, name, _taking_text(method, place))
 
     def __init__(self, spec: ModalitySpec) -> None:
         self.spec = spec
@@ -325,7 +340,8 @@ class Modality(ABC):
                 firsts.append(tuple(int(i) + low for i, low in zip(np.argwhere(bad)[0], corner, strict=True)))
             count += int(bad.sum())
         if count:
+            unit = f" in {self.spec.unit}" if self.spec.unit else ""
             raise FormatError(
-                f"{path}: expected finite values in {self.spec.unit}, got {count} NaN or infinite, the first at "
+                f"{path}: expected finite values{unit}, got {count} NaN or infinite, the first at "
                 f"{min(firsts)}; replace them in the source"
             )

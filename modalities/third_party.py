@@ -1,4 +1,4 @@
-"""What third-party readers say: kept quiet, or put on one line."""
+"""What third-party readers say and give: kept quiet, put on one line, made text."""
 
 import logging
 import warnings
@@ -27,4 +27,14 @@ def quiet() -> Iterator[None]:
 def one_line(error: BaseException) -> str:
     """A third party's complaint as ``ErrorName: words``, on one line of at most 160 characters."""
     words = " ".join(str(error).split())
-    return f"{type(error).__name__}: {words[:160]}".rstrip(": .")
+    kind = type(error)
+    name = kind.__name__ if kind.__name__ != "error" else f"{kind.__module__}.error"
+    return f"{name}: {words[:160]}".rstrip(": .")
+
+
+def decoded(text: bytes) -> str:
+    """UTF-8, or where it is none, Latin-1, which has a letter for every byte."""
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1")

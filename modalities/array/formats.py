@@ -7,8 +7,10 @@ A format of your own is a class with ``suffixes``, ``read`` and ``write`` under 
 """
 
 import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.errors import FormatError
+from liveaction.errors import FormatError, LiveactionWarning
 
 GROUP = "liveaction.formats"
 _HARMLESS = 2**30  # bytes that every machine has, whatever a file declares
@@ -40,6 +42,14 @@ class Format(ABC):
         """Whether ``path``, whose name ends in a suffix of this format, is there as one of its items."""
         return path.is_file()
 
+    def parts(self, path: Path) -> list[Path]:
+        """Files that the item consists of: where one of them changes, it is another item."""
+        return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+    def cropped(self, stored: dict[str, Any], box: tuple[slice, ...]) -> dict[str, Any]:
+        """What :meth:`read` gave, as it holds for a region; one slice per axis as stored."""
+        return stored
+
     @abstractmethod
     def read(self, path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]]:
         """The array as it is stored, and JSON data that :meth:`write` needs to make an equal file.
@@ -59,6 +69,7 @@ class Format(ABC):
         """
 
 
+@cache
 def formats() -> dict[str, Format]:
     """Every installed format by the name of its entry point."""
     return {point.name: point.load()() for point in entry_points(group=GROUP)}
@@ -109,22 +120,36 @@ def check_key(path: Path, key: Any) -> str:
     return name
 
 
-def check_unpacked(path: Path, size: int, stored: int) -> None:
-    """Refuse an array that would take far more memory than the bytes it is made from.
+def check_unpacked(path: Path, size: int, stored: int, chunk: int = 0) -> None:
+    """Refuse an array that would take far more memory than the bytes it is made from, or than it has to.
 
     Args:
         path: named in the message.
         size: bytes that the array declares.
         stored: bytes that it takes in the file.
+        chunk: bytes of each of its chunks, which are unpacked whole.
 
     Raises:
-        FormatError: more than a GiB, and more than :data:`MOST_UNPACKED` times what is stored.
+        FormatError: more than a GiB, and more than :data:`MOST_UNPACKED` times what is stored; or chunks of more than a
+            GiB and of more than eight times the array.
     """
+    if chunk > _HARMLESS and chunk > 8 * size:
+        raise FormatError(
+            f"{path}: expected chunks no larger than the array of {size} bytes, got some of {chunk}; store smaller ones"
+        )
     if size > _HARMLESS and size > MOST_UNPACKED * max(stored, 1):
         raise FormatError(
             f"{path}: expected at most {MOST_UNPACKED} times the {stored} bytes stored, got an array of {size} bytes; "
             "store it with its values"
         )
+
+
+def warn_absent(path: Path, name: str, there: int, total: int, fill: Any, what: str = "chunks") -> None:
+    """Say that values of an array are not stored, which its format reads as the fill value."""
+    if there < total:
+        whole = repr(name) if name else "the array"
+        text = f"{path}: expected all {total} {what} of {whole}, got {there}; the others read as the fill value {fill}"
+        warnings.warn(LiveactionWarning(text), stacklevel=4)
 
 
 def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:

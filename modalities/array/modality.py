@@ -1,6 +1,7 @@
 """Any array of real numbers, described in YAML: npy, npz, HDF5, Zarr, and the formats of other packages."""
 
 import warnings
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionError, LiveactionWarning, ShapeError, SpecError
 from liveaction.files import atomic_path, write_errors
-from liveaction.mapped import converted
+from liveaction.mapped import converted, parts
 from liveaction.modalities.array.exhibits import array_exhibits
 from liveaction.modalities.array.formats import Format, check_dtype, find_format, formats
 from liveaction.modalities.array.phantom import array_phantom
@@ -20,6 +21,7 @@ from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.find import find_files
 from liveaction.modalities.options import parse_options
+from liveaction.modalities.third_party import one_line
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
@@ -131,7 +133,19 @@ class Array(Modality):
             except LiveactionError:
                 raise
             except Exception as error:  # a format raises what it likes
-                raise FormatError(f"{path}: expected to write it as {name}, got {_said(error)}") from error
+                raise FormatError(f"{path}: expected to write it as {name}, got {one_line(error)}") from error
+
+    def parts(self, path: Path) -> list[Path]:
+        """Files that an item consists of, those of other files that it takes values from among them."""
+        return _format(path)[1].parts(path)
+
+    def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
+        """A region with what its format stored as it holds for it: scales of axes, places of OME-Zarr."""
+        stored, form = signal.metadata.get("stored"), formats().get(signal.metadata.get("format", ""))
+        if not isinstance(stored, dict) or form is None:
+            return signal
+        kept = form.cropped(stored, self.stored_order.stored_box(box))
+        return replace(signal, metadata={**signal.metadata, "stored": kept})
 
     def native_range(self, signal: Signal) -> tuple[float, float]:
         """As :meth:`Modality.native_range`, for integers of at most 32 bits.
@@ -182,7 +196,13 @@ class Array(Modality):
         try:
             self.check_finite(values, path, missing)
         except FormatError as error:
-            raise FormatError(f"{error}, or say no_data: nan in modality.options") from error
+            if self.options.no_data is not None:
+                way = f", with {self.options.no_data} for instance, as no_data says"
+            elif any(np.isinf(values[part]).any() for part in parts(values)):
+                way = ", with NaN for instance, and say no_data: nan in modality.options"
+            else:
+                way = ", or say no_data: nan in modality.options"
+            raise FormatError(f"{error}{way}") from error
 
     def _apart_from_no_data(self, values: NDArray[Any], missing: NDArray[np.bool_] | None) -> NDArray[Any]:
         """Measured values that equal ``no_data`` moved by one step, or they would read as missing."""
@@ -242,12 +262,7 @@ def _read(path: Path, name: str, form: Format, key: str | None) -> tuple[NDArray
     except LiveactionError:
         raise
     except Exception as error:  # a format raises what it likes
-        raise FormatError(f"{path}: expected a whole {name} file of real numbers, got {_said(error)}") from error
-
-
-def _said(error: Exception) -> str:
-    """A third party's complaint on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".rstrip(": .")
+        raise FormatError(f"{path}: expected a whole {name} file of real numbers, got {one_line(error)}") from error
 
 
 def _stored_dtype(signal: Signal, path: Path) -> np.dtype[Any]:

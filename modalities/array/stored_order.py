@@ -27,6 +27,11 @@ class ArrayOptions(NoDataOptions):
     dtype: str | None = None
     spacing: tuple[Positive, ...] | None = None
 
+    @field_validator("key", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value  # level 0 of OME-Zarr
+
     @field_validator("dtype")
     @classmethod
     def _known(cls, value: str | None) -> str | None:
@@ -91,6 +96,11 @@ class StoredOrder:
         whole = array.transpose([order.index(name) for name in (*rest, *wanted)])
         moved: NDArray[Any] = whole[(0,) * len(rest)]
         return moved if self.channel in order else moved[np.newaxis]
+
+    def stored_box(self, box: tuple[tuple[int, int], ...]) -> tuple[slice, ...]:
+        """Ranges per transformed axis as one slice per stored axis."""
+        ranges = dict(zip(self.axes, box, strict=True))
+        return tuple(slice(*ranges[name]) if name in ranges else slice(None) for name in self.order)
 
     def as_stored(self, values: NDArray[Any]) -> NDArray[Any]:
         """Inverse of :meth:`channels_first`."""

@@ -7,6 +7,7 @@ are: chunks, shards, compressors, fill value, dimension names and attributes com
 import json
 import tempfile
 import zipfile
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,30 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
 from liveaction.files import temporary_path
-from liveaction.modalities.array.formats import Format, check_dtype, check_key, check_unpacked, choose_array
+from liveaction.modalities.array.formats import (
+    Format,
+    check_dtype,
+    check_key,
+    check_unpacked,
+    choose_array,
+    warn_absent,
+)
 from liveaction.modalities.array.rows import load_rows, store_rows
+from liveaction.modalities.array.zarr_documents import (
+    DOCUMENTS,
+    is_array,
+    joined,
+    keep_documents,
+    list_store,
+    move_places,
+    places_above,
+    read_documents,
+    refuse_pickles,
+    written_documents,
+)
 
 MOST_FILES = 1 << 20
 """Chunks that a store may ask to be written: a stream's metadata of some bytes must not fill a disk with files."""
-_DOCUMENTS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
 class Zarr(Format):
@@ -32,15 +51,16 @@ class Zarr(Format):
         """Whether ``path`` is a folder with Zarr's metadata, or a file ``.zarr.zip``."""
         if path.name.lower().endswith(".zip"):
             return path.is_file()
-        return path.is_dir() and any((path / name).is_file() for name in _DOCUMENTS)
+        return path.is_dir() and any((path / name).is_file() for name in DOCUMENTS)
 
     def read(self, path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]]:
         """One array and its metadata.
 
-        Chunks that are not there hold the fill value, as the format has it.
+        Chunks that are not there hold the fill value, as the format has it; a warning says how many.
 
         Returns:
-            The values, and ``key`` (empty for an array at the root), ``others`` (arrays beside it) and ``documents``.
+            The values, and ``key`` (empty for an array at the root), ``others`` (arrays beside it),
+            ``documents``, and ``numbers`` in them that JSON has no word for.
 
         Raises:
             FormatError: not a store, no such array, several and no key, or one that holds no real numbers.
@@ -50,28 +70,27 @@ class Zarr(Format):
 
         if not self.holds(path):
             raise FormatError(f"{path}: expected a Zarr store, a folder with its metadata or a .zarr.zip, got neither")
+        files = list_store(path)
+        everything = read_documents(path, files)
+        refuse_pickles(path, everything)
+        arrays = [place for place in {name.rpartition("/")[0] for name in everything} if is_array(everything, place)]
+        if "" in arrays and key is not None:
+            raise FormatError(f"{path}: expected no modality.options.key for an array at the root, got {key!r}")
+        name = "" if "" in arrays else choose_array(path, arrays, key)
         store = ZipStore(path, mode="r") if path.is_file() else LocalStore(path, read_only=True)
         try:
-            root = zarr.open(store, mode="r")
-            if isinstance(root, zarr.Array):
-                if key is not None:
-                    raise FormatError(f"{path}: expected no modality.options.key for an array at the root, got {key!r}")
-                arrays, name = {"": root}, ""
-            else:
-                arrays = {where: node for where, node in root.members(max_depth=None) if isinstance(node, zarr.Array)}
-                name = choose_array(path, arrays, key)
-            array = arrays[name]
-            documents = _documents(path, name)
-            _refuse_pickles(path, documents)
+            array = zarr.open_array(store, path=name, mode="r")
             check_dtype(path, np.dtype(array.dtype))
-            check_unpacked(path, array.nbytes, array.nbytes_stored())
-            return load_rows(array), {
-                "key": name,
-                "others": sorted(arrays.keys() - {name}),
-                "documents": documents,
-            }
+            _check_stored(path, name, array, {file[len(name) :].lstrip("/"): n for file, n in files.items()
+                                              if file.startswith(f"{name}/" if name else "")})  # fmt: skip
+            about = {"key": name, "others": sorted({*arrays} - {name})}
+            return load_rows(array), {**about, **keep_documents(name, everything)}
         finally:
             store.close()
+
+    def cropped(self, stored: dict[str, Any], box: tuple[slice, ...]) -> dict[str, Any]:
+        """The places of OME-Zarr moved to the region's first sample; all else holds for a part as well."""
+        return {**stored, "documents": move_places(stored.get("documents", {}), stored.get("key", ""), box)}
 
     def write(self, path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
         """A store with the one array; a zip where the name ends in ``.zip``."""
@@ -95,8 +114,9 @@ def _write_folder(folder: Path, array: NDArray[Any], metadata: dict[str, Any]) -
     if not documents:
         zarr.create_array(folder, name=key or None, data=array)
         return
-    _refuse_pickles(folder, documents)
-    allowed = {_joined(place, name) for place in _places(key) for name in _DOCUMENTS}
+    documents = written_documents(documents, key, metadata.get("numbers", []))
+    refuse_pickles(folder, documents)
+    allowed = {joined(place, name) for place in places_above(key) for name in DOCUMENTS}
     if not documents.keys() <= allowed:
         raise FormatError(f"{folder}: expected metadata of the array {key!r} alone, got {sorted(documents)}")
     for place, document in documents.items():
@@ -111,33 +131,25 @@ def _write_folder(folder: Path, array: NDArray[Any], metadata: dict[str, Any]) -
     store_rows(target, array)
 
 
-def _documents(path: Path, key: str) -> dict[str, Any]:
-    """The metadata of an array and of every group above it; consolidated copies are left out."""
-    found = {}
-    archive = zipfile.ZipFile(path) if path.is_file() else None
-    present = set() if archive is None else set(archive.namelist())
-    for place in (_joined(place, name) for place in _places(key) for name in _DOCUMENTS):
-        if archive is None and (path / place).is_file():
-            found[place] = json.loads((path / place).read_text(encoding="utf-8"))
-        elif archive is not None and place in present:
-            found[place] = json.loads(archive.read(place))
-    if archive is not None:
-        archive.close()
-    return {place: {k: v for k, v in d.items() if k != "consolidated_metadata"} for place, d in found.items()}
+def _check_stored(path: Path, name: str, array: Any, files: dict[str, int]) -> None:
+    """Refuse what cannot be unpacked; warn of chunks, or shards, that are not there and read as the fill value.
 
-
-def _refuse_pickles(path: Path, documents: dict[str, Any]) -> None:
-    """Codecs that run what they read."""
-    for document in documents.values():
-        parts = {name: document.get(name) for name in ("codecs", "compressor", "filters")}
-        if "pickle" in json.dumps(parts).lower():
-            raise FormatError(f"{path}: expected a codec of numbers, got pickle, which runs what it reads; recode it")
-
-
-def _places(key: str) -> list[str]:
-    parts = key.split("/") if key else []
-    return ["/".join(parts[:n]) for n in range(len(parts) + 1)]
-
-
-def _joined(place: str, name: str) -> str:
-    return f"{place}/{name}" if place else name
+    Args:
+        path: of the store.
+        name: of the array in it.
+        array: a Zarr array.
+        files: all below it, and their sizes.
+    """
+    sides, sharded = array.shards or array.chunks, array.shards is not None
+    check_unpacked(path, array.nbytes, sum(files.values()), prod(sides) * np.dtype(array.dtype).itemsize)
+    if 0 in array.shape:
+        return
+    grid = [-(-n // side) for n, side in zip(array.shape, sides, strict=True)]
+    mark = array.metadata.encode_chunk_key((0,) * len(grid))
+    lead, between = ("c", mark[1:2]) if mark.startswith("c") else ("", mark[1:2] or ".")
+    there = 0
+    for file in (file for file, size in files.items() if size):  # an empty shard holds nothing
+        place = file.removeprefix(lead + between).split(between) if file.startswith(lead) else []
+        numbers = [int(n) for n in place if n.isdecimal() and n.isascii() and len(n) < 19]
+        there += len(numbers) == len(place) == len(grid) and all(i < n for i, n in zip(numbers, grid, strict=True))
+    warn_absent(path, name, there, prod(grid), array.fill_value, "shards" if sharded else "chunks")

@@ -1,9 +1,7 @@
 """Bare arrays of three axes: MATLAB files up to 7.2 and 7.3 (h5py), and ``.npy``."""
 
 import warnings
-import zlib
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.files import atomic_path
 from liveaction.mapped import converted
-from liveaction.modalities.array.formats import check_unpacked
+from liveaction.modalities.array.hdf5_values import load_dataset
 from liveaction.modalities.hyperspectral import mat5
 from liveaction.modalities.hyperspectral.cube import AXES, Cube, check_dtype, check_folder
 from liveaction.modalities.third_party import one_line
@@ -21,10 +19,6 @@ Order = tuple[str, ...]
 _CLASSES = {"double": "float64", "single": "float32"} | {
     name: name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 }
-_BROKEN = (
-    OSError, ValueError, TypeError, LookupError, EOFError, MemoryError, RuntimeError, SyntaxError, TokenError,
-    zlib.error,
-)  # fmt: skip
 
 
 def read_npy(path: Path, order: Order) -> Cube:
@@ -37,7 +31,7 @@ def read_npy(path: Path, order: Order) -> Cube:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.ndarray):
             raise ValueError("an archive of arrays")
-    except _BROKEN as error:
+    except Exception as error:
         raise FormatError(f"{path}: expected a whole .npy array, got {one_line(error)}; save it again") from error
     metadata = {"source": "npy", "descr": array.dtype.str, "fortran": not array.flags.c_contiguous}
     return Cube(_bands_first(array, order, path), metadata)
@@ -70,9 +64,9 @@ def read_mat(path: Path, order: Order, key: str) -> Cube:
         names = _names_73(path) if newer else _names_5(path)
         chosen = _choose(names, key, path)
         array, kind = _load_73(path, chosen) if newer else _load_5(path, chosen)
-    except FormatError:
+    except (FormatError, MemoryError):
         raise
-    except _BROKEN as error:
+    except Exception as error:  # of a damaged file the libraries raise what they come upon
         raise FormatError(f"{path}: expected a whole MATLAB file, got {one_line(error)}; save it again") from error
     left = sorted(names.keys() - {chosen})
     metadata = {"source": "mat", "key": chosen, "class": kind, "version": "7.3" if newer else "5", "left_out": left}
@@ -126,9 +120,9 @@ def _names_73(path: Path) -> dict[str, bool]:
 
     with h5py.File(path, "r") as file:
         return {
-            name: isinstance(item := file.get(name), h5py.Dataset) and item.ndim == 3 and item.dtype.kind in "iufcV"
+            name: isinstance(file[name], h5py.Dataset) and file[name].ndim == 3 and file[name].dtype.kind in "iufcV"
             for name in file
-            if not name.startswith("#") and not isinstance(file.get(name, getlink=True), h5py.ExternalLink)
+            if not name.startswith("#") and isinstance(file.get(name, getlink=True), h5py.HardLink)
         }
 
 
@@ -136,12 +130,8 @@ def _load_73(path: Path, name: str) -> tuple[NDArray[Any], str]:
     import h5py
 
     with h5py.File(path, "r") as file:
-        data = file[name]
-        check_dtype(data.dtype, path)
-        if data.external or data.is_virtual:
-            raise FormatError(f"{path}: expected {name!r} to hold its values, got a list of other files; copy them in")
-        check_unpacked(path, data.nbytes, data.id.get_storage_size())
-        array = np.asarray(data).T
+        check_dtype(file[name].dtype, path)
+        array = load_dataset(path, file[name]).T
         return array, next(kind for kind, dtype in _CLASSES.items() if dtype == array.dtype.name)
 
 

@@ -1,6 +1,7 @@
 """Which format a picture's name asks for, and 8-bit pictures through Pillow."""
 
 import base64
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.errors import FormatError
-from liveaction.files import atomic_path
+from liveaction.errors import FormatError, LiveactionError, LiveactionWarning
+from liveaction.files import atomic_path, write_errors
 from liveaction.modalities.image.netpbm import read_netpbm, write_netpbm
 from liveaction.modalities.image.png import read_png, write_png
 from liveaction.modalities.image.tiff import read_tiff, write_tiff
-from liveaction.modalities.third_party import one_line, quiet
+from liveaction.modalities.third_party import decoded, one_line, quiet
 from liveaction.signal import Signal
 
 Picture = tuple[NDArray[Any], int, dict[str, Any]]
@@ -21,6 +22,8 @@ _KINDS = {
     "P": "a palette", "PA": "a palette with alpha", "RGBA": "an alpha channel", "LA": "an alpha channel",
     "RGBa": "an alpha channel", "La": "an alpha channel", "CMYK": "CMYK inks", "1": "one bit per sample",
 }  # fmt: skip
+_MOST_PIXELS = 1024  # per byte of a JPEG, three times what Huffman's shortest words can do; what is cut reads as grey
+_LEFT_OUT = {"photoshop": "Photoshop's block (IPTC)", "flashpix": "FlashPix"}
 
 
 def read_image(path: Path) -> Picture:
@@ -47,13 +50,20 @@ def write_image(signal: Signal, path: Path) -> list[str]:
         Words for what of the source the format has no room for.
 
     Raises:
-        FormatError: the format cannot hold the dtype or the channels.
+        FormatError: the format cannot hold the dtype, the channels or the metadata.
     """
     pixels = signal.values[0] if signal.values.shape[0] == 1 else np.stack(list(signal.values), axis=-1)
     pixels = np.ascontiguousarray(pixels)
     writers = {"png": write_png, "tiff": write_tiff, "netpbm": write_netpbm}
+    kind = WRITABLE[path.suffix.lower()]
     with atomic_path(path) as part:
-        return writers[WRITABLE[path.suffix.lower()]](pixels, signal, part, path)
+        try:
+            with write_errors(path):
+                return writers[kind](pixels, signal, part, path)
+        except LiveactionError:
+            raise
+        except Exception as error:  # metadata of a stream may be anything
+            raise FormatError(f"{path}: expected to write it as {kind}, got {one_line(error)}") from error
 
 
 def _read_pillow(path: Path) -> Picture:
@@ -69,14 +79,22 @@ def _read_pillow(path: Path) -> Picture:
             if image.mode not in ("L", "RGB") or "transparency" in image.info:
                 kind = _KINDS.get(image.mode, "transparency" if image.mode in ("L", "RGB") else f"mode {image.mode}")
                 raise FormatError(f"{path}: expected grey or red, green and blue, got {kind}; convert it to RGB")
-            pixels = np.array(image)
-            return pixels, 0, _metadata(image)
+            size = path.stat().st_size
+            if image.format == "JPEG" and image.width * image.height > _MOST_PIXELS * size:
+                got = f"{size} bytes for {image.width} x {image.height} samples"
+                raise FormatError(f"{path}: expected a whole JPEG, got {got}; copy the source again")
+            pixels, about = np.array(image), _metadata(image)
+            lost = [words for key, words in _LEFT_OUT.items() if image.info.get(key)]
     except FormatError:
         raise
-    except (OSError, ValueError, SyntaxError, MemoryError, PIL.Image.DecompressionBombError) as error:
+    except Exception as error:  # of a damaged file the library raises what it comes upon
         raise FormatError(
             f"{path}: expected a whole picture, got {one_line(error)}; copy or convert the source again"
         ) from error
+    if lost:
+        text = f"{path}: expected metadata that can be kept, got {', '.join(lost)} as well; left out"
+        warnings.warn(LiveactionWarning(text), stacklevel=5)
+    return pixels, 0, about
 
 
 def _metadata(image: Any) -> dict[str, Any]:
@@ -91,7 +109,7 @@ def _metadata(image: Any) -> dict[str, Any]:
         about["exif"] = base64.b64encode(exif).decode()
         about["orientation"] = int(image.getexif().get(0x0112, 1))
     texts = {"Comment": image.info.get("comment"), "XML:com.adobe.xmp": image.info.get("xmp")}
-    text = {key: value.decode("utf-8", "replace") for key, value in texts.items() if value}
+    text = {key: decoded(value) for key, value in texts.items() if value}
     return {**about, "text": text} if text else about
 
 

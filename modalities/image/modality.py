@@ -14,6 +14,7 @@ from liveaction.modalities.image.exhibits import image_exhibits
 from liveaction.modalities.image.files import READABLE, WRITABLE, read_image, write_image
 from liveaction.modalities.image.phantom import picture
 from liveaction.modalities.image.preview import draw_preview
+from liveaction.modalities.image.tiff import crop_tags
 from liveaction.modalities.options import Options, parse_options
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -108,6 +109,10 @@ class Image(Modality):
         if lost:
             text = f"{path}: expected to keep all of the source, got a format without room for {', '.join(lost)}"
             warnings.warn(LiveactionWarning(f"{text}; it is left out"), stacklevel=3)
+
+    def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
+        """A region whose tags place it on the page or the map where it was."""
+        return replace(signal, metadata=crop_tags(signal.metadata, (box[0][0], box[1][0])))
 
     def synthetic(self, seed: int, extents: tuple[int, ...] | None = None) -> Signal:
         """A seeded picture of ground, sky, discs, stripes and strokes, uint8, 512 x 768 (:func:`picture`)."""

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
+from liveaction.modalities.third_party import decoded
 from liveaction.signal import Signal
 
+_COMMENT = re.compile(rb"#([^\n]*)")
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _START = re.compile(rb"P([56])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,5})\s")
 _KEPT_NOWHERE = {
-    "icc": "the colour profile", "resolution": "the resolution", "exif": "EXIF", "text": "texts",
+    "icc": "the colour profile", "resolution": "the resolution", "exif": "EXIF",
     "png": "chunks that only PNG has", "tiff": "tags that only TIFF has",
 }  # fmt: skip
 
@@ -46,7 +48,9 @@ def read_netpbm(path: Path) -> tuple[NDArray[Any], int, dict[str, Any]]:
     pixels = np.frombuffer(data, dtype, offset=found.end()).reshape(shape).astype(dtype.newbyteorder("="))
     if pixels.max() > most:
         raise FormatError(f"{path}: expected values up to {most} as it says, got {pixels.max()}; convert it again")
-    return pixels, 0 if bits in (8, 16) else bits, {"source": "netpbm"}
+    comments = [decoded(line.strip()) for line in _COMMENT.findall(found[0])]
+    about = {"source": "netpbm", **({"text": {"Comment": "\n".join(comments)}} if comments else {})}
+    return pixels, 0 if bits in (8, 16) else bits, about
 
 
 def write_netpbm(pixels: NDArray[Any], signal: Signal, part: Path, path: Path) -> list[str]:
@@ -58,7 +62,10 @@ def write_netpbm(pixels: NDArray[Any], signal: Signal, part: Path, path: Path) -
     if pixels.dtype.name not in ("uint8", "uint16"):
         raise FormatError(f"{path}: expected uint8 or uint16 values for netpbm, got {pixels.dtype.name}; write .tif")
     bits = signal.bits or 8 * pixels.dtype.itemsize
-    start = f"P{6 if pixels.ndim == 3 else 5}\n{pixels.shape[1]} {pixels.shape[0]}\n{2**bits - 1}\n"
+    text = signal.metadata.get("text", {})
+    comments = "".join(f"# {line}\n" for line in text.get("Comment", "").splitlines())
+    start = f"P{6 if pixels.ndim == 3 else 5}\n{comments}{pixels.shape[1]} {pixels.shape[0]}\n{2**bits - 1}\n"
     part.write_bytes(start.encode() + pixels.astype(">u2" if bits > 8 else "u1").tobytes())
     lost = [words for key, words in _KEPT_NOWHERE.items() if signal.metadata.get(key)]
+    lost += ["texts"] if text.keys() - {"Comment"} else []
     return [*lost, "the orientation"] if signal.metadata.get("orientation", 1) != 1 else lost

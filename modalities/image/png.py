@@ -3,6 +3,7 @@
 import base64
 import io
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.errors import FormatError
+from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.modalities.third_party import one_line, quiet
 from liveaction.signal import Signal
 
@@ -21,11 +22,15 @@ _COLOURS = {3: "a palette", 4: "an alpha channel", 6: "an alpha channel"}
 _AS_THEY_ARE = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"sBIT", b"mDCV", b"cLLI", b"pHYs", b"tIME")
 _PIXELS = (b"IHDR", b"IDAT", b"IEND")
 _READ = (b"iCCP", b"eXIf", b"tEXt", b"zTXt", b"iTXt")
+_KNOWN = (*_AS_THEY_ARE, *_PIXELS, *_READ, b"PLTE", b"hIST", b"iDOT")  # the last three say how to show or decode
+_MOST_INFLATED = 1040  # times, a little more than deflate can do
 _XMP = "XML:com.adobe.xmp"
 
 
 def read_png(path: Path) -> tuple[NDArray[Any], int, dict[str, Any]]:
     """Pixels ``[Y, X]`` or ``[Y, X, 3]``, uint8 or uint16; 0; metadata as :func:`read_image` says.
+
+    Warns of chunks that cannot be kept; those that are safe to copy are, whatever they say.
 
     Raises:
         FormatError: not a whole PNG, or one with alpha, a palette, other bits than 8 and 16, or an animation.
@@ -40,8 +45,12 @@ def read_png(path: Path) -> tuple[NDArray[Any], int, dict[str, Any]]:
         about = _describe(chunks)
     except FormatError:
         raise
-    except (OSError, ValueError, RuntimeError, SyntaxError, MemoryError, zlib.error) as error:
+    except Exception as error:  # of a damaged file the libraries raise what they come upon
         raise FormatError(f"{path}: expected a whole PNG, got {one_line(error)}; copy the source again") from error
+    lost = sorted({kind.decode() for kind, _ in chunks if not (kind in _KNOWN or _copied(kind))})
+    if lost:
+        text = f"{path}: expected chunks that can be written again, got {', '.join(lost)}; they are left out"
+        warnings.warn(LiveactionWarning(text), stacklevel=5)
     return np.asarray(pixels), 0, about
 
 
@@ -65,7 +74,8 @@ def _chunks(data: bytes, path: Path) -> list[Chunk]:
         size, kind = struct.unpack_from(">I4s", data, at)
         found.append((kind, data[at + 8 : at + 8 + size]))
         at += 12 + size
-        if at <= len(data) and zlib.crc32(data[at - 8 - size : at - 4]) != int.from_bytes(data[at - 4 : at], "big"):
+        checked = int.from_bytes(data[at - 4 : at], "big")
+        if not kind.isalpha() or (at <= len(data) and zlib.crc32(data[at - 8 - size : at - 4]) != checked):
             raise FormatError(f"{path}: expected a whole PNG, got a damaged chunk {kind!r}; copy the source again")
         if kind == b"IEND" and at <= len(data):
             return found
@@ -79,7 +89,13 @@ def _check(path: Path, chunks: list[Chunk]) -> None:
     if colour in _COLOURS or b"tRNS" in kinds:
         kind = _COLOURS.get(colour, "transparency")
         raise FormatError(f"{path}: expected grey or red, green and blue, got {kind}; convert it to RGB")
-    if depth not in (8, 16):
+    if depth in (8, 16):
+        width, height = struct.unpack(">II", chunks[0][1][:8])
+        packed = sum(len(content) for kind, content in chunks if kind == b"IDAT")
+        if width * height * depth // 8 * (3 if colour == 2 else 1) > _MOST_INFLATED * packed:
+            got = f"{packed} bytes for {width} x {height} samples"
+            raise FormatError(f"{path}: expected a whole PNG, got {got}; copy the source again")
+    else:
         raise FormatError(f"{path}: expected 8 or 16 bits per sample, got {depth}; convert it to 8")
     if b"acTL" in kinds:
         raise FormatError(f"{path}: expected one picture, got an animation; split it into files")
@@ -109,7 +125,11 @@ def _describe(chunks: list[Chunk]) -> dict[str, Any]:
     if density:
         x, y, unit = struct.unpack(">IIB", density)
         about["resolution"] = [float(x), float(y), "m" if unit else "none"]
-    rest = [[kind.decode(), base64.b64encode(data).decode()] for kind, data in chunks if kind in _AS_THEY_ARE]
+    rest = [
+        [kind.decode(), base64.b64encode(data).decode()]
+        for kind, data in chunks
+        if kind in _AS_THEY_ARE or _copied(kind)
+    ]
     return {**about, "png": rest} if rest else about
 
 
@@ -119,7 +139,7 @@ def _kept(about: dict[str, Any]) -> list[Chunk]:
     from PIL.PngImagePlugin import PngInfo
 
     kept = [(kind.encode(), base64.b64decode(data)) for kind, data in about.get("png", [])]
-    kept = [chunk for chunk in kept if chunk[0] in _AS_THEY_ARE]
+    kept = [chunk for chunk in kept if chunk[0] in _AS_THEY_ARE or _copied(chunk[0])]
     if "icc" in about:
         kept.append((b"iCCP", b"profile\x00\x00" + zlib.compress(base64.b64decode(about["icc"]), 9)))
     if "resolution" in about and not any(kind == b"pHYs" for kind, _ in kept):
@@ -139,6 +159,12 @@ def _kept(about: dict[str, Any]) -> list[Chunk]:
         else:
             info.add_text(key, value)
     return kept + [(kind, data) for kind, data, *_ in info.chunks]
+
+
+def _copied(kind: bytes) -> bool:
+    """Whether a chunk, unknown here, says by its letters that it holds for other pixels; oFFs not for a region."""
+    four = len(kind) == 4 and kind.isalpha()
+    return four and kind[:1].islower() and kind[3:].islower() and kind not in (*_KNOWN, b"oFFs")
 
 
 def _with_chunks(data: bytes | bytearray, chunks: list[Chunk]) -> bytes:

@@ -1,8 +1,11 @@
 """TIFF of 8 and 16 bits, and of float32, through tifffile; tags are kept."""
 
 import base64
+import re
 import warnings
 from enum import IntEnum
+from fractions import Fraction
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
-from liveaction.modalities.third_party import one_line, quiet
+from liveaction.modalities.array.formats import check_unpacked, warn_absent
+from liveaction.modalities.third_party import decoded, one_line, quiet
 from liveaction.signal import Signal
 
 _UNITS = {1: "none", 2: "inch", 3: "cm"}
@@ -18,18 +22,21 @@ _TEXTS = {
     270: "Description", 305: "Software", 306: "Creation Time", 315: "Author", 33432: "Copyright",
     700: "XML:com.adobe.xmp",
 }  # fmt: skip
-_ORIENTATION, _PROFILE, _RESOLUTION = 274, 34675, (282, 283, 296)
+_DESCRIPTION, _ORIENTATION, _PROFILE, _RESOLUTION = 270, 274, 34675, (282, 283, 296)
 _LAYOUT = {  # how samples are stored, which the written file says anew
     254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 277, 278, 279, 280, 281, 284, 292, 293, 317, 322, 323, 324, 325,
     338, 339, 340, 341, 347, *range(512, 522), 530, 531, 532, 32997, 32998,
 }  # fmt: skip
+_POSITIONS, _TIEPOINTS, _TRANSFORMATION = (286, 287), 33922, 34264
+_PIXELS, _ATTRIBUTE = re.compile(r"<Pixels\b[^>]*>"), re.compile(r'([\w:]+)="([^"]*)"')
 _INKS = {0: "white as 0", 3: "a palette", 5: "CMYK inks", 6: "YCbCr", 8: "CIE Lab"}
 
 
 def read_tiff(path: Path) -> tuple[NDArray[Any], int, dict[str, Any]]:
     """Pixels ``[Y, X]`` (uint8, uint16, float32) or ``[Y, X, 3]`` (uint8, uint16); 0; metadata as in ``read_image``.
 
-    Warns where tags cannot be kept: EXIF and GPS tables, pictures inside the picture.
+    Warns where tags cannot be kept (EXIF and GPS tables, pictures inside the picture), and where strips or tiles are
+    not stored, which read as 0.
 
     Raises:
         FormatError: not a whole TIFF with one page, or one with alpha, a palette, inks, or other numbers.
@@ -40,14 +47,16 @@ def read_tiff(path: Path) -> tuple[NDArray[Any], int, dict[str, Any]]:
         with quiet(), tifffile.TiffFile(path) as file:
             _check(path, file)
             page: Any = file.pages[0]
+            there, total, fill = _stored(path, page, file.filehandle.size)
             pixels = page.asarray()
             if page.axes == "SYX":
                 pixels = np.moveaxis(pixels, 0, -1)
             about, lost = _describe(page)
     except FormatError:
         raise
-    except (OSError, ValueError, RuntimeError, IndexError, KeyError, TypeError, MemoryError) as error:
+    except Exception as error:  # of a damaged file the library raises what it comes upon
         raise FormatError(f"{path}: expected a whole TIFF, got {one_line(error)}; copy the source again") from error
+    warn_absent(path, "", there, total, fill, "strips or tiles")
     if lost:
         text = f"{path}: expected tags that can be written again, got tables {', '.join(lost)}; they are left out"
         warnings.warn(LiveactionWarning(text), stacklevel=5)
@@ -62,15 +71,59 @@ def write_tiff(pixels: NDArray[Any], signal: Signal, part: Path, path: Path) -> 
         raise FormatError(f"{path}: expected uint8, uint16 or float32 values, got {pixels.dtype.name}; convert them")
     about = signal.metadata
     resolution, unit = _resolution(about)
+    about, description = _with_description(about, pixels)
     tags, lost = _tags(about)
+    ome = description is None and path.name.lower().endswith((".ome.tif", ".ome.tiff"))  # made anew
+    lost += ["the text 'Description'"] if ome and any(tag[0] == _DESCRIPTION for tag in tags) else []
+    lost += ["OME-XML of several planes"] if description == "" else []
     with quiet():
         tifffile.imwrite(
-            part, pixels, photometric="rgb" if pixels.ndim == 3 else "minisblack", compression="zlib",
-            predictor=pixels.dtype.kind == "u", metadata=None, software=False, resolution=resolution,
+            part, pixels, ome=ome, photometric="rgb" if pixels.ndim == 3 else "minisblack", compression="zlib",
+            predictor=pixels.dtype.kind == "u", metadata={} if ome else None, software=False, resolution=resolution,
             resolutionunit=unit, extratags=tags,
             iccprofile=base64.b64decode(about["icc"]) if "icc" in about else None,
         )  # fmt: skip
     return [*lost, f"the {signal.bits} significant bits"] if signal.bits else lost
+
+
+def crop_tags(about: dict[str, Any], first: tuple[int, int]) -> dict[str, Any]:
+    """Metadata of a region: tags that place a picture on a page or a map, moved to its first row and column."""
+    y, x = first
+    resolution, _ = _resolution(about)
+    moved = []
+    for code, dtype, count, value in about.get("tiff", []):
+        if code in _POSITIONS and isinstance(value, list) and len(value) == 2 and "resolution" in about:
+            along, rate = ((x, resolution[0]), (y, resolution[1]))[code - 286]
+            place = Fraction(*value) + Fraction(along) / Fraction(rate)
+            value = list(place.limit_denominator(10**6).as_integer_ratio())
+        elif code == _TIEPOINTS and isinstance(value, list) and len(value) % 6 == 0:
+            value = [n - (x, y, 0, 0, 0, 0)[i % 6] for i, n in enumerate(value)]
+        elif code == _TRANSFORMATION and isinstance(value, list) and len(value) == 16:
+            value = [*value]
+            for i in (3, 7, 11):
+                value[i] += x * value[i - 3] + y * value[i - 2]
+        moved.append([code, dtype, count, value])
+    return {**about, "tiff": moved} if moved else about
+
+
+def _stored(path: Path, page: Any, size: int) -> tuple[int, int, Any]:
+    """How many strips or tiles are stored, of how many, and what the others read as.
+
+    Args:
+        path: named in the messages.
+        page: of the file.
+        size: of the file in bytes.
+
+    Raises:
+        FormatError: some lie beyond the end of the file, or the samples are more than they can hold.
+    """
+    places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    wanted, there = prod(page.chunked), sum(count > 0 for _, count in places)
+    if len(places) < wanted or any(place + count > size for place, count in places):
+        raise FormatError(f"{path}: expected {wanted} strips or tiles within {size} bytes, got fewer; copy it again")
+    size, chunk = (prod(samples) * page.dtype.itemsize for samples in (page.shape, page.chunks))
+    check_unpacked(path, size, sum(count for _, count in places), chunk)
+    return there, len(places), page.nodata
 
 
 def _check(path: Path, file: Any) -> None:
@@ -106,7 +159,7 @@ def _describe(page: Any) -> tuple[dict[str, Any], list[str]]:
         if tag.code in _LAYOUT or tag.code in _RESOLUTION:
             continue
         if tag.code in _TEXTS:
-            text[_TEXTS[tag.code]] = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+            text[_TEXTS[tag.code]] = decoded(value) if isinstance(value, bytes) else str(value)
         elif tag.code == _PROFILE:
             about["icc"] = base64.b64encode(value).decode()
         elif tag.code == _ORIENTATION:
@@ -128,12 +181,12 @@ def _plain(value: Any) -> Any:
         return {"bytes": base64.b64encode(value).decode()}
     if isinstance(value, IntEnum):
         return int(value)
-    if isinstance(value, str | int | float):
+    if isinstance(value, str | int) or (isinstance(value, float) and isfinite(value)):
         return value
-    if isinstance(value, tuple | list) and all(isinstance(n, int | float) for n in value):
-        return list(value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "iuf":
-        return value.ravel().tolist()
+        value = value.ravel().tolist()
+    if isinstance(value, tuple | list) and all(isinstance(n, int | float) and isfinite(n) for n in value):
+        return list(value)
     return None
 
 
@@ -142,6 +195,27 @@ def _resolution(about: dict[str, Any]) -> tuple[tuple[float, float], int]:
     x, y, unit = about.get("resolution", (1.0, 1.0, "none"))
     scale = 0.01 if unit == "m" else 1.0
     return (x * scale, y * scale), {"inch": 2, "cm": 3, "m": 3}.get(unit, 1)
+
+
+def _with_description(about: dict[str, Any], pixels: NDArray[Any]) -> tuple[dict[str, Any], str | None]:
+    """Metadata whose OME-XML says the extents and numbers that are written, and the OME-XML: None where there is none.
+
+    OME-XML of several planes cannot be right of one; it is taken out, and is then the empty text.
+    """
+    text = about.get("text", {})
+    xml = text.get("Description", "")
+    if "<OME" not in xml or "</OME>" not in xml:
+        return about, None
+    sizes: dict[str, str] = {"SizeX": str(pixels.shape[1]), "SizeY": str(pixels.shape[0])}
+    sizes["Type"] = {"float32": "float"}.get(pixels.dtype.name, pixels.dtype.name)
+    found = list(_PIXELS.finditer(xml))
+    planes = dict(_ATTRIBUTE.findall(found[0][0])) if len(found) == 1 else {}
+    channels = str(pixels.shape[2]) if pixels.ndim == 3 else "1"
+    if any(planes.get(key) != count for key, count in (("SizeZ", "1"), ("SizeT", "1"), ("SizeC", channels))):
+        return {**about, "text": {key: value for key, value in text.items() if key != "Description"}}, ""
+    start = _ATTRIBUTE.sub(lambda m: f'{m[1]}="{sizes.get(m[1], m[2])}"', found[0][0])
+    right = xml[: found[0].start()] + start + xml[found[0].end() :]
+    return {**about, "text": {**text, "Description": right}}, right
 
 
 def _tags(about: dict[str, Any]) -> tuple[list[Any], list[str]]:

@@ -2,19 +2,25 @@
 
 import base64
 import io
+import json
 import struct
 import time
 import tracemalloc
 import warnings
 import zipfile
+import zlib
+from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 
 import h5py
 import numpy as np
+import PIL.Image
 import pytest
+import tifffile
 import zarr
 
-from liveaction.errors import FormatError, LiveactionError, SpecError
+from liveaction.errors import FormatError, LiveactionError, LiveactionWarning, SpecError
 from liveaction.modalities.array import zarr as array_zarr
 from liveaction.modalities.video.timing import parse_fraction
 from liveaction.recipe import load_recipe
@@ -77,7 +83,7 @@ def test_zarr_makes_no_million_of_files(tmp_path, monkeypatch):
     monkeypatch.setattr(array_zarr, "MOST_FILES", 10)
     signal = build_modality(RECIPE.modality)
     source = tmp_path / "s.zarr"
-    zarr.create_array(source, data=np.zeros((4, 4, 4), np.float32), chunks=(1, 1, 1))
+    zarr.create_array(source, data=np.ones((4, 4, 4), np.float32), chunks=(1, 1, 1))
     metadata = replace(signal.read(source)).metadata
     assert write_outcome("array_smoke", [], metadata, "float32", tmp_path / "t.zarr")
     assert not (tmp_path / "t.zarr").exists()
@@ -143,11 +149,63 @@ def test_png_and_tiff_take_only_what_was_kept(tmp_path):
         assert np.array_equal(picture.read(tmp_path / name).values, phantom.values)
 
 
+@pytest.mark.parametrize("name", ["t.png", "t.tif", "t.ome.tif", "t.pgm"])
+@pytest.mark.parametrize("value", [7, None, "x", ["x"], {"a": ["x"]}, [["caNv"]], {"Comment": 7, "Description": {}}])
+def test_metadata_of_pictures_are_what_they_may_be(tmp_path, name, value):
+    """Written, or refused in one line."""
+    for key in ("png", "tiff", "text", "icc", "exif", "resolution", "orientation"):
+        signal = Signal(np.ones((1, 4, 5), np.uint8), ("y", "x"), "", (1.0, 1.0), "uint8", {key: value})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                grey().write(signal, tmp_path / name)
+            except FormatError as error:
+                assert "\n" not in str(error)
+
+
+STORED = [
+    {"scales": 7}, {"scales": [7]}, {"scales": [{"axis": 9}]}, {"scales": [{"axis": 0, "values": "x"}]},
+    {"documents": 7}, {"documents": {".zattrs": {"multiscales": [{"datasets": [{"path": "a"}]}]}}},
+    {"documents": {".zattrs": {"multiscales": [{"datasets": [
+        {"path": "a", "coordinateTransformations": [{"type": "scale", "scale": ["x", 1, 1]}]}]}]}}},
+    {"documents": {"zarr.json": 7}}, {"documents": {}, "numbers": [["x", [], "nan"]]}, {"key": 7},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stored", STORED, ids=str)
+@pytest.mark.parametrize("kind", ["hdf5", "zarr"])
+def test_a_region_of_metadata_that_are_wrong(tmp_path, stored, kind):
+    metadata = {"format": kind, "stored": {"key": "a", **stored}}
+    values = np.ones((1, 4, 4, 4), np.float32)
+    signal = Signal(values, any_array().spec.axes, "", (1.0,) * 3, "float32", metadata)
+    try:
+        part = signal
+        with suppress(
+            AttributeError, LookupError, TypeError, ValueError
+        ):  # which the reader of streams makes a line of
+            part = any_array().cropped(signal, ((1, 4),) * 3, (4, 4, 4))
+        any_array().write(
+            replace(part, values=values[:, 1:, 1:, 1:]), tmp_path / f"t.{'h5' if kind == 'hdf5' else kind}"
+        )
+    except FormatError as error:
+        assert "\n" not in str(error)
+
+
 # -- readers that unpack
 
 
+@cache
+def grey():
+    return build_modality(load_recipe("grey_smoke").modality)
+
+
+@cache
+def any_array():
+    return build_modality(load_recipe("array_smoke", ["modality.options.dtype=null"]).modality)
+
+
 def array(path):
-    return build_modality(load_recipe("array_smoke", ["modality.options.dtype=null"]).modality).read(path)
+    return any_array().read(path)
 
 
 def test_a_zip_in_an_array_declares_what_it_has(tmp_path):
@@ -252,3 +310,117 @@ def test_chunks_of_metadata_are_no_other_part_of_a_file(tmp_path, metadata):
     about = {"rate": 8000, "container": "WAVEX", "subtype": "PCM_16", "channel_mask": 0, **metadata}
     assert write_outcome("array_audio_smoke", [], about, "int16", tmp_path / "t.wav", (AUDIO, 400))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_chunks_are_no_larger_than_what_they_hold(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        most = (None, None, None)
+        file.create_dataset("a", (4, 4, 4), "f8", maxshape=most, chunks=(600, 600, 600), compression="gzip")
+    zarr.create_array(tmp_path / "a.zarr", data=np.ones((4, 4, 4), np.float64), chunks=(4, 4, 4))
+    document = tmp_path / "a.zarr" / "zarr.json"
+    about = json.loads(document.read_text())
+    about["chunk_grid"]["configuration"]["chunk_shape"] = [600, 600, 600]
+    document.write_text(json.dumps(about))
+    for name in ("a.h5", "a.zarr"):
+        with pytest.raises(FormatError, match=r"no larger than the array of 512 bytes, got some of 1728000000; store"):
+            array(tmp_path / name)
+
+
+SAMPLES = np.random.default_rng(0).integers(1, 255, (9, 8, 7)).astype(np.uint8)
+PICTURES = {
+    "a.png": {}, "a.jpg": {}, "b.jpg": {"progressive": True}, "a.webp": {"lossless": True}, "a.bmp": {}, "a.ppm": {},
+    "a.tif": {}, "b.tif": {"tile": (16, 16), "compression": "zlib"}, "c.tif": {"rowsperstrip": 5, "compression": "lzw"},
+}  # fmt: skip
+
+
+def picture_file(path):
+    """A small picture in colour."""
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 21, 3)).astype(np.uint8)
+    if path.suffix == ".tif":
+        tifffile.imwrite(path, pixels, photometric="rgb", **PICTURES[path.name])
+    else:
+        PIL.Image.fromarray(pixels).save(path, **PICTURES[path.name])
+    return path
+
+
+def array_file(path):
+    """A small array, in chunks where there are some."""
+    if path.suffix == ".npy":
+        np.save(path, SAMPLES)
+    elif path.suffix == ".npz":
+        np.savez_compressed(path, a=SAMPLES)
+    elif path.suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            file.create_dataset("a", data=SAMPLES, chunks=(5, 8, 7), compression="gzip")
+    else:
+        with zarr.storage.ZipStore(path, mode="w") as store:
+            zarr.create_array(store, data=SAMPLES, chunks=(5, 8, 7), shards=(10, 8, 7))
+    return path
+
+
+def outcome(read, path):
+    """What is read, None where it is refused in one line; a warning is as good as a refusal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LiveactionWarning)
+        try:
+            return read(path).values
+        except (FormatError, LiveactionWarning) as error:
+            assert "\n" not in str(error) and str(error).startswith(f"{path}: expected ")
+
+
+@pytest.mark.parametrize("name", [*PICTURES, "a.npy", "a.npz", "a.h5", "a.zarr.zip"])
+def test_what_is_cut_or_changed_is_refused_or_read(tmp_path, name):
+    """Cut at every length up to 64 and at others: one line, or, where what is lost says nothing, the same values."""
+    picture = build_modality(load_recipe("rgb_smoke").modality)
+    read, make = (picture.read, picture_file) if name in PICTURES else (array, array_file)
+    source = make(tmp_path / name)
+    content, whole = source.read_bytes(), read(source).values
+    cut = tmp_path / f"cut{''.join(source.suffixes)}"
+    rng = np.random.default_rng(0)
+    for length in (*range(65), *rng.integers(65, len(content), 9), len(content) - 1):
+        cut.write_bytes(content[:length])
+        got = outcome(read, cut)
+        assert got is None or np.array_equal(got, whole)
+    for _ in range(15):
+        changed = bytearray(content)
+        changed[int(rng.integers(min(len(content), 400)))] = int(rng.choice([0, 1, 127, 255]))
+        cut.write_bytes(changed)
+        outcome(read, cut)
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def test_pictures_that_declare_more_than_they_hold(tmp_path):
+    grey = build_modality(load_recipe("grey_smoke").modality)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 30000, 30000, 8, 0, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + body)
+    image = io.BytesIO()
+    PIL.Image.fromarray(np.zeros((64, 64), np.uint8)).save(image, "jpeg")
+    jpeg = bytearray(image.getvalue())
+    at = jpeg.index(b"\xff\xc0")
+    jpeg[at + 5 : at + 9] = struct.pack(">HH", 13000, 13000)
+    (tmp_path / "a.jpg").write_bytes(jpeg)
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), np.uint8), tile=(16, 16), compression="zlib")
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        places = {tag.code: tag.valueoffset for tag in file.pages[0].tags}
+    whole = (tmp_path / "a.tif").read_bytes()
+    for name, codes, number in (("a.tif", (256, 257, 322, 323), 60000), ("b.tif", (322, 323), 2**17)):
+        tiff = bytearray(whole)
+        for code in codes:
+            tiff[places[code] : places[code] + 4] = struct.pack("<I", number)
+        (tmp_path / name).write_bytes(tiff)
+    words = {
+        "a.png": "expected a whole PNG, got 17 bytes for 30000 x 30000 samples",
+        "a.jpg": r"expected a whole JPEG, got \d+ bytes for 13000 x 13000 samples",
+        "a.tif": r"expected at most 16384 times the \d+ bytes stored, got an array of 3600000000 bytes",
+        "b.tif": "expected chunks no larger than the array of 4096 bytes, got some of 17179869184",
+    }
+    for name, said in words.items():
+        tracemalloc.start()
+        with pytest.raises(FormatError, match=said):
+            grey.read(tmp_path / name)
+        assert tracemalloc.get_traced_memory()[1] < 10e6
+        tracemalloc.stop()

@@ -375,6 +375,37 @@ def test_mat_comes_back_under_its_name(tmp_path: Path, version: str, dtype: str)
     np.testing.assert_array_equal(modality().read(tmp_path / "b.mat").values, signal.values)
 
 
+def test_mat_takes_no_values_from_elsewhere_and_says_what_is_not_there(tmp_path: Path) -> None:
+    array = _cube("uint16")
+    (tmp_path / "here").mkdir()
+    _mat73(tmp_path / "far.h5", scene=array)
+    layout = h5py.VirtualLayout(array.shape, "u2")
+    layout[:] = h5py.VirtualSource("../far.h5", "scene", shape=array.shape)
+    path = tmp_path / "here" / "a.mat"
+    with h5py.File(path, "w") as file:
+        file["scene"] = h5py.ExternalLink("../far.h5", "scene")
+    with pytest.raises(FormatError, match="expected one numeric array of three axes, got none"):
+        modality().read(path)
+    with h5py.File(path, "w") as file:
+        file.create_virtual_dataset("scene", layout)
+    words = r"expected the source '\.\./far\.h5' of the virtual dataset 'scene' in the folder of the file, got one else"
+    with pytest.raises(FormatError, match=words):
+        modality().read(path)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("scene", array.shape, "u2", chunks=(1, *array.shape[1:]))[0] = 1
+    with pytest.warns(LiveactionWarning, match=rf"expected all {len(array)} chunks of 'scene', got 1"):
+        modality().read(path)
+
+
+def test_a_damaged_mat_is_one_line(tmp_path: Path) -> None:
+    content = _mat73(tmp_path / "a.mat", scene=_cube("uint16")).read_bytes()
+    for place in (content.index(b"SNOD"), content.index(b"HEAP"), content.index(b"TREE")):
+        (tmp_path / "b.mat").write_bytes(content[:place] + b"x" + content[place + 1 :])
+        with pytest.raises(FormatError, match="expected a whole MATLAB file, got ") as caught:
+            modality().read(tmp_path / "b.mat")
+        assert "\n" not in str(caught.value)
+
+
 def test_doubles_that_matlab_stored_as_integers_are_integers(data_dir: Path, tmp_path: Path) -> None:
     signal = modality().read(data_dir / "hyperspectral" / "abu-beach-1.mat")
     assert (signal.dtype, signal.metadata["class"], signal.metadata["left_out"]) == ("int16", "double", ["map"])

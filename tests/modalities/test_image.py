@@ -183,7 +183,8 @@ def test_significant_bits_of_netpbm(grey: Image, tmp_path: Path) -> None:
     assert (signal.bits, grey.range_of(signal), signal.native_bits) == (10, (0, 1023), 10240)
     np.testing.assert_array_equal(signal.values, values)
     grey.write(signal, tmp_path / "b.pgm")
-    assert (tmp_path / "b.pgm").read_bytes().startswith(b"P5\n32 32\n1023\n")
+    assert (tmp_path / "b.pgm").read_bytes().startswith(b"P5\n# a comment\n32 32\n1023\n")
+    assert grey.read(tmp_path / "b.pgm").metadata == signal.metadata
     with pytest.warns(LiveactionWarning, match="the 10 significant bits"):
         grey.write(signal, tmp_path / "b.png")
 
