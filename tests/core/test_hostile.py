@@ -97,18 +97,37 @@ def test_a_header_is_strict_json(made):
         decompress(whole, model)
 
 
-def test_windows_are_bounded_by_what_the_codec_takes(made, monkeypatch):
-    model, _, _ = made
+def test_windows_are_bounded_by_what_the_codec_takes_and_by_max_voxels(made):
+    model, _, data = made
     extents = (4096, 4096, 512)
     own = model.codec.layout(extents)
     whole = tuple(-(-g // c) * c for g, c in zip(own.grid, own.chunk, strict=True))
-    header = json.loads(json.dumps(ContainerReader(io.BytesIO(made[2]), "x").header))
-    about = {"shape": [1, *extents], "chunk": own.chunk, "factors": own.factors}
-    fine = parse_header({**header, **about, "window": own.window, "halo": own.halo}, own.chunks, "x")
-    check_codec(fine, model.codec, model.digest, "x")
-    for more in ({"window": whole, "halo": 0}, {"window": own.window, "halo": 2**16}):
-        with pytest.raises(FormatError, match=r"expected windows of at most \d+ latents with their halo, got \d+"):
-            check_codec(parse_header({**header, **about, **more}, own.chunks, "x"), model.codec, model.digest, "x")
+    header = ContainerReader(io.BytesIO(data), "x").header
+
+    def check(max_voxels=MAX_VOXELS, **keys):
+        about = {"shape": [1, *extents], "chunk": own.chunk, "factors": own.factors, "halo": own.halo, **keys}
+        check_codec(parse_header({**header, **about}, own.chunks, "x"), model.codec, model.digest, "x", max_voxels)
+
+    check(window=own.window)
+    check(window=own.window, max_voxels=1000)  # what the codec itself takes is always taken
+    words = r"expected windows of at most \d+ latents with their halo, got \d+ as .* the limit with --max-voxels (\d+)"
+    for window, halo in [(whole, 0), (own.window, 2**16)]:
+        with pytest.raises(FormatError, match=words):
+            check(window=window, halo=halo)
+    with pytest.raises(FormatError, match=words) as caught:
+        check(window=whole)
+    enough = int(str(caught.value).split()[-1])
+    check(window=whole, max_voxels=enough)
+    with pytest.raises(FormatError, match="expected windows of at most"):
+        check(window=whole, max_voxels=enough - 1)
+
+
+def test_halos_are_bounded_by_their_windows(made):
+    model, _, data = made
+    keys = {"shape": [1, 64, 64, 64], "chunk": [1, 1, 1], "window": [1, 1, 1], "halo": 8}
+    header = parse_header({**ContainerReader(io.BytesIO(data), "x").header, **keys}, 32**3, "x")
+    with pytest.raises(FormatError, match="expected halos of at most 16 times the latents of a window, got 4913 lat"):
+        check_codec(header, model.codec, model.digest, "x")
 
 
 def test_2_to_the_60_values_are_refused_in_10_ms_and_10_mb(made):
@@ -154,12 +173,13 @@ def test_a_wrong_index_is_no_damaged_chunk(made, tmp_path):
 
 def test_room_is_made_when_something_was_decoded(made, monkeypatch):
     model, _, data = made
-    from liveaction.codec import reader
+    from liveaction import mapped
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(reader, "empty_values", full)
+    monkeypatch.setattr(mapped, "LARGE", 1)
+    monkeypatch.setattr(mapped.os, "posix_fallocate", full)
     with pytest.raises(FormatError, match=r"expected room for \(1, 9, 7, 11\) values of float32 in .*, got No space"):
         decompress(data, model)
     broken = bytearray(data)
