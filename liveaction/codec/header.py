@@ -138,7 +138,7 @@ def make_header(
         "spacing": [float(step) for step in signal.spacing],
         "metadata": signal.metadata,
         "no_data": None if np.isnan(signal.no_data) else float(signal.no_data),
-        "range": [float(end) for end in limits],
+        "range": [end.item() if isinstance(end, np.generic) else end for end in limits],
         "latent_channels": codec.spec.latent_channels,
         "factors": layout.factors,
         "chunk": layout.chunk,

@@ -81,6 +81,8 @@ class ModelCoder(Coder):
         self.curve, self.codec, self.seed = curve, codec, seed
         self.device, self.dtype = device, str(self._model.codec.compute_dtype).removeprefix("torch.")
         self.values = tuple(self._model.codec.quantizer.step * factor for factor in factors)
+        for value, factor in zip(self.values, factors, strict=True):
+            check_step(value, f"--factors: {factor:g} times the step that {folder} was trained with")
         self.recipe = self._model.recipe.name
         self.weights = f"{self._model.digest}+{self._model.codec.tables.digest}"
         self.modality = self._model.modality
