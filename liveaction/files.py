@@ -224,10 +224,10 @@ def read_small(path: Path, most: int) -> bytes:
     """
     require_regular(path)
     with path.open("rb") as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise OSError(errno.EFBIG, f"more than {most} bytes", str(path))
-    return data
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"more than {most} bytes", str(path))
+        return file.read(size)
 
 
 def _kind(mode: int) -> str:

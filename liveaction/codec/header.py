@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from liveaction.codec import grid
 from liveaction.codec.chunks import most_bytes
 from liveaction.codec.grid import ChunkLayout, shape_of
 from liveaction.coding.entropy import POSITIONS
@@ -239,9 +238,7 @@ def _with_halo(layout: ChunkLayout) -> int:
     return prod(min(w + 2 * layout.halo, g) for w, g in zip(layout.window, layout.grid, strict=True))
 
 
-def check_codec(
-    header: StreamHeader, codec: "Codec", digest: str, where: str, max_voxels: int = MAX_VOXELS
-) -> None:
+def check_codec(header: StreamHeader, codec: "Codec", digest: str, where: str, max_voxels: int = MAX_VOXELS) -> None:
     """Refuse a stream that was made with another model, or whose windows are larger than ``max_voxels`` allows.
 
     Raises:

@@ -116,7 +116,7 @@ class Model:
         return decompress(data, self, **options)[0]
 
     def open(self, path: bytes | str | Path, **options: Unpack[ViewOptions]) -> StreamView:
-        """A stream on disk, or its bytes, as a read-only array of which only what is asked for is decoded; see ``liveaction.open``."""
+        """A stream as a read-only array of which only what is asked for is decoded; see ``liveaction.open``."""
         return StreamView(path, self, **options)
 
     def verify(self, path: str | Path, **options: Unpack[VerifyOptions]) -> Verification:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from liveaction.codec.codec import Codec, build_codec
 from liveaction.codec.device import choose_dtype
@@ -148,7 +148,7 @@ def read_tensors(path: Path, wanted: Wanted, expected: str) -> dict[str, torch.T
         Exception: of safetensors, where it is no such file.
     """
     require_regular(path)
-    with safe_open(path, framework="pt") as file:
+    with safe_open(path, framework="np") as file:  # maps the file; for torch it would ask for as much memory
         found = set(file.keys())
         for name in sorted(found ^ wanted.keys()):
             got = "none" if name in wanted else "one that does not belong there"
@@ -158,7 +158,7 @@ def read_tensors(path: Path, wanted: Wanted, expected: str) -> dict[str, torch.T
             kind, extents = _DTYPES.get(part.get_dtype(), part.get_dtype()), tuple(part.get_shape())
             if (kind, extents) != (dtype, shape):
                 raise FormatError(f"{path}: expected {expected}, {name} as {dtype} {shape}, got {kind} {extents}")
-        return {name: file.get_tensor(name) for name in wanted}
+    return load_file(path)
 
 
 _DTYPES = {

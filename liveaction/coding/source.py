@@ -82,7 +82,9 @@ class Source:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if not isinstance(self._origin, bytes | Path):
-            raise TypeError("stream: expected bytes or a path to go to another process, got an open file; open it there")
+            raise TypeError(
+                "stream: expected bytes or a path to go to another process, got an open file; open it there"
+            )
         return Source, (self._origin,)
 
 

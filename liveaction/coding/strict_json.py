@@ -114,7 +114,7 @@ def _wrong(value: Any) -> str | None:
     elif isinstance(value, int):
         return None if -BEYOND < value < BEYOND else "an integer of more than 4000 digits"
     elif value is not None and not isinstance(value, list | tuple):
-        return f"a {type(value).__name__}, which JSON does not have,"
+        return f"a value of type {type(value).__name__}, which JSON does not have,"
     return None
 
 

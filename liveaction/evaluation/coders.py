@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.model import load
+from liveaction.codec.quality import check_step
 from liveaction.codec.stream import compress, decompress
 from liveaction.codec.summary import summarise
 from liveaction.evaluation.baselines.base import Array, Baseline
