@@ -25,16 +25,19 @@ def _taking_text(method: Callable[..., Any], place: int) -> Callable[..., Any]:
 
     What is about to be read must be files: FIFOs and devices are refused here, for all formats.
     """
-    check = _CHECKS.get(method.__name__, lambda path: None)
+    check = _CHECKS.get(method.__name__)
 
     @wraps(method)
     def call(self: Any, *given: Any, **named: Any) -> Any:
         if "path" in named:
-            named["path"] = Path(named["path"])
-            check(named["path"])
+            path = named["path"] = Path(named["path"])
         elif len(given) > place:
-            given = (*given[:place], Path(given[place]), *given[place + 1 :])
-            check(given[place])
+            path = Path(given[place])
+            given = (*given[:place], path, *given[place + 1 :])
+        else:
+            return method(self, *given, **named)
+        if check is not None:
+            check(path)
         return method(self, *given, **named)
 
     return call
