@@ -69,7 +69,7 @@ def verify_stream(
         for number in range(container.chunks):
             stage(f"checking chunk {number} of {container.chunks}")
             try:
-                container.read(number, header.chunk_bytes(number))
+                container.check(number, header.chunk_bytes(number))
             except FormatError as error:
                 damaged[number] = Damage(number, header.layout.samples(header.layout.chunk_box(number)), str(error))
         decoded = None

@@ -142,17 +142,38 @@ class ContainerReader:
             IntegrityError: they are not the ones that were written.
             FormatError: they are more than ``most``.
         """
+        entry = self._entry(number, most)
+        data = self._source.read_at(entry.offset, entry.length)
+        if len(data) != entry.length or zlib.crc32(data) != entry.crc:
+            raise self._damage(number)
+        return data
+
+    def check(self, number: int, most: int | None = None) -> None:
+        """What :meth:`read` checks, piece by piece.
+
+        Raises:
+            IntegrityError, FormatError: as :meth:`read`.
+        """
+        entry = self._entry(number, most)
+        crc, end = 0, entry.offset + entry.length
+        for at in range(entry.offset, end, _PIECE):
+            crc = zlib.crc32(self._source.read_at(at, min(_PIECE, end - at)), crc)
+        if crc != entry.crc or end > self.size:
+            raise self._damage(number)
+
+    def _entry(self, number: int, most: int | None) -> Entry:
         entry = self.entries[number]
         if most is not None and entry.length > most:
             raise FormatError(
                 f"{self._where}: expected at most {most} bytes for what chunk {number} holds, got {entry.length}"
             )
-        data = self._source.read_at(entry.offset, entry.length)
-        if len(data) != entry.length or zlib.crc32(data) != entry.crc:
-            raise IntegrityError(
-                f"{self._where}: expected checksum {entry.crc:08x} of chunk {number}, got another; the file is damaged"
-            )
-        return data
+        return entry
+
+    def _damage(self, number: int) -> IntegrityError:
+        return IntegrityError(
+            f"{self._where}: expected checksum {self.entries[number].crc:08x} of chunk {number}, got another; the file "
+            "is damaged"
+        )
 
     def _read_index(self) -> "Index":
         """In pieces: what a damaged or sparse index claims takes no memory."""

@@ -28,8 +28,9 @@ from liveaction.codec.weights import save_model, save_tables
 from liveaction.coding.container import MAGIC, ContainerReader, ContainerWriter
 from liveaction.errors import FormatError, SpecError
 from liveaction.reading import read
-from liveaction.recipe import load_recipe, parse_recipe
+from liveaction.recipe import dump_recipe, load_recipe, parse_recipe
 from liveaction.signal import Signal
+from liveaction.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 RECIPE = load_recipe(
     "array_smoke", ["codec.levels=1", "codec.latent_channels=3", "modality.range=[-1,1]", "training.crop=[8]"]
@@ -191,7 +192,11 @@ def test_chunks_are_no_longer_than_what_they_hold(made, tmp_path):
     with pytest.raises(FormatError, match=r"expected at most \d+ bytes for what chunk 0 holds, got 1\d{6}"):
         decompress(file.getvalue(), model)
     (tmp_path / "a.lva").write_bytes(file.getvalue())
+    tracemalloc.start()
     assert [damage.chunk for damage in verify(tmp_path / "a.lva").damaged] == [0]
+    changed(data, tmp_path / "b.lva", latent_channels=2**20)  # a chunk may be long then, and is looked at in pieces
+    assert verify(tmp_path / "b.lva").damaged == () and tracemalloc.get_traced_memory()[1] < 1e7
+    tracemalloc.stop()
 
 
 def test_the_worst_chunk_has_the_bytes_that_it_may_have(made):
@@ -457,6 +462,33 @@ def test_tensors_are_looked_at_before_they_are_read(made, tmp_path):
         save_file({key: value for key, value in plain.items() if key != some}, folder / name)
         with pytest.raises(FormatError, match=f"got none of the name '{some}'"):
             load(folder)
+
+
+def test_checkpoints_are_looked_at_before_they_are_read(made, tmp_path):
+    state = {name: tensor.clone() for name, tensor in made[0].codec.state_dict().items()}
+    moments = {0: {"step": 3, "exp_avg": torch.zeros(4)}}
+    optimizer = {"state": moments, "param_groups": [{"params": [0]}]}
+
+    def saved(number, weights=state, **parts):
+        about = Checkpoint(number, dump_recipe(RECIPE), weights, optimizer | parts)
+        return save_checkpoint(about, tmp_path / str(number))
+
+    whole = load_checkpoint(saved(1))
+    assert whole.step == 1 and whole.weights.keys() == state.keys() and whole.optimizer["state"][0]["step"] == 3
+    with pytest.raises(FormatError, match=r"expected a whole checkpoint, got .* one that does not belong .*'extra'"):
+        load_checkpoint(saved(2, state | {"extra": torch.zeros(2)}))
+    first = next(iter(state))
+    with pytest.raises(FormatError, match=rf"{first} as float32 .*, got float32 \(2,\)"):
+        load_checkpoint(saved(3, state | {first: torch.zeros(2)}))
+    large = saved(4)
+    with (large / "optimizer.safetensors").open("r+b") as file:
+        file.truncate(2**36)
+    with pytest.raises(FormatError, match=r"expected a whole checkpoint, got more than .* bytes in optimizer.saf"):
+        load_checkpoint(large)
+    with (saved(5) / "state.json").open("r+b") as file:
+        file.truncate(2**36)
+    with pytest.raises(FormatError, match=r"expected a whole checkpoint, got .*more than 16777216 bytes"):
+        load_checkpoint(tmp_path / "5" / "step_00000005")
 
 
 def test_a_model_of_fifos_is_refused(made, tmp_path):
