@@ -1,10 +1,9 @@
 """A stream that is open: any region of it, and what is damaged."""
 
 import tempfile
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import torch
@@ -14,8 +13,8 @@ from liveaction.codec.chunks import unpack_mask, unpack_symbols
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.grid import Box, overlap, relative, shape_of, slices
 from liveaction.codec.header import MAX_VOXELS, check_codec, parse_header
+from liveaction.codec.kept import Kept
 from liveaction.coding.container import ContainerReader
-from liveaction.coding.source import Guard
 from liveaction.errors import FormatError, LiveactionError, ShapeError, SpecError, UnknownNameError, printable
 from liveaction.kernels.parallel import in_threads
 from liveaction.mapped import Room
@@ -26,14 +25,6 @@ if TYPE_CHECKING:
     from liveaction.codec.model import Model
     from liveaction.modalities.base import Modality
 
-
-class _Sized(Protocol):
-    @property
-    def nbytes(self) -> int: ...
-
-
-Key = TypeVar("Key")
-Value = TypeVar("Value", bound=_Sized)
 
 KEPT_BYTES = 2**27
 """Of decoded chunks that are kept for the windows beside them."""
@@ -69,28 +60,6 @@ class _Window:
     @property
     def nbytes(self) -> int:
         return self.values.nbytes
-
-
-class _Kept(Generic[Key, Value]):
-    """What was used last, up to so many bytes; threads may share it."""
-
-    def __init__(self, most: int) -> None:
-        self.most, self._size, self._guard = most, 0, Guard()
-        self._values = OrderedDict[Key, Value]()
-
-    def get(self, key: Key) -> Value | None:
-        """What is kept, None where nothing is."""
-        with self._guard.held():
-            return self._values.get(key)
-
-    def keep(self, key: Key, value: Value) -> None:
-        """Remember a value as the newest; the oldest are forgotten."""
-        with self._guard.held():
-            before = self._values.pop(key, None)
-            self._values[key] = value
-            self._size += value.nbytes - (before.nbytes if before is not None else 0)
-            while self._size > self.most:
-                self._size -= self._values.popitem(last=False)[1].nbytes
 
 
 class ReaderOptions(TypedDict, total=False):
@@ -144,8 +113,8 @@ class StreamReader:
         self.modality: Modality = self._modality()
         self.damaged: dict[int, Damage] = {}
         self._whole, self._coding = Stopwatch(), Stopwatch()
-        self._kept = _Kept[int, _Chunk](KEPT_BYTES)
-        self._windows = _Kept[Box, _Window](WINDOW_BYTES if keep_windows else 0)
+        self._kept = Kept[int, _Chunk](KEPT_BYTES)
+        self._windows = Kept[Box, _Window](WINDOW_BYTES if keep_windows else 0)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _made_again, self._opened

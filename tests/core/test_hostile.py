@@ -21,8 +21,8 @@ from liveaction.codec import grid
 from liveaction.codec.chunks import most_bytes, pack_chunk, unpack_mask
 from liveaction.codec.codec import build_codec
 from liveaction.codec.header import MAX_VOXELS, check_codec, parse_header
+from liveaction.codec.kept import Kept
 from liveaction.codec.model import Model, load, verify
-from liveaction.codec.reader import _Kept
 from liveaction.codec.stream import compress, decompress, open_reader
 from liveaction.codec.weights import save_model, save_tables
 from liveaction.coding.container import MAGIC, ContainerReader, ContainerWriter
@@ -219,7 +219,7 @@ def test_bits_beyond_a_mask_are_refused():
 
 
 def test_many_small_chunks_are_kept_without_looking_at_all_of_them():
-    kept = _Kept[int, np.ndarray](10**9)
+    kept = Kept[int, np.ndarray](10**9)
     began = time.process_time()
     for number in range(20_000):
         kept.keep(number, np.zeros(1))
