@@ -204,7 +204,7 @@ def require_regular(path: Path) -> None:
     Raises:
         FormatError: it is such a thing, or holds one.
     """
-    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+    with suppress(OSError):
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise FormatError(f"{path}: expected a file or a folder, got {_kind(mode)}; copy what it gives to a file")
