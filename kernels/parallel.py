@@ -1,5 +1,6 @@
 """Work in threads on CPUs: pieces that stay in each core's cache, single-threaded inside."""
 
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -123,3 +124,16 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     ready.wait()
     torch.set_num_threads(threads)
     return pool
+
+
+def _begin_anew() -> None:
+    """In a forked process, where threads are gone: no pool, and one thread for torch, which would wait for the others.
+
+    GNU's OpenMP, which torch comes with, does not start threads again after a fork.
+    """
+    _pool.cache_clear()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

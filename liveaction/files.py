@@ -6,12 +6,13 @@ import os
 import platform
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from liveaction.errors import LiveactionError, WriteError
+from liveaction.errors import FormatError, LiveactionError, WriteError
 
 _NAME = re.compile(r"\.(?P<kind>part|before)-(?P<pid>\d{1,9})-(?:(?P<machine>[0-9a-f]{8})~)?(?P<name>.+)", re.DOTALL)
 _ROOM = "expected room to write", "free some there, or choose another place"
@@ -193,3 +194,42 @@ def _is_under(name: object, path: Path) -> bool:
     there = Path(os.fsdecode(name))
     places = (path, temporary_path(path), temporary_path(path, "before"))
     return there in path.parents or any(there == place or place in there.parents for place in places)
+
+
+def require_regular(path: Path) -> None:
+    """Refuse what is read for ever, or not at all: FIFOs, devices and sockets, in a folder as well.
+
+    What is not there, or may not be looked at, is left to whoever opens it.
+
+    Raises:
+        FormatError: it is such a thing, or holds one.
+    """
+    with suppress(OSError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise FormatError(f"{path}: expected a file or a folder, got {_kind(mode)}; copy what it gives to a file")
+        if stat.S_ISDIR(mode):
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if not entry.is_file(follow_symlinks=False) and not (entry.is_symlink() and entry.is_dir()):
+                        require_regular(Path(entry.path))
+
+
+def read_small(path: Path, most: int) -> bytes:
+    """The bytes of a file that should be small.
+
+    Raises:
+        FormatError: it is no regular file.
+        OSError: it cannot be read, or has more than ``most`` bytes.
+    """
+    require_regular(path)
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"more than {most} bytes", str(path))
+        return file.read(size)
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")

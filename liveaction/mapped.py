@@ -4,6 +4,7 @@ import itertools
 import mmap
 import os
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from math import prod
@@ -35,6 +36,58 @@ def empty_values(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         with suppress(AttributeError):  # not on every system
             os.posix_fallocate(file.fileno(), 0, prod(shape) * np.dtype(dtype).itemsize)  # or a full disk ends us later
         return np.memmap(file, np.dtype(dtype), "w+", shape=shape)
+
+
+class Room:
+    """Room for a signal that comes box by box, on the disk where it is large, which is taken as the boxes come.
+
+    Args:
+        shape, dtype: of the values ``[C, *S]``.
+
+    Attributes:
+        values: what came; the rest is 0, or anything where it is small.
+        missing: where values are missing, bool of the same shape; None as long as none is.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: str) -> None:
+        self.shape = shape
+        self.missing: NDArray[np.bool_] | None = None
+        self._handle, self._taken = -1, dict[int, int]()  # how far the disk is taken, by channel
+        if not is_large(shape, dtype):
+            self.values: NDArray[Any] = np.empty(shape, dtype)
+            return
+        with tempfile.TemporaryFile(prefix="liveaction-") as file:
+            self.values = np.memmap(file, np.dtype(dtype), "w+", shape=shape)
+            self._handle = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self._handle)
+
+    def put(self, box: tuple[slice, ...], values: NDArray[Any], missing: NDArray[np.bool_] | None) -> None:
+        """Put the values of a box, and which of them are missing, where they belong.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        self._reserve(box)
+        goal = self.values[box]
+        for place in parts(goal):
+            goal[place] = values[place]
+        if missing is not None:
+            self.missing = np.zeros(self.shape, bool) if self.missing is None else self.missing
+            self.missing[box] = missing
+
+    def _reserve(self, box: tuple[slice, ...]) -> None:
+        """Take the disk from a box's first value to its last, channel by channel: a full one ends us when written."""
+        if self._handle < 0 or not hasattr(os, "posix_fallocate"):
+            return
+        strides = self.values.strides
+        low = sum(part.start * n for part, n in zip(box[1:], strides[1:], strict=True))
+        high = sum((part.stop - 1) * n for part, n in zip(box[1:], strides[1:], strict=True)) + self.values.itemsize
+        for channel in range(*box[0].indices(self.shape[0])):
+            begin = max(channel * strides[0] + low, self._taken.get(channel, 0))
+            end = channel * strides[0] + high
+            if begin < end:
+                os.posix_fallocate(self._handle, begin, end - begin)
+                self._taken[channel] = end
 
 
 def is_mapped(values: NDArray[Any]) -> bool:

@@ -17,7 +17,8 @@ LARGEST = 2.0**127
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Extent = Annotated[int, Field(strict=True)]
-
+Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+"""A text that stands in messages."""
 
 MOST_ENTRIES = 2**16
 """Of all tables and lists of a recipe together; an alias of YAML counts each time it stands."""
@@ -70,10 +71,10 @@ class ModalitySpec(_Table):
     source's format can hold, or ``{percentiles: [low, high]}`` of each signal. ``options`` are the modality's own.
     """
 
-    name: str
-    axes: tuple[str, ...] = Field(min_length=1)
+    name: Line
+    axes: tuple[Line, ...] = Field(min_length=1, max_length=16)
     channels: int = Field(default=1, ge=1)
-    unit: str = ""
+    unit: Line = ""
     range: tuple[Finite, Finite] | Literal["native"] | Percentiles
     options: dict[str, Any] = Field(default_factory=dict)
 

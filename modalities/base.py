@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, ShapeError, SpecError
+from liveaction.files import require_regular
 from liveaction.mapped import check_mapped, parts, spread_sample
 from liveaction.metrics import Percentile, Similarity, mean_squared_error, similarity_by_slab
 from liveaction.modalities.exhibit import Exhibit
@@ -29,14 +30,23 @@ from liveaction.spec import LARGEST, ModalitySpec
 
 
 def _taking_text(method: Callable[..., Any], place: int) -> Callable[..., Any]:
-    """``method`` with its argument ``path``, the one after ``place`` others, made a :class:`Path`."""
+    """``method`` with its argument ``path``, the one after ``place`` others, made a :class:`Path`.
+
+    What is about to be read must be files: FIFOs and devices are refused here, for all formats.
+    """
+    check = _CHECKS.get(method.__name__)
 
     @wraps(method)
     def call(self: Any, *given: Any, **named: Any) -> Any:
         if "path" in named:
-            named["path"] = Path(named["path"])
+            path = named["path"] = Path(named["path"])
         elif len(given) > place:
-            given = (*given[:place], Path(given[place]), *given[place + 1 :])
+            path = Path(given[place])
+            given = (*given[:place], path, *given[place + 1 :])
+        else:
+            return method(self, *given, **named)
+        if check is not None:
+            check(path)
         return method(self, *given, **named)
 
     return call
@@ -54,6 +64,12 @@ def _checked(read: Callable[..., Signal]) -> Callable[..., Signal]:
     return call
 
 
+def _require_regular_file(path: Path) -> None:
+    if not path.is_dir():
+        require_regular(path)
+
+
+_CHECKS: dict[str, Callable[[Path], None]] = {"find": _require_regular_file, "read": require_regular}
 _PATHS = {"find": 0, "parts": 0, "read": 0, "write": 1, "preview": 2}
 
 

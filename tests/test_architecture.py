@@ -52,6 +52,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "liveaction.coding.quantize": {".coding", *_MIDDLE},
     "liveaction.coding": {".coding", ".errors"},
+    "liveaction.coding.source": {".errors", ".files"},
     "liveaction.coding.*": {".coding", ".errors", "numpy"},
     "liveaction.transforms*": {".transforms", *_MIDDLE},
     "liveaction.nn*": {".nn", *_MIDDLE},

@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.coding.entropy import decode_chunk, encode_chunk
+from liveaction.coding.entropy import HEAD, decode_chunk, encode_chunk
 from liveaction.coding.tables import EntropyTables
 from liveaction.errors import FormatError
 
@@ -25,6 +25,15 @@ def pack_chunk(symbols: NDArray[np.int32], missing: NDArray[np.bool_] | None, ta
     """Bytes of the chunk with ``symbols`` ``[L, *]``, and ``missing`` ``[C, *]`` among its samples."""
     mask = b"" if missing is None or not missing.any() else zlib.compress(np.packbits(missing).tobytes(), 9)
     return _LENGTH.pack(len(mask)) + mask + encode_chunk(symbols, tables)
+
+
+def most_bytes(samples: int, symbols: tuple[int, int]) -> int:
+    """Bytes of a chunk at most, for so many samples in all channels, and symbols of channels at positions.
+
+    A mask may be deflated to twice its bits; a symbol takes four words of the coder at most, a channel's head five.
+    """
+    channels, positions = symbols
+    return _LENGTH.size + 2 * -(-samples // 8) + 1024 + HEAD + 2 * channels * (4 * positions + 5)
 
 
 def unpack_symbols(data: bytes, shape: tuple[int, ...], tables: EntropyTables, where: str) -> NDArray[np.int32]:
@@ -53,6 +62,8 @@ def unpack_mask(data: bytes, shape: tuple[int, ...], where: str) -> NDArray[np.b
         raise FormatError(f"{where}: expected a deflated mask of missing values, got {error}") from error
     if len(bits) != -(-size // 8) or not unpacker.eof or unpacker.unused_data:
         raise FormatError(f"{where}: expected a mask of {size} values, got another size")
+    if bits[-1] & ((1 << -size % 8) - 1):
+        raise FormatError(f"{where}: expected a mask of {size} values, got bits beyond its last")
     return np.unpackbits(np.frombuffer(bits, np.uint8), count=size).astype(bool).reshape(shape)
 
 

@@ -116,11 +116,18 @@ class ChunkLayout:
 
     def windows(self, samples: Box | None = None) -> Iterator[Box]:
         """Latents of the windows, without halo, that hold some of a box of samples; of all where None."""
+        for place in itertools.product(*self._windows(samples)):
+            yield tuple((p * w, min((p + 1) * w, g)) for p, w, g in zip(place, self.window, self.grid, strict=True))
+
+    def count_windows(self, samples: Box | None = None) -> int:
+        """How many :meth:`windows` gives."""
+        return prod(map(len, self._windows(samples)))
+
+    def _windows(self, samples: Box | None) -> list[range]:
+        """Numbers of windows per axis."""
         box = samples or tuple((0, n) for n in self.extents)
         sizes = [w * f for w, f in zip(self.window, self.factors, strict=True)]
-        ranges = [range(low // n, -(-high // n)) for (low, high), n in zip(box, sizes, strict=True)]
-        for place in itertools.product(*ranges):
-            yield tuple((p * w, min((p + 1) * w, g)) for p, w, g in zip(place, self.window, self.grid, strict=True))
+        return [range(low // n, -(-high // n)) for (low, high), n in zip(box, sizes, strict=True)]
 
     def around(self, box: Box) -> Box:
         """A box of latents with its halo, where the grid has one."""

@@ -1,6 +1,5 @@
 """What a stream says of itself: made when it is written, checked before anything is allocated."""
 
-import json
 from collections.abc import Mapping
 from math import inf, nextafter, prod
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from liveaction.codec import grid
-from liveaction.codec.grid import CHUNK_TOKENS, ChunkLayout
-from liveaction.errors import FormatError, IntegrityError
-from liveaction.spec import LARGEST, Finite, ModalitySpec, Recipe
+from liveaction.codec.chunks import most_bytes
+from liveaction.codec.grid import ChunkLayout, shape_of
+from liveaction.coding.entropy import POSITIONS
+from liveaction.errors import FormatError, IntegrityError, printable
+from liveaction.spec import LARGEST, Line, ModalitySpec, Recipe
 
 if TYPE_CHECKING:
     from liveaction.codec.codec import Codec
@@ -24,12 +24,18 @@ DTYPES = (
 MAX_VOXELS = 2**34
 """Values that a stream may declare unless a caller allows more."""
 
-LARGER = 8
-"""Times the window that this version would take, a stream's windows may be as large."""
+WINDOW_SHARE = 2**9
+"""A window with its halo holds at most this part of the values that a reader allows, 2**25 of 2**34."""
+
+WHOLE_SHARE = 2**6
+"""As that, 2**28 of 2**34, of a codec that looks at the whole signal at once."""
+
+MOST_HALO = 16
+"""Times the latents of a window, those with its halo are at most: it bounds what all windows together cost."""
 
 Extents = Annotated[tuple[Annotated[int, Field(ge=1, le=2**62, strict=True)], ...], Field(min_length=1, max_length=16)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**64, strict=True)]
-Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]  # it stands in messages
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -56,21 +62,21 @@ class StreamHeader(BaseModel):
     tables: Digest
     modality: ModalitySpec
     shape: Extents
-    dtype: str
-    native_dtype: str
-    bits: int = Field(ge=0, le=64)
-    axes: tuple[Line, ...]
+    dtype: Line
+    native_dtype: Line
+    bits: int = Field(ge=0, le=64, strict=True)
+    axes: Annotated[tuple[Line, ...], Field(max_length=16)]
     unit: Line
-    spacing: tuple[Finite, ...]
+    spacing: Annotated[tuple[Number, ...], Field(max_length=16)]
     metadata: dict[str, Any]
-    no_data: Finite | None
-    range: tuple[Whole | Finite, Finite]
+    no_data: Number | None
+    range: tuple[Whole | Number, Number]
     latent_channels: int = Field(ge=1, le=2**20, strict=True)
     factors: Extents
     chunk: Extents
     window: Extents
     halo: int = Field(ge=0, le=2**16, strict=True)
-    step: float = Field(gt=0, allow_inf_nan=False)
+    step: float = Field(gt=0, le=LARGEST, allow_inf_nan=False, strict=True)
     extras: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("range")
@@ -97,6 +103,13 @@ class StreamHeader(BaseModel):
         """How the latents are cut."""
         return ChunkLayout(self.shape[1:], self.factors, self.chunk, self.window, self.halo)
 
+    def chunk_bytes(self, number: int) -> int:
+        """Bytes that a chunk takes at most: its mask, deflated badly, and its symbols by the longest codes."""
+        layout = self.layout
+        box = layout.chunk_box(number)
+        samples, positions = self.shape[0] * prod(shape_of(layout.samples(box))), prod(shape_of(box))
+        return most_bytes(samples, (self.latent_channels, positions))
+
     @property
     def missing_value(self) -> float:
         """What stands where values are missing; JSON has no NaN, so ``no_data`` is null for it."""
@@ -106,32 +119,32 @@ class StreamHeader(BaseModel):
 def make_header(
     signal: "Signal", codec: "Codec", recipe: Recipe, digest: str, step: float, limits: tuple[float, float],
     extras: Mapping[str, Any],
-) -> StreamHeader:  # fmt: skip
-    """The header of a stream of ``signal``."""
+) -> dict[str, Any]:  # fmt: skip
+    """The header of a stream of ``signal``, as JSON data that nobody has looked at yet."""
     layout = codec.layout(signal.shape)
-    return StreamHeader(
-        recipe=recipe.name,
-        weights=digest,
-        tables=codec.tables.digest,
-        modality=recipe.modality,
-        shape=signal.values.shape,
-        dtype=signal.values.dtype.name,
-        native_dtype=signal.dtype,
-        bits=signal.bits,
-        axes=signal.axes,
-        unit=signal.unit,
-        spacing=signal.spacing,
-        metadata=signal.metadata,
-        no_data=None if np.isnan(signal.no_data) else signal.no_data,
-        range=limits,
-        latent_channels=codec.spec.latent_channels,
-        factors=layout.factors,
-        chunk=layout.chunk,
-        window=layout.window,
-        halo=layout.halo,
-        step=step,
-        extras=dict(extras),
-    )
+    return {
+        "recipe": recipe.name,
+        "weights": digest,
+        "tables": codec.tables.digest,
+        "modality": recipe.modality.model_dump(mode="json"),
+        "shape": signal.values.shape,
+        "dtype": signal.values.dtype.name,
+        "native_dtype": signal.dtype,
+        "bits": signal.bits,
+        "axes": signal.axes,
+        "unit": signal.unit,
+        "spacing": [float(step) for step in signal.spacing],
+        "metadata": signal.metadata,
+        "no_data": None if np.isnan(signal.no_data) else float(signal.no_data),
+        "range": [end.item() if isinstance(end, np.generic) else end for end in limits],
+        "latent_channels": codec.spec.latent_channels,
+        "factors": layout.factors,
+        "chunk": layout.chunk,
+        "window": layout.window,
+        "halo": layout.halo,
+        "step": step,
+        "extras": dict(extras),
+    }
 
 
 def parse_header(raw: dict[str, Any], chunks: int, where: str, max_voxels: int = MAX_VOXELS) -> StreamHeader:
@@ -141,18 +154,16 @@ def parse_header(raw: dict[str, Any], chunks: int, where: str, max_voxels: int =
         FormatError: a key is wrong or unknown, or sizes do not belong together or are above ``max_voxels``.
     """
     try:
-        header = StreamHeader.model_validate_json(json.dumps(raw))
+        header = StreamHeader.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
+        key = ".".join(map(str, first["loc"]))[:120]
         if first["type"] == "extra_forbidden":
             raise FormatError(
                 f"{where}: expected known header keys, got {key!r}; take the version of liveaction that wrote it"
             ) from error
-        message = first["msg"].removeprefix("Value error, ").lower()
+        message = printable(first["msg"].removeprefix("Value error, ").lower())[:300]
         raise FormatError(f"{where}: expected header key {key!r} to be right, got: {message}") from error
-    except RecursionError as error:
-        raise FormatError(f"{where}: expected a flat header, got one nested too deeply") from error
     if prod(header.shape) > max_voxels:
         raise FormatError(
             f"{where}: expected at most {max_voxels} values, got {prod(header.shape)} as {header.shape}; if that is "
@@ -170,10 +181,9 @@ def _check_grid(header: StreamHeader, chunks: int, where: str) -> None:
         if length != axes or axes < 1:
             raise FormatError(f"{where}: expected header key {name!r} with one entry per axis ({axes}), got {length}")
     layout = header.layout
-    if any(c > g for c, g in zip(layout.chunk, layout.grid, strict=True)) or prod(layout.chunk) > 4 * CHUNK_TOKENS:
+    if any(c > g for c, g in zip(layout.chunk, layout.grid, strict=True)) or prod(layout.chunk) > POSITIONS:
         raise FormatError(
-            f"{where}: expected chunks within the grid {layout.grid} of at most {4 * CHUNK_TOKENS} latents, got "
-            f"{layout.chunk}"
+            f"{where}: expected chunks within the grid {layout.grid} of at most {POSITIONS} latents, got {layout.chunk}"
         )
     bounds = [-(-g // c) * c for g, c in zip(layout.grid, layout.chunk, strict=True)]
     if any(w % c or w > most for w, c, most in zip(layout.window, layout.chunk, bounds, strict=True)):
@@ -200,23 +210,36 @@ def _check_values(header: StreamHeader, where: str) -> None:
         )
 
 
-def _check_window(header: StreamHeader, codec: "Codec", where: str) -> None:
-    """Memory: a window with its halo may be several times what this codec would take, not the whole of anything."""
-    own, latents = codec.layout(header.shape[1:]), prod(header.factors) * header.shape[0]
-    most = max(LARGER * _window_latents(own), LARGER * grid.WINDOW_SAMPLES // latents)
-    if _window_latents(header.layout) > most:
+def _check_window(header: StreamHeader, codec: "Codec", max_voxels: int, where: str) -> None:
+    """Memory and time: a region costs a window with its halo at least, whatever the chunks' bytes may be."""
+    layout, own = header.layout, codec.layout(header.shape[1:])
+    values = prod(header.factors) * header.shape[0]
+    whole = own.halo == 0  # what this version decodes at once, nobody decodes in parts
+    share, limit = (WHOLE_SHARE, MAX_VOXELS // WHOLE_SHARE) if whole else (WINDOW_SHARE, MAX_VOXELS // WINDOW_SHARE)
+    most = max(limit, max_voxels // share) // values
+    if not whole:
+        most = max(most, _with_halo(own))
+    found = _with_halo(layout)
+    if found > most:
         raise FormatError(
-            f"{where}: expected windows of at most {most} latents with their halo, got "
-            f"{_window_latents(header.layout)} as {header.window} and {header.halo}"
+            f"{where}: expected windows of at most {most} latents with their halo, got {found} as {header.window} and "
+            f"{header.halo}; if they should be as large, raise the limit with --max-voxels {found * values * share}"
+        )
+    inside = prod(min(w, g) for w, g in zip(layout.window, layout.grid, strict=True))
+    if found > MOST_HALO * inside:
+        raise FormatError(
+            f"{where}: expected halos of at most {MOST_HALO} times the latents of a window, got {found} latents for "
+            f"{inside} as {header.window} and {header.halo}"
         )
 
 
-def _window_latents(layout: ChunkLayout) -> int:
+def _with_halo(layout: ChunkLayout) -> int:
+    """Latents that a window is decoded from, at most."""
     return prod(min(w + 2 * layout.halo, g) for w, g in zip(layout.window, layout.grid, strict=True))
 
 
-def check_codec(header: StreamHeader, codec: "Codec", digest: str, where: str) -> None:
-    """Refuse a stream that was made with another model.
+def check_codec(header: StreamHeader, codec: "Codec", digest: str, where: str, max_voxels: int = MAX_VOXELS) -> None:
+    """Refuse a stream that was made with another model, or whose windows are larger than ``max_voxels`` allows.
 
     Raises:
         IntegrityError: other weights or entropy tables.
@@ -239,4 +262,4 @@ def check_codec(header: StreamHeader, codec: "Codec", digest: str, where: str) -
             f"{where}: expected {wanted[0]} channels, {wanted[1]} latent channels and factors {wanted[2]}, as recipe "
             f"{header.recipe!r} has, got {found[0]}, {found[1]} and {found[2]}"
         )
-    _check_window(header, codec, where)
+    _check_window(header, codec, max_voxels, where)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from liveaction.codec.header import parse_header
-from liveaction.coding.container import ContainerReader, open_bytes
+from liveaction.coding.container import ContainerReader
+from liveaction.coding.source import Source
 
 
 def read_info(path: str | Path) -> dict[str, Any]:
@@ -20,10 +21,10 @@ def read_info(path: str | Path) -> dict[str, Any]:
         ('ct_smoke', [1, 48, 56, 48])
     """
     path = Path(path)
-    with open_bytes(path) as file:
-        container = ContainerReader(file, str(path))
+    with Source(path) as source:
+        container = ContainerReader(source, str(path))
         header = parse_header(container.header, container.chunks, str(path), max_voxels=2**63)
-        chunk_bytes = sum(entry.length for entry in container.entries)
+        chunk_bytes = container.entries.bytes_of_chunks
     fields = header.model_dump(mode="json")
     bits = 8 * container.size
     return {

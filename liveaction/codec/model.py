@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 class Model:
     """A codec with the recipe it was made by and the digest that streams know it by.
 
-    Options have the names and the meaning of the command's: ``quality=5`` is ``--quality 5``.
+    Options have the names and the meaning of the command's: ``quality=5`` is ``--quality 5``. Threads and forked
+    processes may share a model; pickled, it takes its weights along, since it may be of no folder.
 
     Attributes:
         codec: between tensors, in evaluation mode.
@@ -56,6 +57,9 @@ class Model:
 
     def __repr__(self) -> str:
         return f"<model {self.recipe.name} {self.digest[:12]} on {self.device}>"
+
+    def __reduce__(self) -> tuple[type["Model"], tuple[Codec, Recipe, str]]:
+        return Model, (self.codec, self.recipe, self.digest)
 
     @cached_property
     def modality(self) -> "Modality":
@@ -112,8 +116,8 @@ class Model:
         """
         return decompress(data, self, **options)[0]
 
-    def open(self, path: str | Path, **options: Unpack[ViewOptions]) -> StreamView:
-        """A stream on disk as a read-only array of which only what is asked for is decoded; see ``liveaction.open``."""
+    def open(self, path: bytes | str | Path, **options: Unpack[ViewOptions]) -> StreamView:
+        """A stream as a read-only array of which only what is asked for is decoded; see ``liveaction.open``."""
         return StreamView(path, self, **options)
 
     def verify(self, path: str | Path, **options: Unpack[VerifyOptions]) -> Verification:
@@ -163,11 +167,14 @@ def load(path: str | Path, *, device: str = "auto", dtype: str = "") -> Model:
     return Model(*read_model(Path(path), choose_device(device), dtype))
 
 
-def open(path: str | Path, model: Model | str | Path, **options: Unpack[ViewOptions]) -> StreamView:
+def open(path: bytes | str | Path, model: Model | str | Path, **options: Unpack[ViewOptions]) -> StreamView:
     """Open a ``.lva`` file as a read-only array; close it, or use it in a ``with`` block.
 
+    Threads and forked processes may share it, and it may be pickled for others; see
+    :class:`liveaction.codec.view.StreamView`.
+
     Args:
-        path: of the stream.
+        path: of the stream, or its bytes.
         model: that made it, or its directory.
         options: ``max_voxels``: a stream that declares more is refused before anything is allocated.
 

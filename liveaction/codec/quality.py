@@ -2,10 +2,13 @@
 
 from math import inf
 
-from liveaction.errors import SpecError
+from liveaction.errors import SpecError, printable
 
 QUALITIES = {1: 8.0, 2: 4.0, 3: 2.0, 4: 1.0, 5: 0.5, 6: 0.25, 7: 0.125}
 """``--quality`` to a multiple of the recipe's step; 4 is the step that the model was trained with."""
+
+STEPS = 2.0**-100, 2.0**100
+"""The least and the largest step: latents over it, and symbols times it, are float32."""
 
 
 def check_rate(step: float | None, quality: int | None) -> None:
@@ -16,8 +19,8 @@ def check_rate(step: float | None, quality: int | None) -> None:
     """
     if step is not None and quality is not None:
         raise SpecError("--step, --quality: expected one of them, got both")
-    if step is not None and (isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step < inf):
-        raise SpecError(f"--step: expected a positive number, got {step!r}")
+    if step is not None:
+        check_step(step, "--step")
     if quality is not None and (isinstance(quality, bool) or not isinstance(quality, int) or quality not in QUALITIES):
         raise SpecError(f"--quality: expected a number from {min(QUALITIES)} to {max(QUALITIES)}, got {quality!r}")
 
@@ -34,6 +37,20 @@ def choose_step(codec_step: float, step: float | None = None, quality: int | Non
         SpecError: both ``step`` and ``quality`` are given, or one is out of its range.
     """
     check_rate(step, quality)
-    if step is not None:
-        return float(step)
-    return float(codec_step * (1.0 if quality is None else QUALITIES[quality]))
+    if step is None:
+        step = codec_step * (1.0 if quality is None else QUALITIES[quality])
+        check_step(step, "[codec.quantizer] step")
+    return float(step)
+
+
+def check_step(step: object, where: str) -> None:
+    """Refuse a quantiser step that is no positive number, or one that float32 latents cannot be divided by.
+
+    Raises:
+        SpecError: it is; ``where`` stands first in the message.
+    """
+    if isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step < inf:
+        raise SpecError(f"{where}: expected a positive number, got {printable(repr(step))[:40]}")
+    least, most = STEPS
+    if not least <= step <= most:
+        raise SpecError(f"{where}: expected a number from {least:.2g} to {most:.2g}, got {step:.3g}")

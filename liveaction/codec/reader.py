@@ -1,10 +1,9 @@
 """A stream that is open: any region of it, and what is damaged."""
 
 import tempfile
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import torch
@@ -14,10 +13,11 @@ from liveaction.codec.chunks import unpack_mask, unpack_symbols
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.grid import Box, overlap, relative, shape_of, slices
 from liveaction.codec.header import MAX_VOXELS, check_codec, parse_header
+from liveaction.codec.kept import Kept
 from liveaction.coding.container import ContainerReader
 from liveaction.errors import FormatError, LiveactionError, ShapeError, SpecError, UnknownNameError, printable
 from liveaction.kernels.parallel import in_threads
-from liveaction.mapped import empty_values, parts
+from liveaction.mapped import Room
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
 
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
     from liveaction.codec.model import Model
     from liveaction.modalities.base import Modality
 
-
-class _Sized(Protocol):
-    @property
-    def nbytes(self) -> int: ...
-
-
-Key = TypeVar("Key")
-Value = TypeVar("Value", bound=_Sized)
 
 KEPT_BYTES = 2**27
 """Of decoded chunks that are kept for the windows beside them."""
@@ -70,22 +62,6 @@ class _Window:
         return self.values.nbytes
 
 
-class _Kept(OrderedDict[Key, Value]):
-    """What was used last, up to so many bytes."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self.most = most
-
-    def keep(self, key: Key, value: Value) -> None:
-        """Remember a value as the newest; the oldest are forgotten."""
-        self[key] = value
-        self.move_to_end(key)
-        size = sum(kept.nbytes for kept in self.values())
-        while size > self.most:
-            size -= self.popitem(last=False)[1].nbytes
-
-
 class ReaderOptions(TypedDict, total=False):
     """Options of reading a stream, all by name; see :class:`StreamReader`."""
 
@@ -96,6 +72,8 @@ class ReaderOptions(TypedDict, total=False):
 
 class StreamReader:
     """Decodes regions of a stream, always in the same windows, so that a region has the samples that the whole has.
+
+    Threads and forked processes may share it. It may be pickled where its container may; what it has decoded stays.
 
     Args:
         container: the stream.
@@ -125,16 +103,21 @@ class StreamReader:
         max_voxels: int = MAX_VOXELS,
         keep_windows: bool = False,
     ) -> None:
+        options: ReaderOptions = {"fill": fill, "max_voxels": max_voxels, "keep_windows": keep_windows}
+        self._opened = container, model, where, options
         self.container, self.codec, self.where, self.fill = container, model.codec, where, fill
         self.header = parse_header(container.header, container.chunks, where, max_voxels)
-        check_codec(self.header, model.codec, model.digest, where)
+        check_codec(self.header, model.codec, model.digest, where, max_voxels)
         _ = container.entries  # a wrong index is no damaged chunk
         self.layout = self.header.layout
         self.modality: Modality = self._modality()
         self.damaged: dict[int, Damage] = {}
         self._whole, self._coding = Stopwatch(), Stopwatch()
-        self._kept = _Kept[int, _Chunk](KEPT_BYTES)
-        self._windows = _Kept[Box, _Window](WINDOW_BYTES if keep_windows else 0)
+        self._kept = Kept[int, _Chunk](KEPT_BYTES)
+        self._windows = Kept[Box, _Window](WINDOW_BYTES if keep_windows else 0)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, self._opened
 
     @property
     def timings(self) -> Timings:
@@ -146,7 +129,7 @@ class StreamReader:
             return build_modality(self.header.modality)
         except (SpecError, UnknownNameError) as error:
             raise FormatError(
-                f"{self.where}: expected a modality that this installation has, got: {printable(error)}"
+                f"{self.where}: expected a modality that this installation has, got: {printable(error)[:300]}"
             ) from error
 
     def read(self, region: Box | None = None, stage: Callable[[str], None] = lambda text: None) -> Signal:
@@ -170,40 +153,33 @@ class StreamReader:
                 f"{self.where}: expected a region within {tuple((0, n) for n in extents)} with at least one sample per "
                 f"axis, got {box}"
             )
-        values: NDArray[Any] | None = None
-        missing: NDArray[np.bool_] | None = None
-        windows = list(self.layout.windows(box))
-        for number, window in enumerate(windows):
-            stage(f"decoding, {number / len(windows):.0%}")
+        room: Room | None = None
+        count = self.layout.count_windows(box)
+        for number, window in enumerate(self.layout.windows(box)):
+            stage(f"decoding, {number / count:.0%}")
             known = self._windows.get(window) or self._decode_window(window)
             self._windows.keep(window, known)
-            if values is None:  # not before something was decoded: what a header declares may not be there
-                values = self._room((header.shape[0], *shape_of(box)))
-            part, gone = known.values, known.missing
-            samples = self.layout.samples(window)
-            shared = overlap(samples, box)
-            target, origin = (slice(None), *slices(shared, box)), (slice(None), *slices(shared, samples))
-            room, piece = values[target], part[origin]
-            for place in parts(room):
-                room[place] = piece[place]
-            if gone is not None:
-                missing = np.zeros(values.shape, bool) if missing is None else missing
-                missing[target] = gone[origin]
-            del known, part, piece  # before the next window is made
-        assert values is not None
+            if room is None:  # not before something was decoded: what a header declares may not be there
+                room = Room((header.shape[0], *shape_of(box)), header.dtype)
+            self._put(known, self.layout.samples(window), room, box)
+            del known  # before the next window is made
+        assert room is not None
         whole = Signal(
-            values, header.axes, header.unit, header.spacing, header.native_dtype, header.metadata, header.bits,
-            missing, header.missing_value,
+            room.values, header.axes, header.unit, header.spacing, header.native_dtype, header.metadata, header.bits,
+            room.missing, header.missing_value,
         )  # fmt: skip
         return whole, box
 
-    def _room(self, shape: tuple[int, ...]) -> NDArray[Any]:
+    def _put(self, known: _Window, samples: Box, room: Room, box: Box) -> None:
+        """Put what a window shares with a box into the box's room."""
+        shared = overlap(samples, box)
+        target, origin = (slice(None), *slices(shared, box)), (slice(None), *slices(shared, samples))
         try:
-            return empty_values(shape, self.header.dtype)
+            room.put(target, known.values[origin], None if known.missing is None else known.missing[origin])
         except OSError as error:
             raise FormatError(
-                f"{self.where}: expected room for {shape} values of {self.header.dtype} in {tempfile.gettempdir()!r}, "
-                f"got {error.strerror}; set TMPDIR to a larger place, or read a region"
+                f"{self.where}: expected room for {room.shape} values of {self.header.dtype} in "
+                f"{tempfile.gettempdir()!r}, got {error.strerror}; set TMPDIR to a larger place, or read a region"
             ) from error
 
     def _cropped(self, part: Signal, box: Box) -> Signal:
@@ -264,10 +240,10 @@ class StreamReader:
 
     def _chunks(self, numbers: list[int]) -> list[_Chunk]:
         """Decoded chunks, from those kept or from the file; the file is read by one thread, the decoding is not."""
-        absent = [number for number in numbers if number not in self._kept]
+        found = {number: kept for number in numbers if (kept := self._kept.get(number)) is not None}
+        absent = [number for number in numbers if number not in found]
         data = [self._bytes(number) for number in absent]
         made = in_threads(lambda job: self._decode(*job), list(zip(absent, data, strict=True)))
-        found = {number: self._kept[number] for number in numbers if number in self._kept}
         found |= dict(zip(absent, made, strict=True))
         for number in numbers:
             self._kept.keep(number, found[number])
@@ -275,7 +251,7 @@ class StreamReader:
 
     def _bytes(self, number: int) -> bytes | FormatError:
         try:
-            return self.container.read(number)
+            return self.container.read(number, self.header.chunk_bytes(number))
         except FormatError as error:
             return error
 
@@ -292,10 +268,16 @@ class StreamReader:
             return _Chunk(symbols, unpack_mask(data, (self.header.shape[0], *shape_of(samples)), where))
         except FormatError as error:
             if self.fill is None:
-                place = ", ".join(f"{a} {low}:{high}" for a, (low, high) in zip(self.header.axes, samples, strict=True))
+                ranges = zip(self.header.axes, samples, strict=True)
+                place = printable(", ".join(f"{axis} {low}:{high}" for axis, (low, high) in ranges))
                 raise type(error)(f"{error} (chunk {number} holds {place}; --fill VALUE decodes the rest)") from error
             self.damaged[number] = Damage(number, samples, str(error))
             return _Chunk(np.zeros(shape, np.int32), None)
+
+
+def _made_again(container: ContainerReader, model: "Model", where: str, options: ReaderOptions) -> StreamReader:
+    """What a pickled reader becomes."""
+    return StreamReader(container, model, where, **options)
 
 
 def _continue_into(symbols: NDArray[np.int32], lost: list[Box]) -> None:

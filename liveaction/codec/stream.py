@@ -17,10 +17,11 @@ from liveaction.codec.chunks import pack_chunk
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.codec import Codec
 from liveaction.codec.grid import Box, ChunkLayout, relative, slices
-from liveaction.codec.header import MAX_VOXELS, make_header
+from liveaction.codec.header import MAX_VOXELS, WHOLE_SHARE, check_codec, make_header, parse_header
 from liveaction.codec.quality import choose_step
 from liveaction.codec.reader import ReaderOptions, StreamReader
-from liveaction.coding.container import ContainerReader, ContainerWriter, open_bytes
+from liveaction.coding.container import ContainerReader, ContainerWriter
+from liveaction.coding.source import Source
 from liveaction.errors import FormatError, LiveactionError, LiveactionWarning, ShapeError, printable
 from liveaction.files import atomic_path
 from liveaction.kernels.parallel import in_threads
@@ -145,6 +146,7 @@ def write_stream(
     Raises:
         ShapeError: the signal has other channels or axes than the recipe.
         SpecError: ``quality`` or ``step`` is out of its range, or both are given; the modality cannot strip metadata.
+        FormatError: metadata or extras are no JSON data that a reader takes; nothing is written then.
     """
     codec, recipe, modality = model.codec, model.recipe, model.modality
     chosen = choose_step(codec.quantizer.step, step, quality)
@@ -158,9 +160,9 @@ def write_stream(
     with whole.running(stage):
         limits = modality.range_of(signal)
         signal = modality.stripped(signal) if strip_metadata else signal
-        header = make_header(signal, codec, recipe, model.digest, chosen, limits, extras or {})
-        layout = header.layout
-        writer = ContainerWriter(file, header.model_dump(mode="json"), layout.chunks)
+        raw = make_header(signal, codec, recipe, model.digest, chosen, limits, extras or {})
+        writer = ContainerWriter(file, raw, codec.layout(signal.shape).chunks)
+        layout = _read_back(writer, signal, model)
         source = SignalSource(modality, signal.filled(), limits, model.device)
         ready: dict[int, bytes] = {}
         following = done = clipped = 0
@@ -188,6 +190,18 @@ def _outside(
     """How many of a chunk's values are clipped."""
     part = (slice(None), *slices(layout.samples(layout.chunk_box(number))))
     return modality.count_outside(signal.values[part], limits, None if signal.missing is None else signal.missing[part])
+
+
+def _read_back(writer: ContainerWriter, signal: Signal, model: "Model") -> ChunkLayout:
+    """The layout in the header that is about to be written, which a reader must take.
+
+    Raises:
+        FormatError: it would not; the key at fault is named.
+    """
+    most = max(MAX_VOXELS, signal.values.size)  # who makes a larger one may read it
+    header = parse_header(writer.header, model.codec.layout(signal.shape).chunks, "stream", most)
+    check_codec(header, model.codec, model.digest, "stream", max(MAX_VOXELS, signal.values.size * WHOLE_SHARE))
+    return header.layout
 
 
 def _pack_chunks(
@@ -258,9 +272,9 @@ def open_reader(
     Raises:
         FormatError, IntegrityError: as :class:`StreamReader`.
     """
-    with open_bytes(data) as file:
+    with Source(data) as source:
         name = where if isinstance(data, bytes) else str(data)
-        yield StreamReader(ContainerReader(file, name), model, name, **options)
+        yield StreamReader(ContainerReader(source, name), model, name, **options)
 
 
 def write_signal(modality: "Modality", signal: Signal, target: Path) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypedDict
 
 from liveaction.codec.header import MAX_VOXELS, StreamHeader, parse_header
 from liveaction.codec.reader import Damage, StreamReader
-from liveaction.coding.container import ContainerReader, open_bytes
+from liveaction.coding.container import ContainerReader
+from liveaction.coding.source import Source
 from liveaction.errors import FormatError
 from liveaction.signal import Signal
 
@@ -60,15 +61,15 @@ def verify_stream(
         IntegrityError: as that, or made with another model.
     """
     path = Path(path)
-    with open_bytes(path) as file:
-        container = ContainerReader(file, str(path))
+    with Source(path) as source:
+        container = ContainerReader(source, str(path))
         header = parse_header(container.header, container.chunks, str(path), max_voxels)
         _ = container.entries  # a wrong index is no damaged chunk
         damaged: dict[int, Damage] = {}
         for number in range(container.chunks):
             stage(f"checking chunk {number} of {container.chunks}")
             try:
-                container.read(number)
+                container.check(number, header.chunk_bytes(number))
             except FormatError as error:
                 damaged[number] = Damage(number, header.layout.samples(header.layout.chunk_box(number)), str(error))
         decoded = None

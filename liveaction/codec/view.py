@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from liveaction.codec.header import MAX_VOXELS, StreamHeader
 from liveaction.codec.stream import open_reader
+from liveaction.errors import FormatError
 
 if TYPE_CHECKING:
     from liveaction.codec.model import Model
@@ -28,8 +29,12 @@ class StreamView:
     Its shape is that of the signal, ``[*S]`` for one channel and ``[C, *S]`` for several. Windows that were decoded
     last are kept, so reading slice by slice decodes each window once.
 
+    Threads and forked processes may share a view, and it may be pickled, as for the workers of a loader: the path goes
+    along, or the bytes, and the model with its weights. Where the file holds another stream when it is opened again,
+    that is refused. A forked process decodes in one thread unless torch is told otherwise.
+
     Args:
-        path: of the stream.
+        path: of the stream, or its bytes.
         model: that made it.
         max_voxels: a stream that declares more is refused before anything is allocated.
 
@@ -41,9 +46,11 @@ class StreamView:
         FormatError, IntegrityError: as :func:`liveaction.codec.stream.decompress`, also while indexing.
     """
 
-    def __init__(self, path: str | Path, model: "Model", *, max_voxels: int = MAX_VOXELS) -> None:
+    def __init__(self, path: bytes | str | Path, model: "Model", *, max_voxels: int = MAX_VOXELS) -> None:
+        data = path if isinstance(path, bytes) else Path(path)
+        self._opened = data if isinstance(data, bytes) else data.absolute(), model, max_voxels
         with ExitStack() as stack:
-            self._reader = stack.enter_context(open_reader(Path(path), model, max_voxels=max_voxels, keep_windows=True))
+            self._reader = stack.enter_context(open_reader(data, model, max_voxels=max_voxels, keep_windows=True))
             self._stack = stack.pop_all()
         self._closed = False
         self.header: StreamHeader = self._reader.header
@@ -89,6 +96,11 @@ class StreamView:
         whole: NDArray[Any] = np.asarray(self[...], dtype)
         return whole
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._closed:
+            raise ValueError("stream: expected one that is open, got one that was closed")
+        return _opened_again, (*self._opened, self._reader.container.prefix)
+
     def close(self) -> None:
         """Close the file; the view gives nothing any more."""
         self._closed = True
@@ -101,6 +113,21 @@ class StreamView:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _opened_again(data: bytes | Path, model: "Model", max_voxels: int, prefix: bytes) -> StreamView:
+    """What a pickled view becomes.
+
+    Raises:
+        FormatError: another stream is there now.
+    """
+    view = StreamView(data, model, max_voxels=max_voxels)
+    try:
+        view._reader.container.check_unchanged(prefix)
+    except FormatError:
+        view.close()
+        raise
+    return view
 
 
 def _expand(key: Any, ndim: int) -> list[int | slice]:

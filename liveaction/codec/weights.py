@@ -6,21 +6,21 @@ that other weights are refused before anything is decoded.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file as load_arrays
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
 from liveaction.codec.codec import Codec, build_codec
 from liveaction.codec.device import choose_dtype
-from liveaction.coding.tables import EntropyTables
+from liveaction.coding.strict_json import read_json_bytes
+from liveaction.coding.tables import EntropyTables, table_shapes
 from liveaction.errors import FormatError, IntegrityError, LiveactionError
-from liveaction.files import atomic_path
+from liveaction.files import atomic_path, read_small, require_regular
 from liveaction.recipe import dump_recipe, parse_recipe
 from liveaction.spec import Recipe
 
@@ -88,9 +88,10 @@ def read_model(folder: Path, device: str = "cpu", dtype: str = "", tables: bool 
     config = _read_config(folder / CONFIG)
     recipe = parse_recipe(config["recipe"], str(folder / CONFIG))
     try:
-        _check_room(recipe, folder / WEIGHTS)
+        wanted = _wanted(recipe, folder / WEIGHTS)
+        state = read_tensors(folder / WEIGHTS, wanted, f"the weights of recipe {recipe.name!r}")
         codec = build_codec(recipe)
-        codec.load_state_dict(load_file(folder / WEIGHTS))
+        codec.load_state_dict(state)
     except LiveactionError:
         raise
     except _UNREADABLE as error:
@@ -103,13 +104,7 @@ def read_model(folder: Path, device: str = "cpu", dtype: str = "", tables: bool 
             "the file was changed after it was saved, take the original"
         )
     if tables:
-        codec.tables = load_tables(folder)
-        found, wanted = (codec.tables.channels, codec.tables.axes), (recipe.codec.latent_channels, recipe.axes)
-        if found != wanted:
-            raise FormatError(
-                f"{folder / TABLES}: expected tables of {wanted[0]} latent channels and {wanted[1]} axes as recipe "
-                f"{recipe.name!r} has, got {found[0]} and {found[1]}; liveaction freeze {folder} makes them"
-            )
+        codec.tables = load_tables(folder, recipe)
     codec.requires_grad_(False)
     codec.compute_dtype = choose_dtype(dtype, recipe)
     return codec.eval().to(device), recipe, digest
@@ -120,50 +115,84 @@ def save_tables(tables: EntropyTables, folder: Path) -> None:
     _save(save_arrays, tables.arrays(), folder / TABLES)
 
 
-def load_tables(folder: Path) -> EntropyTables:
+def load_tables(folder: Path, recipe: Recipe) -> EntropyTables:
     """The entropy tables of a model directory.
 
     Raises:
-        FormatError: they are not there, or not such tables.
+        FormatError: they are not there, or not such tables, or those of another recipe.
     """
-    path = folder / TABLES
+    path, way = folder / TABLES, f"liveaction freeze {folder} makes them"
+    expected = (
+        f"tables of {recipe.codec.latent_channels} latent channels and {recipe.axes} axes as recipe {recipe.name!r} has"
+    )
     try:
-        return EntropyTables.from_arrays(load_arrays(path), str(path))
-    except LiveactionError:
-        raise
+        wanted = table_shapes(recipe.codec.latent_channels, recipe.axes)
+        arrays = {name: tensor.numpy().copy() for name, tensor in read_tensors(path, wanted, expected).items()}
+        return EntropyTables.from_arrays(arrays, str(path))
+    except LiveactionError as error:
+        raise type(error)(f"{error}; {way}") from error
     except _UNREADABLE as error:
         line = " ".join(str(error).split())[:200]
-        raise FormatError(
-            f"{path}: expected entropy tables, got {line}; liveaction freeze {folder} makes them"
-        ) from error
+        raise FormatError(f"{path}: expected entropy tables, got {line}; {way}") from error
 
 
-def _check_room(recipe: Recipe, path: Path) -> None:
-    """Before memory is taken for a codec: every channel has a weight of its own at least, so its file is as large."""
+Wanted = Mapping[str, tuple[str, tuple[int, ...]]]
+"""Of tensors by name: the dtype as torch and NumPy call it, and the shape."""
+
+
+def read_tensors(path: Path, wanted: Wanted, expected: str) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file, read once its header says that they are the ones that are wanted.
+
+    Raises:
+        FormatError: others are there, or some are missing.
+        Exception: of safetensors, where it is no such file.
+    """
+    require_regular(path)
+    with safe_open(path, framework="np") as file:  # maps the file; for torch it would ask for as much memory
+        found = set(file.keys())
+        for name in sorted(found ^ wanted.keys()):
+            got = "none" if name in wanted else "one that does not belong there"
+            raise FormatError(f"{path}: expected {expected}, got {got} of the name {ascii(name)[1:-1][:80]!r}")
+        for name, (dtype, shape) in wanted.items():
+            part = file.get_slice(name)
+            kind, extents = _DTYPES.get(part.get_dtype(), part.get_dtype()), tuple(part.get_shape())
+            if (kind, extents) != (dtype, shape):
+                raise FormatError(f"{path}: expected {expected}, {name} as {dtype} {shape}, got {kind} {extents}")
+    return load_file(path)
+
+
+_DTYPES = {
+    "BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32", "I32": "int32",
+    "U64": "uint64", "I64": "int64", "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64",
+}  # fmt: skip
+
+
+def tensors_of(recipe: Recipe) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Names, dtypes and shapes of the weights of a recipe's codec; no memory is taken for them."""
+    with torch.device("meta"):
+        state = build_codec(recipe).state_dict()
+    return {name: (str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)) for name, tensor in state.items()}
+
+
+def _wanted(recipe: Recipe, path: Path) -> Wanted:
+    """Before anything is built: every channel has a weight of its own at least, so its file is as large."""
+    require_regular(path)
     size = path.stat().st_size
     if recipe.hidden > size:
         raise FormatError(
             f"{path}: expected the weights of recipe {recipe.name!r}, {recipe.hidden} channels wide, got {size} bytes"
         )
-    with torch.device("meta"):
-        wanted = sum(tensor.nbytes for tensor in build_codec(recipe).state_dict().values())
-    if wanted > 8 * size:
-        raise FormatError(f"{path}: expected the weights of recipe {recipe.name!r}, {wanted} bytes, got {size} bytes")
+    return tensors_of(recipe)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
+    where = f"{path.parent}"
+    expected = f"a model directory with a readable {CONFIG}"
     try:
-        with path.open("rb") as file:
-            text = file.read(LONGEST_CONFIG + 1)
-        if len(text) > LONGEST_CONFIG:
-            raise ValueError(f"more than {LONGEST_CONFIG} bytes")
-        config = json.loads(text.decode("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        line = " ".join(str(error).split())
-        raise FormatError(
-            f"{path.parent}: expected a model directory with a readable {CONFIG}, got {line}; "
-            "liveaction train makes one"
-        ) from error
+        config = read_json_bytes(read_small(path, LONGEST_CONFIG), where, expected)
+    except (OSError, FormatError) as error:
+        line = str(error.strerror or error) if isinstance(error, OSError) else str(error).partition(", got ")[2]
+        raise FormatError(f"{where}: expected {expected}, got {line}; liveaction train makes one") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else type(config).__name__
         raise FormatError(f"{path}: expected model format {FORMAT}, got {found!r}; use the version that wrote it")

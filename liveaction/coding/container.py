@@ -15,16 +15,15 @@
 The magic has a high bit and both line endings, so a transfer as text is noticed.
 """
 
-import io
 import json
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, overload
 
+from liveaction.coding.source import Source
+from liveaction.coding.strict_json import read_json_bytes, write_json_bytes
 from liveaction.errors import FormatError, IntegrityError
 
 MAGIC = b"\x89LVA\r\n\x1a\n"
@@ -35,25 +34,34 @@ _PREFIX = struct.Struct("<8sHIIII")
 _CRC = struct.Struct("<I")
 _ENTRY = struct.Struct("<QII")
 FIXED = _PREFIX.size + _CRC.size
+_PIECE = _ENTRY.size << 16  # of the index, looked at at a time
 
 
 class ContainerWriter:
     """Writes a container to a file that can seek: header first, chunks as they come, the index at the end.
 
     Args:
-        file: at position 0, empty.
+        file: at position 0, empty; nothing is written before the first chunk.
         header: JSON data.
         chunks: how many will come.
+
+    Attributes:
+        header: as a reader finds it.
+
+    Raises:
+        FormatError: a reader would refuse the header; the key at fault is named.
     """
 
     def __init__(self, file: BinaryIO, header: dict[str, Any], chunks: int) -> None:
         self._file, self._entries, self._count = file, list[tuple[int, int, int]](), chunks
-        self._text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
+        self._text = write_json_bytes(header, "stream", "change it in the source, or leave it out there")
         if len(self._text) > LONGEST_HEADER:
+            key, size = _longest(header)
             raise FormatError(
-                f"stream: expected a header of at most {LONGEST_HEADER} bytes, got {len(self._text)}; the source's "
-                "metadata are too long"
+                f"stream: expected a header of at most {LONGEST_HEADER} bytes, got {len(self._text)}, of which {key} "
+                f"takes {size}; shorten it in the source, or leave it out there"
             )
+        self.header = _read_header(self._text, zlib.crc32(self._text), "stream")
         self._next = FIXED + len(self._text) + _ENTRY.size * chunks
         file.seek(self._next)
 
@@ -89,10 +97,12 @@ class Entry:
 
 
 class ContainerReader:
-    """Reads a container from a file that can seek; chunks only when they are asked for.
+    """Reads a container at any place; chunks only when they are asked for. Threads and forked processes may share it.
+
+    It may be pickled where its source may, and is refused where that holds another stream when it is opened again.
 
     Args:
-        file: from its beginning to its end a container.
+        file: from its beginning to its end a container; a file object must be able to seek.
         where: stands first in errors.
 
     Raises:
@@ -100,78 +110,158 @@ class ContainerReader:
         IntegrityError: a checksum does not match.
     """
 
-    def __init__(self, file: BinaryIO, where: str) -> None:
-        self._file, self._where = file, where
-        self.size = file.seek(0, io.SEEK_END)
-        file.seek(0)
-        header_length, header_crc, self.chunks, self._index_crc = _read_prefix(file.read(FIXED), where)
+    def __init__(self, file: Source | BinaryIO, where: str) -> None:
+        self._source, self._where = file if isinstance(file, Source) else Source(file), where
+        self.size = self._source.size
+        self.prefix = self._source.read_at(0, FIXED)
+        header_length, header_crc, self.chunks, self._index_crc = _read_prefix(self.prefix, where)
         self._index_at = FIXED + header_length
         if self.size < self._index_at + _ENTRY.size * self.chunks:
             raise FormatError(
                 f"{where}: expected at least {self._index_at + _ENTRY.size * self.chunks} bytes of header and index, "
                 f"got {self.size}; the file is cut short"
             )
-        self.header = _read_header(file.read(header_length), header_crc, where)
-        self._entries: Sequence[Entry] | None = None
+        self.header = _read_header(self._source.read_at(FIXED, header_length), header_crc, where)
+        self._entries: Index | None = None
 
     @property
-    def entries(self) -> Sequence[Entry]:
+    def entries(self) -> "Index":
         """The index, read when it is first asked for, and checked against the size of the file."""
         if self._entries is None:
             self._entries = self._read_index()
         return self._entries
 
-    def read(self, number: int) -> bytes:
+    def read(self, number: int, most: int | None = None) -> bytes:
         """The bytes of a chunk.
+
+        Args:
+            number: in the order of the index.
+            most: a longer one is refused before it is read.
 
         Raises:
             IntegrityError: they are not the ones that were written.
+            FormatError: they are more than ``most``.
         """
-        entry = self.entries[number]
-        self._file.seek(entry.offset)
-        data = self._file.read(entry.length)
+        entry = self._entry(number, most)
+        data = self._source.read_at(entry.offset, entry.length)
         if len(data) != entry.length or zlib.crc32(data) != entry.crc:
-            raise IntegrityError(
-                f"{self._where}: expected checksum {entry.crc:08x} of chunk {number}, got another; the file is damaged"
-            )
+            raise self._damage(number)
         return data
 
-    def _read_index(self) -> Sequence[Entry]:
-        where = self._where
-        self._file.seek(self._index_at)
-        data = self._file.read(_ENTRY.size * self.chunks)
-        if zlib.crc32(data) != self._index_crc:
+    def check(self, number: int, most: int | None = None) -> None:
+        """What :meth:`read` checks, piece by piece.
+
+        Raises:
+            IntegrityError, FormatError: as :meth:`read`.
+        """
+        entry = self._entry(number, most)
+        crc, end = 0, entry.offset + entry.length
+        for at in range(entry.offset, end, _PIECE):
+            crc = zlib.crc32(self._source.read_at(at, min(_PIECE, end - at)), crc)
+        if crc != entry.crc or end > self.size:
+            raise self._damage(number)
+
+    def _entry(self, number: int, most: int | None) -> Entry:
+        entry = self.entries[number]
+        if most is not None and entry.length > most:
+            raise FormatError(
+                f"{self._where}: expected at most {most} bytes for what chunk {number} holds, got {entry.length}"
+            )
+        return entry
+
+    def _damage(self, number: int) -> IntegrityError:
+        return IntegrityError(
+            f"{self._where}: expected checksum {self.entries[number].crc:08x} of chunk {number}, got another; the file "
+            "is damaged"
+        )
+
+    def _read_index(self) -> "Index":
+        """In pieces: what a damaged or sparse index claims takes no memory."""
+        where, end = self._where, self._index_at + _ENTRY.size * self.chunks
+        crc, place, wrong, kept = 0, end, "", bytearray()
+        for at in range(self._index_at, end, _PIECE):
+            piece = self._source.read_at(at, min(_PIECE, end - at))
+            crc = zlib.crc32(piece, crc)
+            first = (at - self._index_at) // _ENTRY.size
+            whole = piece[: len(piece) // _ENTRY.size * _ENTRY.size]  # it may shrink meanwhile
+            for number, (offset, length, _) in enumerate(() if wrong else _ENTRY.iter_unpack(whole), first):
+                if offset != place:
+                    wrong = f"{where}: expected chunk {number} at byte {place}, got {offset}"
+                    break
+                place += length
+            if not wrong:
+                kept += piece
+        if crc != self._index_crc:
             raise IntegrityError(f"{where}: expected index checksum {self._index_crc:08x}, got another; it is damaged")
-        entries = [Entry(*fields) for fields in _ENTRY.iter_unpack(data)]
-        place = self._index_at + len(data)
-        for number, entry in enumerate(entries):
-            if entry.offset != place:
-                raise FormatError(f"{where}: expected chunk {number} at byte {place}, got {entry.offset}")
-            place += entry.length
+        if wrong:
+            raise FormatError(wrong)
         if place > self.size:
             raise FormatError(f"{where}: expected {place} bytes, got {self.size}; the file is cut short")
         if place < self.size:
             raise FormatError(f"{where}: expected {place} bytes, got {self.size}; something was appended")
-        return entries
+        return Index(bytes(kept))
+
+    def check_unchanged(self, prefix: bytes) -> None:
+        """Refuse what is not the stream that began with ``prefix``, which holds the checksums of all of it.
+
+        Raises:
+            FormatError: it is another one.
+        """
+        if self.prefix != prefix:
+            raise FormatError(
+                f"{self._where}: expected the stream that was opened, got another one; it changed, open it anew"
+            )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened_again, (self._source, self._where, self.prefix)
 
 
-@contextmanager
-def open_bytes(data: bytes | str | Path) -> Iterator[BinaryIO]:
-    """Bytes, or a file on disk, as a file to read at any place.
+class Index(Sequence[Entry]):
+    """The entries of an index, in the bytes that they take in the file."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data) // _ENTRY.size
+
+    @overload
+    def __getitem__(self, key: int) -> Entry: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[Entry]: ...
+    def __getitem__(self, key: int | slice) -> Entry | list[Entry]:
+        if isinstance(key, slice):
+            return [self[number] for number in range(len(self))[key]]
+        return Entry(*_ENTRY.unpack_from(self._data, _ENTRY.size * range(len(self))[key]))
+
+    @property
+    def bytes_of_chunks(self) -> int:
+        """Of all chunks together."""
+        return sum(length for _, length, _ in _ENTRY.iter_unpack(self._data))
+
+
+def _opened_again(source: Source, where: str, prefix: bytes) -> ContainerReader:
+    """What a pickled reader becomes.
 
     Raises:
-        FormatError: it cannot be opened.
+        FormatError: the source holds another stream now, whose checksums are others.
     """
-    if isinstance(data, bytes):
-        yield io.BytesIO(data)
-        return
-    path = Path(data)
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise FormatError(f"{data}: expected a readable .lva file, got {error.strerror}") from error
-    with file:
-        yield file
+    reader = ContainerReader(source, where)
+    reader.check_unchanged(prefix)
+    return reader
+
+
+def _longest(header: dict[str, Any]) -> tuple[str, int]:
+    """The key that makes a header long, as ``metadata.attributes``, and its bytes."""
+    value, keys, size = header, list[str](), 0
+    while isinstance(value, dict) and value:
+        sizes = {name: len(json.dumps(inner)) for name, inner in value.items()}
+        key = max(sizes, key=sizes.__getitem__)
+        if keys and sizes[key] < size // 2:
+            break
+        size, value = sizes[key], value[key]
+        keys.append(ascii(key)[1:-1][:80])
+    return ".".join(keys), size
 
 
 def _read_prefix(data: bytes, where: str) -> tuple[int, int, int, int]:
@@ -199,15 +289,7 @@ def _read_prefix(data: bytes, where: str) -> tuple[int, int, int, int]:
 def _read_header(text: bytes, crc: int, where: str) -> dict[str, Any]:
     if zlib.crc32(text) != crc:
         raise IntegrityError(f"{where}: expected header checksum {crc:08x}, got another; the file is damaged")
-    try:
-        header = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{where}: expected a JSON header, got {type(error).__name__}") from error
+    header = read_json_bytes(text, where)
     if not isinstance(header, dict):
         raise FormatError(f"{where}: expected a JSON object as header, got {type(header).__name__}")
     return header
-
-
-def _refuse_constant(name: str) -> None:
-    """NaN and infinities are no JSON."""
-    raise ValueError(name)

@@ -28,7 +28,7 @@ from liveaction.errors import FormatError
 HEAD = 5
 """Bytes of the state in front, little-endian; then come words of two."""
 
-POSITIONS = 1 << 16
+POSITIONS = 1 << 14
 """A chunk has no more; 4096 are usual."""
 
 

@@ -114,7 +114,7 @@ def half_octaves(steps: int, shift: int) -> int:
 FACTOR_BITS = 24
 """Fraction of a factor to normalised magnitudes: the least, of class 77, still has five bits."""
 MEAN_BITS = 16
-"""Fraction of a mean |residual|: a single 1 in the largest chunk, of 2**16 positions, is not 0."""
+"""Fraction of a mean |residual|: a single 1 in the largest chunk, of 2**14 positions, is not 0."""
 
 
 class ClassScales(NamedTuple):

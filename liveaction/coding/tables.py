@@ -184,6 +184,12 @@ def _shapes(channels: int, axes: int) -> dict[str, tuple[int, ...]]:
     }
 
 
+def table_shapes(channels: int, axes: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """NumPy's name of the dtype, and the shape, of every array in tables of L channels on D axes."""
+    shapes = _shapes(channels, axes)
+    return {name: (np.dtype(_DTYPES[name]).name, shapes[name]) for name in _DTYPES} | {"axes": ("uint8", (1,))}
+
+
 def _check_values(arrays: dict[str, NDArray[Any]], where: str) -> None:
     for name in ("classes", "modes", "residuals"):
         table = arrays[name]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.model import load
+from liveaction.codec.quality import check_step
 from liveaction.codec.stream import compress, decompress
 from liveaction.codec.summary import summarise
 from liveaction.evaluation.baselines.base import Array, Baseline
@@ -81,6 +82,8 @@ class ModelCoder(Coder):
         self.curve, self.codec, self.seed = curve, codec, seed
         self.device, self.dtype = device, str(self._model.codec.compute_dtype).removeprefix("torch.")
         self.values = tuple(self._model.codec.quantizer.step * factor for factor in factors)
+        for value, factor in zip(self.values, factors, strict=True):
+            check_step(value, f"--factors: {factor:g} times the step that {folder} was trained with")
         self.recipe = self._model.recipe.name
         self.weights = f"{self._model.digest}+{self._model.codec.tables.digest}"
         self.modality = self._model.modality

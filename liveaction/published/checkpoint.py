@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from liveaction.errors import FormatError, printable
+from liveaction.files import require_regular
 
 SECONDS = 600  # for the other process: wall clock, and processor time
 GROUND = 2**33  # bytes of memory for torch itself, and for small checkpoints
@@ -85,6 +86,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def _check_file(path: Path) -> None:
     """Refuse what is not a zip archive, with a word on what it is instead."""
     rule = f"{path}: expected a checkpoint written by torch 1.6 or newer"
+    require_regular(path)
     try:
         if not path.is_file():
             raise FormatError(f"{rule}, got {'a directory' if path.is_dir() else 'no file'}; check the path")

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import torch
 
+from liveaction.codec.weights import LONGEST_CONFIG
 from liveaction.errors import FormatError
+from liveaction.files import read_small
 from liveaction.published.checkpoint import Checkpoint
 from liveaction.published.translation import WAVELET, Translation, Weights
 from liveaction.spec import CodecSpec
@@ -39,8 +41,8 @@ def read_config(path: Path) -> WallocConfig:
     """
     rule = f"{path}: expected a WaLLoC configuration in JSON"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        data = json.loads(read_small(path, LONGEST_CONFIG).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{rule}, got {' '.join(str(error).split())}; --config names the file") from error
     for name, (low, high) in _SETTINGS.items():
         value = data.get(name) if isinstance(data, dict) else None

@@ -1,6 +1,5 @@
 """Checkpoints: weights and optimiser state as safetensors and JSON, written whole or not at all."""
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -11,8 +10,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from liveaction.codec.weights import save_tensors, write_json
+from liveaction.codec.weights import LONGEST_CONFIG, read_tensors, save_tensors, tensors_of, write_json
+from liveaction.coding.strict_json import read_json_bytes
 from liveaction.errors import FormatError
+from liveaction.files import read_small, require_regular
+from liveaction.recipe import parse_recipe
 
 KEPT = 2
 
@@ -61,20 +63,31 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint back.
+    """Read a checkpoint back; tensors only where their headers say that they are those of its recipe.
 
     Raises:
-        FormatError: a file of it is missing or damaged.
+        FormatError: a file of it is missing or damaged, or holds something else.
     """
     try:
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        weights = load_file(path / "weights.safetensors")
-        tensors = load_file(path / "optimizer.safetensors")
+        about = path / "state.json"
+        state = read_json_bytes(read_small(about, LONGEST_CONFIG), str(about), "the state of a training")
+        wanted = tensors_of(parse_recipe(state["recipe"], str(about)))
+        weights = read_tensors(path / "weights.safetensors", wanted, "the weights of its recipe")
+        tensors = _read_optimizer(path / "optimizer.safetensors", sum(tensor.nbytes for tensor in weights.values()))
     except (OSError, ValueError, SafetensorError) as error:
         line = " ".join(str(error).split())
         raise FormatError(f"{path}: expected a whole checkpoint, got {line}; delete it and resume again") from error
     optimizer = {"state": _unflatten(tensors, state["numbers"]), "param_groups": state["param_groups"]}
     return Checkpoint(state["step"], state["recipe"], weights, optimizer)
+
+
+def _read_optimizer(path: Path, weights: int) -> dict[str, torch.Tensor]:
+    """The tensors of an optimiser of so many bytes of weights; which ones it keeps is its own affair, up to a size."""
+    require_regular(path)
+    most = 8 * weights + 2**20
+    if path.stat().st_size > most:
+        raise OSError(f"more than {most} bytes in {path.name}")
+    return load_file(path)
 
 
 def _flatten(state: dict[int, dict[str, Any]]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

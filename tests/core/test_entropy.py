@@ -209,8 +209,8 @@ def test_what_each_refusal_says():
     ]:
         with pytest.raises(FormatError, match=f"^here: {words}"):
             decode_chunk(data, (2, 400), tables, "here")
-    with pytest.raises(FormatError, match=r"here: expected at most 65536 positions in a chunk, got 65537"):
-        decode_chunk(coded, (2, 65537), tables, "here")
+    with pytest.raises(FormatError, match=r"here: expected at most 16384 positions in a chunk, got 16385"):
+        decode_chunk(coded, (2, 16385), tables, "here")
     with pytest.raises(FormatError, match=r"here: expected 2 channels and 1 axes, got \(2, 4, 100\)"):
         decode_chunk(coded, (2, 4, 100), tables, "here")
 

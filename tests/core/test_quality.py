@@ -19,6 +19,9 @@ def test_a_quality_is_a_multiple_of_the_step_trained_with():
         pytest.param({"step": 0.0}, r"--step: expected a positive number, got 0\.0", id="zero"),
         pytest.param({"step": float("nan")}, "--step: expected a positive number, got nan", id="nan"),
         pytest.param({"step": float("inf")}, "--step: expected a positive number, got inf", id="inf"),
+        pytest.param({"step": -1}, "--step: expected a positive number, got -1", id="negative"),
+        pytest.param({"step": 1e300}, r"--step: expected a number from 7.9e-31 to 1.3e\+30, got 1e\+300", id="huge"),
+        pytest.param({"step": 1e-300}, r"--step: expected a number from 7.9e-31 to 1.3e\+30, got 1e-300", id="tiny"),
         pytest.param({"step": "0.4"}, "--step: expected a positive number, got '0.4'", id="text"),
         pytest.param({"quality": True}, "--quality: expected a number from 1 to 7, got True", id="bool"),
         pytest.param({"quality": [1]}, r"--quality: expected a number from 1 to 7, got \[1\]", id="list"),
@@ -29,3 +32,8 @@ def test_a_quality_is_a_multiple_of_the_step_trained_with():
 def test_both_and_what_is_out_of_range_are_refused(given, words):
     with pytest.raises(SpecError, match=words):
         choose_step(0.4, **given)
+
+
+def test_the_step_that_a_quality_gives_is_one():
+    with pytest.raises(SpecError, match=r"\[codec.quantizer\] step: expected a number from .*, got 8e\+30"):
+        choose_step(1e30, quality=1)

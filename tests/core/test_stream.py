@@ -2,8 +2,13 @@
 
 import io
 import json
+import os
+import pickle
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from signal import alarm
 
 import numpy as np
 import pytest
@@ -15,7 +20,7 @@ from liveaction.codec.codec import build_codec
 from liveaction.codec.header import MAX_VOXELS
 from liveaction.codec.info import read_info
 from liveaction.codec.model import Model, verify
-from liveaction.codec.stream import compress, compress_file, decompress, open_reader
+from liveaction.codec.stream import compress, compress_file, decompress, open_reader, write_stream
 from liveaction.codec.weights import save_model
 from liveaction.coding.container import ContainerReader, ContainerWriter
 from liveaction.errors import FormatError, IntegrityError, LiveactionWarning, ShapeError
@@ -122,7 +127,8 @@ def test_a_region_reads_only_its_chunks(made, small):
     data = write(made)
     with open_reader(data, model) as reader:
         asked = []
-        reader.container.read = lambda number, plain=reader.container.read: asked.append(number) or plain(number)
+        plain = reader.container.read
+        reader.container.read = lambda number, most: asked.append(number) or plain(number, most)
         reader.read(((0, 4), (0, 4), (0, 4)))
         around = reader.layout.around(next(reader.layout.windows()))
         assert asked == list(reader.layout.chunks_in(around)) and len(asked) < reader.container.chunks / 2
@@ -236,14 +242,14 @@ def test_chunks_with_right_checksums_and_wrong_content_are_found(made, small, tm
     ("keys", "words"),
     [
         ({"shape": [1, 2**20, 2**20, 2**20]}, r"expected at most 17179869184 values, got 1152921504606846976 as"),
-        ({"shape": [1, 70, 41]}, "expected header key 'axes' with one entry per axis"),
+        ({"shape": [1, 70, 41]}, "header key 'axes' with one entry per axis"),
         ({"shape": [1, 700, 41, 52]}, r"expected \d+ chunks for shape"),
         ({"shape": [1, 0, 41, 52]}, "header key 'shape.1'"),
         ({"dtype": "object"}, "header key 'dtype' to be right, got: expected a dtype"),
         ({"step": -1.0}, "header key 'step'"),
         ({"range": [1, -1]}, "header key 'range'"),
         ({"chunk": [99, 99, 99]}, "expected chunks within the grid"),
-        ({"chunk": [1, 1]}, "expected header key 'chunk' with one entry per axis"),
+        ({"chunk": [1, 1]}, "header key 'chunk' with one entry per axis"),
         ({"window": [7, 1, 1]}, "expected windows of whole chunks"),
         ({"factors": [4, 4, 2]}, "expected"),
         ({"latent_channels": 7}, "expected 1 channels, 6 latent channels and factors"),
@@ -333,6 +339,157 @@ def test_several_channels_come_first(tmp_path):
         assert view.shape == (3, 40, 30)
         for index in (np.s_[1], np.s_[:2, 5:9], np.s_[..., 3], np.s_[::-1, 4]):
             assert np.array_equal(view[index], back[index])
+
+
+def deep(levels):
+    found = 1
+    for _ in range(levels):
+        found = {"a": found}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("about", "extras", "words"),
+    [
+        (
+            {"metadata": {"attributes": {"title": "\ud800"}}},
+            {},
+            r"'\\ud800', which is no .* in metadata.attributes.title",
+        ),
+        ({"metadata": {"attributes": deep(199)}}, {}, "more than 200 objects and lists .* in metadata.attributes.a.a"),
+        (
+            {"metadata": {"stamp": np.int16(3)}},
+            {},
+            "a value of type int16, which JSON does not have, in metadata.stamp",
+        ),
+        ({}, {"note": float("nan")}, "nan, which is no number in JSON, in extras.note"),
+        ({}, {"note": float("inf")}, "inf, which is no number in JSON, in extras.note"),
+        ({}, {"note": object()}, "a value of type object, which JSON does not have, in extras.note"),
+        ({}, {3: 1}, "the key 3, which is no Unicode text, in extras"),
+        ({"spacing": (1.0, float("nan"), 1.0)}, {}, "nan, which is no number in JSON, in spacing.1"),
+        ({"unit": "a\nb"}, {}, "header key 'unit' to be right"),
+        ({"unit": "x" * 1001}, {}, "header key 'unit' to be right, got: string should have at most 1000"),
+        ({"axes": ("a", "b\x1b", "c")}, {}, "header key 'axes.1' to be right"),
+        ({"dtype": "complex64"}, {}, "header key 'native_dtype' to be right"),
+        ({"bits": 65}, {}, "header key 'bits' to be right"),
+        ({"no_data": float("inf")}, {}, "inf, which is no number in JSON, in no_data"),
+    ],
+)
+def test_what_no_reader_takes_is_refused_before_a_byte_is_written(made, tmp_path, about, extras, words):
+    model, _, signal = made
+    signal = replace(signal.crop(slice(0, 5), slice(0, 5), slice(0, 5)), **about)
+    file = io.BytesIO()
+    with pytest.raises(FormatError, match=f"^stream: expected .*{words}") as caught:
+        write_stream(signal, file, model, extras=extras)
+    assert file.getvalue() == b"" and str(caught.value).isprintable() and len(str(caught.value)) < 500
+    with pytest.raises(FormatError, match=words):
+        model.compress(signal, extras=extras)
+    (tmp_path / "a.lva").write_bytes(b"before")
+    with pytest.raises(FormatError, match=words):
+        model.compress_file(signal, tmp_path / "a.lva", extras=extras)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.lva": b"before"}
+
+
+def test_metadata_come_back_as_they_were_written(made):
+    model, _, signal = made
+    metadata = {"attributes": deep(196), "é": ["\U0001f600", (1, 2.5, None, True), 10**300, -0.0, 1e308]}
+    data = model.compress(replace(signal.crop(slice(0, 5), slice(0, 5), slice(0, 5)), metadata=metadata))
+    assert model.decompress(data).metadata == {
+        **metadata,
+        "é": ["\U0001f600", [1, 2.5, None, True], *metadata["é"][2:]],
+    }
+
+
+@pytest.fixture
+def few(made, small, monkeypatch, tmp_path):
+    """A model's folder, a small stream of many windows on disk, and what it decodes to ``[24, 20, 16]``."""
+    monkeypatch.setattr(grid, "CHUNK_TOKENS", 16)
+    monkeypatch.setattr(grid, "WINDOW_SAMPLES", 64 * 40)
+    model, folder, signal = made
+    path = tmp_path / "a.lva"
+    model.compress_file(signal.crop(slice(24), slice(20), slice(16)), path)
+    return folder, path, model.decompress(path).values[0]
+
+
+def test_threads_may_share_a_view(few):
+    folder, path, whole = few
+    rng = np.random.default_rng(0)
+    places = [(int(rng.integers(24)), int(rng.integers(20))) for _ in range(60)]
+    for given in (path, path.read_bytes()):
+        with liveaction.open(given, folder) as view, ThreadPoolExecutor(8) as pool:
+            # what is kept is thrown away again and again
+            view._reader._kept.most, view._reader._windows.most = 1000, 3000
+            found = list(pool.map(lambda place, view=view: view[place], places))
+        assert all(np.array_equal(row, whole[place]) for row, place in zip(found, places, strict=True))
+
+
+def test_forked_processes_may_share_a_view(few):
+    folder, path, whole = few
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)  # whose threads are not there in a forked process
+    try:
+        with liveaction.open(path, folder) as view:
+            assert np.array_equal(view[3], whole[3])
+            children = []
+            for _ in range(2):
+                if (child := os.fork()) == 0:
+                    alarm(20)  # ends a process that waits for ever
+                    same = np.array_equal(view[3], whole[3]) and np.array_equal(view[23], whole[23])
+                    os._exit(0 if same and torch.get_num_threads() == 1 else 1)
+                children.append(child)
+            assert np.array_equal(view[23], whole[23])
+            assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_view_a_reader_and_a_model_may_be_pickled(few, made, monkeypatch):
+    folder, path, whole = few
+    model, data = made[0], path.read_bytes()
+    monkeypatch.chdir(path.parent)
+    with liveaction.open("a.lva", folder) as view, liveaction.open(data, model) as inner:
+        pickled = pickle.dumps(view), pickle.dumps(inner)
+    monkeypatch.chdir("/")
+    for text in pickled:
+        with pickle.loads(text) as again:
+            assert np.array_equal(again[5], whole[5])
+    with open_reader(path, model, fill=3.0) as reader:
+        again = pickle.loads(pickle.dumps(reader))
+    assert np.array_equal(again.read(((5, 6), (0, 20), (0, 16))).values[0, 0], whole[5]) and again.fill == 3.0
+    other = pickle.loads(pickle.dumps(model))
+    assert other.digest == model.digest and np.array_equal(other.decompress(data).values[0], whole)
+    with pytest.raises(ValueError, match="got one that was closed"):
+        pickle.dumps(view)
+    path.write_bytes(write(made, step=0.7))
+    with pytest.raises(
+        FormatError, match=r"a.lva: expected the stream that was opened, got another one; it changed, op"
+    ):
+        pickle.loads(pickled[0])
+    path.unlink()
+    with pytest.raises(FormatError, match=r"a.lva: expected a readable .lva file"):
+        pickle.loads(pickled[0])
+
+
+class Slices(torch.utils.data.Dataset):
+    """The slices of a view."""
+
+    def __init__(self, view):
+        self.view = view
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, place):
+        return self.view[place]
+
+
+@pytest.mark.slow
+def test_a_loader_with_spawned_workers_reads_a_view(few):
+    folder, path, whole = few
+    with liveaction.open(path, folder) as view:
+        loader = torch.utils.data.DataLoader(Slices(view), num_workers=1, multiprocessing_context="spawn")
+        found = torch.cat(list(loader)).numpy()
+        assert np.array_equal(found, whole[:4])
 
 
 def test_the_header_is_plain_json(made):

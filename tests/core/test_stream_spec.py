@@ -18,11 +18,13 @@ from liveaction.codec.codec import build_codec
 from liveaction.codec.grid import ChunkLayout
 from liveaction.codec.model import Model
 from liveaction.codec.stream import compress
-from liveaction.coding import container
+from liveaction.coding import container, strict_json
+from liveaction.coding.entropy import POSITIONS
 from liveaction.recipe import load_recipe
 from liveaction.signal import Signal
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "stream.md").read_text(encoding="utf-8")
+ENTROPY = " ".join((Path(__file__).resolve().parents[2] / "docs" / "entropy.md").read_text(encoding="utf-8").split())
 EXTENTS = (21, 10, 13)
 
 
@@ -139,5 +141,7 @@ def test_the_limits_are_the_ones_of_the_page():
     }
     assert powers["header"] == container.LONGEST_HEADER and powers["chunks"] == container.MOST_CHUNKS
     assert powers["values, C · ∏ S"] == headers.MAX_VOXELS and powers["ends and width of `range`"] == headers.LARGEST
-    assert rows["latents of a chunk"] == str(4 * grid.CHUNK_TOKENS)
-    assert headers.LARGER == 8 and headers.LARGER * grid.WINDOW_SAMPLES == 2**27
+    assert rows["latents of a chunk"] == str(POSITIONS) == "16384" and "16 384 positions" in ENTROPY
+    shares = headers.MAX_VOXELS // headers.WINDOW_SHARE, headers.MAX_VOXELS // headers.WHOLE_SHARE
+    assert shares == (2**25, 2**28) and headers.MOST_HALO == 16
+    assert rows["objects and lists within each other"] == str(strict_json.DEEPEST)

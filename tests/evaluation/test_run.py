@@ -205,6 +205,12 @@ def test_baselines_see_clipped_values_with_nothing_missing_and_give_back_the_nat
     assert modality.compare(signal, back)["psnr_normalised"] == inf
 
 
+def test_factors_that_give_no_step_are_refused_before_anything_is_measured(work):
+    folder = work[1]["small", 0]
+    with pytest.raises(SpecError, match=r"--factors: 1e\+300 times the step that .* was trained with: expected a num"):
+        ModelCoder(folder, "ours", "small", (1.0, 1e300))
+
+
 def test_parts_names_and_ranges_are_checked(work, tmp_path):
     folder, models = work
     coders = coders_of(models)

@@ -114,12 +114,29 @@ def header_values(rng: random.Random, parts: Parts, other: Parts) -> bytes:
     return replace(parts, header=_text(header)).build()
 
 
+TEXTS: list[Callable[[bytes], bytes]] = [
+    lambda text: text.decode().encode("utf-16"),
+    lambda text: text.decode().encode("utf-32-be"),
+    lambda text: b"\xef\xbb\xbf" + text,
+    lambda text: text[:-1] + b"," + text[1:],
+    lambda text: text[:-1] + b',"extras":{"a":1e999}}',
+    lambda text: text.replace(b'"metadata":{', b'"metadata":{"a":"\\ud800",'),
+    lambda text: text.replace(b'"metadata":{', b'"metadata":{"a":' + b"9" * 4100 + b","),
+    lambda text: text.replace(b'"metadata":{', b'"metadata":{"a":' + b"[" * 198 + b"]" * 198 + b","),
+    lambda text: text.replace(b'"metadata":{', b'"metadata":{"a":' + b"[" * 199 + b"]" * 199 + b","),
+    lambda text: text + b"\0",
+]
+"""Other encodings of a header, a key twice, numbers and texts that JSON does not have, depths at the limit."""
+
+
 def header_text(rng: random.Random, parts: Parts, other: Parts) -> bytes:
     """The header's bytes changed."""
     draw = rng.random()
     if draw < 0.1:
         nested = b'{"metadata":' + rng.choice([b"[", b'{"a":']) * rng.choice([100, 200, 900, 10**5])
         return replace(parts, header=rng.choice([nested, nested + b"1" + b"]" * 100 + b"}"])).build()
+    if draw < 0.2:
+        return replace(parts, header=rng.choice(TEXTS)(parts.header)).build()
     change = RAW[rng.choice(list(RAW))]
     return replace(parts, header=change(rng, parts.header, other.header)).build()
 
