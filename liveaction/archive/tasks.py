@@ -1,9 +1,9 @@
 """A folder of signals to a folder of streams and back: resumed where it was left, never half-written."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -177,14 +177,18 @@ class Decompression(_ModelTask):
     def make(self, item: ArchiveItem, signal: Signal, part: Path) -> dict[str, Any]:
         """Write into a folder beside the target, where more than one file would be seen."""
         target = item.target
-        with TemporaryDirectory(dir=target.parent, prefix=f"{temporary_path(target).name}.") as folder:
-            made = Path(folder) / target.name
+        folder = temporary_path(target)
+        folder.mkdir()
+        try:
+            made = folder / target.name
             try:
                 write_signal(self.model.modality, signal, made)
             except LiveactionError as error:
                 raise type(error)(str(error).replace(str(made), str(target))) from error
-            _refuse_others(sorted(Path(folder).iterdir()), made, target)
+            _refuse_others(sorted(folder.iterdir()), made, target)
             made.replace(part)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
         return _measures(signal, item.size)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
-from liveaction.files import atomic_path
+from liveaction.files import atomic_path, write_errors
 from liveaction.mapped import release_pages
 from liveaction.modalities.audio.read import CONTAINERS, About, opened, text_tags
 from liveaction.modalities.audio.samples import BLOCK, NATIVE, to_disk
@@ -81,7 +81,8 @@ def _write(values: NDArray[Any], about: About, path: Path, part: Path, container
 
     samples = NATIVE[about.subtype]
     try:
-        with soundfile.SoundFile(part, "w", about.rate, len(values), about.subtype, endian, container) as file:
+        shape = about.rate, len(values), about.subtype, endian, container
+        with write_errors(path, part), soundfile.SoundFile(part, "w", *shape) as file:
             for name, text in about.tags.items():
                 try:
                     setattr(file, name, text)

@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from liveaction.errors import FormatError, LiveactionWarning, MissingDependencyError, ShapeError
+from liveaction.errors import (
+    FormatError,
+    LiveactionError,
+    LiveactionWarning,
+    MissingDependencyError,
+    ShapeError,
+)
 from liveaction.files import atomic_path
 from liveaction.modalities.hyperspectral.cube import (
     Bands,
@@ -41,7 +47,7 @@ def _rasterio(path: Path, doing: str) -> Iterator[Any]:
             warnings.simplefilter("ignore")
             yield rasterio
     except (RasterioError, OSError, ValueError, TypeError, MemoryError) as error:
-        if isinstance(error, FormatError | ShapeError):
+        if isinstance(error, LiveactionError):
             raise
         raise FormatError(f"{path}: expected a GeoTIFF that can be {doing}, got {one_line(error)}") from error
 
