@@ -1,5 +1,7 @@
 """What compressing and decompressing a folder share: settings, the run itself, and its totals."""
 
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
@@ -13,8 +15,11 @@ from liveaction.archive.item import ArchiveItem, ArchiveTask, Job
 from liveaction.archive.manifest import Entry, open_manifest
 from liveaction.archive.workers import run_jobs
 from liveaction.codec.device import choose_device
-from liveaction.errors import SpecError
+from liveaction.errors import LiveactionWarning, SpecError
 from liveaction.files import remove_leftovers, write_errors
+
+ALIKE = 3
+"""Items whose warning in the same words is said; of the others, how many there were."""
 
 
 @dataclass(frozen=True)
@@ -83,20 +88,28 @@ class FolderTask:
     def run(self) -> Iterator[tuple[ArchiveItem, Entry]]:
         """Work, and give every item with what became of it, in the order in which they are finished.
 
+        What items warn of is warned of here, with the item's name.
+
         Raises:
             WriteError: the manifest cannot be written.
             WorkerError: processes end before they are ready for work.
         """
         self._clean()
-        jobs = [self._job(item) for item in self.items]
+        jobs, warned = [self._job(item) for item in self.items], Counter[str]()
         try:
             with closing(run_jobs(self.task, jobs, self.settings.jobs, self._note)) as outcomes:
                 for outcome in outcomes:
                     item, entry = outcome.job.item, outcome.result
+                    for line in outcome.warned:
+                        _warn(line, item, warned)
                     if entry is None:
                         entry = replace(outcome.job.wanted, status="failed", error=_named(outcome.error, item))
                         self.manifest.append(entry)
                     yield item, entry
+            for words, count in warned.items():
+                if count > ALIKE:
+                    text = f"{self.target}: {count - ALIKE} more items with the same warning: {words}"
+                    warnings.warn(text, LiveactionWarning, stacklevel=2)
         finally:
             self._clean()  # what stopped and killed workers left
 
@@ -112,6 +125,16 @@ class FolderTask:
         for folder in {item.target.parent for item in self.items}:
             if folder.is_dir():
                 remove_leftovers(folder)
+
+
+def _warn(line: str, item: ArchiveItem, warned: Counter[str]) -> None:
+    """Say what an item warned of, unless enough others did so in the same words."""
+    words = line
+    for path in (item.path, item.target):
+        words = words.replace(str(path), "...").replace(path.name, "...")
+    warned[words] += 1
+    if warned[words] <= ALIKE:
+        warnings.warn(_named(line, item), LiveactionWarning, stacklevel=3)
 
 
 def totals(entries: list[Entry]) -> dict[str, Any]:

@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from liveaction.cli.folder import refuse_folder_options, run_folder
-from liveaction.cli.options import (
-    AsJson,
-    Device,
-    Dtype,
-    Force,
-    Jobs,
-    ModelDir,
-    Quiet,
-    console,
-    print_json,
-    refuse_existing,
-)
+from liveaction.cli.options import AsJson, Device, Dtype, Force, Jobs, ModelDir, Quiet, refuse_existing
+from liveaction.cli.printing import console, print_json, say
 
 if TYPE_CHECKING:
     from liveaction.archive.folder import Settings
@@ -74,7 +64,7 @@ def compress(
     if as_json:
         print_json(report)
         return
-    typer.echo(
+    say(
         f"{target}: {written.bytes:,} bytes, {report['ratio']:.1f}:1 of {signal.dtype}, "
         f"{report['bits_per_element']:.4f} bits per element; encoded in {written.timings.tensors:.2f} s, "
         f"entropy coded in {written.timings.coding:.2f} s ({report['msamples_per_second']:.1f} Msamples/s)"

@@ -18,11 +18,10 @@ from liveaction.cli.options import (
     MaxVoxels,
     ModelDir,
     Quiet,
-    console,
-    print_json,
     refuse_existing,
     require_folder,
 )
+from liveaction.cli.printing import console, print_json, say
 from liveaction.errors import SpecError
 
 if TYPE_CHECKING:
@@ -88,7 +87,8 @@ def decompress(
     if as_json:
         print_json(done.fields())
     else:
-        typer.echo("\n".join(done.lines()))
+        for line in done.lines():
+            say(line)
     report_damage(done.damaged, done.reader.header.axes, f"{source}", f"filled with {fill}")
     if done.damaged:
         raise typer.Exit(DAMAGED)
@@ -162,7 +162,8 @@ class _Decompressed:
         said = [f"{self.target}: decoded in {self.seconds:.2f} s ({self.speed:.1f} Msamples/s)"]
         if self.original is not None:
             limits = self.reader.modality.range_of(self.original)
-            said.append(f"against {self.options.against}: {closeness_text(self.closeness, self.signal.unit, limits)}")
+            first, *more = closeness_text(self.closeness, self.signal.unit, limits)
+            said += [f"against {self.options.against}: {first}", *more]
         if self.options.picture is not None:
             said.append(f"{self.options.picture}: picture")
         return said

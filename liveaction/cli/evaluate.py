@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from liveaction.cli.options import AsJson, Device, Dtype, Quiet, console, print_json
+from liveaction.cli.options import AsJson, Device, Dtype, Quiet
+from liveaction.cli.printing import console, print_json, say, shown
 from liveaction.errors import SpecError
 
 if TYPE_CHECKING:
@@ -103,9 +104,9 @@ def _list(as_json: bool) -> None:
         print_json({"protocols": protocols, "baselines": codecs})
         return
     for title, rows in (("protocols", protocols), ("baselines", codecs)):
-        typer.echo(title)
+        say(title)
         for name, text in rows.items():
-            typer.echo(f"  {name:<28} {text}")
+            say(f"  {name:<28} {text}")
 
 
 def _refuse_beside_protocol(data: list[Path], **options: str) -> None:
@@ -155,8 +156,8 @@ def _line(refusal: "Refusal") -> str:
 
 def _print(refusals: "list[Refusal]", out: Path) -> None:
     for refusal in refusals:
-        typer.echo(_line(refusal))
-    typer.echo(f"{out / 'report.html'}: open it in a browser; settings.csv, deltas.csv and plots/ lie beside it")
+        say(_line(refusal))
+    say(f"{out / 'report.html'}: open it in a browser; settings.csv, deltas.csv and plots/ lie beside it")
 
 
 @contextmanager
@@ -169,7 +170,7 @@ def _announcing(quiet: bool) -> "Iterator[Announce]":
         def announce(name: str, recipe: "Recipe") -> "Listener":
             bars.close()
             if not quiet:
-                console.print(f"training {name}: {recipe.name}, {recipe.training.steps} steps")
+                console.print(shown(f"training {name}: {recipe.name}, {recipe.training.steps} steps"))
             return bars.enter_context(TrainingProgress(console, recipe, quiet)).listener()
 
         yield announce

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import typer
+from liveaction.cli.printing import say
 
 
 def damage_fields(damage: Any, axes: tuple[str, ...]) -> dict[str, Any]:
@@ -15,10 +15,10 @@ def report_damage(damaged: list[Any], axes: tuple[str, ...], where: str, outcome
     """A line per damaged chunk on standard error."""
     for damage in damaged:
         place = ", ".join(f"{a} {low}:{high}" for a, (low, high) in zip(axes, damage.samples, strict=True))
-        typer.echo(f"{where}: chunk {damage.chunk} is damaged, samples {place}; {outcome}", err=True)
+        say(f"{where}: chunk {damage.chunk} is damaged, samples {place}; {outcome}", err=True)
 
 
-def closeness_text(measured: dict[str, float], unit: str, limits: tuple[float, float]) -> str:
+def closeness_text(measured: dict[str, float], unit: str, limits: tuple[float, float]) -> list[str]:
     """What a modality compares: differences of values in one line, likeness and its own measures in another."""
     from liveaction.evaluation.measures import MAIN, MEASURES
 
@@ -34,4 +34,4 @@ def closeness_text(measured: dict[str, float], unit: str, limits: tuple[float, f
     left.pop("clipped_share", None)
     scales = left.pop("ms_ssim_scales", 0.0)
     rest = [said(name) + (f" ({scales:.0f} scales)" if name == "ms_ssim" else "") for name in list(left)]
-    return "\n  ".join(", ".join(line) for line in (values, rest) if line)
+    return [", ".join(values), *([f"  {', '.join(rest)}"] if rest else [])]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from liveaction.cli.options import console, print_json
+from liveaction.cli.printing import console, print_json, say
 from liveaction.errors import SpecError
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ def run_folder(prepare: Callable[[], "FolderTask"], quiet: bool, as_json: bool) 
     finally:
         for entry in entries:
             if entry.status == "failed":
-                typer.echo(f"liveaction: {entry.error}", err=True)
+                say(f"liveaction: {entry.error}", err=True)
     report = {"target": str(task.target), **totals(entries)}
     if as_json:
         print_json(report)
     else:
         ratio = f", {report['ratio']:.1f}:1" if report["ratio"] else ""
-        typer.echo(
+        say(
             f"{task.target}: {report['done']} done, {report['skipped']} skipped, {report['failed']} failed of "
             f"{report['items']} items; {report['bytes']:,} bytes{ratio}"
         )

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from liveaction.cli.options import Force, Quiet, console, print_lines
+from liveaction.cli.options import Force, Quiet
+from liveaction.cli.printing import console, print_lines
 from liveaction.errors import SpecError
 
 app = typer.Typer()

@@ -1,15 +1,11 @@
-"""Options and printing that the verbs share; ``main`` puts them together."""
+"""Options that the verbs share; ``main`` puts them together."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from liveaction.errors import SpecError
-
-console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 RecipeName = Annotated[
     str, typer.Argument(help="A shipped recipe (`liveaction recipes` lists them), a YAML file, or a model directory.")
@@ -60,15 +56,3 @@ def require_folder(target: Path, where: str) -> None:
     """Raise SpecError where ``target`` has no folder to go to; ``where`` stands first in the message."""
     if not target.absolute().parent.is_dir():
         raise SpecError(f"{where}: expected an existing folder {str(target.parent)!r}; make it first")
-
-
-def print_lines(lines: dict[str, str]) -> None:
-    """Names and texts in two columns."""
-    for name, text in lines.items():
-        for i, line in enumerate(text.splitlines()):
-            typer.echo(f"{name if i == 0 else '':<20} {line}")
-
-
-def print_json(data: Any) -> None:
-    """One JSON object."""
-    typer.echo(json.dumps(data, indent=2))

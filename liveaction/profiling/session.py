@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from liveaction.codec.device import choose_device
-from liveaction.errors import SpecError
+from liveaction.errors import SpecError, escaped
 from liveaction.profiling.case import Case, parse_shape
 from liveaction.profiling.cases import cases as shipped_cases
 from liveaction.profiling.cases import find_case
@@ -48,7 +48,7 @@ class Session:
         else:
             print_codec(self.report, console)
         for note in self.notes:
-            console.print(note)
+            console.print(escaped(note))
 
 
 def kernels_session(
