@@ -17,6 +17,7 @@ from liveaction.archive.workers import run_jobs
 from liveaction.codec.device import choose_device
 from liveaction.errors import LiveactionWarning, SpecError
 from liveaction.files import remove_leftovers, write_errors
+from liveaction.outputs import place_of
 
 ALIKE = 3
 """Items whose warning in the same words is said; of the others, how many there were."""
@@ -43,6 +44,7 @@ class FolderTask:
     """Items of a folder, found and named, to be worked on in several processes; a context, which locks the target.
 
     Args:
+        source: what is read.
         target: the folder to write into, made if missing.
         settings: the same for all items.
 
@@ -52,7 +54,8 @@ class FolderTask:
         wanted: what is the same in all lines of the manifest.
 
     Raises:
-        SpecError: ``target`` is no folder or is being written to by another process; a setting is out of its range.
+        SpecError: ``target`` is no folder, is the source, or is being written to by another process; a setting is out
+            of its range.
         FormatError: the target's manifest is none.
         WriteError: ``target`` cannot be made or written to.
     """
@@ -61,7 +64,7 @@ class FolderTask:
     task: ArchiveTask
     wanted: Entry
 
-    def __init__(self, target: str | Path, settings: Settings) -> None:
+    def __init__(self, source: str | Path, target: str | Path, settings: Settings) -> None:
         self.target, self.settings = Path(target), settings
         self._open = ExitStack()
         if settings.jobs < 1:
@@ -71,6 +74,12 @@ class FolderTask:
                 f"{self.target}: expected a folder to write into, got a file; choose another name, or one "
                 "ending in .lva for one signal"
             )
+        if place_of(self.target) == place_of(Path(source)):
+            raise SpecError(
+                f"{self.target}: expected a folder of its own, got the one that is read; choose another one"
+            )
+        if self.target.name == "-":
+            raise SpecError(f"{self.target}: expected the name of a folder, got '-'; what is written has a place")
         self.device = choose_device(settings.device)
         self.threads = max(1, torch.get_num_threads() // settings.jobs)
 

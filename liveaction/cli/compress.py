@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from liveaction.cli.findings import pace_text
 from liveaction.cli.folder import refuse_folder_options, run_folder
 from liveaction.cli.options import AsJson, Device, Dtype, Force, Jobs, ModelDir, Quiet, refuse_existing
 from liveaction.cli.printing import console, print_json, say
+from liveaction.outputs import check_outputs
 
 if TYPE_CHECKING:
     from liveaction.archive.folder import Settings
@@ -57,6 +59,7 @@ def compress(
         run_folder(lambda: FolderCompression(source, target, settings), quiet, as_json)
         return
     refuse_folder_options(jobs=jobs > 1)
+    check_outputs({str(target): target}, {"SOURCE": source}, {"the model": model})
     refuse_existing(target, force)
     with stages(console, quiet) as stage:
         signal, written = _compress(source, target, settings, stage)
@@ -67,7 +70,7 @@ def compress(
     say(
         f"{target}: {written.bytes:,} bytes, {report['ratio']:.1f}:1 of {signal.dtype}, "
         f"{report['bits_per_element']:.4f} bits per element; encoded in {written.timings.tensors:.2f} s, "
-        f"entropy coded in {written.timings.coding:.2f} s ({report['msamples_per_second']:.1f} Msamples/s)"
+        f"entropy coded in {written.timings.coding:.2f} s ({pace_text(signal.values.size, written.timings)})"
     )
 
 
@@ -75,10 +78,11 @@ def _compress(
     source: Path, target: Path, settings: "Settings", stage: Callable[[str], None]
 ) -> tuple["Signal", "Written"]:
     """Read one signal and write its stream."""
-    from liveaction.codec.model import load
+    from liveaction.codec.model import check_source, load
 
     stage("loading the model")
     model = load(settings.model, device=settings.device, dtype=settings.dtype)
+    check_source(model, source, target)
     stage(f"reading {source}")
     signal = model.modality.read(source)
     return signal, model.compress_file(signal, target, quality=settings.quality, step=settings.step, stage=stage)

@@ -1,8 +1,11 @@
 """What verbs say of damage, and of how close a reconstruction is."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from liveaction.cli.printing import say
+
+if TYPE_CHECKING:
+    from liveaction.codec.clock import Timings
 
 
 def damage_fields(damage: Any, axes: tuple[str, ...]) -> dict[str, Any]:
@@ -16,6 +19,15 @@ def report_damage(damaged: list[Any], axes: tuple[str, ...], where: str, outcome
     for damage in damaged:
         place = ", ".join(f"{a} {low}:{high}" for a, (low, high) in zip(axes, damage.samples, strict=True))
         say(f"{where}: chunk {damage.chunk} is damaged, samples {place}; {outcome}", err=True)
+
+
+def pace_text(values: int, spent: "Timings") -> str:
+    """Values per second of tensors and entropy coding together."""
+    pace = values / max(spent.tensors + spent.coding, 1e-9)
+    for unit, size in (("Msamples/s", 1e6), ("ksamples/s", 1e3)):
+        if pace >= size:
+            return f"{pace / size:.3g} {unit}" if pace < 1000 * size else f"{pace / size:,.0f} {unit}"
+    return f"{pace:.3g} samples/s"
 
 
 def closeness_text(measured: dict[str, float], unit: str, limits: tuple[float, float]) -> list[str]:

@@ -28,7 +28,9 @@ Jobs = Annotated[int, typer.Option(min=1, help="Processes that a folder is worke
 MaxVoxels = Annotated[
     int | None, typer.Option("--max-voxels", min=1, help="Values that a stream may declare; default 2**34.")
 ]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing output.")]
+Force = Annotated[
+    bool, typer.Option("--force", "-f", help="Overwrite an existing output; never what is read, by whatever name.")
+]
 
 
 def extents(text: str) -> tuple[int, ...] | None:
@@ -45,14 +47,8 @@ def extents(text: str) -> tuple[int, ...] | None:
         raise SpecError(f"--shape: expected extents such as 512,512,300, got {text!r}") from None
 
 
-def refuse_existing(target: Path, force: bool) -> None:
-    """Raise SpecError where ``target`` exists and must not, or has no folder to go to."""
+def refuse_existing(target: Path, force: bool, where: str = "") -> None:
+    """Raise SpecError where ``target`` exists and must not; ``where`` stands first in the message, else ``target``."""
     if target.exists() and not force:
-        raise SpecError(f"{target}: expected a new file, got an existing one; add --force to overwrite it")
-    require_folder(target, str(target))
-
-
-def require_folder(target: Path, where: str) -> None:
-    """Raise SpecError where ``target`` has no folder to go to; ``where`` stands first in the message."""
-    if not target.absolute().parent.is_dir():
-        raise SpecError(f"{where}: expected an existing folder {str(target.parent)!r}; make it first")
+        got = f"an existing one, {str(target)!r}" if where else "an existing one"
+        raise SpecError(f"{where or target}: expected a new file, got {got}; add --force to overwrite it")

@@ -14,7 +14,7 @@ import numpy as np
 from liveaction.errors import FormatError, ShapeError
 from liveaction.files import atomic_path
 from liveaction.mapped import converted, pieces
-from liveaction.modalities.hyperspectral.cube import Bands, Cube, check_folder, nanometres, pack_bytes, unpack_bytes
+from liveaction.modalities.hyperspectral.cube import Bands, Cube, nanometres, pack_bytes, unpack_bytes
 
 SUFFIXES = (".hdr", ".img", ".raw", ".dat", ".bil", ".bip", ".bsq")
 DTYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
@@ -209,17 +209,10 @@ def write_envi(cube: Cube, path: Path) -> None:
         path: the header (``.hdr``), or the raw file.
 
     Raises:
-        FormatError: another suffix, no such folder, only one of the two files is there already, or no such metadata.
+        FormatError: as :func:`envi_pair`, or no such metadata.
         ShapeError: the values are not of the header's shape.
     """
-    header, data = _pair(cube.metadata, path)
-    check_folder(path)
-    if header.exists() != data.exists():
-        there, other = (header, data) if header.exists() else (data, header)
-        raise FormatError(
-            f"{path}: expected both {header.name!r} and {data.name!r} to be new, or to replace both, got "
-            f"{there.name!r} without {other.name!r}; take another name"
-        )
+    header, data = envi_pair(cube.metadata, path)
     kept = cube.metadata.get("source") == "envi"
     written = unpack_bytes(cube.metadata.get("header"), path) if kept else _new_header(cube)
     raster = EnviRaster(parse_header(_decode(written), path), path)
@@ -236,8 +229,23 @@ def write_envi(cube: Cube, path: Path) -> None:
         text.write_bytes(written)
 
 
+def envi_pair(metadata: dict[str, Any], path: Path) -> tuple[Path, Path]:
+    """Header and raw file to write; the raw file ends as the source's did unless ``path`` says otherwise.
+
+    Raises:
+        FormatError: another suffix, or only one of the two files is there already.
+    """
+    header, data = _pair(metadata, path)
+    if header.exists() != data.exists():
+        there, other = (header, data) if header.exists() else (data, header)
+        raise FormatError(
+            f"{path}: expected both {header.name!r} and {data.name!r} to be new, or to replace both, got "
+            f"{there.name!r} without {other.name!r}; take another name"
+        )
+    return header, data
+
+
 def _pair(metadata: dict[str, Any], path: Path) -> tuple[Path, Path]:
-    """Names of header and raw file; the raw file ends as the source's did unless ``path`` says otherwise."""
     ending = metadata.get("ending", ".img")
     if ending not in _ENDINGS:  # another one would not be found by its header, or be a file of another kind
         ending = ".img"

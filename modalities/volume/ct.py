@@ -97,6 +97,7 @@ class CT(Volume):
             FormatError: another suffix, no such folder, NaN or infinity, or metadata that describe no volume.
             ShapeError: not one channel of three axes.
         """
+        self.check_target(signal, path)
         self.check_finite(signal.values, path)
         write_nifti(signal, path)
 

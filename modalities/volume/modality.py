@@ -8,7 +8,7 @@ import numpy as np
 from liveaction.metrics import psnr_along
 from liveaction.modalities.base import Modality
 from liveaction.modalities.volume.canvas import Phantom
-from liveaction.modalities.volume.nifti import describe_affine, move_origin
+from liveaction.modalities.volume.nifti import check_nifti_name, describe_affine, move_origin
 from liveaction.signal import Signal
 
 
@@ -20,6 +20,11 @@ class Volume(Modality):
         place = describe_affine(Path(f"phantom {seed}"), phantom.affine)
         metadata = {"source": "synthetic", "seed": seed, "values_dtype": "int16", "unit": "mm", **place}
         return Signal(phantom.values[np.newaxis], self.spec.axes, self.spec.unit, phantom.spacing, "int16", metadata)
+
+    def check_target(self, signal: Signal, path: Path) -> list[Path]:
+        """Refuse what is not NIfTI by its name."""
+        check_nifti_name(path)
+        return super().check_target(signal, path)
 
     def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
         """A region with the affine of its first voxel."""

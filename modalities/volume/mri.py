@@ -55,6 +55,7 @@ class MRI(Volume):
 
     def write(self, signal: Signal, path: Path) -> None:
         """Write NIfTI with the source's affine, codes, unit, dtype, slope and intercept, see :func:`write_nifti`."""
+        self.check_target(signal, path)
         if signal.values.ndim != 4:
             raise ShapeError(f"{path}: expected values [1, X, Y, Z], got {signal.values.shape}")
         self.check_finite(signal.values, path)

@@ -12,7 +12,14 @@ from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.options import Options, parse_options
 from liveaction.modalities.volume.heart_phantom import heart_phantom
-from liveaction.modalities.volume.nifti import describe_affine, find_nifti, move_origin, read_nifti, write_nifti
+from liveaction.modalities.volume.nifti import (
+    check_nifti_name,
+    describe_affine,
+    find_nifti,
+    move_origin,
+    read_nifti,
+    write_nifti,
+)
 from liveaction.modalities.volume.series_exhibits import series_exhibits
 from liveaction.modalities.volume.series_preview import draw_series
 from liveaction.signal import Signal
@@ -61,6 +68,7 @@ class Series(Modality):
 
     def write(self, signal: Signal, path: Path) -> None:
         """Write 4-D NIfTI with the source's affine, repetition time, dtype and header, see :func:`write_nifti`."""
+        self.check_target(signal, path)
         if signal.values.ndim != 5:
             raise ShapeError(f"{path}: expected values [1, T, X, Y, Z], got {signal.values.shape}")
         self.check_finite(signal.values, path)
@@ -76,6 +84,11 @@ class Series(Modality):
         metadata = {"source": "synthetic", "seed": seed, "values_dtype": "int16", "unit": "mm", **place}
         spacing = (seconds, *phantom.spacing)
         return Signal(phantom.values[np.newaxis], self.spec.axes, self.spec.unit, spacing, "int16", metadata)
+
+    def check_target(self, signal: Signal, path: Path) -> list[Path]:
+        """Refuse what is not NIfTI by its name."""
+        check_nifti_name(path)
+        return super().check_target(signal, path)
 
     def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
         """A region with the affine of its first voxel."""

@@ -16,9 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 from liveaction.archive import folder
+from liveaction.archive.find import find_items, find_streams
 from liveaction.archive.folder import Settings
 from liveaction.archive.manifest import MANIFEST, open_manifest
-from liveaction.archive.tasks import FolderCompression, find_items, find_streams
+from liveaction.archive.tasks import FolderCompression
 from liveaction.archive.workers import Outcome, one_line
 from liveaction.cli.main import app
 from liveaction.codec.weights import read_model, save_model
