@@ -77,16 +77,18 @@ def check_folder(
     Raises:
         SpecError: it is, or does.
     """
+    place = place_of(folder)
     for other, paths in inputs.items():
-        if any(place_of(path) == place_of(folder) for path in _all(paths)):
+        if any(place_of(path) == place for path in _all(paths)):
             raise SpecError(
-                f"{name}: expected a folder of its own, got {str(folder)!r}, which is {other}; choose another"
+                f"{name}: expected a folder of its own, got {str(folder)!r}, which is {other}; choose another one"
             )
+    around = {place, *map(place_of, Path(os.path.realpath(folder)).parents)}
     for item in items:
-        if is_within(folder, item):
+        if place_of(item) in around:
             raise SpecError(
                 f"{name}: expected a folder outside of what is read, got {str(folder)!r}, which lies in {str(item)!r}; "
-                "choose another"
+                "choose another one"
             )
 
 
@@ -99,7 +101,7 @@ def check_place(path: Path, name: str) -> None:
     """
     if path.name == "-":
         raise SpecError(f"{name}: expected the name of a file, got '-'; what is written appears whole, at a place")
-    folder = destination(path).absolute().parent
+    folder = destination(path).parent
     if not folder.is_dir():
         raise SpecError(f"{name}: expected an existing folder {str(folder)!r}; make it first")
     if not os.access(folder, os.W_OK | os.X_OK):

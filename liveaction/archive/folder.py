@@ -17,7 +17,7 @@ from liveaction.archive.workers import run_jobs
 from liveaction.codec.device import choose_device
 from liveaction.errors import LiveactionWarning, SpecError
 from liveaction.files import remove_leftovers, write_errors
-from liveaction.outputs import place_of
+from liveaction.outputs import check_folder
 
 ALIKE = 3
 """Items whose warning in the same words is said; of the others, how many there were."""
@@ -74,10 +74,7 @@ class FolderTask:
                 f"{self.target}: expected a folder to write into, got a file; choose another name, or one "
                 "ending in .lva for one signal"
             )
-        if place_of(self.target) == place_of(Path(source)):
-            raise SpecError(
-                f"{self.target}: expected a folder of its own, got the one that is read; choose another one"
-            )
+        check_folder(str(self.target), self.target, {"SOURCE": Path(source)})
         if self.target.name == "-":
             raise SpecError(f"{self.target}: expected the name of a folder, got '-'; what is written has a place")
         self.device = choose_device(settings.device)

@@ -11,6 +11,7 @@ import typer
 from liveaction.cli.options import AsJson, Device, Dtype, Quiet
 from liveaction.cli.printing import console, print_json, say, shown
 from liveaction.errors import SpecError
+from liveaction.outputs import check_folder
 
 if TYPE_CHECKING:
     from liveaction.evaluation.coders import Refusal
@@ -73,6 +74,8 @@ def evaluate(
         raise SpecError("evaluate: expected --data and --out, got one of them or none; `liveaction evaluate --help`")
     if bool(protocol) == bool(models):
         raise SpecError("evaluate: expected either models or --protocol; `liveaction evaluate --list` lists protocols")
+    read = [*data, *(Path(name.rpartition("=")[2]) for name in models or ())]
+    check_folder("--out", out, {"--data or a model": read})
     from liveaction.codec.device import choose_device
     from liveaction.evaluation.plan import plan_models, plan_protocol
     from liveaction.evaluation.protocol import FACTORS, TimingRules, load_protocol

@@ -21,6 +21,7 @@ from liveaction.evaluation.measuring import measure
 from liveaction.evaluation.protocol import TimingRules
 from liveaction.evaluation.sources import Subject
 from liveaction.files import atomic_path
+from liveaction.outputs import check_folder
 from liveaction.profiling.circumstances import circumstances
 from liveaction.signal import Signal
 
@@ -70,11 +71,12 @@ def evaluate(
 
     Raises:
         FormatError: a signal cannot be read.
-        SpecError: two codecs have one name, or map a signal onto another range.
+        SpecError: two codecs have one name, or map a signal onto another range; ``out`` lies in a signal.
     """
     names = [_folder_name(coder) for coder in coders]
     if len(set(names)) < len(names):
         raise SpecError(f"expected codecs of different names, got {sorted(names)}; name them NAME=MODEL")
+    check_folder("--out", out, {}, [subject.path for subject in subjects])
     total = len(subjects) * sum(len(coder.values) for coder in coders)
     outcome, done = Outcome([], []), 0
     with _threads(settings.threads):
