@@ -136,8 +136,8 @@ class FolderTask:
 def _warn(line: str, item: ArchiveItem, warned: Counter[str]) -> None:
     """Say what an item warned of, unless enough others did so in the same words."""
     words = line
-    for path in (item.path, item.target):
-        words = words.replace(str(path), "...").replace(path.name, "...")
+    for name in (str(item.target), str(item.path), item.target.name, item.path.name):
+        words = words.replace(name, "...")
     warned[words] += 1
     if warned[words] <= ALIKE:
         warnings.warn(_named(line, item), LiveactionWarning, stacklevel=3)
