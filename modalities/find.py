@@ -38,7 +38,8 @@ def find_files(
     if path.is_file() and is_file(path):
         return [path]
     if not path.is_dir():
-        got = f"a file named {path.name!r}; {way}" if path.exists() else "no such path; check the spelling"
+        got = "a link that leads nowhere; mend it" if leads_nowhere(path) else "no such path; check the spelling"
+        got = f"a file named {path.name!r}; {way}" if path.exists() else got
         raise FormatError(f"{path}: expected {wanted}, got {got}")
     found = [path] if is_folder is not None and is_folder(path) else []
     if search_items or not found:
