@@ -228,6 +228,7 @@ def test_parts_names_and_ranges_are_checked(work, tmp_path):
         evaluate([coders[0], coders[-1]], subjects_of(folder), tmp_path, SETTINGS)
 
 
+@pytest.mark.filterwarnings("ignore:Attempting to set identical:UserWarning")  # this codec's rate is one
 def test_a_signal_that_cannot_be_read_does_not_stop_the_others(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
@@ -238,8 +239,9 @@ def test_a_signal_that_cannot_be_read_does_not_stop_the_others(tmp_path):
     name = os.fsdecode(b"d\xff$x$" + b"e" * 240 + b".png")
     (data / name).write_bytes((data / "a.png").read_bytes())
     subjects = find_subjects(modality, [data])
-    done = evaluate([BaselineCoder(Rounding(), modality, (1.0,))], subjects, tmp_path / "out", SETTINGS)
-    assert [item.source.name for item in done.items] == ["data/a.png", "data/d\\udcff$x$" + "e" * 240 + ".png"]
+    done = evaluate([BaselineCoder(Rounding(), modality, (1.0, 9.0))], subjects, tmp_path / "out", SETTINGS)
+    read = ["data/a.png", "data/d\\udcff$x$" + "e" * 240 + ".png"]
+    assert [item.source.name for item in done.items[::2]] == read
     assert [(refusal.source, refusal.failed) for refusal in done.refusals] == [
         ("data_b.png", True), ("data_c.png", True)
     ]  # fmt: skip
