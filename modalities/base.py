@@ -70,7 +70,7 @@ def _require_regular_file(path: Path) -> None:
 
 
 _CHECKS: dict[str, Callable[[Path], None]] = {"find": _require_regular_file, "read": require_regular}
-_PATHS = {"find": 0, "parts": 0, "read": 0, "write": 1, "preview": 2}
+_PATHS = {"find": 0, "parts": 0, "read": 0, "check_target": 1, "write": 1, "preview": 2}
 
 
 class Modality(ABC):
@@ -127,6 +127,23 @@ class Modality(ABC):
         Raises:
             FormatError: the file cannot be read, or holds values that the modality refuses (NaN, infinity).
         """
+
+    def check_target(self, signal: Signal, path: Path) -> list[Path]:
+        """Refuse, before a signal is decoded, what :meth:`write` would refuse for its name, dtype, shape and metadata.
+
+        Args:
+            signal: its values may be nothing but a shape.
+            path: as for :meth:`write`, which calls this first.
+
+        Returns:
+            The files or folders that will be written, ``path`` among them.
+
+        Raises:
+            FormatError: a name or a folder that cannot be written, or a format that cannot hold the signal.
+            MissingDependencyError: a format needs a package that is not installed.
+        """
+        check_folder(path)
+        return [path]
 
     @abstractmethod
     def write(self, signal: Signal, path: Path) -> None:
@@ -361,3 +378,9 @@ class Modality(ABC):
                 f"{path}: expected finite values{unit}, got {count} NaN or infinite, the first at "
                 f"{min(firsts)}; replace them in the source"
             )
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a path whose folder is not there."""
+    if not path.absolute().parent.is_dir():
+        raise FormatError(f"{path}: expected a folder to write into, got none at {str(path.parent)!r}; make it first")

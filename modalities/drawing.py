@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from liveaction.errors import ShapeError
+from liveaction.errors import ShapeError, escaped
 from liveaction.files import atomic_path
 from liveaction.signal import Signal
 
@@ -53,7 +53,9 @@ def save_figure(figure: Any, path: Path, title: str, size: float = 15, down: flo
         size: of its letters in points.
         down: inches from the upper edge to its own.
     """
-    figure.suptitle(title, color=LIGHT, fontsize=size, y=1 - down / figure.get_figheight(), va="top")
+    shown = "\n".join(map(escaped, title.split("\n")))  # a file's name may stand in it: no formulas, nothing but text
+    height = figure.get_figheight()
+    figure.suptitle(shown, color=LIGHT, fontsize=size, y=1 - down / height, va="top", parse_math=False)
     with atomic_path(path) as part:
         figure.savefig(part, dpi=100, facecolor=DARK, format="png")
 

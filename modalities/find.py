@@ -20,7 +20,9 @@ def find_files(
 ) -> list[Path]:
     """The file that ``path`` is, or all items of the folder that it is and of those below, sorted.
 
-    Files and folders whose name begins with a dot are left out; links to folders are not followed.
+    Files and folders whose name begins with a dot are left out; links to folders are not followed. What cannot be
+    looked at, a folder without the right to list it, a link that leads nowhere, counts as an item: reading it fails,
+    and names it.
 
     Args:
         path: what was asked for; it counts under any name where ``is_file`` or ``is_folder`` says so.
@@ -36,7 +38,8 @@ def find_files(
     if path.is_file() and is_file(path):
         return [path]
     if not path.is_dir():
-        got = f"a file named {path.name!r}; {way}" if path.exists() else "no such path; check the spelling"
+        got = "a link that leads nowhere; mend it" if leads_nowhere(path) else "no such path; check the spelling"
+        got = f"a file named {path.name!r}; {way}" if path.exists() else got
         raise FormatError(f"{path}: expected {wanted}, got {got}")
     found = [path] if is_folder is not None and is_folder(path) else []
     if search_items or not found:
@@ -48,11 +51,32 @@ def find_files(
 
 
 def _below(path: Path, is_file: Counts, is_folder: Counts | None, search_items: bool) -> list[Path]:
-    found = []
-    for place, folders, files in os.walk(path):
+    found: list[Path] = []
+
+    def note(error: OSError) -> None:
+        if Path(error.filename) == path:
+            raise error
+        if Path(error.filename) not in found:
+            found.append(Path(error.filename))
+
+    for place, folders, files in os.walk(path, onerror=note):
         visible = [[Path(place) / name for name in names if not name.startswith(".")] for names in (folders, files)]
         visible[0] = [folder for folder in visible[0] if not folder.is_symlink()]
-        whole = [folder for folder in visible[0] if is_folder is not None and is_folder(folder)]
-        found += whole + [file for file in visible[1] if file.is_file() and is_file(file)]
+        whole = [folder for folder in visible[0] if is_folder is not None and _counts(is_folder, folder)]
+        there = [file for file in visible[1] if file.is_file() or leads_nowhere(file)]
+        found += whole + [file for file in there if _counts(is_file, file)]
         folders[:] = [folder.name for folder in visible[0] if search_items or folder not in whole]
     return found
+
+
+def leads_nowhere(path: Path) -> bool:
+    """Whether a name is that of a link to what is not there."""
+    return path.is_symlink() and not path.exists()
+
+
+def _counts(counts: Counts, path: Path) -> bool:
+    """Whether a file or folder counts; it does where that cannot be seen."""
+    try:
+        return counts(path)
+    except (OSError, FormatError):
+        return True

@@ -23,13 +23,26 @@ EVERYTHING = {"*"}
 # liveaction written with a leading dot, a dot alone being the package itself. The first pattern that matches decides; a
 # module that none matches fails.
 _MIDDLE = {".kernels", ".errors", ".spec", "torch", "einops", "numpy"}
-_CODEC = {".files", ".transforms", ".nn", ".coding", ".mapped", ".signal", ".spec", ".recipe", ".registry", ".errors"}
+_CODEC = {
+    ".files",
+    ".outputs",
+    ".transforms",
+    ".nn",
+    ".coding",
+    ".mapped",
+    ".signal",
+    ".spec",
+    ".recipe",
+    ".registry",
+    ".errors",
+}
 _CODEC_THIRD = {"torch", "einops", "numpy", "pydantic", "safetensors"}
 ALLOWED: dict[str, set[str]] = {
     "liveaction": {".codec", ".metrics", ".reading", ".recipe", ".registry", ".signal", ".spec", ".training"},
     "liveaction.__main__": {".cli"},
     "liveaction.errors": set(),
     "liveaction.files": {".errors", "psutil"},
+    "liveaction.outputs": {".errors", ".files"},
     "liveaction.spec": {".errors", "pydantic"},
     "liveaction.recipe": {".errors", ".spec", "pydantic", "yaml"},
     "liveaction.registry": {".errors", ".spec"},

@@ -39,10 +39,15 @@ class ECG(Modality):
         self.check_finite(values, path)
         return Signal(values, self.spec.axes, self.spec.unit, (step,), "float32", {"rate": rate})
 
+    def check_target(self, signal: Signal, path: Path) -> list[Path]:
+        """Also asked before a signal is decoded, which may take long."""
+        if path.suffix != ".ecg":
+            raise FormatError(f"{path}: expected a name ending in .ecg, got {path.name!r}; change it")
+        return super().check_target(signal, path)
+
     def write(self, signal: Signal, path: Path) -> None:
         """Whole or not at all."""
-        if path.suffix != ".ecg" or not path.absolute().parent.is_dir():
-            raise FormatError(f"{path}: expected a file .ecg in an existing folder, got another; change the name")
+        self.check_target(signal, path)
         self.check_finite(signal.values, path)
         rate = signal.metadata.get("rate", str(1 / signal.spacing[0]))
         lines = [rate, *(repr(float(value)) for value in signal.values[0])]

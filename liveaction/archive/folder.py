@@ -1,5 +1,7 @@
 """What compressing and decompressing a folder share: settings, the run itself, and its totals."""
 
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
@@ -13,8 +15,12 @@ from liveaction.archive.item import ArchiveItem, ArchiveTask, Job
 from liveaction.archive.manifest import Entry, open_manifest
 from liveaction.archive.workers import run_jobs
 from liveaction.codec.device import choose_device
-from liveaction.errors import SpecError
+from liveaction.errors import LiveactionWarning, SpecError
 from liveaction.files import remove_leftovers, write_errors
+from liveaction.outputs import check_folder
+
+ALIKE = 3
+"""Items whose warning in the same words is said; of the others, how many there were."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class FolderTask:
     """Items of a folder, found and named, to be worked on in several processes; a context, which locks the target.
 
     Args:
+        source: what is read.
         target: the folder to write into, made if missing.
         settings: the same for all items.
 
@@ -49,7 +56,8 @@ class FolderTask:
         wanted: what is the same in all lines of the manifest.
 
     Raises:
-        SpecError: ``target`` is no folder or is being written to by another process; a setting is out of its range.
+        SpecError: ``target`` is no folder, is the source, or is being written to by another process; a setting is out
+            of its range.
         FormatError: the target's manifest is none.
         WriteError: ``target`` cannot be made or written to.
     """
@@ -58,7 +66,7 @@ class FolderTask:
     task: ArchiveTask
     wanted: Entry
 
-    def __init__(self, target: str | Path, settings: Settings) -> None:
+    def __init__(self, source: str | Path, target: str | Path, settings: Settings) -> None:
         self.target, self.settings = Path(target), settings
         self._open = ExitStack()
         if settings.jobs < 1:
@@ -68,6 +76,9 @@ class FolderTask:
                 f"{self.target}: expected a folder to write into, got a file; choose another name, or one "
                 "ending in .lva for one signal"
             )
+        check_folder(str(self.target), self.target, {"SOURCE": Path(source)})
+        if self.target.name == "-":
+            raise SpecError(f"{self.target}: expected the name of a folder, got '-'; what is written has a place")
         self.device = choose_device(settings.device)
         self.threads = max(1, torch.get_num_threads() // settings.jobs)
 
@@ -85,20 +96,28 @@ class FolderTask:
     def run(self) -> Iterator[tuple[ArchiveItem, Entry]]:
         """Work, and give every item with what became of it, in the order in which they are finished.
 
+        What items warn of is warned of here, with the item's name.
+
         Raises:
             WriteError: the manifest cannot be written.
             WorkerError: processes end before they are ready for work.
         """
         self._clean()
-        jobs = [self._job(item) for item in self.items]
+        jobs, warned = [self._job(item) for item in self.items], Counter[str]()
         try:
             with closing(run_jobs(self.task, jobs, self.settings.jobs, self._note)) as outcomes:
                 for outcome in outcomes:
                     item, entry = outcome.job.item, outcome.result
+                    for line in outcome.warned:
+                        _warn(line, item, warned)
                     if entry is None:
                         entry = replace(outcome.job.wanted, status="failed", error=_named(outcome.error, item))
                         self.manifest.append(entry)
                     yield item, entry
+            for words, count in warned.items():
+                if count > ALIKE:
+                    text = f"{self.target}: {count - ALIKE} more items with the same warning: {words}"
+                    warnings.warn(text, LiveactionWarning, stacklevel=2)
         finally:
             self._clean()  # what stopped and killed workers left
 
@@ -114,6 +133,16 @@ class FolderTask:
         for folder in {item.target.parent for item in self.items}:
             if folder.is_dir():
                 remove_leftovers(folder)
+
+
+def _warn(line: str, item: ArchiveItem, warned: Counter[str]) -> None:
+    """Say what an item warned of, unless enough others did so in the same words."""
+    words = line
+    for name in (str(item.target), str(item.path), item.target.name, item.path.name):
+        words = words.replace(name, "...")
+    warned[words] += 1
+    if warned[words] <= ALIKE:
+        warnings.warn(_named(line, item), LiveactionWarning, stacklevel=3)
 
 
 def totals(entries: list[Entry]) -> dict[str, Any]:

@@ -1,27 +1,24 @@
 """A folder of signals to a folder of streams and back: resumed where it was left, never half-written."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from liveaction.archive.find import find_items, find_streams
 from liveaction.archive.folder import FolderTask, Settings
 from liveaction.archive.item import ArchiveItem, ArchiveTask
 from liveaction.archive.manifest import Entry
 from liveaction.codec.model import Model, load
+from liveaction.codec.outline import read_outline, targets_of
 from liveaction.codec.quality import choose_step
 from liveaction.codec.stream import write_signal, write_stream
-from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError
+from liveaction.errors import FormatError, IntegrityError, LiveactionError
 from liveaction.files import temporary_path
 from liveaction.signal import Signal
-
-if TYPE_CHECKING:
-    from liveaction.modalities.base import Modality
-
-SUFFIX = ".lva"
 
 
 class FolderCompression(FolderTask):
@@ -32,12 +29,12 @@ class FolderCompression(FolderTask):
         target, settings: as for :class:`FolderTask`.
 
     Raises:
-        SpecError: as for :class:`FolderTask`, and where ``target`` lies within an item.
+        SpecError: as for :class:`FolderTask` and :func:`find_items`.
         FormatError: nothing readable is in ``source``, or ``model`` is no model.
     """
 
     def __init__(self, source: str | Path, target: str | Path, settings: Settings) -> None:
-        super().__init__(target, settings)
+        super().__init__(source, target, settings)
         model = load(settings.model, device="cpu", dtype=settings.dtype)
         step = choose_step(model.codec.quantizer.step, settings.step, settings.quality)
         self.wanted = replace(_wanted(model), step=step, stripped=settings.strip_metadata)
@@ -55,57 +52,16 @@ class FolderDecompression(FolderTask):
         suffix: is added to names that do not end so, such as ``.nii.gz`` for what were folders of DICOM slices.
 
     Raises:
-        SpecError: as for :class:`FolderTask`, and where two streams would become the same.
+        SpecError: as for :class:`FolderTask` and :func:`find_streams`.
         FormatError: no stream is in ``source``, or ``model`` is no model.
     """
 
     def __init__(self, source: str | Path, target: str | Path, settings: Settings, suffix: str = "") -> None:
-        super().__init__(target, settings)
+        super().__init__(source, target, settings)
         model = load(settings.model, device="cpu", dtype=settings.dtype)
         self.wanted = _wanted(model)
         self.items = find_streams(Path(source), self.target, suffix)
         self.task = Decompression(settings.model, self.device, settings.dtype, model.digest, self.threads)
-
-
-def find_items(modality: "Modality", source: Path, target: Path) -> list[ArchiveItem]:
-    """What ``source`` holds, and where it goes below ``target``.
-
-    Raises:
-        FormatError: nothing readable is there.
-        SpecError: ``target`` lies within an item, whose files would then never stay the same.
-    """
-    items = []
-    for path in modality.find(source):
-        name = path.relative_to(source) if path.is_relative_to(source) else Path(path.name)
-        if name == Path():
-            name = Path(source.name if source.name not in ("", "..") else source.resolve().name)
-        if path.is_dir() and target.resolve().is_relative_to(path.resolve()):
-            raise SpecError(f"{target}: expected a folder outside of what is compressed, got one in {str(path)!r}")
-        goal = name.with_name(name.name + SUFFIX)
-        size = sum(file.stat().st_size for file in modality.parts(path) if file.is_file())
-        items.append(ArchiveItem(path, target / goal, name.as_posix(), goal.as_posix(), size))
-    return items
-
-
-def find_streams(source: Path, target: Path, suffix: str) -> list[ArchiveItem]:
-    """The streams below ``source``, sorted, but hidden ones, and where they go below ``target``.
-
-    Raises:
-        FormatError: there is none.
-        SpecError: two would become the same.
-    """
-    found = sorted(p for p in source.rglob("*" + SUFFIX) if p.is_file() and not p.name.startswith("."))
-    if not found:
-        raise FormatError(f"{source}: expected {SUFFIX} files, got none; check the folder")
-    items: dict[str, ArchiveItem] = {}
-    for path in found:
-        name = path.relative_to(source)
-        stem = name.name.removesuffix(SUFFIX)
-        goal = name.with_name(stem if stem.lower().endswith(suffix.lower()) else stem + suffix)
-        item = ArchiveItem(path, target / goal, name.as_posix(), goal.as_posix(), path.stat().st_size)
-        if (other := items.setdefault(item.target_name, item)) is not item:
-            raise SpecError(f"--suffix: expected names that differ, got {item.target} for {path} and {other.path}")
-    return list(items.values())
 
 
 def _wanted(model: Model) -> Entry:
@@ -173,20 +129,26 @@ class Decompression(_ModelTask):
         return [item.path]
 
     def read(self, item: ArchiveItem) -> Signal:
-        """Decoded."""
+        """Decoded, if the target can be written."""
+        modality, outline = read_outline(item.path)
+        _refuse_others(targets_of(modality, outline, None, item.target), item.target, item.target)
         return self.model.decompress(item.path)
 
     def make(self, item: ArchiveItem, signal: Signal, part: Path) -> dict[str, Any]:
         """Write into a folder beside the target, where more than one file would be seen."""
         target = item.target
-        with TemporaryDirectory(dir=target.parent, prefix=f"{temporary_path(target).name}.") as folder:
-            made = Path(folder) / target.name
+        folder = temporary_path(target)
+        folder.mkdir()
+        try:
+            made = folder / target.name
             try:
                 write_signal(self.model.modality, signal, made)
             except LiveactionError as error:
                 raise type(error)(str(error).replace(str(made), str(target))) from error
-            _refuse_others(sorted(Path(folder).iterdir()), made, target)
+            _refuse_others(sorted(folder.iterdir()), made, target)
             made.replace(part)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
         return _measures(signal, item.size)
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, Protocol
 
-from liveaction.errors import LiveactionError, WorkerError
+from liveaction.errors import LiveactionError, WorkerError, memory_line, warning_line
 
 Tell = Callable[[Any], None]
 """What a worker tells the main process in the middle of a job; it returns when that has been taken note of."""
@@ -36,15 +37,17 @@ class _Worker:
     connection: Connection
     job: Any = None
     ready: bool = False
+    warned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A job's result, or why it has none."""
+    """A job's result, or why it has none; and what was warned of meanwhile."""
 
     job: Any
     result: Any = None
     error: str = ""
+    warned: tuple[str, ...] = ()
 
 
 def run_jobs(
@@ -87,11 +90,14 @@ class _Pool:
                     self.told(worker.job, value)
                     self._send(worker, None)
                     continue
+                if kind == "warned":
+                    worker.warned = value
+                    continue
                 if kind == "broken":
                     raise LiveactionError(value)
                 if kind != "ready":
-                    yield Outcome(worker.job, **{kind: value})
-                worker.ready = True
+                    yield Outcome(worker.job, **{kind: value}, warned=worker.warned)
+                worker.ready, worker.warned = True, ()
                 self._next(worker)
 
     def stop(self) -> None:
@@ -169,16 +175,21 @@ def _serve(connection: Connection, task: Task) -> None:
         connection.recv()
 
     try:
-        task.prepare()
+        with warnings.catch_warnings(record=True):  # the main process has loaded the same, and told of it
+            task.prepare()
     except Exception as error:
         connection.send(("broken", one_line(error)))
         return
     connection.send(("ready", None))
     while (job := connection.recv()) is not None:
-        try:
-            kind, value = "result", task.work(job, tell)
-        except Exception as error:
-            kind, value = "error", one_line(error)
+        with warnings.catch_warnings(record=True) as said:
+            try:
+                kind, value = "result", task.work(job, tell)
+            except Exception as error:
+                kind, value = "error", one_line(error)
+        if said:
+            lines = dict.fromkeys(warning_line(warning.message, warning.category) for warning in said)
+            connection.send(("warned", tuple(lines)))
         connection.send((kind, value))
 
 
@@ -194,6 +205,9 @@ def one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, LiveactionError):
         return text
+    memory = memory_line(error)
+    if memory is not None:
+        return memory
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: expected to read it, got {error.strerror}"
     return f"expected no {type(error).__name__}, got {text or 'one'}"

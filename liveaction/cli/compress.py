@@ -6,21 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from liveaction.cli.findings import pace_text
 from liveaction.cli.folder import refuse_folder_options, run_folder
-from liveaction.cli.options import (
-    AsJson,
-    Device,
-    Dtype,
-    Force,
-    Jobs,
-    ModelDir,
-    Quiet,
-    console,
-    percent,
-    print_json,
-    refuse_existing,
-)
+from liveaction.cli.options import AsJson, Device, Dtype, Force, Jobs, ModelDir, Quiet, percent, refuse_existing
+from liveaction.cli.printing import console, print_json, say
 from liveaction.errors import SpecError
+from liveaction.outputs import check_outputs
 
 if TYPE_CHECKING:
     from liveaction.archive.folder import Settings
@@ -77,6 +68,7 @@ def compress(
         run_folder(lambda: FolderCompression(source, target, settings), quiet, as_json)
         return
     refuse_folder_options(jobs=jobs > 1)
+    check_outputs({str(target): target}, {"SOURCE": source}, {"the model": model})
     refuse_existing(target, force)
     with stages(console, quiet) as stage:
         signal, written = _compress(source, target, settings, stage)
@@ -84,23 +76,24 @@ def compress(
     if as_json:
         print_json(report)
         return
-    typer.echo(
+    say(
         f"{target}: {written.bytes:,} bytes, {report['ratio']:.1f}:1 of {_width(signal)}, "
         f"{report['bits_per_element']:.4f} bits per element; encoded in {written.timings.tensors:.2f} s, "
-        f"entropy coded in {written.timings.coding:.2f} s ({report['msamples_per_second']:.1f} Msamples/s)"
+        f"entropy coded in {written.timings.coding:.2f} s ({pace_text(signal.values.size, written.timings)})"
     )
     for line in _left_out(signal, written):
-        typer.echo(line)
+        say(line)
 
 
 def _compress(
     source: Path, target: Path, settings: "Settings", stage: Callable[[str], None]
 ) -> tuple["Signal", "Written"]:
     """Read one signal and write its stream."""
-    from liveaction.codec.model import load
+    from liveaction.codec.model import check_source, load
 
     stage("loading the model")
     model = load(settings.model, device=settings.device, dtype=settings.dtype)
+    check_source(model, source, target)
     stage(f"reading {source}")
     signal = model.modality.read(source)
     strip, quality, step = settings.strip_metadata, settings.quality, settings.step

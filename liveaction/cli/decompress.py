@@ -1,13 +1,14 @@
 """The verb ``decompress``."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from liveaction.cli.findings import closeness_text, damage_fields, report_damage
+from liveaction.cli.findings import closeness_text, damage_fields, pace_text, report_damage
 from liveaction.cli.folder import refuse_folder_options, run_folder
 from liveaction.cli.options import (
     AsJson,
@@ -18,12 +19,11 @@ from liveaction.cli.options import (
     MaxVoxels,
     ModelDir,
     Quiet,
-    console,
-    print_json,
     refuse_existing,
-    require_folder,
 )
-from liveaction.errors import SpecError
+from liveaction.cli.printing import console, print_json, say
+from liveaction.errors import LiveactionError, SpecError
+from liveaction.outputs import check_outputs
 
 if TYPE_CHECKING:
     from liveaction.codec.grid import Box
@@ -81,14 +81,14 @@ def decompress(
         run_folder(lambda: FolderDecompression(source, target, settings, suffix), quiet, as_json)
         return
     refuse_folder_options(jobs=jobs > 1, suffix=bool(suffix))
-    refuse_existing(target, force)
-    single.check()
+    single.check(source, target, model, force)
     with stages(console, quiet) as stage:
         done = _decompress(source, target, (model, device, dtype), single, stage)
     if as_json:
         print_json(done.fields())
     else:
-        typer.echo("\n".join(done.lines()))
+        for line in done.lines():
+            say(line)
     report_damage(done.damaged, done.reader.header.axes, f"{source}", f"filled with {fill}")
     if done.damaged:
         raise typer.Exit(DAMAGED)
@@ -104,12 +104,37 @@ class _Single:
     picture: Path | None
     max_voxels: int | None
 
-    def check(self) -> None:
-        """Raise SpecError, before any work, where a file that is named cannot be there."""
+    def check(self, source: Path, target: Path, model: Path, force: bool) -> None:
+        """Refuse, before any work, what cannot be written, and what would be written over what is read.
+
+        Raises:
+            SpecError, WriteError: as :func:`check_outputs`; an existing file without ``force``; no such original.
+            FormatError, MissingDependencyError: ``source`` is no stream, or ``target`` not what it can become.
+        """
         if self.against is not None and not self.against.exists():
             raise SpecError(f"--against: expected the original, got no such path as {str(self.against)!r}")
+        named = {str(target): target} | ({} if self.picture is None else {"--picture": self.picture})
+        check_outputs(named, {"SOURCE": source, "--against": self.against}, {"the model": model})
+        refuse_existing(target, force)
         if self.picture is not None:
-            require_folder(self.picture, "--picture")
+            refuse_existing(self.picture, force, "--picture")
+        self._check_files(source, target)
+
+    def _check_files(self, source: Path, target: Path) -> None:
+        """What the stream says of the files that ``target`` and the original consist of."""
+        from liveaction.codec.header import MAX_VOXELS
+        from liveaction.codec.outline import read_outline, targets_of
+
+        modality, outline = read_outline(source, self.max_voxels or MAX_VOXELS)
+        files = targets_of(modality, outline, parse_region(self.region, outline.shape), target)
+        outputs: dict[str, Any] = {str(target): files}
+        if self.picture is not None:
+            outputs["--picture"] = self.picture
+        original: list[Path] = []
+        if self.against is not None:
+            with suppress(LiveactionError, OSError):  # reading it says so
+                original = modality.parts(self.against)
+        check_outputs(outputs, {"SOURCE": source, "--against": original})
 
     def refuse(self, folder: Path) -> None:
         """Raise SpecError where one was given for a folder."""
@@ -139,11 +164,6 @@ class _Decompressed:
     def seconds(self) -> float:
         return self.reader.timings.tensors + self.reader.timings.coding
 
-    @property
-    def speed(self) -> float:
-        """Msamples per second."""
-        return self.signal.values.size / 1e6 / self.seconds
-
     def fields(self) -> dict[str, Any]:
         """For JSON."""
         spent, axes = self.reader.timings, self.reader.header.axes
@@ -152,17 +172,19 @@ class _Decompressed:
             "target": str(self.target),
             "decode_seconds": spent.tensors,
             "entropy_decoding_seconds": spent.coding,
-            "msamples_per_second": self.speed,
+            "msamples_per_second": self.signal.values.size / 1e6 / self.seconds,
             **self.closeness,
             **({} if self.options.fill is None else lost),
         }
 
     def lines(self) -> list[str]:
         """For people."""
-        said = [f"{self.target}: decoded in {self.seconds:.2f} s ({self.speed:.1f} Msamples/s)"]
+        pace = pace_text(self.signal.values.size, self.reader.timings)
+        said = [f"{self.target}: decoded in {self.seconds:.2f} s ({pace})"]
         if self.original is not None:
             limits = self.reader.modality.range_of(self.original)
-            said.append(f"against {self.options.against}: {closeness_text(self.closeness, self.signal.unit, limits)}")
+            first, *more = closeness_text(self.closeness, self.signal.unit, limits)
+            said += [f"against {self.options.against}: {first}", *more]
         if self.options.picture is not None:
             said.append(f"{self.options.picture}: picture")
         return said

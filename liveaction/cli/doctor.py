@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 import liveaction
-from liveaction.cli.options import console
+from liveaction.cli.printing import console
 from liveaction.codec.codec import build_codec
 from liveaction.recipe import load_recipe, recipe_names
 from liveaction.registry import modality_names

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from liveaction.cli.options import AsJson, Device, Dtype, Quiet, console, print_json
+from liveaction.cli.options import AsJson, Device, Dtype, Quiet
+from liveaction.cli.printing import console, print_json, say, shown
 from liveaction.errors import SpecError
+from liveaction.outputs import check_folder
 
 if TYPE_CHECKING:
     from liveaction.evaluation.coders import Refusal
@@ -72,6 +74,8 @@ def evaluate(
         raise SpecError("evaluate: expected --data and --out, got one of them or none; `liveaction evaluate --help`")
     if bool(protocol) == bool(models):
         raise SpecError("evaluate: expected either models or --protocol; `liveaction evaluate --list` lists protocols")
+    read = [*data, *(Path(name.rpartition("=")[2]) for name in models or ())]
+    check_folder("--out", out, {"--data or a model": read})
     from liveaction.codec.device import choose_device
     from liveaction.evaluation.plan import plan_models, plan_protocol
     from liveaction.evaluation.protocol import FACTORS, TimingRules, load_protocol
@@ -103,9 +107,9 @@ def _list(as_json: bool) -> None:
         print_json({"protocols": protocols, "baselines": codecs})
         return
     for title, rows in (("protocols", protocols), ("baselines", codecs)):
-        typer.echo(title)
+        say(title)
         for name, text in rows.items():
-            typer.echo(f"  {name:<28} {text}")
+            say(f"  {name:<28} {text}")
 
 
 def _refuse_beside_protocol(data: list[Path], **options: str) -> None:
@@ -155,8 +159,8 @@ def _line(refusal: "Refusal") -> str:
 
 def _print(refusals: "list[Refusal]", out: Path) -> None:
     for refusal in refusals:
-        typer.echo(_line(refusal))
-    typer.echo(f"{out / 'report.html'}: open it in a browser; settings.csv, deltas.csv and plots/ lie beside it")
+        say(_line(refusal))
+    say(f"{out / 'report.html'}: open it in a browser; settings.csv, deltas.csv and plots/ lie beside it")
 
 
 @contextmanager
@@ -169,7 +173,7 @@ def _announcing(quiet: bool) -> "Iterator[Announce]":
         def announce(name: str, recipe: "Recipe") -> "Listener":
             bars.close()
             if not quiet:
-                console.print(f"training {name}: {recipe.name}, {recipe.training.steps} steps")
+                console.print(shown(f"training {name}: {recipe.name}, {recipe.training.steps} steps"))
             return bars.enter_context(TrainingProgress(console, recipe, quiet)).listener()
 
         yield announce

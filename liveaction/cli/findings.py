@@ -1,8 +1,11 @@
 """What verbs say of damage, and of how close a reconstruction is."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from liveaction.cli.printing import say
+
+if TYPE_CHECKING:
+    from liveaction.codec.clock import Timings
 
 from liveaction.cli.options import percent
 
@@ -17,10 +20,19 @@ def report_damage(damaged: list[Any], axes: tuple[str, ...], where: str, outcome
     """A line per damaged chunk on standard error."""
     for damage in damaged:
         place = ", ".join(f"{a} {low}:{high}" for a, (low, high) in zip(axes, damage.samples, strict=True))
-        typer.echo(f"{where}: chunk {damage.chunk} is damaged, samples {place}; {outcome}", err=True)
+        say(f"{where}: chunk {damage.chunk} is damaged, samples {place}; {outcome}", err=True)
 
 
-def closeness_text(measured: dict[str, float], unit: str, limits: tuple[float, float]) -> str:
+def pace_text(values: int, spent: "Timings") -> str:
+    """Values per second of tensors and entropy coding together."""
+    pace = values / max(spent.tensors + spent.coding, 1e-9)
+    for unit, size in (("Msamples/s", 1e6), ("ksamples/s", 1e3)):
+        if pace >= size:
+            return f"{pace / size:.3g} {unit}" if pace < 1000 * size else f"{pace / size:,.0f} {unit}"
+    return f"{pace:.3g} samples/s"
+
+
+def closeness_text(measured: dict[str, float], unit: str, limits: tuple[float, float]) -> list[str]:
     """What a modality compares: differences of values in one line, likeness and its own measures in another."""
     from liveaction.evaluation.measures import MAIN, MEASURES
 
@@ -37,4 +49,4 @@ def closeness_text(measured: dict[str, float], unit: str, limits: tuple[float, f
         values.append(f"{percent(clipped)} of the values clipped")
     scales = left.pop("ms_ssim_scales", 0.0)
     rest = [said(name) + (f" ({scales:.0f} scales)" if name == "ms_ssim" else "") for name in list(left)]
-    return "\n  ".join(", ".join(line) for line in (values, rest) if line)
+    return [", ".join(values), *([f"  {', '.join(rest)}"] if rest else [])]

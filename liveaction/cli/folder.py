@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from liveaction.cli.options import console, percent, print_json
+from liveaction.cli.options import percent
+from liveaction.cli.printing import console, print_json, say
 from liveaction.errors import SpecError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def run_folder(prepare: Callable[[], "FolderTask"], quiet: bool, as_json: bool) 
     finally:
         for entry in entries:
             if entry.status == "failed":
-                typer.echo(f"liveaction: {entry.error}", err=True)
+                say(f"liveaction: {entry.error}", err=True)
     report = {"target": str(task.target), **totals(entries)}
     if as_json:
         print_json(report)
@@ -37,7 +38,7 @@ def run_folder(prepare: Callable[[], "FolderTask"], quiet: bool, as_json: bool) 
         ratio = f", {report['ratio']:.1f}:1" if report["ratio"] else ""
         share = report.get("clipped_share")
         clipped = f"; {percent(share)} of the values lie outside their range and are clipped" if share else ""
-        typer.echo(
+        say(
             f"{task.target}: {report['done']} done, {report['skipped']} skipped, {report['failed']} failed of "
             f"{report['items']} items; {report['bytes']:,} bytes{ratio}{clipped}"
         )

@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from liveaction.cli.options import Force, Quiet, console, print_lines
+from liveaction.cli.options import Force, Quiet
+from liveaction.cli.printing import console, print_lines
 from liveaction.errors import SpecError
+from liveaction.outputs import check_outputs
 
 app = typer.Typer()
 
@@ -25,7 +27,7 @@ def import_livecodec(
     from liveaction.cli.progress import stages
     from liveaction.published.importer import import_livecodec as run_import
 
-    _refuse_full(out, force)
+    _refuse_full(out, force, checkpoint, Path(modality or checkpoint))
     with stages(console, quiet) as stage:
         done = run_import(checkpoint, out, modality, stage)
     _print_import(done, out)
@@ -46,13 +48,18 @@ def import_walloc(
     from liveaction.cli.progress import stages
     from liveaction.published.importer import import_walloc as run_import
 
-    _refuse_full(out, force)
+    settings = config or checkpoint.with_suffix(".json")
+    _refuse_full(out, force, checkpoint, settings, Path(modality or checkpoint))
     with stages(console, quiet) as stage:
-        done = run_import(checkpoint, config or checkpoint.with_suffix(".json"), out, modality, stage)
+        done = run_import(checkpoint, settings, out, modality, stage)
     _print_import(done, out)
 
 
-def _refuse_full(out: Path, force: bool) -> None:
+def _refuse_full(out: Path, force: bool, *read: Path) -> None:
+    from liveaction.codec.weights import CONFIG, ENCODER, TABLES, WEIGHTS
+
+    if out.is_dir():
+        check_outputs({str(out): [out / name for name in (CONFIG, WEIGHTS, ENCODER, TABLES)]}, {"what is read": read})
     if out.is_dir() and any(out.iterdir()) and not force:
         raise SpecError(
             f"{out}: expected a new or an empty folder, got one with files; add --force to overwrite a model"

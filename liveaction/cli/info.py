@@ -6,14 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from liveaction.cli.findings import closeness_text, damage_fields, report_damage
-from liveaction.cli.options import (
-    AsJson,
-    Device,
-    MaxVoxels,
-    Quiet,
-    console,
-    print_json,
-)
+from liveaction.cli.options import AsJson, Device, MaxVoxels, Quiet
+from liveaction.cli.printing import console, print_json, say
 from liveaction.errors import SpecError
 
 if TYPE_CHECKING:
@@ -39,7 +33,7 @@ def info(
         fields[name] = ", ".join(fields[name]) or "none"
     for name, value in fields.items():
         text = f"{value:.4f}" if isinstance(value, float) else str(value)
-        typer.echo(f"{name:<18} {text}")
+        say(f"{name:<18} {text}")
 
 
 @app.command(
@@ -83,10 +77,12 @@ def verify(
     else:
         whole = "all whole" if not found.damaged else f"{len(found.damaged)} damaged"
         decoded = "decodes with this model" if model is not None else "not decoded; --model does"
-        typer.echo(f"{source}: {found.bytes:,} bytes, {found.chunks} chunks, {whole}; {decoded}")
+        say(f"{source}: {found.bytes:,} bytes, {found.chunks} chunks, {whole}; {decoded}")
         if closeness:
             limits = modality.range_of(original)
-            typer.echo(f"against {against}: {closeness_text(closeness, found.header.unit, limits)}")
+            first, *more = closeness_text(closeness, found.header.unit, limits)
+            for line in (f"against {against}: {first}", *more):
+                say(line)
     axes = found.header.axes
     report_damage([*found.damaged], axes, str(source), "--fill of decompress brings the rest back")
     if found.damaged:

@@ -9,11 +9,13 @@ import typer
 
 from liveaction import __version__
 from liveaction.cli import compress, decompress, evaluate, imports, info, profile, recipes, train
-from liveaction.cli.options import AsJson, print_json
-from liveaction.errors import LiveactionError
+from liveaction.cli.options import AsJson
+from liveaction.cli.printing import Group, print_json, say, settle_streams
+from liveaction.errors import LiveactionError, escaped, memory_line
 
 app = typer.Typer(
     name="liveaction",
+    cls=Group,
     help="Learned codecs of N-D signals: train on your data, compress, decompress.",
     no_args_is_help=True,
     add_completion=False,
@@ -28,7 +30,7 @@ app.add_typer(profile.app, name="profile")
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"liveaction {__version__}")
+        say(f"liveaction {__version__}")
         raise typer.Exit
 
 
@@ -62,31 +64,41 @@ def doctor(
         print_json(report)
     else:
         for name, value in report.items():
-            typer.echo(f"{name:<16} {value}")
+            say(f"{name:<16} {value}")
     if any("failed" in str(value) for value in report.values()):
         raise typer.Exit(1)
 
 
 def main() -> None:
-    """Entry point: one line for a refusal (exit 1), usage errors exit 2."""
+    """Entry point: one line for a refusal (exit 1), usage errors exit 2, Ctrl-C 130."""
+    settle_streams()
     try:
         app()
-    except LiveactionError as error:
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        line = _line(error)
+        if line is None:
+            raise
         if _show_traceback:
             traceback.print_exc()
         else:
-            sys.stderr.write(f"liveaction: {error}\n")
+            sys.stderr.write(f"liveaction: {escaped(line)}\n")
         raise SystemExit(1) from None
-    except OSError as error:
-        if _show_traceback:
-            traceback.print_exc()
-        else:
-            where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-            sys.stderr.write(
-                f"liveaction: {where}expected files that can be read and written, got {error.strerror or error}; "
-                "check paths, rights and room\n"
-            )
-        raise SystemExit(1) from None
+
+
+def _line(error: Exception) -> str | None:
+    """What to say of an error; None where nobody foresaw it."""
+    if isinstance(error, LiveactionError):
+        return str(error)
+    memory = memory_line(error)
+    if memory is None and isinstance(error, OSError):
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return (
+            f"{where}expected files that can be read and written, got {error.strerror or error}; check paths, rights "
+            "and room"
+        )
+    return memory
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from liveaction.codec.summary import summarise
 from liveaction.errors import SpecError, UnknownNameError
 from liveaction.files import atomic_path
+from liveaction.outputs import check_outputs
 from liveaction.recipe import load_recipe, recipe_names, recipe_text
 from liveaction.registry import build_modality, modality_class, modality_names
 
@@ -39,6 +40,7 @@ def write_recipe(
     path = folder / f"{name}.yaml"
     if path.exists() and not force:
         raise SpecError(f"{path}: expected a new file, got an existing one; add --force to overwrite it")
+    check_outputs({str(path): path}, {"--like": None if like in recipe_names() else Path(like), "--data": data})
     if key is not None and data is None:
         raise SpecError("--key: expected --data with it, got none; add the file")
     text = _text(name, like, data, key)

@@ -1,15 +1,11 @@
-"""Options and printing that the verbs share; ``main`` puts them together."""
+"""Options that the verbs share; ``main`` puts them together."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from liveaction.errors import SpecError
-
-console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 RecipeName = Annotated[
     str, typer.Argument(help="A shipped recipe (`liveaction recipes` lists them), a YAML file, or a model directory.")
@@ -32,7 +28,9 @@ Jobs = Annotated[int, typer.Option(min=1, help="Processes that a folder is worke
 MaxVoxels = Annotated[
     int | None, typer.Option("--max-voxels", min=1, help="Values that a stream may declare; default 2**34.")
 ]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing output.")]
+Force = Annotated[
+    bool, typer.Option("--force", "-f", help="Overwrite an existing output; never what is read, by whatever name.")
+]
 
 
 def extents(text: str) -> tuple[int, ...] | None:
@@ -49,17 +47,11 @@ def extents(text: str) -> tuple[int, ...] | None:
         raise SpecError(f"--shape: expected extents such as 512,512,300, got {text!r}") from None
 
 
-def refuse_existing(target: Path, force: bool) -> None:
-    """Raise SpecError where ``target`` exists and must not, or has no folder to go to."""
+def refuse_existing(target: Path, force: bool, where: str = "") -> None:
+    """Raise SpecError where ``target`` exists and must not; ``where`` stands first in the message, else ``target``."""
     if target.exists() and not force:
-        raise SpecError(f"{target}: expected a new file, got an existing one; add --force to overwrite it")
-    require_folder(target, str(target))
-
-
-def require_folder(target: Path, where: str) -> None:
-    """Raise SpecError where ``target`` has no folder to go to; ``where`` stands first in the message."""
-    if not target.absolute().parent.is_dir():
-        raise SpecError(f"{where}: expected an existing folder {str(target.parent)!r}; make it first")
+        got = f"an existing one, {str(target)!r}" if where else "an existing one"
+        raise SpecError(f"{where or target}: expected a new file, got {got}; add --force to overwrite it")
 
 
 def percent(share: float) -> str:
@@ -68,15 +60,3 @@ def percent(share: float) -> str:
     while digits < 9 and float(f"{100 * share:.{digits}g}") == 100:
         digits += 1
     return f"{100 * share:.{digits}g} %"
-
-
-def print_lines(lines: dict[str, str]) -> None:
-    """Names and texts in two columns."""
-    for name, text in lines.items():
-        for i, line in enumerate(text.splitlines()):
-            typer.echo(f"{name if i == 0 else '':<20} {line}")
-
-
-def print_json(data: Any) -> None:
-    """One JSON object."""
-    typer.echo(json.dumps(data, indent=2))

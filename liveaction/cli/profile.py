@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from liveaction.cli.options import AsJson, Device, Dtype, Quiet, RecipeName, console, extents, print_json
+from liveaction.cli.options import AsJson, Device, Dtype, Quiet, RecipeName, extents
+from liveaction.cli.printing import console, print_json
 
 app = typer.Typer(
     help="Check kernels and codecs, then measure them.", no_args_is_help=True, rich_markup_mode="markdown"
@@ -93,6 +94,6 @@ def _print_profile(report: Any, as_json: bool) -> None:
     if as_json:
         print_json(report.record())
     else:
-        report.show(Console(highlight=False, soft_wrap=True))
+        report.show(Console(highlight=False, soft_wrap=True, markup=False))
     if report.red:
         raise typer.Exit(1)

@@ -16,6 +16,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from liveaction.cli.printing import shown
+from liveaction.errors import escaped
+
 if TYPE_CHECKING:
     from liveaction.spec import Recipe
     from liveaction.training.loop import Listener, StepReport, Validation
@@ -47,7 +50,7 @@ class TrainingProgress:
 
     def _stage(self, text: str) -> None:
         if not self.quiet:
-            self.console.print(text)
+            self.console.print(shown(text))
 
     def _step(self, report: "StepReport") -> None:
         self.smooth = [*self.smooth[-19:], report]
@@ -74,7 +77,7 @@ def stages(console: Console, quiet: bool) -> Iterator[Callable[[str], None]]:
         yield lambda text: None
         return
     with console.status("starting") as status:
-        yield status.update
+        yield lambda text: status.update(shown(text))
 
 
 @contextmanager
@@ -83,7 +86,7 @@ def transfer(console: Console, quiet: bool, items: int, size: int) -> Iterator[C
     its bytes, and how many have failed by then."""
     bar = Progress(
         SpinnerColumn(),
-        TextColumn("{task.fields[count]}/{task.fields[items]}{task.description}"),
+        TextColumn("{task.fields[count]}/{task.fields[items]}{task.description}", markup=False),
         BarColumn(bar_width=20),
         TransferSpeedColumn(),
         TimeRemainingColumn(compact=True),
@@ -107,7 +110,7 @@ def counted(console: Console, quiet: bool) -> Iterator[Callable[[int, int, str],
     bar = _counting_bar(console, quiet)
     task = bar.add_task("", total=None)
     with bar:
-        yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)
+        yield lambda done, total, text: bar.update(task, completed=done, total=total, description=escaped(text))
 
 
 def _counting_bar(console: Console, quiet: bool) -> Progress:
@@ -115,7 +118,7 @@ def _counting_bar(console: Console, quiet: bool) -> Progress:
         SpinnerColumn(),
         MofNCompleteColumn(),
         BarColumn(bar_width=20),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         TimeRemainingColumn(compact=True),
         console=console,
         disable=quiet,

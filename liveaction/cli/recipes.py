@@ -9,17 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from liveaction.cli.options import (
-    AsJson,
-    Force,
-    Overrides,
-    Quiet,
-    RecipeName,
-    console,
-    extents,
-    print_json,
-    print_lines,
-)
+from liveaction.cli.options import AsJson, Force, Overrides, Quiet, RecipeName, extents
+from liveaction.cli.printing import console, print_json, print_lines, say
 from liveaction.errors import SpecError
 
 if TYPE_CHECKING:
@@ -45,7 +36,7 @@ def recipes(as_json: AsJson = False) -> None:
         learned, reduction = count_parameters(recipe), recipe.hidden / recipe.codec.latent_channels
         sizes = (_count(learned.encoder), _count(learned.decoder))
         table.add_row(recipe.name, f"{reduction:g}x", *sizes, recipe.description)
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False).print(table)
 
 
 @app.command(
@@ -64,7 +55,7 @@ def new(
     from liveaction.cli.new_recipe import write_recipe
 
     path = write_recipe(name, like, data, key, force)
-    typer.echo(f"{path}: written; edit it, then: liveaction check {path}" + (f" --data {data}" if data else ""))
+    say(f"{path}: written; edit it, then: liveaction check {path}" + (f" --data {data}" if data else ""))
 
 
 @app.command(
@@ -132,12 +123,10 @@ def _check_data(source: str, recipe: "Recipe", data: str, quiet: bool, as_json: 
         table.add_row(
             name, f"{cost.seconds:.3g}", "unknown" if cost.bytes is None else f"{cost.bytes / 2**20:,.0f} MiB"
         )
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False).print(table)
     order = 10 ** round(log10(max(costs.stream_bytes, 1)))
-    typer.echo(
-        f"The stream: some {order:,} bytes, an order of magnitude; what training makes of it is not known before.\n"
-        f"Found by {costs.assumption}. Memory is what comes on top of the process and the signal."
-    )
+    say(f"The stream: some {order:,} bytes, an order of magnitude; what training makes of it is not known before.")
+    say(f"Found by {costs.assumption}. Memory is what comes on top of the process and the signal.")
 
 
 def _facts_lines(facts: "SampleFacts") -> dict[str, str]:

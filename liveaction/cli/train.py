@@ -5,13 +5,8 @@ from typing import Annotated
 
 import typer
 
-from liveaction.cli.options import (
-    Device,
-    Overrides,
-    Quiet,
-    RecipeName,
-    console,
-)
+from liveaction.cli.options import Device, Overrides, Quiet, RecipeName
+from liveaction.cli.printing import console, say
 
 app = typer.Typer()
 
@@ -69,7 +64,7 @@ def train(
         )
     if result.digest:
         word = "done" if result.finished else f"stopped after step {result.steps}; --resume goes on"
-        typer.echo(f"{out}: {word}; weights {result.digest[:12]}, {result.seconds:.0f} s")
+        say(f"{out}: {word}; weights {result.digest[:12]}, {result.seconds:.0f} s")
     if not result.finished:
         raise typer.Exit(1)
 
@@ -95,4 +90,4 @@ def freeze(
         stage("fitting entropy tables")
         codec.tables = fit(codec, crops, recipe.training.seed)
         save_tables(codec.tables, model)
-    typer.echo(f"{model}: entropy tables {codec.tables.digest[:12]}")
+    say(f"{model}: entropy tables {codec.tables.digest[:12]}")

@@ -21,6 +21,8 @@ from liveaction.codec.stream import (
 from liveaction.codec.verify import Verification, VerifyOptions, verify_stream
 from liveaction.codec.view import StreamView, ViewOptions
 from liveaction.codec.weights import read_model
+from liveaction.errors import LiveactionError
+from liveaction.outputs import check_outputs
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
 from liveaction.spec import Recipe
@@ -99,7 +101,11 @@ class Model:
 
         Raises:
             FormatError, ShapeError, SpecError: as :meth:`compress`.
+            SpecError: ``target`` is the source, or a part of it.
+            WriteError: ``target`` cannot be written.
         """
+        if not isinstance(source, Signal):
+            check_source(self, Path(source), Path(target))
         return compress_file(self._signal(source), target, self, **options)
 
     def decompress(self, data: bytes | str | Path, **options: Unpack[DecompressOptions]) -> Signal:
@@ -143,6 +149,20 @@ class Model:
 
     def _signal(self, source: Signal | str | Path) -> Signal:
         return source if isinstance(source, Signal) else self.modality.read(Path(source))
+
+
+def check_source(model: Model, source: Path, target: Path) -> None:
+    """Refuse a stream that would take the place of what it is made of.
+
+    Raises:
+        SpecError: ``target`` is the source, one of its files, or lies in it.
+        WriteError: ``target`` cannot be written.
+    """
+    try:
+        parts = model.modality.parts(source)
+    except (LiveactionError, OSError):  # reading it says so
+        parts = []
+    check_outputs({str(target): target}, {"what is compressed": [source, *parts]})
 
 
 def load(path: str | Path, *, device: str = "auto", dtype: str = "") -> Model:

@@ -14,16 +14,15 @@ from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.grid import Box, overlap, relative, shape_of, slices
 from liveaction.codec.header import MAX_VOXELS, check_codec, parse_header
 from liveaction.codec.kept import Kept
+from liveaction.codec.outline import modality_of
 from liveaction.coding.container import ContainerReader
-from liveaction.errors import FormatError, LiveactionError, ShapeError, SpecError, UnknownNameError, printable
+from liveaction.errors import FormatError, LiveactionError, ShapeError, printable
 from liveaction.kernels.parallel import in_threads
 from liveaction.mapped import Room
-from liveaction.registry import build_modality
 from liveaction.signal import Signal
 
 if TYPE_CHECKING:
     from liveaction.codec.model import Model
-    from liveaction.modalities.base import Modality
 
 
 KEPT_BYTES = 2**27
@@ -110,7 +109,7 @@ class StreamReader:
         check_codec(self.header, model.codec, model.digest, where, max_voxels)
         _ = container.entries  # a wrong index is no damaged chunk
         self.layout = self.header.layout
-        self.modality: Modality = self._modality()
+        self.modality = modality_of(self.header.modality, where)
         self.damaged: dict[int, Damage] = {}
         self._whole, self._coding = Stopwatch(), Stopwatch()
         self._kept = Kept[int, _Chunk](KEPT_BYTES)
@@ -123,14 +122,6 @@ class StreamReader:
     def timings(self) -> Timings:
         """Seconds spent so far."""
         return timings(self._whole, self._coding)
-
-    def _modality(self) -> Any:
-        try:
-            return build_modality(self.header.modality)
-        except (SpecError, UnknownNameError) as error:
-            raise FormatError(
-                f"{self.where}: expected a modality that this installation has, got: {printable(error)[:300]}"
-            ) from error
 
     def read(self, region: Box | None = None, stage: Callable[[str], None] = lambda text: None) -> Signal:
         """The samples of a region, half-open ranges per axis; all of it where None.

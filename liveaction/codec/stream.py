@@ -18,11 +18,12 @@ from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.codec import Codec
 from liveaction.codec.grid import Box, ChunkLayout, relative, slices
 from liveaction.codec.header import MAX_VOXELS, WHOLE_SHARE, check_codec, make_header, parse_header
+from liveaction.codec.outline import metadata_errors
 from liveaction.codec.quality import choose_step
 from liveaction.codec.reader import ReaderOptions, StreamReader
 from liveaction.coding.container import ContainerReader, ContainerWriter
 from liveaction.coding.source import Source
-from liveaction.errors import FormatError, LiveactionError, LiveactionWarning, ShapeError, printable
+from liveaction.errors import LiveactionWarning, ShapeError
 from liveaction.files import atomic_path
 from liveaction.kernels.parallel import in_threads
 from liveaction.mapped import release_pages
@@ -283,12 +284,5 @@ def write_signal(modality: "Modality", signal: Signal, target: Path) -> None:
     Raises:
         FormatError: the metadata are not those of such a file, or as the modality's ``write``.
     """
-    try:
+    with metadata_errors(str(target)):
         modality.write(signal, target)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        if isinstance(error, LiveactionError):
-            raise
-        raise FormatError(
-            f"{target}: expected metadata as they were read from a source, got {type(error).__name__}: "
-            f"{printable(error)[:160]}"
-        ) from error

@@ -138,7 +138,8 @@ def _computed(kind: Literal["rate", "psnr"], anchor: list[Point], test: list[Poi
             import bjontegaard
         except ImportError as error:
             raise SpecError(
-                "bjontegaard deltas: expected the package bjontegaard, got none; pip install 'liveaction[evaluate]'"
+                "bjontegaard deltas: expected the package bjontegaard, got none; pip install '.[evaluate]' in a clone "
+                "of this repository"
             ) from error
         compute = bjontegaard.bd_rate if kind == "rate" else bjontegaard.bd_psnr
         columns = [list(column) for curve in (anchor, test) for column in zip(*curve, strict=True)]

@@ -8,6 +8,7 @@ from liveaction.evaluation.item import Measurement
 from liveaction.evaluation.plots import rate_plot, write_plot
 from liveaction.evaluation.report import write_report
 from liveaction.evaluation.run import EXHIBITS
+from liveaction.evaluation.sources import short_name
 from liveaction.evaluation.tables import delta_rows, setting_rows, write_csv, write_json, write_markdown
 
 
@@ -36,4 +37,4 @@ def write_outputs(
     (out / "plots").mkdir(exist_ok=True)
     for source in sources:
         plot = rate_plot(lines_of(items, source), source, measure)
-        write_plot(plot, out / "plots" / f"{source.label.replace('/', '_').replace(' ', '_')}.png")
+        write_plot(plot, out / "plots" / f"{short_name(source.label.replace('/', '_').replace(' ', '_'))}.png")

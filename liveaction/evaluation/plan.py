@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from liveaction.errors import SpecError
+from liveaction.errors import SpecError, escaped
 from liveaction.evaluation.baselines.registry import baseline_names, make_baseline
 from liveaction.evaluation.coders import BaselineCoder, Coder, ModelCoder
 from liveaction.evaluation.measures import MAIN, MEASURES
@@ -95,7 +95,7 @@ def plan_models(
     for text in models:
         curve, _, folder = text.rpartition("=")
         path = Path(folder)
-        name = path.resolve().name
+        name = escaped(path.resolve().name)
         coders.append(ModelCoder(path, curve or CURVE, name, factors, device=settings.device, dtype=settings.dtype))
     modality = coders[0].modality
     coders += [BaselineCoder(rival, modality) for rival in rivals]

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from liveaction.errors import LiveactionError, SpecError, printable
+from liveaction.errors import FormatError, LiveactionError, SpecError, printable
 from liveaction.evaluation.coders import Coder, Refusal
 from liveaction.evaluation.exhibits import folder_of_item, folder_of_source, save_exhibits
 from liveaction.evaluation.item import Measurement, Source
@@ -21,6 +21,7 @@ from liveaction.evaluation.measuring import measure
 from liveaction.evaluation.protocol import TimingRules
 from liveaction.evaluation.sources import Subject
 from liveaction.files import atomic_path
+from liveaction.outputs import check_folder
 from liveaction.profiling.circumstances import circumstances
 from liveaction.signal import Signal
 
@@ -66,15 +67,16 @@ def evaluate(
 ) -> Outcome:
     """Measure every codec on every signal, signal by signal; what lies in ``out`` already is taken from there.
 
-    A codec that fails on a signal does not stop the others; the outcome names it.
+    A codec that fails on a signal does not stop the others, nor does a signal that cannot be read; the outcome names
+    them.
 
     Raises:
-        FormatError: a signal cannot be read.
-        SpecError: two codecs have one name, or map a signal onto another range.
+        SpecError: two codecs have one name, or map a signal onto another range; ``out`` lies in a signal.
     """
     names = [_folder_name(coder) for coder in coders]
     if len(set(names)) < len(names):
         raise SpecError(f"expected codecs of different names, got {sorted(names)}; name them NAME=MODEL")
+    check_folder("--out", out, {}, [subject.path for subject in subjects])
     total = len(subjects) * sum(len(coder.values) for coder in coders)
     outcome, done = Outcome([], []), 0
     with _threads(settings.threads):
@@ -83,12 +85,22 @@ def evaluate(
             read = _Reader(subject, out)
             for coder in coders:
                 count(done, total, f"{coder.codec} on {subject.label}")
-                for found in _Run(coder, subject, out, settings, told).all(*read(coder)):
+                try:
+                    signal, source = read(coder)
+                except _UnreadableError as error:
+                    outcome.add(Refusal(coder.codec, subject.label, str(error), failed=True))
+                    done += len(coder.values)
+                    continue
+                for found in _Run(coder, subject, out, settings, told).all(signal, source):
                     outcome.add(found)
                     done += 1
                     count(done, total, f"{coder.codec} on {subject.label}")
     count(total, total, "")
     return outcome
+
+
+class _UnreadableError(Exception):
+    """A signal that cannot be read, and why."""
 
 
 class _Reader:
@@ -102,8 +114,11 @@ class _Reader:
         modality, before = coder.modality, self.known
         if before is not None and before[0] == modality.spec:
             return before[1:]
-        signal = self.subject.read(modality)
-        source = self.subject.source(modality, signal)
+        try:
+            signal = self.subject.read(modality)
+            source = self.subject.source(modality, signal)
+        except (FormatError, OSError) as error:
+            raise _UnreadableError(printable(error)) from error
         self.known = modality.spec, signal, source
         if before is None:
             save_exhibits(modality.exhibits(signal, signal), folder_of_source(self.out / EXHIBITS, source))

@@ -1,12 +1,13 @@
 """Signals to measure on: found, read, cut, and named by what they hold."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from liveaction.errors import FormatError, SpecError
+from liveaction.errors import FormatError, SpecError, escaped
 from liveaction.evaluation.item import Source
 from liveaction.evaluation.protocol import DataFile
 from liveaction.files import file_digest
@@ -14,6 +15,8 @@ from liveaction.signal import Signal
 
 if TYPE_CHECKING:
     from liveaction.modalities.base import Modality
+
+_LONGEST = 200  # bytes
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Subject:
     @property
     def label(self) -> str:
         """Name and part, as a file or folder can be called."""
-        return "_".join(filter(None, (self.name.replace("/", "_"), self.part.label)))
+        return short_name("_".join(filter(None, (self.name.replace("/", "_"), self.part.label))))
 
     def read(self, modality: "Modality") -> Signal:
         """The signal, cut to its part.
@@ -69,7 +72,15 @@ def digest_of(path: Path, modality: "Modality") -> str:
         return file_digest(path)
     folder = path if path.is_dir() else path.parent  # an item may be a part of a folder
     lines = [f"{file_digest(file)}  {file.relative_to(folder).as_posix()}" for file in modality.parts(path)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()
+
+
+def short_name(text: str) -> str:
+    """A text as a file can be called, with room for a suffix: what is too long ends in a digest."""
+    data = text.encode()
+    if len(data) <= _LONGEST:
+        return text
+    return data[:_LONGEST].decode(errors="ignore") + "~" + hashlib.sha256(data).hexdigest()[:8]
 
 
 def find_subjects(modality: "Modality", sources: Sequence[Path]) -> list[Subject]:
@@ -79,7 +90,7 @@ def find_subjects(modality: "Modality", sources: Sequence[Path]) -> list[Subject
         FormatError: nothing readable is there, or two signals would have one name.
     """
     found = [
-        Subject(path, _below(path, source, source.name), DataFile(path=path.name))
+        Subject(path, _below(path, source, source.name), DataFile(path=escaped(path.name)))
         for source in sources
         for path in modality.find(source)
     ]
@@ -102,8 +113,8 @@ def protocol_subjects(data: Path, files: Sequence[DataFile], modality: "Modality
 
 
 def _below(path: Path, source: Path, name: str) -> str:
-    """What a signal is called that was found in ``source``, itself called ``name``."""
-    return name if path == source else f"{name}/{path.relative_to(source).as_posix()}"
+    """What a signal is called that was found in ``source``, itself called ``name``; text that any file can hold."""
+    return escaped(name if path == source else f"{name}/{path.relative_to(source).as_posix()}")
 
 
 def _apart(subjects: list[Subject]) -> list[Subject]:

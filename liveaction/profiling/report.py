@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from liveaction.errors import escaped
 from liveaction.files import atomic_path
 from liveaction.profiling.codec import CodecReport
 from liveaction.profiling.codec_stages import StageRow
@@ -38,9 +39,9 @@ def print_kernels(report: Report, console: Console) -> None:
         console.print()
         console.print(_kernel_table(rows))
     for row in report.red:
-        console.print(f"red: {row.op} {row.provider} {row.mode}: {row.gate}", style="red")
+        console.print(escaped(f"red: {row.op} {row.provider} {row.mode}: {row.gate}"), style="red")
     for line in _left_out(report):
-        console.print(line, style="dim")
+        console.print(escaped(line), style="dim")
 
 
 def _left_out(report: Report) -> list[str]:

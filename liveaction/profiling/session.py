@@ -9,7 +9,8 @@ import torch
 from rich.console import Console
 
 from liveaction.codec.device import choose_device
-from liveaction.errors import SpecError
+from liveaction.errors import SpecError, escaped
+from liveaction.outputs import check_outputs
 from liveaction.profiling.case import Case, parse_shape
 from liveaction.profiling.cases import cases as shipped_cases
 from liveaction.profiling.cases import find_case
@@ -48,7 +49,7 @@ class Session:
         else:
             print_codec(self.report, console)
         for note in self.notes:
-            console.print(note)
+            console.print(escaped(note))
 
 
 def kernels_session(
@@ -125,6 +126,8 @@ def codec_session(
         LiveactionError: an option that cannot be, a recipe or a model that cannot be read.
     """
     folder = _folder(out, {"--trace": trace})
+    if folder is not None:
+        check_outputs({"--out": folder / RECORD}, {"RECIPE": Path(recipe) if Path(recipe).is_file() else None})
     options = CodecOptions(dtype, choose_device(device), backward, rounds, folder if trace else None)
     _set_threads(threads)
     report = profile_codec(recipe, extents, options, say)

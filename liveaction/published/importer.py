@@ -9,7 +9,7 @@ import torch
 
 from liveaction.codec.codec import Codec
 from liveaction.codec.weights import read_model, save_model
-from liveaction.errors import SpecError
+from liveaction.errors import SpecError, printable
 from liveaction.published import livecodec, parity, walloc
 from liveaction.published.checkpoint import Checkpoint, read_checkpoint
 from liveaction.published.translation import Translation
@@ -92,7 +92,7 @@ def _write(
 ) -> Import:
     recipe = Recipe(
         name="".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in path.stem),
-        description=f"imported from the {package} checkpoint {path.name}",
+        description=f"imported from the {package} checkpoint {printable(path.name)}",
         modality=_choose(tables, translation, modality),
         codec=translation.spec,
         training=_training(translation),

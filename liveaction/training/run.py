@@ -13,6 +13,7 @@ from liveaction.codec.device import choose_device
 from liveaction.codec.model import load
 from liveaction.codec.weights import CONFIG
 from liveaction.errors import TrainingError
+from liveaction.outputs import check_folder
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.spec import Recipe
@@ -84,6 +85,7 @@ def train(
 
     Raises:
         FormatError: data that cannot be read.
+        SpecError: ``out`` is what is read, or lies in it.
         TrainingError: ``out`` already holds a run, a loss that is not finite, or a checkpoint of another recipe.
 
     Example:
@@ -100,9 +102,12 @@ def train(
     started = (folder / LOG).exists() or (folder / CONFIG).exists() or list_checkpoints(folder / CHECKPOINTS)
     if started and not resume:
         raise TrainingError(f"{folder}: expected a folder without a run; add --resume to go on, or take another --out")
+    check_folder(str(folder), folder, {"--data or --val": [Path(source) for source in (*_listed(data), *_listed(val))]})
     accelerator = _accelerator(device)
     modality = build_modality(recipe.modality)
     split = split_items(find_items(modality, _listed(data)), find_items(modality, _listed(val)))
+    read = [item.path for item in (*split.train, *split.held_out) if item.path is not None]
+    check_folder(str(folder), folder, {}, read)
     if split.shared:
         listener.stage("validation uses signals that are trained on, so its figures are not held out; add --val")
     cache = cache_folder()

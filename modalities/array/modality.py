@@ -19,7 +19,7 @@ from liveaction.modalities.array.stored_order import ArrayOptions, StoredOrder
 from liveaction.modalities.array.template import array_recipe, gather_facts
 from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
-from liveaction.modalities.find import find_files
+from liveaction.modalities.find import find_files, leads_nowhere
 from liveaction.modalities.options import parse_options
 from liveaction.modalities.third_party import one_line
 from liveaction.signal import Signal
@@ -99,6 +99,19 @@ class Array(Modality):
         about = metadata, 0, missing, no_data
         return Signal(values, self.spec.axes, self.spec.unit, spacing, array.dtype.name, *about)
 
+    def check_target(self, signal: Signal, path: Path) -> list[Path]:
+        """Refuse a suffix without a format, a folder that is no store, and other axes or channels than the recipe's."""
+        name, form = _format(path)
+        if path.is_dir() and not form.holds(path):
+            raise FormatError(f"{path}: expected a new name or a {name} store to replace, got a folder of other files")
+        if signal.values.ndim != len(self.spec.axes) + 1 or signal.values.shape[0] != self.spec.channels:
+            raise ShapeError(
+                f"{path}: expected values [{self.spec.channels}, *S] with axes {self.spec.axes}, got "
+                f"{signal.values.shape}"
+            )
+        _stored_dtype(signal, path)
+        return super().check_target(signal, path)
+
     def write(self, signal: Signal, path: Path) -> None:
         """Write in the axes, dtype, byte and memory order of the source, with what its format keeps; atomic.
 
@@ -109,16 +122,8 @@ class Array(Modality):
             FormatError: no format for this suffix, no such folder, a folder that is no store, or NaN or infinity.
             ShapeError: other axes or channels than the recipe's.
         """
+        self.check_target(signal, path)
         name, form = _format(path)
-        if not path.absolute().parent.is_dir():
-            raise FormatError(f"{path}: expected an existing folder {str(path.parent)!r}; make it first")
-        if path.is_dir() and not form.holds(path):
-            raise FormatError(f"{path}: expected a new name or a {name} store to replace, got a folder of other files")
-        if signal.values.ndim != len(self.spec.axes) + 1 or signal.values.shape[0] != self.spec.channels:
-            raise ShapeError(
-                f"{path}: expected values [{self.spec.channels}, *S] with axes {self.spec.axes}, got "
-                f"{signal.values.shape}"
-            )
         self._check(signal.values, signal.missing, path)
         dtype = _stored_dtype(signal, path)
         values = self._apart_from_no_data(_rounded(signal.values, dtype, signal.missing), signal.missing)
@@ -246,7 +251,7 @@ def _wanted() -> str:
 
 def _is_item(path: Path) -> bool:
     found = find_format(path)
-    return found is not None and found[1].holds(path)
+    return found is not None and (found[1].holds(path) or leads_nowhere(path))
 
 
 def _format(path: Path) -> tuple[str, Format]:

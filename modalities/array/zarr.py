@@ -5,7 +5,7 @@ are: chunks, shards, compressors, fill value, dimension names and attributes com
 """
 
 import json
-import tempfile
+import shutil
 import zipfile
 from math import prod
 from pathlib import Path
@@ -97,13 +97,15 @@ class Zarr(Format):
         if not path.name.lower().endswith(".zip"):
             _write_folder(path, array, metadata)
             return
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=temporary_path(path).name) as place:
-            folder = Path(place) / "store"
+        folder = temporary_path(path)
+        try:
             _write_folder(folder, array, metadata)
             with zipfile.ZipFile(path, "w") as archive:
                 for file in sorted(folder.rglob("*")):
                     if file.is_file():
                         archive.write(file, file.relative_to(folder).as_posix())
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_folder(folder: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:

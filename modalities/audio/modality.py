@@ -16,7 +16,7 @@ from liveaction.modalities.audio.exhibits import audio_exhibits
 from liveaction.modalities.audio.phantom import array_phantom, music_phantom
 from liveaction.modalities.audio.preview import draw_preview
 from liveaction.modalities.audio.read import CONTAINERS, About, is_audio, read_audio
-from liveaction.modalities.audio.write import write_audio
+from liveaction.modalities.audio.write import container_of, write_audio
 from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.find import find_files
@@ -78,6 +78,13 @@ class Audio(Modality):
         self.check_finite(values, path)
         return self._signal(values, about, 0 if samples.bits == 8 * values.dtype.itemsize else samples.bits)
 
+    def check_target(self, signal: Signal, path: Path) -> list[Path]:
+        """Refuse a suffix or a container that cannot hold the samples, see :func:`container_of`."""
+        if signal.values.ndim != 2 or 0 in signal.values.shape:
+            raise ShapeError(f"{path}: expected values [C, T], got {signal.values.shape}")
+        container_of(signal.values, About.from_metadata(signal.metadata, path), path)
+        return super().check_target(signal, path)
+
     def write(self, signal: Signal, path: Path) -> None:
         """Write the container that the suffix names with the source's subtype, rate and tags; atomic.
 
@@ -91,8 +98,7 @@ class Audio(Modality):
             FormatError: another suffix, a container that cannot hold the subtype, no such folder, NaN or infinity.
             ShapeError: not ``[C, T]``.
         """
-        if signal.values.ndim != 2 or 0 in signal.values.shape:
-            raise ShapeError(f"{path}: expected values [C, T], got {signal.values.shape}")
+        self.check_target(signal, path)
         self.check_finite(signal.values, path)
         write_audio(signal.values, About.from_metadata(signal.metadata, path), path)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
-from liveaction.files import atomic_path
+from liveaction.files import atomic_path, write_errors
 from liveaction.mapped import release_pages
 from liveaction.modalities.audio.chunks import MOST_KEPT
 from liveaction.modalities.audio.read import CONTAINERS, About, opened, text_tags
@@ -31,11 +31,9 @@ def write_audio(values: NDArray[Any], about: About, path: Path) -> None:
         path: its suffix names the container.
 
     Raises:
-        FormatError: no such folder, a container that is not written, or one that cannot hold this.
+        FormatError: as :func:`container_of`.
     """
-    if not path.parent.is_dir():
-        raise FormatError(f"{path}: expected a folder to write into, got none at {str(path.parent)!r}; make it first")
-    container = _container(values, about, path)
+    container = container_of(values, about, path)
     family = (_WAVE, (container,))[container not in _WAVE]
     endian = about.endian if about.container in family else "FILE"
     with atomic_path(path) as part:
@@ -53,8 +51,17 @@ def write_audio(values: NDArray[Any], about: About, path: Path) -> None:
             )
 
 
-def _container(values: NDArray[Any], about: About, path: Path) -> str:
-    """The container that the suffix asks for; refused where it cannot hold the samples."""
+def container_of(values: NDArray[Any], about: About, path: Path) -> str:
+    """The container that the suffix asks for.
+
+    Args:
+        values: ``[C, T]``, of which only the shape counts.
+        about: of the source.
+        path: of the file to write.
+
+    Raises:
+        FormatError: a suffix that is not written, or a container that cannot hold such samples.
+    """
     import soundfile
 
     container = CONTAINERS.get(path.suffix.lower())
@@ -87,7 +94,8 @@ def _write(values: NDArray[Any], about: About, path: Path, part: Path, container
 
     samples = NATIVE[about.subtype]
     try:
-        with soundfile.SoundFile(part, "w", about.rate, len(values), about.subtype, endian, container) as file:
+        shape = about.rate, len(values), about.subtype, endian, container
+        with write_errors(path, part), soundfile.SoundFile(part, "w", *shape) as file:
             for name, text in about.tags.items():
                 try:
                     setattr(file, name, text)

@@ -12,7 +12,7 @@ from liveaction.files import atomic_path
 from liveaction.mapped import converted
 from liveaction.modalities.array.hdf5_values import load_dataset
 from liveaction.modalities.hyperspectral import mat5
-from liveaction.modalities.hyperspectral.cube import AXES, Cube, check_dtype, check_folder
+from liveaction.modalities.hyperspectral.cube import AXES, Cube, check_dtype
 from liveaction.modalities.third_party import one_line
 
 Order = tuple[str, ...]
@@ -39,7 +39,6 @@ def read_npy(path: Path, order: Order) -> Cube:
 
 def write_npy(cube: Cube, path: Path, order: Order) -> None:
     """Write ``.npy`` in the source's byte order and memory order; atomic."""
-    check_folder(path)
     array = _as_stored(cube.values, order)
     descr = np.dtype(cube.metadata.get("descr", array.dtype.str))
     array = np.asarray(array, descr, order="F" if cube.metadata.get("fortran") else "C")
@@ -81,7 +80,6 @@ def write_mat(cube: Cube, path: Path, order: Order, key: str) -> None:
     """
     from scipy.io import savemat
 
-    check_folder(path)
     array, name = _as_stored(cube.values, order), cube.metadata.get("key") or key or "data"
     array = array.astype(_CLASSES.get(cube.metadata.get("class", ""), array.dtype.name))
     left = cube.metadata.get("left_out")

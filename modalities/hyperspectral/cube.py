@@ -60,12 +60,6 @@ def contiguous(array: NDArray[Any]) -> NDArray[Any]:
     return array if array.flags.c_contiguous else converted(array, array.dtype)
 
 
-def check_folder(path: Path) -> None:
-    """Refuse a path whose folder is not there."""
-    if not path.parent.is_dir():
-        raise FormatError(f"{path}: expected a folder to write into, got none at {str(path.parent)!r}; make it first")
-
-
 def find_missing(values: NDArray[Any], no_data: float | None, path: Path) -> tuple[NDArray[np.bool_] | None, float]:
     """Where nothing was measured, and the one value that stands there.
 

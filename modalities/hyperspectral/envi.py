@@ -19,7 +19,6 @@ from liveaction.modalities.hyperspectral.cube import (
     LONGEST_TEXT,
     Bands,
     Cube,
-    check_folder,
     nanometres,
     pack_bytes,
     unpack_bytes,
@@ -197,17 +196,10 @@ def write_envi(cube: Cube, path: Path) -> None:
         path: the header (``.hdr``), or the raw file.
 
     Raises:
-        FormatError: another suffix, no such folder, only one of the two files is there already, or no such metadata.
+        FormatError: as :func:`envi_pair`, or no such metadata.
         ShapeError: the values are not of the header's shape.
     """
-    header, data = _pair(cube.metadata, path)
-    check_folder(path)
-    if header.exists() != data.exists():
-        there, other = (header, data) if header.exists() else (data, header)
-        raise FormatError(
-            f"{path}: expected both {header.name!r} and {data.name!r} to be new, or to replace both, got "
-            f"{there.name!r} without {other.name!r}; take another name"
-        )
+    header, data = envi_pair(cube.metadata, path)
     kept = cube.metadata.get("source") == "envi"
     written = unpack_bytes(cube.metadata.get("header"), path) if kept else _new_header(cube)
     raster = EnviRaster(parse_header(decode(written), path), path)
@@ -224,8 +216,23 @@ def write_envi(cube: Cube, path: Path) -> None:
         text.write_bytes(written)
 
 
+def envi_pair(metadata: dict[str, Any], path: Path) -> tuple[Path, Path]:
+    """Header and raw file to write; the raw file ends as the source's did unless ``path`` says otherwise.
+
+    Raises:
+        FormatError: another suffix, or only one of the two files is there already.
+    """
+    header, data = _pair(metadata, path)
+    if header.exists() != data.exists():
+        there, other = (header, data) if header.exists() else (data, header)
+        raise FormatError(
+            f"{path}: expected both {header.name!r} and {data.name!r} to be new, or to replace both, got "
+            f"{there.name!r} without {other.name!r}; take another name"
+        )
+    return header, data
+
+
 def _pair(metadata: dict[str, Any], path: Path) -> tuple[Path, Path]:
-    """Names of header and raw file; the raw file ends as the source's did unless ``path`` says otherwise."""
     ending = metadata.get("ending", ".img")
     if ending not in _ENDINGS:  # another one would not be found by its header, or be a file of another kind
         ending = ".img"

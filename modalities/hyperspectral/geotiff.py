@@ -10,14 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from liveaction.errors import FormatError, LiveactionWarning, MissingDependencyError, ShapeError, printable
+from liveaction.errors import (
+    FormatError,
+    LiveactionError,
+    LiveactionWarning,
+    MissingDependencyError,
+    ShapeError,
+    printable,
+)
 from liveaction.files import atomic_path
 from liveaction.modalities.array.formats import check_unpacked
 from liveaction.modalities.hyperspectral.cube import (
     Bands,
     Cube,
     check_dtype,
-    check_folder,
     nanometres,
     pack_bytes,
     unpack_bytes,
@@ -33,6 +39,12 @@ _LOSSY = ("jpeg", "webp", "lerc", "jxl")  # what names of lossy compressions beg
 _LAYOUT = ("interleave", "compress", "tiled", "blockxsize", "blockysize", "photometric")
 
 
+def require_rasterio(path: Path) -> None:
+    """Raise MissingDependencyError, which names ``path``, where the package is not there."""
+    with _rasterio(path, "written"):
+        pass
+
+
 @contextmanager
 def _rasterio(path: Path, doing: str) -> Iterator[Any]:
     """The package, quiet, writing no side files; its errors as one line."""
@@ -41,14 +53,15 @@ def _rasterio(path: Path, doing: str) -> Iterator[Any]:
         from rasterio.errors import RasterioError
     except ImportError as error:
         raise MissingDependencyError(
-            f"{path}: expected the package rasterio for GeoTIFF, got none; pip install 'liveaction[geo]'"
+            f"{path}: expected the package rasterio for GeoTIFF, got none; pip install '.[geo]' in a clone of this "
+            "repository"
         ) from error
     try:
         with warnings.catch_warnings(), rasterio.Env(GDAL_PAM_ENABLED=doing == "read"):
             warnings.simplefilter("ignore")
             yield rasterio
     except (RasterioError, OSError, ValueError, TypeError, LookupError, MemoryError) as error:
-        if isinstance(error, FormatError | ShapeError):
+        if isinstance(error, LiveactionError):
             raise
         raise FormatError(f"{path}: expected a GeoTIFF that can be {doing}, got {one_line(error)}") from error
 
@@ -145,11 +158,10 @@ def write_geotiff(cube: Cube, path: Path) -> None:
     """Write a GeoTIFF with the source's georeferencing, descriptions, tags, type and layout; atomic.
 
     Raises:
-        FormatError: no such folder, or GDAL refuses.
+        FormatError: GDAL refuses.
         ShapeError: another number of bands than the metadata describe.
         MissingDependencyError: rasterio is not installed.
     """
-    check_folder(path)
     about = _unpacked(cube.metadata, path) if cube.metadata.get("source") == "geotiff" else _phantom(cube)
     count, height, width = cube.values.shape
     if len(about["descriptions"]) != count:

@@ -13,10 +13,10 @@ from pydantic import Field, model_validator
 from liveaction.errors import FormatError, LiveactionWarning, ShapeError, SpecError
 from liveaction.mapped import converted
 from liveaction.metrics import psnr_along, spectral_angle
-from liveaction.modalities.base import Modality
+from liveaction.modalities.base import Modality, check_folder
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.exhibit_pixels import check_alike
-from liveaction.modalities.find import find_files
+from liveaction.modalities.find import find_files, leads_nowhere
 from liveaction.modalities.hyperspectral import arrays, envi, geotiff
 from liveaction.modalities.hyperspectral.cube import AXES, Bands, Cube, contiguous, find_missing
 from liveaction.modalities.hyperspectral.exhibits import cube_exhibits
@@ -115,6 +115,14 @@ class Hyperspectral(Modality):
             )
         return self._signal(cube, path)
 
+    def check_target(self, signal: Signal, path: Path) -> list[Path]:
+        """Refuse another format than the source's; of ENVI both files are written."""
+        kind = _kind_to_write(signal, path)
+        if kind == "geotiff":
+            geotiff.require_rasterio(path)
+        check_folder(path)
+        return list(envi.envi_pair(signal.metadata, path)) if kind == "envi" else [path]
+
     def write(self, signal: Signal, path: Path) -> None:
         """Write the source's format with its metadata, data type, interleave and byte order; atomic.
 
@@ -129,15 +137,8 @@ class Hyperspectral(Modality):
             FormatError: another format, no such folder, NaN or infinity where something was measured.
             ShapeError: not the shape that the metadata describe.
         """
-        kind, source = (
-            _KINDS.get(path.suffix.lower(), "envi" if not path.suffix else None),
-            signal.metadata.get("source"),
-        )
-        if kind is None or source not in (kind, "synthetic"):
-            wanted = [suffix for suffix, kind in _KINDS.items() if source in (kind, "synthetic")]
-            raise FormatError(
-                f"{path}: expected a name ending in {', '.join(wanted)} as its source was, got {path.name!r}; rename it"
-            )
+        self.check_target(signal, path)
+        kind = _kind_to_write(signal, path)
         values = self._settled(signal, path)
         cube = Cube(self._bands_first(values), signal.metadata, signal.metadata.get("no_data"))
         if kind == "envi":
@@ -296,7 +297,20 @@ class Hyperspectral(Modality):
 
 def _is_image(path: Path) -> bool:
     """Whether a file stands for an image; a raw file of ENVI does not, its header does."""
-    return _KINDS.get(path.suffix.lower()) not in (None, "envi") or envi.is_envi_header(path)
+    known = _KINDS.get(path.suffix.lower()) not in (None, "envi") or envi.is_envi_header(path)
+    return known or (path.suffix.lower() == ".hdr" and leads_nowhere(path))
+
+
+def _kind_to_write(signal: Signal, path: Path) -> str:
+    """Which writer takes a file: the source's, any for a phantom."""
+    kind = _KINDS.get(path.suffix.lower(), "envi" if not path.suffix else None)
+    source = signal.metadata.get("source")
+    if kind is None or source not in (kind, "synthetic"):
+        wanted = [suffix for suffix, kind in _KINDS.items() if source in (kind, "synthetic")]
+        raise FormatError(
+            f"{path}: expected a name ending in {', '.join(wanted)} as its source was, got {path.name!r}; rename it"
+        )
+    return kind
 
 
 def _kind(path: Path) -> str | None:

@@ -43,6 +43,24 @@ def read_image(path: Path) -> Picture:
     return readers.get(READABLE[path.suffix.lower()], _read_pillow)(path)
 
 
+def check_format(signal: Signal, path: Path) -> None:
+    """Refuse a suffix whose format cannot hold the dtype or the channels; values are not looked at.
+
+    Raises:
+        FormatError: it cannot.
+    """
+    kind, dtype, suffix = WRITABLE[path.suffix.lower()], signal.dtype, path.suffix.lower()
+    if kind == "tiff" and dtype not in ("uint8", "uint16", "float32"):
+        raise FormatError(f"{path}: expected uint8, uint16 or float32 values, got {dtype}; convert them")
+    channels = signal.values.shape[0]
+    if channels != {".ppm": 3, ".pgm": 1}.get(suffix, channels):
+        right = ".ppm" if channels == 3 else ".pgm"
+        raise FormatError(f"{path}: expected a name ending in {right} for this picture, got {path.name!r}; rename it")
+    if kind != "tiff" and dtype not in ("uint8", "uint16"):
+        name = "PNG" if kind == "png" else kind
+        raise FormatError(f"{path}: expected uint8 or uint16 values for {name}, got {dtype}; write .tif")
+
+
 def write_image(signal: Signal, path: Path) -> list[str]:
     """Write ``[1, Y, X]`` or ``[3, Y, X]`` of the dtype to store; atomic.
 
@@ -50,8 +68,9 @@ def write_image(signal: Signal, path: Path) -> list[str]:
         Words for what of the source the format has no room for.
 
     Raises:
-        FormatError: the format cannot hold the dtype, the channels or the metadata.
+        FormatError: as :func:`check_format`, or the format cannot hold the metadata.
     """
+    check_format(signal, path)
     pixels = signal.values[0] if signal.values.shape[0] == 1 else np.stack(list(signal.values), axis=-1)
     pixels = np.ascontiguousarray(pixels)
     writers = {"png": write_png, "tiff": write_tiff, "netpbm": write_netpbm}

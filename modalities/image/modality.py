@@ -11,7 +11,7 @@ from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.find import find_files
 from liveaction.modalities.image.exhibits import image_exhibits
-from liveaction.modalities.image.files import READABLE, WRITABLE, read_image, write_image
+from liveaction.modalities.image.files import READABLE, WRITABLE, check_format, read_image, write_image
 from liveaction.modalities.image.phantom import picture
 from liveaction.modalities.image.preview import draw_preview
 from liveaction.modalities.image.tiff import crop_tags
@@ -76,6 +76,16 @@ class Image(Modality):
         self.check_finite(values, path)
         return Signal(values, self.spec.axes, self.spec.unit, (1.0, 1.0), values.dtype.name, metadata, bits)
 
+    def check_target(self, signal: Signal, path: Path) -> list[Path]:
+        """Refuse another suffix, and a format that cannot hold the dtype, see :func:`check_format`."""
+        if path.suffix.lower() not in WRITABLE:
+            wanted = ", ".join(sorted(WRITABLE))
+            raise FormatError(f"{path}: expected a name ending in {wanted}, got {path.name!r}; rename it")
+        if signal.values.ndim != 3 or signal.values.shape[0] != self.spec.channels:
+            raise ShapeError(f"{path}: expected values [{self.spec.channels}, Y, X], got {signal.values.shape}")
+        check_format(signal, path)
+        return super().check_target(signal, path)
+
     def write(self, signal: Signal, path: Path) -> None:
         """Write PNG, TIFF (deflate) or binary PPM/PGM with the source's dtype and metadata; atomic.
 
@@ -89,16 +99,7 @@ class Image(Modality):
             FormatError: another suffix, no such folder, NaN or infinity, or a dtype that the format cannot hold.
             ShapeError: other channels or axes than the recipe's.
         """
-        suffix = path.suffix.lower()
-        if suffix not in WRITABLE:
-            wanted = ", ".join(sorted(WRITABLE))
-            raise FormatError(f"{path}: expected a name ending in {wanted}, got {path.name!r}; rename it")
-        if not path.parent.is_dir():
-            raise FormatError(
-                f"{path}: expected a folder to write into, got none at {str(path.parent)!r}; make it first"
-            )
-        if signal.values.ndim != 3 or signal.values.shape[0] != self.spec.channels:
-            raise ShapeError(f"{path}: expected values [{self.spec.channels}, Y, X], got {signal.values.shape}")
+        self.check_target(signal, path)
         self.check_finite(signal.values, path)
         target = np.dtype(signal.dtype)
         values = signal.values

@@ -55,12 +55,6 @@ def read_netpbm(path: Path) -> tuple[NDArray[Any], int, dict[str, Any]]:
 
 def write_netpbm(pixels: NDArray[Any], signal: Signal, part: Path, path: Path) -> list[str]:
     """Write ``pixels`` uint8 or uint16 to ``part``; the arguments and result are those of :func:`write_image`."""
-    wanted = {".ppm": 3, ".pgm": 2}.get(path.suffix.lower(), pixels.ndim)
-    if pixels.ndim != wanted:
-        right = ".ppm" if pixels.ndim == 3 else ".pgm"
-        raise FormatError(f"{path}: expected a name ending in {right} for this picture, got {path.name!r}; rename it")
-    if pixels.dtype.name not in ("uint8", "uint16"):
-        raise FormatError(f"{path}: expected uint8 or uint16 values for netpbm, got {pixels.dtype.name}; write .tif")
     bits = signal.bits or 8 * pixels.dtype.itemsize
     text = signal.metadata.get("text", {})
     comments = "".join(f"# {line}\n" for line in text.get("Comment", "").splitlines())

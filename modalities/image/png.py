@@ -58,8 +58,6 @@ def write_png(pixels: NDArray[Any], signal: Signal, part: Path, path: Path) -> l
     """Write ``pixels`` uint8 or uint16 to ``part``; the arguments and result are those of :func:`write_image`."""
     import imagecodecs
 
-    if pixels.dtype.name not in ("uint8", "uint16"):
-        raise FormatError(f"{path}: expected uint8 or uint16 values for PNG, got {pixels.dtype.name}; write .tif")
     part.write_bytes(_with_chunks(imagecodecs.png_encode(pixels), _kept(signal.metadata)))
     lost = ["tags that only TIFF has"] if signal.metadata.get("tiff") else []
     return [*lost, f"the {signal.bits} significant bits"] if signal.bits else lost

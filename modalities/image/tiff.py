@@ -67,8 +67,6 @@ def write_tiff(pixels: NDArray[Any], signal: Signal, part: Path, path: Path) -> 
     """Write ``pixels`` with deflate to ``part``; the arguments and result are those of :func:`write_image`."""
     import tifffile
 
-    if pixels.dtype.name not in ("uint8", "uint16", "float32"):
-        raise FormatError(f"{path}: expected uint8, uint16 or float32 values, got {pixels.dtype.name}; convert them")
     about = signal.metadata
     resolution, unit = _resolution(about)
     about, description = _with_description(about, pixels)

@@ -106,15 +106,24 @@ def read_frames(folder: Path, wanted: Wanted, rate: Fraction | None) -> Clip:
     return Clip(values, pixels.bits if info is None else info.bits, timing, about)
 
 
+def check_frames_folder(folder: Path) -> None:
+    """Refuse a file, and a folder with other things in it than frames.
+
+    Raises:
+        FormatError: one is there.
+    """
+    if folder.exists() and (not folder.is_dir() or _others(folder)):
+        got = f"a folder that holds {_others(folder)[0]!r}" if folder.is_dir() else "a file"
+        raise FormatError(f"{folder}: expected a new folder or one of frames to replace, got {got}; take another name")
+
+
 def write_frames(signal: Signal, folder: Path, bits: int) -> None:
     """Write ``frame_000000.png`` and so on with a ``clip.json``; the folder appears whole or not at all.
 
     Raises:
         FormatError: a file, or a folder with other things in it, is there already.
     """
-    if folder.exists() and (not folder.is_dir() or _others(folder)):
-        got = f"a folder that holds {_others(folder)[0]!r}" if folder.is_dir() else "a file"
-        raise FormatError(f"{folder}: expected a new folder or one of frames to replace, got {got}; take another name")
+    check_frames_folder(folder)
     timing, about = timing_of(signal, folder), signal.metadata
     info = FolderInfo(
         bits=bits,  # type: ignore[arg-type]

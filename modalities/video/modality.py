@@ -15,12 +15,19 @@ from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.find import find_files
 from liveaction.modalities.options import Options, parse_options
 from liveaction.modalities.video.exhibits import clip_exhibits
-from liveaction.modalities.video.frames import DECODERS, frame_files, number_of, read_frames, write_frames
+from liveaction.modalities.video.frames import (
+    DECODERS,
+    check_frames_folder,
+    frame_files,
+    number_of,
+    read_frames,
+    write_frames,
+)
 from liveaction.modalities.video.phantom import video_phantom
 from liveaction.modalities.video.preview import draw_preview
 from liveaction.modalities.video.read import READERS, Wanted, read_container, untagged_matrix
 from liveaction.modalities.video.timing import parse_fraction
-from liveaction.modalities.video.write import check_target, write_mkv, write_y4m
+from liveaction.modalities.video.write import bits_of, check_suffix, write_mkv, write_y4m
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
@@ -111,6 +118,14 @@ class Video(Modality):
         spacing, dtype = (timing.step, 1.0, aspect), clip.values.dtype.name
         return Signal(clip.values, self.spec.axes, self.spec.unit, spacing, dtype, metadata, bits)
 
+    def check_target(self, signal: Signal, path: Path) -> list[Path]:
+        """Refuse what no video file holds, see :func:`bits_of`, and another suffix than ``.mkv``, ``.y4m`` or none."""
+        check_suffix(path)
+        bits_of(signal, path)
+        if not path.suffix:
+            check_frames_folder(path)
+        return super().check_target(signal, path)
+
     def write(self, signal: Signal, path: Path) -> None:
         """Write FFV1 in ``.mkv``, ``.y4m``, or, without a suffix, a folder of PNG frames with a ``clip.json``; atomic.
 
@@ -120,7 +135,8 @@ class Video(Modality):
             FormatError: another suffix, no such folder, NaN or infinity, or what the format cannot hold.
             ShapeError: not one or three channels of three axes.
         """
-        bits = check_target(signal, path)
+        self.check_target(signal, path)
+        bits = bits_of(signal, path)
         self.check_finite(signal.values, path)
         if path.suffix.lower() == ".mkv":
             write_mkv(signal, path, bits)

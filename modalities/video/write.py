@@ -19,15 +19,11 @@ from liveaction.signal import Signal
 _LOSSY = {".mp4", ".m4v", ".mov", ".webm"}
 
 
-def check_target(signal: Signal, path: Path) -> int:
-    """Refuse what no video file holds, and places that cannot be written.
-
-    Returns:
-        Bits of a value, one of :data:`DEPTHS`.
+def check_suffix(path: Path) -> None:
+    """Refuse a name that no clip is written under.
 
     Raises:
-        FormatError: the suffix, the folder, or values that are not of 8 to 16 bits.
-        ShapeError: not one or three channels of three axes.
+        FormatError: it ends in another suffix than ``.mkv`` or ``.y4m``.
     """
     if path.suffix.lower() in _LOSSY:
         raise FormatError(
@@ -39,8 +35,15 @@ def check_target(signal: Signal, path: Path) -> int:
             f"{path}: expected a name ending in '.mkv' or '.y4m', or without a suffix for a folder of PNG frames, got "
             f"{path.suffix!r}; rename it"
         )
-    if not path.parent.is_dir():
-        raise FormatError(f"{path}: expected a folder to write into, got none at {str(path.parent)!r}; make it first")
+
+
+def bits_of(signal: Signal, path: Path) -> int:
+    """Bits of a value, one of :data:`DEPTHS`.
+
+    Raises:
+        FormatError: values that are not of 8 to 16 bits.
+        ShapeError: not one or three channels of three axes.
+    """
     if signal.values.ndim != 4 or signal.values.shape[0] not in (1, 3) or 0 in signal.values.shape:
         raise ShapeError(f"{path}: expected values [1 or 3, T, H, W], got {signal.values.shape}")
     bits = signal.bits or 8 * np.dtype(signal.dtype).itemsize

@@ -13,7 +13,7 @@ from liveaction.modalities.base import Modality
 from liveaction.modalities.no_data import find_value
 from liveaction.modalities.options import NoDataOptions, parse_options
 from liveaction.modalities.volume.canvas import Phantom
-from liveaction.modalities.volume.nifti import describe_affine, move_origin, write_nifti
+from liveaction.modalities.volume.nifti import check_nifti_name, describe_affine, move_origin, write_nifti
 from liveaction.modalities.volume.nifti_header import strip_metadata
 from liveaction.modalities.volume.volume_file import VolumeFile
 from liveaction.signal import Signal
@@ -91,6 +91,7 @@ class Volume(Modality):
                 no volume.
             ShapeError: other axes.
         """
+        self.check_target(signal, path)
         if signal.values.ndim != len(self.spec.axes) + 1:
             raise ShapeError(f"{path}: expected values [1, X, Y, Z], got {signal.values.shape}")
         self.check_finite(signal.values, path, signal.missing)
@@ -106,6 +107,11 @@ class Volume(Modality):
         place = describe_affine(Path(f"phantom {seed}"), phantom.affine)
         metadata = {"source": "synthetic", "seed": seed, "values_dtype": "int16", "unit": "mm", **place}
         return Signal(phantom.values[np.newaxis], self.spec.axes, self.spec.unit, phantom.spacing, "int16", metadata)
+
+    def check_target(self, signal: Signal, path: Path) -> list[Path]:
+        """Refuse what is not NIfTI by its name."""
+        check_nifti_name(path)
+        return super().check_target(signal, path)
 
     def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
         """A region with the affine of its first voxel."""

@@ -145,6 +145,12 @@ def move_origin(metadata: dict[str, Any], first: Sequence[int]) -> dict[str, Any
     return {**metadata, "affine": affine.tolist()}
 
 
+def check_nifti_name(path: Path) -> None:
+    """Refuse a name that is none of NIfTI."""
+    if not is_nifti(path):
+        raise FormatError(f"{path}: expected a name ending in '.nii' or '.nii.gz', got {path.name!r}; rename it")
+
+
 def write_nifti(signal: Signal, path: Path, no_data: float | None = None) -> None:
     """Write a volume or a series with its source's geometry, dtype, slope, intercept and extensions; atomic.
 
@@ -152,17 +158,13 @@ def write_nifti(signal: Signal, path: Path, no_data: float | None = None) -> Non
 
     Args:
         signal: ``[1, X, Y, Z]`` or ``[1, X, Y, Z, T]``, finite where it is not missing.
-        path: ends in ``.nii`` or ``.nii.gz``; replaced where it exists.
+        path: ends in ``.nii`` or ``.nii.gz``, see :func:`check_nifti_name`; replaced where it exists.
         no_data: will be read as missing, also where nothing is.
 
     Raises:
-        FormatError: another suffix, no such folder, or metadata that do not describe a volume.
+        FormatError: metadata that do not describe a volume.
         ShapeError: not one channel of three or four axes.
     """
-    if not is_nifti(path):
-        raise FormatError(f"{path}: expected a name ending in '.nii' or '.nii.gz', got {path.name!r}; rename it")
-    if not path.parent.is_dir():
-        raise FormatError(f"{path}: expected a folder to write into, got none at {str(path.parent)!r}; make it first")
     if signal.values.ndim not in (4, 5) or signal.values.shape[0] != 1:
         raise ShapeError(f"{path}: expected values [1, X, Y, Z], got {signal.values.shape}")
     affine = np.asarray(signal.metadata.get("affine"), dtype=np.float64)

@@ -3,26 +3,30 @@
 import functools
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from liveaction.archive import folder
+from liveaction.archive import folder, workers
+from liveaction.archive.find import find_items, find_streams
 from liveaction.archive.folder import Settings
 from liveaction.archive.manifest import MANIFEST, open_manifest
-from liveaction.archive.tasks import FolderCompression, find_items, find_streams
+from liveaction.archive.tasks import FolderCompression
 from liveaction.archive.workers import Outcome, one_line
 from liveaction.cli.main import app
+from liveaction.codec.model import Model
 from liveaction.codec.weights import read_model, save_model
-from liveaction.errors import FormatError, LiveactionError, SpecError
+from liveaction.errors import FormatError, LiveactionWarning, SpecError, WriteError
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.training.run import train
@@ -105,7 +109,7 @@ def here(monkeypatch):
         for job in jobs:
             try:
                 yield Outcome(job, result=task.work(job, functools.partial(told, job)))
-            except LiveactionError as error:
+            except Exception as error:
                 yield Outcome(job, error=one_line(error))
 
     return lambda: monkeypatch.setattr(folder, "run_jobs", work_here)
@@ -345,6 +349,144 @@ def test_items_that_are_folders_are_named_after_them(tmp_path):
     assert (item.source_name, item.target_name) == ("s1", "s1.lva")
     with pytest.raises(SpecError, match="expected a folder outside of what is compressed, got one in"):
         find_items(Series(), tmp_path / "in", tmp_path / "in" / "s1" / "out")
+
+
+class Moody(Series):
+    """A modality that cannot say what some of its items consist of."""
+
+    def parts(self, path):
+        if path.name != "s1":
+            raise {"s2": FormatError, "s3": PermissionError, "s4": KeyError}[path.name](f"{path}: no such thing")
+        return super().parts(path)
+
+
+def test_an_item_whose_files_cannot_be_found_is_one_that_fails(tmp_path):
+    for name in ("s1", "s2", "s3", "s4"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        (tmp_path / "in" / name / "0.dcm").write_bytes(b"12345")
+    items = find_items(Moody(), tmp_path / "in", tmp_path / "out")
+    assert [(item.source_name, item.size) for item in items] == [("s1", 5), ("s2", 0), ("s3", 0), ("s4", 0)]
+
+
+@pytest.mark.slow
+def test_what_cannot_be_looked_at_fails_alone(work, tmp_path, here, monkeypatch):
+    source, out, locked = tmp_path / "in", tmp_path / "out", tmp_path / "in" / "locked"
+    locked.mkdir(parents=True)
+    shutil.copy(work / "pictures/d0/p0.png", source / "a.png")
+    (source / "gone.png").symlink_to("nowhere.png")
+    (source / "other").symlink_to("nowhere")
+    scan = os.scandir
+
+    def refusing(path):
+        if Path(path) == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    here()
+    said = invoke(source, out, "--model", work / "model", "--quiet")
+    assert said.exit_code == 1 and "1 done, 0 skipped, 2 failed of 3 items" in said.stdout
+    failed = {line["source"]: line["error"] for line in lines(out) if line["status"] == "failed"}
+    assert failed.keys() == {"gone.png", "locked"} and list(streams(out)) == ["a.png.lva"]
+    assert failed["gone.png"] == f"{source / 'gone.png'}: expected to read it, got No such file or directory"
+    assert failed["locked"].startswith(f"{locked}: expected ")
+
+
+def test_streams_that_cannot_be_looked_at_are_items(tmp_path):
+    (tmp_path / "gone.lva").symlink_to("nowhere")
+    (tmp_path / "a.lva").write_bytes(b"12")
+    found = find_streams(tmp_path, tmp_path / "out", ".png")
+    assert [(item.source_name, item.size) for item in found] == [("a.lva", 2), ("gone.lva", 0)]
+
+
+def test_a_target_that_is_a_source_is_refused(tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    out.mkdir()
+    for name in ("a.lva", "a.lva.lva"):
+        (source / name).write_bytes(b"12")
+    with pytest.raises(SpecError, match=r"in/a.lva: expected a place of its own .* 'a.lva.lva', got one which is a so"):
+        find_streams(source, source, "")
+    (source / "a.lva.lva").unlink()
+    (out / "a").symlink_to(source / "a.lva")
+    with pytest.raises(SpecError, match=r"out/a: expected a place of its own .* 'a.lva', got one which is a source"):
+        find_streams(source, out, "")
+    (out / "a").unlink()
+    (out / "a").symlink_to(source)
+    with pytest.raises(SpecError, match="got one which holds sources; choose another folder"):
+        find_streams(source, out, "")
+    (source / "b.lva").write_bytes(b"12")
+    (out / "a").unlink()
+    (out / "a").write_bytes(b"mine")
+    os.link(out / "a", out / "b")
+    with pytest.raises(SpecError, match=r"'b.lva', got that of 'a.lva'; choose another folder"):
+        find_streams(source, out, "")
+    (out / "a").unlink()
+    os.mkfifo(out / "a")
+    with pytest.raises(WriteError, match="got a pipe"):
+        find_streams(source, out, "")
+
+
+@pytest.mark.slow
+def test_names_of_255_bytes_and_targets_that_cannot_be(work, tmp_path, here):
+    source, back = tmp_path / "in", tmp_path / "back"
+    source.mkdir()
+    shutil.copy(work / "pictures/d0/p0.png", source / ("a" * 247 + ".png"))
+    here()
+    said = invoke(source, tmp_path / "out", "--model", work / "model", "--quiet")
+    assert said.exit_code == 0, said.output
+    (tmp_path / "out" / "b.xyz.lva").write_bytes(next(iter(streams(tmp_path / "out").values())))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Model, "decompress", lambda *given: pytest.fail("decoded"))
+        assert decompress(tmp_path / "out", back, "--model", work / "model", "-q", "--suffix", ".xyz").exit_code == 1
+    said = decompress(tmp_path / "out", back, "--model", work / "model", "--quiet")
+    assert "1 done, 0 skipped, 1 failed" in said.stdout and not leftovers(back)
+    assert [path.name for path in back.glob("*.png")] == ["a" * 247 + ".png"]
+
+
+class Warning_:
+    """A task whose every job warns."""
+
+    def prepare(self):
+        warnings.warn("the main process said so", LiveactionWarning, stacklevel=1)
+
+    def work(self, job, tell):
+        warnings.warn(f"{job}: bent", LiveactionWarning, stacklevel=1)
+        warnings.warn(f"{job}: bent", LiveactionWarning, stacklevel=1)
+        if job == "b":
+            raise MemoryError("Unable to allocate 8.00 GiB for an array")
+        return job
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_workers_warn_of_comes_before_the_outcome(monkeypatch):
+    ours, theirs = multiprocessing.Pipe()
+    monkeypatch.setattr(workers.signal, "signal", lambda *given: None)
+    for job in ("a", "b", None):
+        ours.send(job)
+    workers._serve(theirs, Warning_())
+    *said, (kind, error) = iter(lambda: ours.recv() if ours.poll() else None, None)
+    assert said == [("ready", None), ("warned", ("a: bent",)), ("result", "a"), ("warned", ("b: bent",))]
+    assert kind == "error" and error.startswith("expected memory for 8.00 GiB, got none; take a smaller part")
+
+
+def test_the_same_warning_of_many_items_is_said_of_the_first(work, tmp_path, monkeypatch):
+    def work_here(task, jobs, count, told):
+        for job in jobs:
+            text = f"{job.item.target}: tags are lost" if job.item.path.name < "p5" else "loud"
+            yield Outcome(job, error="x", warned=(text,))
+
+    monkeypatch.setattr(folder, "run_jobs", work_here)
+    task = FolderCompression(work / "pictures", tmp_path / "out", Settings(work / "model"))
+    with task, pytest.warns(LiveactionWarning) as said:
+        list(task.run())
+    texts = [str(warning.message) for warning in said]
+    assert sum(text.endswith(".lva: tags are lost") for text in texts) == 3
+    assert sum(text.endswith(".png: loud") for text in texts) == 3
+    assert texts[-2:] == [
+        f"{tmp_path / 'out'}: 12 more items with the same warning: ...: tags are lost",
+        f"{tmp_path / 'out'}: 2 more items with the same warning: loud",
+    ]
 
 
 def test_a_target_that_is_no_folder_and_one_in_use_are_refused(work, tmp_path):

@@ -85,7 +85,7 @@ def test_curves_that_hardly_meet_are_refused() -> None:
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bjontegaard", None)
-    with pytest.raises(SpecError, match=r"expected the package bjontegaard, got none; pip install 'liveaction\[eval"):
+    with pytest.raises(SpecError, match=r"expected the package bjontegaard, got none; pip install '\.\[evaluate\]' in"):
         bd_rate(CURVE, CURVE)
 
 

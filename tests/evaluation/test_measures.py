@@ -168,12 +168,13 @@ def test_figures_are_shown_with_their_units() -> None:
 
 def test_what_decompress_prints_fits_two_lines() -> None:
     modality, one, two = _pair("ct_smoke")
-    said = closeness_text(modality.compare(one, two), "HU", (-1024.0, 3071.0))
+    said = "\n".join(closeness_text(modality.compare(one, two), "HU", (-1024.0, 3071.0)))
     first, second = said.split("\n")
     assert first.startswith("PSNR ") and "dB (range -1024 to 3071 HU, that is peak to peak 2)" in first
     assert "99.9 % of errors up to" in first and "largest error" in first and first.endswith(" HU")
     assert second.startswith("  SSIM ") and "(2 scales), PSNR lung " in second and "PSNR bone " in second
     assert all(len(line) < 180 for line in (first, second))
     foreign = {MAIN: 30.0, "rmse": 1.0, "max_error": 2.0, "clipped_share": 0.0, "my_measure": 12.345}
-    assert closeness_text(foreign, "", (0.0, 1.0)).endswith("largest error 2\n  my measure 12.35")
+    values, rest = closeness_text(foreign, "", (0.0, 1.0))
+    assert values.endswith("largest error 2") and rest == "  my measure 12.35"
     assert Measure("x", "", True, 1).text(1.25) == "1.2"

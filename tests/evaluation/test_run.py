@@ -1,6 +1,7 @@
 """Codecs on signals: items that say what was measured, kept and taken up again."""
 
 import json
+import os
 from dataclasses import replace
 from math import inf
 
@@ -11,6 +12,7 @@ from liveaction.errors import FormatError, SpecError
 from liveaction.evaluation.baselines.base import Baseline
 from liveaction.evaluation.coders import BaselineCoder, ModelCoder
 from liveaction.evaluation.item import Measurement
+from liveaction.evaluation.outputs import write_outputs
 from liveaction.evaluation.protocol import DataFile, TimingRules, load_protocol
 from liveaction.evaluation.run import Settings, evaluate
 from liveaction.evaluation.sources import Subject, find_subjects, protocol_subjects
@@ -230,3 +232,28 @@ def test_parts_names_and_ranges_are_checked(work, tmp_path):
     coders[-1].modality = build_modality(load_recipe("rgb_smoke", ["modality.range=[0, 200]"]).modality)
     with pytest.raises(SpecError, match=r"range \(0.0, 255.0\), got .* and \(0.0, 200.0\); set modality"):
         evaluate([coders[0], coders[-1]], subjects_of(folder), tmp_path, SETTINGS)
+
+
+@pytest.mark.filterwarnings("ignore:Attempting to set identical:UserWarning")  # this codec's rate is one
+def test_a_signal_that_cannot_be_read_does_not_stop_the_others(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    modality = build_modality(load_recipe("rgb_smoke").modality)
+    modality.write(modality.synthetic(0, (40, 48)), data / "a.png")
+    (data / "b.png").write_bytes(b"no picture")
+    (data / "c.png").symlink_to("nowhere")
+    name = os.fsdecode(b"d\xff$x$" + b"e" * 240 + b".png")
+    (data / name).write_bytes((data / "a.png").read_bytes())
+    subjects = find_subjects(modality, [data])
+    done = evaluate([BaselineCoder(Rounding(), modality, (1.0, 9.0))], subjects, tmp_path / "out", SETTINGS)
+    read = ["data/a.png", "data/d\\udcff$x$" + "e" * 240 + ".png"]
+    assert [item.source.name for item in done.items[::2]] == read
+    assert [(refusal.source, refusal.failed) for refusal in done.refusals] == [
+        ("data_b.png", True), ("data_c.png", True)
+    ]  # fmt: skip
+    assert (
+        "expected a whole PNG" in done.refusals[0].reason and "got a link that leads nowhere" in done.refusals[1].reason
+    )
+    write_outputs(done.items, tmp_path / "out", "title", [], "rounding", "psnr_normalised")
+    assert len(list((tmp_path / "out" / "plots").iterdir())) == 2
+    assert "d\\udcff$x$e" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ def main() -> None:
     try:
         import atheris
     except ImportError:
-        sys.exit("tests.fuzz.guided: expected atheris, got none; pip install 'liveaction[fuzz]' (Linux, Python 3.11)")
+        sys.exit("tests.fuzz.guided: expected atheris, got none; pip install '.[fuzz]' (Linux, Python 3.11)")
     with atheris.instrument_imports(include=["liveaction.coding", "liveaction.codec"]):
         import liveaction.codec.chunks
         import liveaction.codec.header

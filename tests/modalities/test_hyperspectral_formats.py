@@ -708,7 +708,8 @@ def test_without_rasterio_the_way_out_is_said(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "rasterio", None)
     (tmp_path / "a.tif").write_bytes(b"II*\x00")
     with pytest.raises(
-        MissingDependencyError, match=r"expected the package rasterio .*pip install 'liveaction\[geo\]'"
+        MissingDependencyError,
+        match=r"expected the package rasterio .*pip install '\.\[geo\]' in a clone",
     ):
         modality().read(tmp_path / "a.tif")
 
