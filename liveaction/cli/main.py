@@ -11,10 +11,13 @@ from liveaction import __version__
 from liveaction.cli import compress, decompress, evaluate, imports, info, profile, recipes, train
 from liveaction.cli.options import AsJson, print_json
 from liveaction.errors import LiveactionError
+from liveaction.stopping import Stopped, raise_stopped, stop_signals
 
 app = typer.Typer(
     name="liveaction",
     help="Learned codecs of N-D signals: train on your data, compress, decompress.",
+    epilog="Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 stop a command in order, a second one at once; the exit status is 128 "
+    "plus the signal's number.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -68,9 +71,13 @@ def doctor(
 
 
 def main() -> None:
-    """Entry point: one line for a refusal (exit 1), usage errors exit 2."""
+    """Entry point: one line for a refusal (exit 1), usage errors exit 2, a signal that stops exits 128 + its number."""
     try:
-        app()
+        with stop_signals(raise_stopped):
+            app()
+    except Stopped as stopped:
+        sys.stderr.write(f"liveaction: {stopped}\n")
+        raise SystemExit(128 + stopped.number) from None
     except LiveactionError as error:
         if _show_traceback:
             traceback.print_exc()

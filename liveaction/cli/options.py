@@ -2,12 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from liveaction.errors import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from liveaction.training.result import LeftOut
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -31,6 +36,10 @@ ModelDir = Annotated[Path, typer.Option("--model", "-m", help="Model directory, 
 Jobs = Annotated[int, typer.Option(min=1, help="Processes that a folder is worked on with.")]
 MaxVoxels = Annotated[
     int | None, typer.Option("--max-voxels", min=1, help="Values that a stream may declare; default 2**34.")
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option("--skip-bad", help="Leave out what cannot be read, and list it; else the first is an error."),
 ]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite an existing output.")]
 
@@ -60,6 +69,12 @@ def require_folder(target: Path, where: str) -> None:
     """Raise SpecError where ``target`` has no folder to go to; ``where`` stands first in the message."""
     if not target.absolute().parent.is_dir():
         raise SpecError(f"{where}: expected an existing folder {str(target.parent)!r}; make it first")
+
+
+def print_left_out(left_out: "Sequence[LeftOut]") -> None:
+    """What ``--skip-bad`` skipped, one line each, on standard error."""
+    for each in left_out:
+        typer.echo(f"liveaction: left out: {each.error}", err=True)
 
 
 def print_lines(lines: dict[str, str]) -> None:

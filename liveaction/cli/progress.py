@@ -18,7 +18,8 @@ from rich.progress import (
 
 if TYPE_CHECKING:
     from liveaction.spec import Recipe
-    from liveaction.training.loop import Listener, StepReport, Validation
+    from liveaction.training.loop import Listener, StepReport
+    from liveaction.training.result import Validation
 
 
 class TrainingProgress:
