@@ -36,7 +36,9 @@ class Sieve:
         Raises:
             FormatError: one is not, unless such are skipped; or all of them are.
         """
-        return self._whole(option, find_items(self.modality, sources, self._searched), self._check, bool(sources))
+        before = len(self.left_out)
+        items = find_items(self.modality, sources, self._searched)
+        return self._whole(option, items, self._check, before)
 
     def read(self, option: str, items: Sequence[TrainingItem]) -> list[TrainingItem]:
         """The items that can be read; all of them are in the cache then.
@@ -44,20 +46,21 @@ class Sieve:
         Raises:
             FormatError: one cannot be, unless such are skipped; or none can.
         """
-        return self._whole(option, items, self._read, bool(items))
+        return self._whole(option, items, self._read, len(self.left_out))
 
     def _whole(
-        self, option: str, items: Sequence[TrainingItem], look: Callable[[TrainingItem], None], some: bool
+        self, option: str, items: Sequence[TrainingItem], look: Callable[[TrainingItem], None], before: int
     ) -> list[TrainingItem]:
+        """Those that ``look`` takes; ``before`` are left out of other options, or were on an earlier look."""
         sound = []
         for item in items:
             with self._guarded(item.name):
                 look(item)
                 sound.append(item)
-        if some and not sound:
+        bad = self.left_out[before:]
+        if bad and not sound:
             raise FormatError(
-                f"{option}: expected a signal that can be read, got {len(self.left_out)} that cannot, the first: "
-                f"{self.left_out[0].error}"
+                f"{option}: expected a signal that can be read, got {len(bad)} that cannot, the first: {bad[0].error}"
             )
         return sound
 
