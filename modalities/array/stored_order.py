@@ -33,7 +33,7 @@ class ArrayOptions(Options):
     @classmethod
     def _known(cls, value: str | None) -> str | None:
         if value is not None and value not in DTYPES:
-            raise ValueError(f"expected one of {', '.join(DTYPES)}, got {value!r}")
+            raise ValueError(f"expected one of {', '.join(DTYPES)}, got {value!r}; change it in the recipe")
         return value
 
     @field_validator("no_data", mode="before")
@@ -42,7 +42,7 @@ class ArrayOptions(Options):
         if isinstance(value, float) and isnan(value):
             raise ValueError("expected a number or the word nan, got YAML's .nan; write nan")
         if isinstance(value, bool) or (isinstance(value, str) and value != "nan"):
-            raise ValueError(f"expected a number or the word nan, got {value!r}")
+            raise ValueError(f"expected a number or the word nan, got {value!r}; change it in the recipe")
         return value
 
 
