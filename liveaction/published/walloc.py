@@ -40,7 +40,7 @@ def read_config(path: Path) -> WallocConfig:
     rule = f"{path}: expected a WaLLoC configuration in JSON"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{rule}, got {' '.join(str(error).split())}; --config names the file") from error
     for name, (low, high) in _SETTINGS.items():
         value = data.get(name) if isinstance(data, dict) else None

@@ -61,7 +61,7 @@ class TrainingItem:
 def find_items(
     modality: "Modality",
     sources: Sequence[str],
-    guard: Callable[[str], AbstractContextManager[None]] = nullcontext,
+    guard: Callable[[str], AbstractContextManager[None]] = lambda source: nullcontext(),
 ) -> list[TrainingItem]:
     """What ``--data`` names, each signal once.
 
