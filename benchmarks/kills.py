@@ -1,13 +1,17 @@
-"""``kill -9`` at random moments of a folder's compression: what stands there, and whether a rerun makes it whole.
+"""Kills at random moments of a folder's compression and of a training: what stands there, and what a rerun makes of it.
 
     python benchmarks/kills.py --rounds 40 --name kills_cpu     # some minutes
 
 A folder of small arrays is compressed by two workers. Each round starts anew or goes on from the round before, is
 killed with all its workers after a random time, and then every file under a final name is verified. In the end a last
 run is let through, and its streams are compared, byte for byte, with those of a run that nobody killed.
+
+A training is ended in turn by SIGKILL and by SIGTERM, up to its last moments, the last validation and the tables among
+them, and resumed until it is complete; its weights are compared with those of a run that nobody ended.
 """
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -17,6 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from record import save
@@ -25,6 +30,8 @@ from liveaction.codec.model import verify
 from liveaction.errors import FormatError
 
 ITEMS = 60
+TRAINING = ["train", "array_smoke", "--data", "synthetic:2", "--steps", "30", "-q", "--resume",
+            "--set", "training.checkpoint_every=7", "--set", "training.validate_every=5"]  # fmt: skip
 
 
 def _liveaction(*words: str) -> list[str]:
@@ -46,6 +53,45 @@ def _compress(source: Path, target: Path, model: Path, seconds: float | None) ->
     return True
 
 
+def _train(out: Path, seconds: float | None, number: int) -> int | None:
+    """Exit status of a training that is sent a signal after so many seconds; None where it came too late."""
+    command = _liveaction(*TRAINING, "--out", str(out))
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        _, said = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, number)
+        _, said = process.communicate()
+        if b"Traceback" in said:
+            sys.exit(said.decode())
+        return process.returncode
+    if process.returncode:
+        sys.exit(said.decode())
+    return None
+
+
+def _trainings(folder: Path, rounds: int, rng: random.Random) -> dict[str, int]:
+    """Trainings that are ended and resumed, each until it is complete."""
+    _train(folder / "warm", None, 0)  # compiles
+    began = time.perf_counter()
+    _train(folder / "whole", None, 0)
+    whole = time.perf_counter() - began
+    right = json.loads((folder / "whole" / "training.json").read_text())["digest"]
+    found = {"rounds": rounds, "killed": 0, "stopped": 0, "without_model": 0, "others": 0}
+    for each in range(rounds):
+        out, number = folder / f"run{each}", (signal.SIGKILL, signal.SIGTERM)[each % 2]
+        status = _train(out, rng.uniform(0.3, 1.0) * whole, number)
+        found["killed"] += status == -signal.SIGKILL
+        found["stopped"] += status == 128 + signal.SIGTERM
+        _train(out, None, 0)
+        summary = out / "training.json"
+        found["without_model"] += not summary.exists()
+        found["others"] += summary.exists() and json.loads(summary.read_text())["digest"] != right
+        shutil.rmtree(out)
+        print(f"training {each}: {status}, {found}", flush=True)
+    return found
+
+
 def _broken(target: Path) -> int:
     """Files under a final name that are no whole streams."""
     count = 0
@@ -63,10 +109,12 @@ def main() -> None:
     """Run and record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--trainings", type=int, default=20, help="trainings that are ended and resumed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="", help="of the record in results/; empty for none")
     options = parser.parse_args()
-    rng, found = random.Random(options.seed), {"rounds": options.rounds, "killed": 0, "broken": 0, "part_way": 0}
+    rng = random.Random(options.seed)
+    found: dict[str, Any] = {"rounds": options.rounds, "killed": 0, "broken": 0, "part_way": 0}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         os.environ["LIVEACTION_CACHE"] = str(folder / "cache")
@@ -92,10 +140,12 @@ def main() -> None:
         right = {path.name: path.read_bytes() for path in (folder / "right").glob("*.lva")}
         found["equal_in_the_end"] = right == {path.name: path.read_bytes() for path in target.glob("*.lva")}
         found["leftovers"] = len([path for path in target.iterdir() if path.name.startswith(".")])
+        found["training"] = _trainings(folder, options.trainings, rng)
     print(found)
     if options.name:
         print(save(options.name, found))
-    if found["broken"] or not found["equal_in_the_end"] or found["leftovers"]:
+    lost = found["training"]["without_model"] or found["training"]["others"]
+    if found["broken"] or not found["equal_in_the_end"] or found["leftovers"] or lost:
         sys.exit(1)
 
 

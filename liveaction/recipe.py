@@ -9,11 +9,11 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from liveaction.errors import SpecError, UnknownNameError
-from liveaction.spec import Recipe, refuse_programs
+from liveaction.errors import SpecError, UnknownNameError, printable
+from liveaction.spec import MOST_ENTRIES, Recipe, broken_rule, refuse_programs, short
 
-LONGEST, MOST_KEYS = 1 << 20, 4096
-"""Bytes of a recipe's file; keys of a table."""
+LONGEST, MOST_KEYS, MOST_BITS = 1 << 20, 4096, 1024
+"""Bytes of a recipe's file; keys of a table; bits of a whole number."""
 
 
 def recipe_names() -> list[str]:
@@ -60,10 +60,7 @@ def load_plain(text: str, where: str, expected: str) -> dict[str, Any]:
     Raises:
         SpecError: not such YAML, or no table.
     """
-    try:
-        data = _Loader(text).get_single_data()
-    except (yaml.YAMLError, RecursionError) as error:
-        raise SpecError(f"{where}: expected YAML, got {_one_line(error)}") from error
+    data = _plain(text, f"{where}: expected YAML")
     if not isinstance(data, dict):
         raise SpecError(f"{where}: expected {expected}, got {type(data).__name__}")
     try:
@@ -71,6 +68,24 @@ def load_plain(text: str, where: str, expected: str) -> dict[str, Any]:
     except ValueError as error:
         raise SpecError(f"{where}: {error}") from error
     return data
+
+
+def read_text(path: Path, expected: str) -> str:
+    """A file of YAML as text, with plain line ends.
+
+    Raises:
+        SpecError: it cannot be read, is no file, has more than :data:`LONGEST` bytes, or is not UTF-8.
+    """
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise OSError("no regular file")
+        with path.open("rb") as file:
+            data = file.read(LONGEST + 1)
+        if len(data) > LONGEST:
+            raise OSError(f"more than {LONGEST} bytes")
+        return data.decode("utf-8").replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: expected {expected}, got {_one_line(error)}") from error
 
 
 def recipe_text(source: str | Path) -> str:
@@ -100,8 +115,42 @@ def dump_recipe(recipe: Recipe) -> dict[str, Any]:
     return recipe.model_dump(mode="json")
 
 
+def _plain(text: str, expected: str) -> Any:
+    """The one document of a YAML text; ``expected`` begins the error."""
+    try:
+        return _Loader(text).get_single_data()
+    except (yaml.YAMLError, RecursionError) as error:
+        raise SpecError(f"{expected}, got {_one_line(error)}") from error
+    except (ValueError, LookupError) as error:
+        raise SpecError(f"{expected}, got a value that is not what its tag says: {_one_line(error)}") from error
+
+
 class _Loader(yaml.SafeLoader):
-    """Plain data only, and no key twice."""
+    """Plain data only, and no key twice. Dates are text."""
+
+    nodes = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """A node; refuses one too many before the rest is looked at."""
+        self.nodes += 1
+        if self.nodes > MOST_ENTRIES:
+            raise yaml.composer.ComposerError(None, None, f"more than {MOST_ENTRIES} entries")
+        return super().compose_node(parent, index)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """A whole number; refuses one that is too long to be written out."""
+        try:
+            value: int = super().construct_yaml_int(node)
+        except (ValueError, LookupError):
+            value = 1 << MOST_BITS
+        if value.bit_length() > MOST_BITS:
+            raise yaml.constructor.ConstructorError(
+                None,
+                None,
+                f"{short(node.value)}, which is no whole number of at most {MOST_BITS} bits",
+                node.start_mark,
+            )
+        return value
 
     def construct_undefined(self, node: yaml.Node) -> Any:
         """A tag such as ``!!python/name`` asks for an object; a recipe is plain data."""
@@ -123,7 +172,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_constructor(None, _Loader.construct_undefined)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+for _tag in ("binary", "timestamp", "omap", "pairs", "set"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.construct_undefined)
 
 
 def _text(source: str) -> tuple[str, str]:
@@ -133,14 +189,7 @@ def _text(source: str) -> tuple[str, str]:
         path = path / "config.json"
         source = str(path)
     if path.suffix in {".yaml", ".yml"} or "/" in source or path.is_file():
-        try:
-            with path.open("rb") as file:
-                data = file.read(LONGEST + 1)
-            if len(data) > LONGEST:
-                raise OSError(f"more than {LONGEST} bytes")
-            return source, data.decode("utf-8").replace("\r\n", "\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(f"{source}: expected a readable recipe file, got {_one_line(error)}") from error
+        return source, read_text(path, "a readable recipe file")
     if source not in recipe_names():
         close = difflib.get_close_matches(source, recipe_names()) or recipe_names()
         raise UnknownNameError(
@@ -153,16 +202,13 @@ def _override(data: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
-        raise SpecError(f"--set: expected table.key=value, got {text!r}")
+        raise SpecError(f"--set: expected table.key=value, got {short(text)}")
     table = data
     for part in parts[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise SpecError(f"--set {text}: expected {part!r} to be a table")
-    try:
-        table[parts[-1]] = _Loader(value).get_single_data()
-    except (yaml.YAMLError, RecursionError) as error:
-        raise SpecError(f"--set {text}: expected a YAML value, got {_one_line(error)}") from error
+            raise SpecError(f"--set {text[:200]}: expected {part!r} to be a table")
+    table[parts[-1]] = _plain(value, f"--set {text[:200]}: expected a YAML value")
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
@@ -172,18 +218,16 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """
     broken = error.errors()
     first = next((each for each in broken if each["type"] == "extra_forbidden"), broken[0])
-    path = [str(part) for part in first["loc"] if not str(part).startswith(("tuple[", "constrained-"))]
+    path = [printable(part) for part in first["loc"] if not str(part).startswith(("tuple[", "constrained-"))]
     table = f" [{'.'.join(path[:-1])}]" if len(path) > 1 else ""
     key = f" {path[-1]}" if path else ""
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _keys(model, path[:-1])
         close = difflib.get_close_matches(path[-1], known) or known
-        return f"{table}{key}: expected a known key, got {path[-1]!r}; did you mean {', '.join(close)}?{more}"
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    got = "" if first["type"] in {"missing", "value_error"} else f", got {first['input']!r}"
-    return f"{table}{key}: {message}{got}{more}"
+        return f"{table}{key}: expected a known key, got {short(path[-1])}; did you mean {', '.join(close)}?{more}"
+    name = "" if any(part.isdigit() for part in path) else ".".join(path)
+    return f"{table}{key}: {broken_rule(first, name)}{more}"
 
 
 def _keys(model: Any, path: list[str]) -> list[str]:

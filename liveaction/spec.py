@@ -42,13 +42,42 @@ def refuse_programs(data: Any) -> None:
                     raise ValueError(
                         f"expected plain settings, got the key {key!r}, which looks like a program; remove it"
                     )
-            left += entry.values()
+            left += [*entry, *entry.values()]
         elif isinstance(entry, list | tuple):
             left += entry
+        elif isinstance(entry, str) and not _is_unicode(entry):
+            raise ValueError(f"expected text that UTF-8 can hold, got {short(entry)}; write it without surrogates")
         elif isinstance(entry, str) and ("${" in entry or entry.startswith("!!")):
             raise ValueError(
                 f"expected plain settings, got {entry[:80]!r}, which looks like a program; write its value"
             )
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def broken_rule(error: Any, name: str) -> str:
+    """What was expected and what came, of one of the errors that pydantic lists, in one line of bounded length.
+
+    Args:
+        error: an entry of ``ValidationError.errors()``.
+        name: of the setting, as ``--set`` takes it; empty where it takes none.
+    """
+    value, kind = error["input"], error["type"]
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        word = "truth value" if isinstance(value, bool) else "number"
+        example = f", as in --set \"{name}='{short(value)}'\"" if name and word == "number" else ""
+        return f"expected a text, got the {word} {short(value)}; quotes make it one{example}"
+    message = error["msg"].removeprefix("Value error, ")
+    got = "" if kind in {"missing", "value_error"} else f", got {short(value)}"
+    return f"{message[:1].lower()}{message[1:]}{got}"
+
+
+def short(value: Any) -> str:
+    """The ``repr`` of a value, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 PROGRAM_KEYS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
@@ -202,7 +231,7 @@ class TrainSpec(_Table):
     per axis.
     """
 
-    steps: int = Field(default=2000, ge=0)
+    steps: int = Field(default=2000, ge=0, le=10**12)
     batch: int = Field(default=2, ge=1)
     crop: tuple[Extent | tuple[Extent, ...], ...] = Field(default=(48,), min_length=1)
     start: Literal["warm", "random"] = "warm"
@@ -215,7 +244,7 @@ class TrainSpec(_Table):
     schedule_power: int = Field(default=6, ge=1)
     validate_every: int = Field(default=250, ge=1)
     checkpoint_every: int = Field(default=500, ge=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
 
 class Recipe(_Table):

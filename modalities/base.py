@@ -69,8 +69,12 @@ def _require_regular_file(path: Path) -> None:
         require_regular(path)
 
 
-_CHECKS: dict[str, Callable[[Path], None]] = {"find": _require_regular_file, "read": require_regular}
-_PATHS = {"find": 0, "parts": 0, "read": 0, "check_target": 1, "write": 1, "preview": 2}
+_CHECKS: dict[str, Callable[[Path], None]] = {
+    "find": _require_regular_file,
+    "check": require_regular,
+    "read": require_regular,
+}
+_PATHS = {"find": 0, "parts": 0, "check": 0, "read": 0, "check_target": 1, "write": 1, "preview": 2}
 
 
 class Modality(ABC):
@@ -119,6 +123,20 @@ class Modality(ABC):
         """Files that an item consists of: where one of them changes, the item is another one."""
         path = Path(path)
         return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+    def check(self, path: Path) -> None:
+        """See what is cheap to see of an item before others are read: its files are there, open, and are not empty.
+
+        A modality whose format has a header may look at that, too.
+
+        Raises:
+            FormatError: :meth:`read` will not take it.
+            OSError: a file cannot be opened.
+        """
+        for file in self.parts(Path(path)):
+            with file.open("rb") as opened:
+                if not opened.read(1):
+                    raise FormatError(f"{file}: expected a file that holds something, got an empty one; copy it again")
 
     @abstractmethod
     def read(self, path: Path) -> Signal:

@@ -6,8 +6,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from liveaction.errors import SpecError
-from liveaction.spec import Finite
+from liveaction.errors import SpecError, printable
+from liveaction.spec import Finite, broken_rule
 
 Table = TypeVar("Table", bound="Options")
 
@@ -47,12 +47,11 @@ def parse_options(model: type[Table], options: dict[str, Any]) -> Table:
 
 def _explain(error: ValidationError, known: list[str]) -> str:
     first = error.errors()[0]
-    key = ".".join(map(str, first["loc"]))
+    key = printable(".".join(map(str, first["loc"])))
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(key, known) or known
         listed = ", ".join(close) if known else "no options at all"
         return f"[modality.options] {key}: expected a known key, got {key!r}; did you mean {listed}?"
-    message = first["msg"].removeprefix("Value error, ")
-    message = (message[:1].lower() + message[1:]).replace("input should be", "expected", 1)
-    got = "" if first["type"] == "value_error" else f", got {first['input']!r}"
-    return f"[modality.options] {key}: {message}{got}; change it in the recipe"
+    message = broken_rule(first, f"modality.options.{key}").replace("input should be", "expected", 1)
+    way = "" if "; " in message else "; change it in the recipe"
+    return f"[modality.options] {key}: {message}{way}"

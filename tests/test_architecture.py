@@ -23,6 +23,7 @@ EVERYTHING = {"*"}
 # liveaction written with a leading dot, a dot alone being the package itself. The first pattern that matches decides; a
 # module that none matches fails.
 _MIDDLE = {".kernels", ".errors", ".spec", "torch", "einops", "numpy"}
+_RUNS = {".locking", ".stopping"}
 _CODEC = {
     ".files",
     ".outputs",
@@ -43,6 +44,8 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.errors": set(),
     "liveaction.files": {".errors", "psutil"},
     "liveaction.outputs": {".errors", ".files"},
+    "liveaction.locking": {".errors", ".files"},
+    "liveaction.stopping": set(),
     "liveaction.spec": {".errors", "pydantic"},
     "liveaction.recipe": {".errors", ".spec", "pydantic", "yaml"},
     "liveaction.registry": {".errors", ".spec"},
@@ -71,7 +74,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.nn*": {".nn", *_MIDDLE},
     "liveaction.codec*": {".codec", ".kernels", *_CODEC, *_CODEC_THIRD},
     "liveaction.metrics*": {".metrics", ".mapped", ".errors", "torch", "numpy"},
-    "liveaction.training*": {".training", ".codec", ".metrics", ".kernels", *_CODEC, *_CODEC_THIRD},
+    "liveaction.training*": {".training", *_RUNS, ".codec", ".metrics", ".kernels", *_CODEC, *_CODEC_THIRD},
     "liveaction.published*": {".published", ".codec", *_CODEC, *_CODEC_THIRD, ".kernels", ".metrics"},
     "liveaction.testing_modalities": {".modalities", ".signal", ".errors", "numpy"},
     "liveaction.testing_ahead": {".kernels", ".errors", "torch"},
@@ -91,6 +94,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.evaluation.baselines*": {".evaluation", ".errors", "numpy"},
     "liveaction.evaluation*": {
         ".evaluation",
+        *_RUNS,
         ".training",
         ".profiling",
         ".metrics",
@@ -102,7 +106,7 @@ ALLOWED: dict[str, set[str]] = {
         *_CODEC,
         *_CODEC_THIRD,
     },
-    "liveaction.archive*": {".archive", ".codec", ".kernels", *_CODEC, *_CODEC_THIRD},
+    "liveaction.archive*": {".archive", *_RUNS, ".codec", ".kernels", *_CODEC, *_CODEC_THIRD},
     "liveaction.cli*": EVERYTHING,
 }
 

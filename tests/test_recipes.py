@@ -1,5 +1,6 @@
 """Recipes: every shipped one is sound, and what is refused is refused in words that say where and what."""
 
+import os
 from operator import attrgetter
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import yaml
 from pydantic import ValidationError
 
 from liveaction.errors import SpecError, UnknownNameError
-from liveaction.recipe import dump_recipe, load_recipe, parse_recipe, recipe_names
+from liveaction.evaluation.protocol import load_protocol
+from liveaction.recipe import dump_recipe, load_plain, load_recipe, parse_recipe, recipe_names
 from liveaction.registry import build_modality, modality_names
 from liveaction.spec import CodecSpec, ModalitySpec
 
@@ -301,3 +303,94 @@ modality: {name: ct, axes: [x], range: [0, 1]}
 codec: {latent_channels: 2}
 training: {steps: 1, steps: 2}
 """
+
+
+HOSTILE = [
+    pytest.param("name: " + "1" * 4400, "which is no whole number of at most 1024 bits", id="digits"),
+    pytest.param("name: 0x" + "f" * 300, "which is no whole number of at most 1024 bits", id="hexadecimal"),
+    pytest.param("name: 1" + ":59" * 200, "which is no whole number of at most 1024 bits", id="sexagesimal"),
+    pytest.param("name: !!int x", "'x', which is no whole number of at most 1024 bits", id="no-number"),
+    pytest.param("name: !!float x", "a value that is not what its tag says: could not convert string", id="no-float"),
+    pytest.param("name: !!bool x", "a value that is not what its tag says: 'x'", id="no-truth"),
+    *(
+        pytest.param(f"name: !!{tag} x", f"the tag '!!{tag}', which asks for more than plain data; remove it", id=tag)
+        for tag in ("timestamp", "binary", "set", "omap", "pairs")
+    ),
+    pytest.param("a: {<<: [{x: 1}]}", "the tag '!!merge', which asks for more than plain data", id="merge"),
+    pytest.param("[" * 5000, "maximum recursion depth exceeded", id="deep"),
+    pytest.param("a: [" + "x," * 2**16 + "x]", "more than 65536 entries", id="many"),
+    pytest.param(
+        "a0: &a0 [x,x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1},*a{i - 1}]\n" for i in range(1, 40)),
+        "expected at most 65536 entries, got more; aliases count each time they stand", id="aliases",
+    ),
+    pytest.param("a: &a [*a]", "expected at most 65536 entries, got more", id="itself"),
+    pytest.param("? &a {*a : 1}\n: 1", "found unconstructable recursive node", id="its-own-key"),
+    pytest.param("name: a\nname: b", "the key 'name' twice in one table", id="twice"),
+    pytest.param('name: "\\ud800"', "expected text that UTF-8 can hold, got '\\ud800'; write it", id="surrogate"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), HOSTILE)
+def test_yaml_that_is_hostile_is_one_short_line(text: str, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_plain(text, "x.yaml", "tables")
+    said = str(caught.value)
+    assert said.startswith("x.yaml: expected") and message in said and "\n" not in said and len(said) < 600
+
+
+def test_dates_are_text_possible_or_not(small: Path) -> None:
+    for date in ("2024-12-25", "2024-13-45"):
+        assert load_recipe(small, [f"name={date}"]).name == date
+
+
+def test_a_file_that_is_long_or_no_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "long.yaml"
+    path.write_bytes(b"#" * (2**20 + 1))
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for load in (load_recipe, load_protocol):
+        for name, got in ((path, "more than 1048576 bytes"), (tmp_path / "pipe.yaml", "no regular file")):
+            with pytest.raises(SpecError, match=rf"expected a readable (recipe|protocol) file, got {got}$"):
+                load(str(name))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("name=0", " name: expected a text, got the number 0; quotes make it one, as in --set \"name='0'\""),
+        ("modality.unit=no", " [modality] unit: expected a text, got the truth value False; quotes make it one"),
+        ("modality.axes=[0]", " [modality.axes] 0: expected a text, got the number 0; quotes make it one"),
+        ("training.seed=-1", " [training] seed: input should be greater than or equal to 0, got -1"),
+        (f"training.seed={2**63}", f" [training] seed: input should be less than {2**63}, got {2**63}"),
+        (f"training.steps=1{'0' * 300}", " [training] steps: input should be less than or equal to 1000000000000"),
+        ('"\\e[31m"=1', " \"\\e[31m\": expected a known key, got '\"\\\\e[31m\"'"),
+        ("name=[" + "x," * 2000 + "]", " name: input should be a valid string, got ['x', 'x', "),
+    ],
+)  # fmt: skip
+def test_values_of_the_wrong_kind_are_told_with_what_to_write(small: Path, override: str, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_recipe(small, [override])
+    said = str(caught.value)
+    assert said.startswith(f"{small}{message}") and len(said) < 600 and said.isprintable()
+
+
+def test_keys_that_move_the_cursor_do_not_reach_the_terminal() -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_recipe({"\x1b[31m": 1}, "here")
+    assert str(caught.value).startswith("here ?[31m: expected a known key, got ") and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("key: 0", "key: expected a text, got the number 0; quotes make it one, as in --set "
+         "\"modality.options.key='0'\""),
+        ("no_data: x", "no_data: expected a number or the word nan, got 'x'; change it in the recipe"),
+        ("no_data: .nan", "no_data: expected a number or the word nan, got YAML's .nan; write nan"),
+        ("spacing: 0", "spacing: expected a valid tuple, got 0; change it in the recipe"),
+    ],
+)  # fmt: skip
+def test_options_have_one_way_out(options: str, message: str) -> None:
+    spec = load_recipe("array_smoke", [f"modality.options={{{options}}}"]).modality
+    with pytest.raises(SpecError) as caught:
+        build_modality(spec)
+    assert str(caught.value) == f"[modality.options] {message}"

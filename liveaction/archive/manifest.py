@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from liveaction.errors import FormatError, SpecError, WriteError
+from liveaction.errors import FormatError
 from liveaction.files import write_errors
+from liveaction.locking import locked
 
 MANIFEST = "manifest.jsonl"
 WRITTEN = ("ok", "failed")
@@ -108,29 +109,8 @@ def open_manifest(folder: Path) -> Iterator[Manifest]:
         WriteError: no room, or no right.
     """
     path = folder / MANIFEST
-    with write_errors(path):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        _lock(handle, folder)
+    with locked(path) as handle:
         yield Manifest(path, handle)
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int, folder: Path) -> None:
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise SpecError(
-            f"{folder}: expected no other process to write there, got one that does; wait for it, or choose another "
-            "folder"
-        ) from None
-    except OSError as error:
-        raise WriteError(
-            f"{folder}: expected files that can be locked, got {error.strerror}; choose another place"
-        ) from error
 
 
 def _whole_lines(data: bytes) -> tuple[list[bytes], int]:
@@ -145,7 +125,7 @@ def _parse(line: bytes, where: str) -> Entry:
         found = json.loads(line)
         right = {key: found[key] for key in kinds.keys() & found.keys()}
         entry = Entry(**{key: kinds[key](value) for key, value in right.items()})  # type: ignore[operator]
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise FormatError(
             f"{where}: expected a line of liveaction's manifest, got {line[:40]!r}; choose another folder, or move "
             "that file away"

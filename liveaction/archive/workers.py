@@ -9,13 +9,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, Protocol
 
 from liveaction.errors import LiveactionError, WorkerError, memory_line, warning_line
+from liveaction.stopping import held_signals, ignore_signals
 
 Tell = Callable[[Any], None]
 """What a worker tells the main process in the middle of a job; it returns when that has been taken note of."""
@@ -63,18 +64,22 @@ def run_jobs(
         WorkerError: processes end before they are ready for work.
         LiveactionError: the task cannot be prepared.
     """
-    pool = _Pool(task, deque(jobs), count, told)
+    pool = _Pool(task, deque(jobs), told)
     try:
+        pool.start(count)
         yield from pool.run()
     finally:
         pool.stop()
 
 
 class _Pool:
-    def __init__(self, task: Task, jobs: deque[Any], count: int, told: Callable[[Any, Any], None]) -> None:
+    def __init__(self, task: Task, jobs: deque[Any], told: Callable[[Any, Any], None]) -> None:
         self.task, self.waiting, self.told = task, jobs, told
         self.workers: list[_Worker] = []
-        for _ in range(min(count, len(jobs))):
+
+    def start(self, count: int) -> None:
+        """Start ``count`` processes, or as many as there are jobs."""
+        for _ in range(min(count, len(self.waiting))):
             self._start()
 
     def run(self) -> Iterator[Outcome]:
@@ -101,13 +106,11 @@ class _Pool:
                 self._next(worker)
 
     def stop(self) -> None:
+        """End all processes at once; what they leave half-written is cleared away by who began."""
         for worker in self.workers:
-            worker.process.terminate()
+            worker.process.kill()
         for worker in self.workers:
-            worker.process.join(10)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
+            worker.process.join()
             worker.connection.close()
         self.workers = []
 
@@ -115,10 +118,12 @@ class _Pool:
         context = get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, self.task), daemon=True)
-        with _without_main():
+        with held_signals():
+            resource_tracker.ensure_running()  # here, as it unblocks signals in who starts it
+        with held_signals(), _without_main():
             process.start()
-        theirs.close()
-        self.workers.append(_Worker(process, ours))
+            theirs.close()
+            self.workers.append(_Worker(process, ours))
 
     def _next(self, worker: _Worker) -> None:
         """Give a worker its next job, or leave to end."""
@@ -166,8 +171,8 @@ def _signal_name(number: int) -> str:
 
 
 def _serve(connection: Connection, task: Task) -> None:
-    """Work until told to end; end at once where the main process is gone. Ctrl-C is the main process's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Work until told to end; end at once where the main process is gone. Signals are for that one to handle."""
+    ignore_signals()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def tell(value: Any) -> None:

@@ -12,11 +12,14 @@ from liveaction.cli import compress, decompress, evaluate, imports, info, profil
 from liveaction.cli.options import AsJson
 from liveaction.cli.printing import Group, print_json, say, settle_streams
 from liveaction.errors import LiveactionError, escaped, memory_line
+from liveaction.stopping import Stopped, raise_stopped, stop_signals
 
 app = typer.Typer(
     name="liveaction",
     cls=Group,
     help="Learned codecs of N-D signals: train on your data, compress, decompress.",
+    epilog="Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 stop a command in order, a second one at once; the exit status is 128 "
+    "plus the signal's number.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -70,12 +73,14 @@ def doctor(
 
 
 def main() -> None:
-    """Entry point: one line for a refusal (exit 1), usage errors exit 2, Ctrl-C 130."""
+    """Entry point: one line for a refusal (exit 1), usage errors exit 2, a signal that stops exits 128 + its number."""
     settle_streams()
     try:
-        app()
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        with stop_signals(raise_stopped):
+            app()
+    except Stopped as stopped:
+        sys.stderr.write(f"liveaction: {stopped}\n")
+        raise SystemExit(128 + stopped.number) from None
     except Exception as error:
         line = _line(error)
         if line is None:

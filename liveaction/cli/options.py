@@ -28,6 +28,10 @@ Jobs = Annotated[int, typer.Option(min=1, help="Processes that a folder is worke
 MaxVoxels = Annotated[
     int | None, typer.Option("--max-voxels", min=1, help="Values that a stream may declare; default 2**34.")
 ]
+SkipBad = Annotated[
+    bool,
+    typer.Option("--skip-bad", help="Leave out what cannot be read, and list it; else the first is an error."),
+]
 Force = Annotated[
     bool, typer.Option("--force", "-f", help="Overwrite an existing output; never what is read, by whatever name.")
 ]

@@ -4,7 +4,7 @@ import io
 import json
 import sys
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -12,6 +12,11 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from liveaction.errors import escaped, warning_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from liveaction.training.result import LeftOut
 
 console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 """Progress and what is said beside results; what is not ours goes there as :func:`shown`."""
@@ -51,6 +56,12 @@ def shown(text: object) -> Text:
 def say(text: object, err: bool = False) -> None:
     """A line on standard output, or on standard error."""
     typer.echo(escaped(text), err=err)
+
+
+def print_left_out(left_out: "Sequence[LeftOut]") -> None:
+    """What ``--skip-bad`` skipped, one line each, on standard error."""
+    for each in left_out:
+        say(f"liveaction: left out: {each.error}", err=True)
 
 
 def print_lines(lines: dict[str, str]) -> None:

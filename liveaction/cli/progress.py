@@ -21,7 +21,8 @@ from liveaction.errors import escaped
 
 if TYPE_CHECKING:
     from liveaction.spec import Recipe
-    from liveaction.training.loop import Listener, StepReport, Validation
+    from liveaction.training.loop import Listener, StepReport
+    from liveaction.training.result import Validation
 
 
 class TrainingProgress:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from liveaction.cli.options import Device, Overrides, Quiet, RecipeName
-from liveaction.cli.printing import console, say
+from liveaction.cli.options import Device, Overrides, Quiet, RecipeName, SkipBad
+from liveaction.cli.printing import console, print_left_out, say
 
 app = typer.Typer()
 
@@ -40,11 +40,21 @@ def train(
             "--start-from", help="A model directory: begin with its weights. Its encoder's recipe must agree."
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on from the newest checkpoint in --out; a run that is complete takes more --steps."
+        ),
+    ] = False,
+    skip_bad: SkipBad = False,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Train a codec. Ctrl-C stops after the step at hand and leaves a model and a checkpoint; --resume goes on."""
+    """Train a codec.
+
+    Ctrl-C stops after the step at hand and leaves a model and a checkpoint, and so do SIGTERM, SIGHUP and SIGUSR1; a
+    second one stops at once. The exit status is then 128 plus the signal's number. --resume goes on.
+    """
     from liveaction.cli.progress import TrainingProgress
     from liveaction.recipe import load_recipe
     from liveaction.training.run import train as run_training
@@ -61,33 +71,41 @@ def train(
             device=device,
             listener=progress.listener(),
             start_from=start_from,
+            skip_bad=skip_bad,
         )
-    if result.digest:
+    print_left_out(result.left_out)
+    if result.untouched:
+        say(f"{out}: complete after {result.steps} steps; weights {result.digest[:12]}, --steps asks for more")
+    elif result.digest:
         word = "done" if result.finished else f"stopped after step {result.steps}; --resume goes on"
         say(f"{out}: {word}; weights {result.digest[:12]}, {result.seconds:.0f} s")
     if not result.finished:
-        raise typer.Exit(1)
+        raise typer.Exit(128 + result.stopped if result.stopped else 1)
 
 
 @app.command(epilog="Example: `liveaction freeze runs/ct --data scans/`")
 def freeze(
     model: Annotated[Path, typer.Argument(help="A model directory.")],
     data: Annotated[list[str], typer.Option("--data", help="As for `liveaction train`. May be repeated.")],
+    skip_bad: SkipBad = False,
     quiet: Quiet = False,
 ) -> None:
     """Fit a model's entropy tables to data anew. Streams that were made with the former tables need those."""
     from liveaction.cli.progress import stages
     from liveaction.codec.weights import read_model, save_tables
     from liveaction.registry import build_modality
-    from liveaction.training.data import Crops, cache_folder, find_items
+    from liveaction.training.data import Crops, cache_folder
     from liveaction.training.freeze import freeze as fit
+    from liveaction.training.sound import Sieve
 
     with stages(console, quiet) as stage:
         stage("loading the model")
         codec, recipe, _ = read_model(model, tables=False)
         modality = build_modality(recipe.modality)
-        crops = Crops(modality, find_items(modality, data), cache_folder(), lambda name: stage(f"reading {name}"))
+        sieve = Sieve(modality, cache_folder(), skip_bad, stage)
+        crops = Crops(modality, sieve.read("--data", sieve.find("--data", data)), sieve.folder)
         stage("fitting entropy tables")
         codec.tables = fit(codec, crops, recipe.training.seed)
         save_tables(codec.tables, model)
+    print_left_out(sieve.left_out)
     say(f"{model}: entropy tables {codec.tables.digest[:12]}")

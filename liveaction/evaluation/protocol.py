@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from liveaction.errors import SpecError, UnknownNameError
-from liveaction.recipe import explain, load_plain, load_recipe
+from liveaction.recipe import explain, load_plain, load_recipe, read_text
 from liveaction.spec import Positive, Recipe
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -153,10 +153,7 @@ def load_protocol(source: str) -> Protocol:
     """
     path = Path(source)
     if path.suffix in {".yaml", ".yml"} or "/" in source:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(f"{source}: expected a readable protocol file, got {error}") from error
+        text = read_text(path, "a readable protocol file")
     elif source in protocol_names():
         text = importlib.resources.files("liveaction.configs.protocols").joinpath(f"{source}.yaml").read_text()
     else:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from liveaction.codec.weights import CONFIG
 from liveaction.errors import SpecError, TrainingError
@@ -13,7 +13,9 @@ from liveaction.files import atomic_path
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.spec import Recipe
+from liveaction.stopping import Stopped
 from liveaction.training.loop import Listener
+from liveaction.training.result import complete_result
 from liveaction.training.run import train
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ def train_models(
 
     Raises:
         SpecError: a model directory holds a model of another recipe, or one that learnt from other files.
-        TrainingError: a training was interrupted, or fails.
+        TrainingError: a training fails.
+        Stopped: a training was interrupted.
     """
     models = {}
     for name, entry in protocol.codecs.items():
@@ -57,14 +60,14 @@ def _train(
     learnt = [{"name": Path(file).name, "digest": digest_of(Path(file), modality)} for file in files]
     record = folder / TRAINED_ON
     if (folder / CONFIG).exists():
-        before = json.loads(record.read_text()) if record.exists() else None
+        before = _recorded(record)
         if load_recipe(folder) != recipe or before != learnt:
             what = "settings" if before == learnt else "files"
             raise SpecError(
                 f"{folder}: expected the model of this protocol, got one of other {what}; remove it, or take another "
                 "--out"
             )
-        if json.loads((folder / "training.json").read_text())["finished"]:
+        if complete_result(folder, recipe) is not None:
             return
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(record) as part:
@@ -72,7 +75,16 @@ def _train(
     listener = announce(folder.name, recipe) if announce else None
     result = train(recipe, files, folder, val=files, resume=True, device=device, listener=listener)
     if not result.finished:
-        raise TrainingError(f"{folder}: stopped after step {result.steps}; the same command goes on")
+        text = f"{folder}: stopped after step {result.steps}; the same command goes on"
+        raise Stopped(result.stopped, text) if result.stopped else TrainingError(text)
+
+
+def _recorded(path: Path) -> Any:
+    """What a model learnt from; None where that is not known."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _training_files(protocol: Protocol, data: Path, parts: Path, modality: "Modality") -> list[str]:

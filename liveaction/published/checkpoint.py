@@ -78,7 +78,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             tensors = load_file(folder / TENSORS)
             # copies: the tensors read are views of a file that is about to go
             ordered = {name: tensors[name].clone() for name in found["names"]}
-        except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
+        except (OSError, ValueError, LookupError, TypeError, RecursionError, SafetensorError) as error:
             raise FormatError(f"{path}: expected a whole checkpoint, got {_reason(error)}; nothing was run") from error
     return Checkpoint(found["config"], ordered, tuple(found["dropped"]))
 

@@ -1,6 +1,5 @@
 """Checkpoints: weights and optimiser state as safetensors and JSON, written whole or not at all."""
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ from safetensors.torch import load_file
 
 from liveaction.codec.weights import LONGEST_CONFIG, read_tensors, save_tensors, tensors_of, write_json
 from liveaction.coding.strict_json import read_json_bytes
-from liveaction.errors import FormatError
-from liveaction.files import read_small, require_regular
+from liveaction.errors import FormatError, TrainingError
+from liveaction.files import atomic_path, read_small, require_regular
 from liveaction.recipe import parse_recipe
+from liveaction.spec import Recipe
 
 KEPT = 2
 
@@ -32,26 +32,23 @@ class Checkpoint:
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
     """Write ``folder/step_NNNNNNNN`` and drop all but the newest two.
 
-    The directory is filled under another name and renamed, so an interrupted write leaves no checkpoint.
+    It appears whole or not at all.
     """
     final = folder / f"step_{checkpoint.step:08d}"
-    part = folder / f".{final.name}.{os.getpid()}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     tensors, numbers = _flatten(checkpoint.optimizer["state"])
-    save_tensors(
-        {k: v.detach().cpu().contiguous().clone() for k, v in checkpoint.weights.items()}, part / "weights.safetensors"
-    )
-    save_tensors(tensors, part / "optimizer.safetensors")
+    weights = {k: v.detach().cpu().contiguous().clone() for k, v in checkpoint.weights.items()}
     state = {
         "step": checkpoint.step,
         "recipe": checkpoint.recipe,
         "param_groups": checkpoint.optimizer["param_groups"],
         "numbers": numbers,
     }
-    write_json(state, part / "state.json")
-    shutil.rmtree(final, ignore_errors=True)
-    part.rename(final)
+    with atomic_path(final) as part:
+        part.mkdir()
+        save_tensors(weights, part / "weights.safetensors")
+        save_tensors(tensors, part / "optimizer.safetensors")
+        write_json(state, part / "state.json")
     for old in list_checkpoints(folder)[:-KEPT]:
         shutil.rmtree(old)
     return final
@@ -74,11 +71,32 @@ def load_checkpoint(path: Path) -> Checkpoint:
         wanted = tensors_of(parse_recipe(state["recipe"], str(about)))
         weights = read_tensors(path / "weights.safetensors", wanted, "the weights of its recipe")
         tensors = _read_optimizer(path / "optimizer.safetensors", sum(tensor.nbytes for tensor in weights.values()))
-    except (OSError, ValueError, SafetensorError) as error:
+        optimizer = {"state": _unflatten(tensors, state["numbers"]), "param_groups": state["param_groups"]}
+        return Checkpoint(int(state["step"]), dict(state["recipe"]), weights, optimizer)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, SafetensorError) as error:
         line = " ".join(str(error).split())
         raise FormatError(f"{path}: expected a whole checkpoint, got {line}; delete it and resume again") from error
-    optimizer = {"state": _unflatten(tensors, state["numbers"]), "param_groups": state["param_groups"]}
-    return Checkpoint(state["step"], state["recipe"], weights, optimizer)
+
+
+def check_recipe(found: dict[str, Any], wanted: Recipe, where: Path) -> Recipe:
+    """The recipe that a run was started with, where it can go on with ``wanted``: the same, or for more steps.
+
+    Raises:
+        TrainingError: it cannot.
+    """
+    before = parse_recipe(found, str(where))
+    steps, more = before.training.steps, wanted.training.steps
+    if wanted != before.model_copy(update={"training": before.training.model_copy(update={"steps": more})}):
+        raise TrainingError(
+            f"{where}: expected a checkpoint of this very recipe, got one of {before.name!r} with other settings; "
+            "resume with the recipe and --set it was started with, or take a new --out"
+        )
+    if more < steps:
+        raise TrainingError(
+            f"{where}: expected at least the {steps} training.steps that the run was started with, got {more}; resume "
+            "with as many or more, or take a new --out"
+        )
+    return before
 
 
 def _read_optimizer(path: Path, weights: int) -> dict[str, torch.Tensor]:

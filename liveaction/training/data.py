@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from liveaction.modalities.base import Modality
 
 SYNTHETIC = "synthetic"
+VALUES, MISSING, ABOUT = ".npy", ".missing.npy", ".json"
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,17 @@ class TrainingItem:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-def find_items(modality: "Modality", sources: Sequence[str]) -> list[TrainingItem]:
+def find_items(
+    modality: "Modality",
+    sources: Sequence[str],
+    guard: Callable[[str], AbstractContextManager[None]] = lambda source: nullcontext(),
+) -> list[TrainingItem]:
     """What ``--data`` names, each signal once.
 
     Args:
         modality: finds items in folders.
         sources: files, folders, ``synthetic[:COUNT[:FIRST_SEED]]``, ``dataset.json[:KEY]``.
+        guard: gives what a file or folder is searched in, which may leave out one that cannot be.
 
     Raises:
         FormatError: a source holds nothing readable, or is not of that form.
@@ -72,7 +79,9 @@ def find_items(modality: "Modality", sources: Sequence[str]) -> list[TrainingIte
             items += _phantoms(source)
         else:
             paths = images_of(source) if is_datalist(source) else [Path(source)]
-            items += [TrainingItem(str(path), path) for named in paths for path in modality.find(named)]
+            for named in paths:
+                with guard(str(named)):
+                    items += [TrainingItem(str(path), path) for path in modality.find(named)]
     once: dict[tuple[str, int], TrainingItem] = {}
     for item in items:
         once.setdefault(item.identity, item)
@@ -104,20 +113,44 @@ class Cached:
 def cached_signal(item: TrainingItem, modality: "Modality", folder: Path) -> Cached:
     """The signal as memory maps, what is missing filled in; read and stored on first use, atomically."""
     base = folder / item.key(modality)
-    values, missing, about = (base.with_suffix(suffix) for suffix in (".npy", ".missing.npy", ".json"))
-    if not about.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        signal = item.read(modality)
-        for path, array in ((values, signal.filled()), (missing, signal.missing)):
-            if array is not None:
-                with atomic_path(path) as part, part.open("wb") as file:
-                    np.save(file, array)
-        with atomic_path(about) as part:
-            part.write_text(json.dumps({"range": modality.range_of(signal), "missing": signal.missing is not None}))
-    known = json.loads(about.read_text())
-    low, high = known["range"]
-    lost = np.load(missing, mmap_mode="r", allow_pickle=False) if known["missing"] else None
-    return Cached(np.load(values, mmap_mode="r", allow_pickle=False), lost, (low, high))
+    cached = _load(base)
+    if cached is None:
+        _store(item, modality, base)
+        cached = _load(base)
+    if cached is None:
+        raise FormatError(f"{folder}: expected what was just written to be read back, got damage; check the disk")
+    return cached
+
+
+def is_cached(item: TrainingItem, modality: "Modality", folder: Path) -> bool:
+    """Whether a signal can be had without being read."""
+    return _load(folder / item.key(modality)) is not None
+
+
+def _store(item: TrainingItem, modality: "Modality", base: Path) -> None:
+    base.parent.mkdir(parents=True, exist_ok=True)
+    signal = item.read(modality)
+    if signal.missing is not None and signal.missing.all():
+        raise FormatError(f"{item.name}: expected a signal with values that were measured, got none; leave it out")
+    for suffix, array in ((VALUES, signal.filled()), (MISSING, signal.missing)):
+        if array is not None:
+            with atomic_path(base.with_suffix(suffix)) as part, part.open("wb") as file:
+                np.save(file, array)
+    about = {"range": modality.range_of(signal), "missing": signal.missing is not None}
+    with atomic_path(base.with_suffix(ABOUT)) as part:
+        part.write_text(json.dumps(about))
+
+
+def _load(base: Path) -> Cached | None:
+    """None where it is not there, or is damaged, or has no range."""
+    try:
+        known = json.loads(base.with_suffix(ABOUT).read_text())
+        low, high = known["range"]
+        values = np.load(base.with_suffix(VALUES), mmap_mode="r", allow_pickle=False)
+        missing = np.load(base.with_suffix(MISSING), mmap_mode="r", allow_pickle=False) if known["missing"] else None
+        return Cached(values, missing, (low, high)) if low < high else None
+    except (OSError, EOFError, ValueError, LookupError, TypeError, RecursionError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -142,7 +175,6 @@ class Crops:
         modality: normalises the crops to [-1, 1].
         items: at least one.
         folder: the cache.
-        progress: called with each item's name before it is read.
 
     Raises:
         FormatError: an item cannot be read, or there is none.
@@ -153,15 +185,11 @@ class Crops:
         modality: "Modality",
         items: Sequence[TrainingItem],
         folder: Path,
-        progress: Callable[[str], None] = lambda name: None,
     ) -> None:
         if not items:
             raise FormatError("--data: expected at least one signal, got none")
         self.modality = modality
-        self.signals = []
-        for item in items:
-            progress(item.name)
-            self.signals.append(cached_signal(item, modality, folder))
+        self.signals = [cached_signal(item, modality, folder) for item in items]
         self.shares = _shares(self.signals)
 
     @classmethod

@@ -31,7 +31,7 @@ def images_of(source: str) -> list[Path]:
     try:
         items = load_decathlon_datalist(path, is_segmentation=True, data_list_key=key)
         images = [Path(item["image"]) for item in items]
-    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         line = " ".join(str(error).split())[:160]
         raise FormatError(
             f"{source}: expected a data list with one image for each entry of {key!r}, got {type(error).__name__}: "

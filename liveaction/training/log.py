@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from liveaction.errors import FormatError
 from liveaction.files import atomic_path
 
 LOG = "log.jsonl"
@@ -18,19 +19,28 @@ class TrainingLog:
         folder: the run's folder.
         first: finished steps at the start; later lines of an earlier try are dropped, so that none stands twice.
         active: False on all processes but the first, which then write nothing.
+
+    Attributes:
+        kept: the lines of an earlier try.
+
+    Raises:
+        FormatError: the log that is there is none.
     """
 
+    kept: list[dict[str, Any]]
+
     def __init__(self, folder: Path, first: int, active: bool) -> None:
-        self.active = active
+        self.active, self.kept = active, []
         if not active:
             return
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / LOG
-        kept = [line for line in read_log(folder) if line["step"] <= first] if first else []
+        if first:
+            self.kept = [line for line in read_log(folder) if line["step"] <= first]
         with atomic_path(path) as part:
-            part.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            part.write_text("".join(json.dumps(line) + "\n" for line in self.kept))
         self.file = path.open("a", encoding="utf-8")
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1 if first else None)
 
@@ -59,10 +69,26 @@ class TrainingLog:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """All whole lines of a run's log; a last line cut short by a crash is left out."""
+    """All whole lines of a run's log; a last line cut short by a crash is left out.
+
+    Raises:
+        FormatError: a line is not one of a log.
+    """
     path = folder / LOG
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [_parsed(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
+
+
+def _parsed(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(line)
+        if not isinstance(found["step"], int) or not isinstance(found["kind"], str):
+            raise TypeError
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise FormatError(
+            f"{where}: expected a line of a training's log, got {line[:40]!r}; take that line out, or take a new --out"
+        ) from error
+    return found
 
 
 def _plane(x: torch.Tensor) -> torch.Tensor:

@@ -8,25 +8,26 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from liveaction.codec.codec import Codec, build_codec
-from liveaction.codec.weights import save_model, write_json
-from liveaction.errors import SpecError, TrainingError
-from liveaction.recipe import dump_recipe, parse_recipe
+from liveaction.codec.weights import save_model
+from liveaction.errors import FormatError, SpecError, TrainingError
+from liveaction.recipe import dump_recipe
 from liveaction.spec import Recipe, TrainSpec
-from liveaction.training.checkpoint import Checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
+from liveaction.stopping import stop_signals
+from liveaction.training.checkpoint import Checkpoint, check_recipe, list_checkpoints, load_checkpoint, save_checkpoint
+from liveaction.training.curves import draw_curves
 from liveaction.training.data import Batch, Crops, prefetch
 from liveaction.training.freeze import freeze
 from liveaction.training.log import TrainingLog
 from liveaction.training.loss import distortion, rate, symbol_entropy
+from liveaction.training.result import TrainingResult, Validation
 from liveaction.training.seeds import CropWord, NoiseWord, torch_seed
 from liveaction.training.start_from import take_weights
 from liveaction.training.warm_start import packet_moments, warm_start
@@ -49,28 +50,6 @@ class StepReport:
     learning_rate: float
     crop: int
     frozen: bool
-
-
-@dataclass
-class Validation:
-    """Held-out crops, rounded latents: PSNR in dB (peak to peak 2), order-0 bits per latent, ratio on native bits."""
-
-    step: int
-    psnr: float
-    bits: float
-    ratio: float
-
-
-@dataclass
-class TrainingResult:
-    """What a run ends with; ``finished`` is False when it was interrupted."""
-
-    folder: Path
-    digest: str
-    steps: int
-    finished: bool
-    seconds: float
-    validations: list[Validation] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -136,7 +115,7 @@ class Trainer:
         self.optimizer = build_optimizer(self.codec, self.spec)
         self.elements_per_latent = recipe.hidden / recipe.codec.latent_channels
         self.validations: list[Validation] = []
-        self.stop_asked = False
+        self.stopped = 0
 
     def run(self, resume: bool = False) -> TrainingResult:
         """Train to the end, or until interrupted; leaves a model directory either way.
@@ -153,27 +132,27 @@ class Trainer:
             elif self.spec.start == "warm":
                 self._warm_start()
         log = TrainingLog(self.folder, first, self.accelerator.is_main_process)
+        self.validations = [Validation.of(line) for line in log.kept if line["kind"] == "validation"]
         done = first
         try:
-            if first == 0:
-                self._validate(0, log)
-            with self._interruptible():
+            if self._validation_is_due(first) and first not in (known.step for known in self.validations):
+                self._validate(first, log)
+            with stop_signals(self._ask_to_stop):
                 for finished_steps in self._steps(first, log):
                     done = finished_steps
-                    if self.stop_asked:
+                    if self._is_to_stop():
                         break
+            finished = done >= self.spec.steps
+            if not finished:
+                self._checkpoint(done)
         finally:
             log.close()
-        finished = done >= self.spec.steps
-        if not finished:
-            self._checkpoint(done)
-        elif done and (not self.validations or self.validations[-1].step != done):
-            self._validate(done, log)
-        digest = self._save() if self.accelerator.is_main_process else ""
-        result = TrainingResult(self.folder, digest, done, finished, time.monotonic() - began, self.validations)
+        digest = ""
         if self.accelerator.is_main_process:
-            self._summary(result)
-        return result
+            digest = self._save()
+            draw_curves(self.folder)
+        seconds = time.monotonic() - began
+        return TrainingResult(self.folder, digest, done, finished, seconds, self.validations, self.stopped)
 
     def _save(self) -> str:
         self.listener.stage("fitting entropy tables")
@@ -195,14 +174,17 @@ class Trainer:
         if not found:
             return None
         checkpoint = load_checkpoint(found[-1])
-        if parse_recipe(checkpoint.recipe, str(found[-1])) != self.recipe:
-            raise TrainingError(
-                f"{found[-1]}: expected a checkpoint of this very recipe, got one of {checkpoint.recipe['name']!r} "
-                "with other settings; resume with the recipe and --set it was started with, or take a new --out"
-            )
-        self.codec.load_state_dict(checkpoint.weights)
-        self.optimizer.load_state_dict(checkpoint.optimizer)
-        self.listener.stage(f"resuming after step {checkpoint.step}")
+        before = check_recipe(checkpoint.recipe, self.recipe, found[-1]).training.steps
+        try:
+            self.codec.load_state_dict(checkpoint.weights)
+            self.optimizer.load_state_dict(checkpoint.optimizer)
+        except (RuntimeError, ValueError, LookupError, TypeError) as error:
+            raise FormatError(
+                f"{found[-1]}: expected the weights and the optimiser of its recipe, got others; delete it and resume "
+                "again"
+            ) from error
+        more = f", now for {self.spec.steps} steps in the place of {before}" if before != self.spec.steps else ""
+        self.listener.stage(f"resuming after step {checkpoint.step}{more}")
         return checkpoint.step
 
     def _steps(self, first: int, log: TrainingLog) -> Iterator[int]:
@@ -215,11 +197,14 @@ class Trainer:
             self.listener.step(report)
             log.write("train", asdict(report))
             done = step + 1
-            if done % self.spec.validate_every == 0 or done == self.spec.steps:
-                self._validate(done, log)
             if done % self.spec.checkpoint_every == 0 or done == self.spec.steps:
                 self._checkpoint(done)
+            if self._validation_is_due(done):
+                self._validate(done, log)
             yield done
+
+    def _validation_is_due(self, done: int) -> bool:
+        return done % self.spec.validate_every == 0 or done == self.spec.steps
 
     def _wrap(self, frozen: bool) -> torch.nn.Module:
         """The codec as Accelerate wants it, the encoder's side left out once it is frozen."""
@@ -289,41 +274,19 @@ class Trainer:
             )
             save_checkpoint(checkpoint, self.folder / CHECKPOINTS)
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Let Ctrl-C end the run after the step at hand; a second one ends it at once."""
+    def _ask_to_stop(self, number: int) -> None:
+        """A signal came: the run ends after the step at hand; a second one ends it at once."""
+        self.stopped = number
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        self.listener.stage(f"stopping after this step, for {name}; a second one stops at once")
 
-        def ask(number: int, frame: FrameType | None) -> None:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            self.stop_asked = True
-            self.listener.stage("stopping after this step; press Ctrl-C again to stop at once")
-
-        try:
-            before = signal.signal(signal.SIGINT, ask)
-        except ValueError:  # not the main thread: whoever runs us there keeps the signal
-            yield
-            return
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def _summary(self, result: TrainingResult) -> None:
-        from liveaction.training.curves import draw_curves
-
-        summary = {
-            "recipe": self.recipe.name,
-            "digest": result.digest,
-            "steps": result.steps,
-            "finished": result.finished,
-            "seconds": round(result.seconds, 1),
-            "device": str(self.accelerator.device),
-            "processes": self.accelerator.num_processes,
-            "torch": torch.__version__,
-            "validation": [asdict(v) for v in result.validations],
-        }
-        write_json(summary, self.folder / "training.json")
-        draw_curves(self.folder)
+    def _is_to_stop(self) -> bool:
+        """Whether a signal came, to any of the processes: all of them end after the same step."""
+        if self.accelerator.num_processes == 1:
+            return self.stopped != 0
+        if self.stopped:
+            self.accelerator.set_trigger()
+        return bool(self.accelerator.check_trigger())
 
 
 def build_optimizer(codec: Codec, spec: TrainSpec) -> Any:

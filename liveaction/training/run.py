@@ -1,6 +1,7 @@
 """From ``--data`` to a model directory: the function behind ``liveaction train``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -13,20 +14,24 @@ from liveaction.codec.device import choose_device
 from liveaction.codec.model import load
 from liveaction.codec.weights import CONFIG
 from liveaction.errors import TrainingError
+from liveaction.locking import locked
 from liveaction.outputs import check_folder
-from liveaction.recipe import load_recipe
+from liveaction.recipe import dump_recipe, load_recipe
 from liveaction.registry import build_modality
 from liveaction.spec import Recipe
-from liveaction.training.checkpoint import list_checkpoints
-from liveaction.training.data import Crops, TrainingItem, cache_folder, find_items
+from liveaction.training.checkpoint import check_recipe, list_checkpoints
+from liveaction.training.data import Crops, TrainingItem, cache_folder
 from liveaction.training.log import LOG
-from liveaction.training.loop import CHECKPOINTS, Listener, Trainer, TrainingResult
+from liveaction.training.loop import CHECKPOINTS, Listener, Trainer
+from liveaction.training.result import TrainingResult, complete_result, write_summary
+from liveaction.training.sound import Sieve
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from liveaction.modalities.base import Modality
 
+LOCK = ".lock"
 PREVIEW = 2**22
 """Samples that the preview of a run shows at most."""
 
@@ -65,8 +70,11 @@ def train(
     device: str = "auto",
     listener: Listener | None = None,
     start_from: str | Path | None = None,
+    skip_bad: bool = False,
 ) -> TrainingResult:
-    """Train a codec.
+    """Train a codec. Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 end it in order after the step at hand, a second one at once.
+
+    They are handled while it trains and in the main thread alone; what handled them before does so again afterwards.
 
     Args:
         recipe: what to train, or what ``liveaction.load_recipe`` takes: a shipped recipe's name, a YAML file, a model
@@ -74,18 +82,20 @@ def train(
         data: a file, a folder, ``synthetic[:COUNT[:FIRST_SEED]]``, a data list ``dataset.json[:KEY]``, or several.
         out: folder of the run; ends as a model directory. Must not hold a run unless ``resume``.
         val: as ``data``, never trained on; without it one item in ten is held out.
-        resume: go on from the newest checkpoint in ``out``; start anew where there is none.
+        resume: go on from the newest checkpoint in ``out``, for more steps, too; start anew where there is none. Of a
+            run that is complete nothing is touched.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         listener: is told of progress.
         start_from: a model directory whose weights are taken instead of the recipe's start; see
             :func:`liveaction.training.start_from.take_weights`.
+        skip_bad: leave out what cannot be read and name it in the result; without, the first such source is an error.
 
     Returns:
         Where the model is, and how it did on what was held out.
 
     Raises:
         FormatError: data that cannot be read.
-        SpecError: ``out`` is what is read, or lies in it.
+        SpecError: ``out`` is what is read, or lies in it; another process trains into it.
         TrainingError: ``out`` already holds a run, a loss that is not finite, or a checkpoint of another recipe.
 
     Example:
@@ -99,33 +109,62 @@ def train(
     folder, listener = Path(out), listener or Listener()
     if folder.exists() and not folder.is_dir():
         raise TrainingError(f"{folder}: expected a folder for the run, got a file; take another --out")
-    started = (folder / LOG).exists() or (folder / CONFIG).exists() or list_checkpoints(folder / CHECKPOINTS)
-    if started and not resume:
-        raise TrainingError(f"{folder}: expected a folder without a run; add --resume to go on, or take another --out")
+    _refuse_other_run(folder, recipe, resume)
+    if resume and (before := complete_result(folder, recipe)) is not None:
+        return before
     check_folder(str(folder), folder, {"--data or --val": [Path(source) for source in (*_listed(data), *_listed(val))]})
     accelerator = _accelerator(device)
     modality = build_modality(recipe.modality)
-    split = split_items(find_items(modality, _listed(data)), find_items(modality, _listed(val)))
-    read = [item.path for item in (*split.train, *split.held_out) if item.path is not None]
-    check_folder(str(folder), folder, {}, read)
-    if split.shared:
-        listener.stage("validation uses signals that are trained on, so its figures are not held out; add --val")
-    cache = cache_folder()
-
-    def reading(name: str) -> None:
-        listener.stage(f"reading {name}")
-
-    with accelerator.main_process_first():
-        train_crops = Crops(modality, split.train, cache, reading)
-        held_out_crops = Crops(modality, split.held_out, cache, reading)
-    widths = [signal.values.dtype.itemsize * 8 for signal in train_crops.signals]
-    bits = float(np.average(widths, weights=train_crops.shares))
-    given = None if start_from is None else Path(start_from)
-    result = Trainer(recipe, train_crops, held_out_crops, folder, bits, accelerator, listener, given).run(resume)
-    if accelerator.is_main_process:
-        listener.stage("drawing a preview of a held-out signal")
-        draw_preview(folder, split.held_out[0], modality, str(accelerator.device))
+    sieve = Sieve(modality, cache_folder(), skip_bad, listener.stage)
+    items, named = sieve.find("--data", _listed(data)), sieve.find("--val", _listed(val))
+    check_folder(str(folder), folder, {}, [item.path for item in (*items, *named) if item.path is not None])
+    with _alone(folder, accelerator):
+        _refuse_other_run(folder, recipe, resume)
+        with accelerator.main_process_first():
+            split = split_items(sieve.read("--data", items), sieve.read("--val", named))
+            train_crops, held_out_crops = (
+                Crops(modality, part, sieve.folder) for part in (split.train, split.held_out)
+            )
+        if split.shared:
+            listener.stage("validation uses signals that are trained on, so its figures are not held out; add --val")
+        widths = [signal.values.dtype.itemsize * 8 for signal in train_crops.signals]
+        bits = float(np.average(widths, weights=train_crops.shares))
+        given = None if start_from is None else Path(start_from)
+        result = Trainer(recipe, train_crops, held_out_crops, folder, bits, accelerator, listener, given).run(resume)
+        result.left_out = tuple(sieve.left_out)
+        if accelerator.is_main_process:
+            listener.stage("drawing a preview of a held-out signal")
+            draw_preview(folder, split.held_out[0], modality, str(accelerator.device))
+            write_summary(result, recipe, str(accelerator.device), accelerator.num_processes)
     return result
+
+
+def _refuse_other_run(folder: Path, recipe: Recipe, resume: bool) -> None:
+    """Refuse a folder that holds a run, unless it can go on with this recipe."""
+    checkpoints, whole = list_checkpoints(folder / CHECKPOINTS), (folder / CONFIG).exists()
+    if not resume:
+        if checkpoints or whole or (folder / LOG).exists():
+            raise TrainingError(
+                f"{folder}: expected a folder without a run; add --resume to go on, or take another --out"
+            )
+    elif whole:
+        before = check_recipe(dump_recipe(load_recipe(folder)), recipe, folder)
+        if not checkpoints and before.training.steps:
+            raise TrainingError(
+                f"{folder}: expected a checkpoint to go on from, got a model alone; take another --out, with "
+                f"--start-from {folder}"
+            )
+
+
+@contextmanager
+def _alone(folder: Path, accelerator: "Accelerator") -> Iterator[None]:
+    """Keep other trainings out of the folder; the processes of one count as one."""
+    if not accelerator.is_main_process:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / LOCK):
+        yield
 
 
 def _listed(sources: str | Path | Sequence[str | Path]) -> list[str]:

@@ -1,11 +1,16 @@
 """Protocols: the shipped ones, and what a wrong one is told."""
 
+import signal
+
 import pytest
 
-from liveaction.errors import SpecError, UnknownNameError
+from liveaction.errors import SpecError, TrainingError, UnknownNameError
+from liveaction.evaluation import training
 from liveaction.evaluation.baselines.registry import baseline_names
 from liveaction.evaluation.measures import MEASURES
 from liveaction.evaluation.protocol import load_protocol, protocol_names
+from liveaction.stopping import Stopped
+from liveaction.training.result import TrainingResult
 
 GOOD = """
 name: mine
@@ -75,3 +80,26 @@ def test_an_unknown_protocol_and_an_unreadable_file_are_refused(tmp_path):
         load_protocol("ct_cpu_smal")
     with pytest.raises(SpecError, match="expected a readable protocol file"):
         load_protocol(str(tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGTERM, Stopped), (0, TrainingError)])
+def test_a_training_that_is_stopped_stops_the_evaluation(tmp_path, monkeypatch, number, error):
+    protocol = load(tmp_path, GOOD)
+    monkeypatch.setattr(training, "_training_files", lambda *given: [])
+    stopped = TrainingResult(tmp_path, "", 3, finished=False, seconds=1.0, stopped=number)
+    monkeypatch.setattr(training, "train", lambda *given, **named: stopped)
+    with pytest.raises(error, match=r"light: stopped after step 3; the same command goes on"):
+        training._train(protocol, protocol.recipe("light", 0), tmp_path, tmp_path / "out" / "light", "cpu", None)
+
+
+def test_a_model_of_which_is_not_known_what_it_learnt_from_is_refused(tmp_path, monkeypatch):
+    protocol = load(tmp_path, GOOD)
+    recipe = protocol.recipe("light", 0)
+    monkeypatch.setattr(training, "_training_files", lambda *given: [])
+    monkeypatch.setattr(training, "load_recipe", lambda folder: recipe)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.json").write_text("{}")
+    for text in ("", "{", "[" * 100_000):
+        (tmp_path / "out" / "trained_on.json").write_text(text)
+        with pytest.raises(SpecError, match="expected the model of this protocol, got one of other files; remove it"):
+            training._train(protocol, recipe, tmp_path, tmp_path / "out", "cpu", None)

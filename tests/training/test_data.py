@@ -1,17 +1,26 @@
 """Crops: seeded, bounded by memory maps, padded where a signal is too small."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+import liveaction
+from liveaction.cli.main import app
 from liveaction.errors import FormatError
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
+from liveaction.training import freeze as fits
+from liveaction.training import loop
+from liveaction.training import run as runs
 from liveaction.training.data import Crops, cached_signal, find_items, prefetch
+from liveaction.training.loss import distortion
 from liveaction.training.run import split_items
+from liveaction.training.sound import Sieve
 
 
 @pytest.fixture
@@ -144,3 +153,97 @@ def test_what_is_held_out_is_not_trained_on(modality, scans):
     assert [item.path.name for item in split.held_out] == ["a.nii.gz"]
     split = split_items(both, both)
     assert split.train == split.held_out == both and split.shared
+
+
+@pytest.fixture
+def bad(scans):
+    """Beside two whole files one that is cut in its middle, and one that is empty; both come first by name."""
+    (scans / "a0.nii.gz").write_bytes((scans / "a.nii.gz").read_bytes()[:900])
+    (scans / "a1.nii.gz").write_bytes(b"")
+    return scans
+
+
+def sieve(modality, folder, skip=False):
+    told = []
+    return Sieve(modality, folder, skip, told.append), told
+
+
+def test_the_first_bad_file_is_named_before_another_is_read(modality, bad, tmp_path):
+    strict, told = sieve(modality, tmp_path / "cache")
+    with pytest.raises(FormatError, match=r"a1\.nii\.gz: expected a file that holds something, got an empty one; copy"):
+        strict.find("--data", [str(bad)])
+    (bad / "a1.nii.gz").unlink()
+    items = strict.find("--data", [str(bad)])
+    with pytest.raises(FormatError, match=r"a0\.nii\.gz: expected a whole NIfTI file, got "):
+        strict.read("--data", items)
+    assert not (tmp_path / "cache").exists() or len(list((tmp_path / "cache").iterdir())) <= 2
+    assert not any("left out" in line for line in told)
+
+
+def test_bad_files_are_left_out_where_that_is_asked_for(modality, bad, tmp_path):
+    lenient, told = sieve(modality, tmp_path / "cache", skip=True)
+    good = lenient.read("--data", lenient.find("--data", [str(bad)]))
+    assert [item.path.name for item in good] == ["a.nii.gz", "b.nii.gz"]
+    assert [Path(each.source).name for each in lenient.left_out] == ["a1.nii.gz", "a0.nii.gz"]
+    assert [line for line in told if "left out" in line] == [f"left out: {each.error}" for each in lenient.left_out]
+    with pytest.raises(
+        FormatError, match=r"^--val: expected a signal that can be read, got 1 that cannot, the first: "
+    ):
+        lenient.find("--val", [str(bad / "a1.nii.gz")])
+    with pytest.raises(FormatError, match="no such path"):  # misspelt, not bad
+        lenient.find("--data", [str(bad / "c.nii.gz"), str(bad)])
+
+
+def test_an_error_that_nobody_foresaw_names_its_file(modality, scans, tmp_path, monkeypatch):
+    monkeypatch.setattr(modality, "read", lambda path: {}["key"])
+    strict, _ = sieve(modality, tmp_path / "cache")
+    with pytest.raises(FormatError, match=r"a\.nii\.gz: expected a signal that can be read, got KeyError: 'key'; l"):
+        strict.read("--data", strict.find("--data", [str(scans)]))
+
+
+def test_what_was_left_out_stands_in_the_record_of_the_run(modality, bad, tmp_path, monkeypatch):
+    monkeypatch.setenv("LIVEACTION_CACHE", str(tmp_path / "cache"))
+    for place in (loop, fits):
+        monkeypatch.setattr(place, "freeze", lambda codec, crops, seed: codec.tables)
+    monkeypatch.setattr(loop, "draw_curves", lambda folder: None)
+    monkeypatch.setattr(runs, "draw_preview", lambda *given: None)
+    settings = ["codec.levels=2", "codec.latent_channels=4", "training.crop=[16]", "training.warm_crops=2"]
+    recipe = load_recipe("ct_klt", [*settings, "training.steps=0"])
+    with pytest.raises(FormatError, match=r"a1\.nii\.gz: expected a file that holds something"):
+        liveaction.train(recipe, bad, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+    result = liveaction.train(recipe, bad, tmp_path / "run", device="cpu", skip_bad=True)
+    assert [Path(each.source).name for each in result.left_out] == ["a1.nii.gz", "a0.nii.gz"]
+    summary = json.loads((tmp_path / "run" / "training.json").read_text())
+    assert summary["left_out"] == [{"source": each.source, "error": each.error} for each in result.left_out]
+    done = CliRunner().invoke(app, ["freeze", str(tmp_path / "run"), "--data", str(bad), "-q", "--skip-bad"])
+    assert done.exit_code == 0 and [line[:19] for line in done.stderr.splitlines()] == ["liveaction: left ou"] * 2
+
+
+def test_a_signal_of_which_nothing_was_measured_is_named(modality, tmp_path, monkeypatch):
+    (item,) = find_items(modality, ["synthetic:1"])
+    values = np.zeros((1, 8, 8, 8), np.float32)
+    signal = Signal(values, ("x", "y", "z"), "HU", (1, 1, 1), "float32", {}, missing=np.ones_like(values, bool))
+    monkeypatch.setattr(modality, "synthetic", lambda seed: signal)
+    with pytest.raises(FormatError, match="synthetic 0: expected a signal with values that were measured, got none"):
+        cached_signal(item, modality, tmp_path)
+
+
+def test_a_cached_signal_that_is_damaged_is_made_anew(modality, scans, tmp_path):
+    (item,) = find_items(modality, [str(scans / "b.nii.gz")])
+    first = cached_signal(item, modality, tmp_path / "cache")
+    (about,) = (tmp_path / "cache").glob("*.json")
+    (stored,) = (tmp_path / "cache").glob("*.npy")
+    whole = about.read_text()
+    for text, size in ((whole, 0), (whole, 200), ("", 200), ("[]", 200), ('{"range": [3, 3], "missing": false}', 9999)):
+        about.write_text(text)
+        stored.write_bytes(stored.read_bytes()[:size])
+        again = cached_signal(item, modality, tmp_path / "cache")
+        assert again.limits == first.limits and np.array_equal(again.values, item.read(modality).values)
+
+
+def test_crops_of_which_nothing_was_measured_give_finite_losses_and_gradients():
+    x, made = torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8, requires_grad=True)
+    loss = distortion(x, made, torch.zeros_like(x))
+    loss.backward()
+    assert torch.isfinite(loss) and torch.equal(made.grad, torch.zeros_like(made))
