@@ -36,19 +36,20 @@ _cleaned: set[tuple[int, Path]] = set()
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, follow: bool = True) -> Iterator[Path]:
     """A path in the same folder to write to; it takes ``path``'s place when the block ends well, else it is removed.
 
     The temporary name keeps the suffixes of ``path``, since writers choose a format by them, and is no longer than a
     name may be; it is another one for each call, so that threads may write side by side, the last one's staying. What
     is written may be a folder; it takes the place of another folder as a whole. A link stays: what it points to is
-    replaced, or made. File and folder are on the disk, not only in the system's memory, when this returns. The first
-    use in a folder clears it as :func:`remove_leftovers` does.
+    replaced, or made; with ``follow`` false, for names that nobody chose, the link is replaced. File and folder are on
+    the disk, not only in the system's memory, when this returns. The first use in a folder clears it as
+    :func:`remove_leftovers` does.
 
     Raises:
         WriteError: there is no room, no right, the disk fails, or a device, pipe or socket stands there.
     """
-    final = destination(path)
+    final = destination(path) if follow else path
     _clean_once(final.parent)
     part, before = temporary_path(final, suffixes=path.name), temporary_path(final, "before")
     try:

@@ -78,7 +78,7 @@ class ArchiveTask(ABC):
         with write_errors(item.target):
             item.target.parent.mkdir(parents=True, exist_ok=True)
         signal = self.read(item)
-        with atomic_path(item.target) as part:
+        with atomic_path(item.target, follow=False) as part:
             measures = self.make(item, signal, part)
             if _state(self.parts(item)) != before:
                 raise FormatError(

@@ -207,7 +207,7 @@ def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
 
 
 def _save(write: Callable[[Any, Path], None], data: Any, path: Path) -> None:
-    with atomic_path(path) as part:
+    with atomic_path(path, follow=False) as part:
         part.touch()
         mode = part.stat().st_mode
         write(data, part)
@@ -216,5 +216,5 @@ def _save(write: Callable[[Any, Path], None], data: Any, path: Path) -> None:
 
 def write_json(data: Any, path: Path) -> None:
     """Write readable JSON, atomically."""
-    with atomic_path(path) as part:
+    with atomic_path(path, follow=False) as part:
         part.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")

@@ -172,6 +172,9 @@ def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path):
             part.write_text(text)
         assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "store" / "there").read_text() == text
     assert names(tmp_path / "store") == ["there"]
+    with atomic_path(tmp_path / "link.txt", follow=False) as part:
+        part.write_text("three")
+    assert not (tmp_path / "link.txt").is_symlink() and (tmp_path / "store" / "there").read_text() == "two"
 
 
 @pytest.mark.parametrize(

@@ -693,7 +693,7 @@ def _stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Non
         ("kill -KILL $$", "a checkpoint that can be read, got a reader that ended with signal SIGKILL; the file may"),
         ("kill -40 $$", "got a reader that ended with signal 40; the file may"),
         ("exit 3", "got a reader that ended with code 3: no word"),
-        ("echo a >&2; printf 'b\\033[1mc\\377' >&2; exit 3", "got a reader that ended with code 3: b?[1mc"),
+        ("echo a >&2; printf 'b\\033[1mc\\377' >&2; exit 3", "got a reader that ended with code 3: b\\x1b[1mc"),
         ("echo '[1]'; exit 3", "got a reader that ended with code 3: no word"),
         ("echo '{}'; exit 3", "got a reader that ended with code 3: no word"),
         ('echo ok; echo \'{"error": "expected x, got y"}\'; exit 1', "expected x, got y"),
