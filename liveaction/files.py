@@ -24,6 +24,7 @@ _LONGEST = 255  # bytes of a name, of every usual file system
 _MORE = 2**16  # bytes, more than what is left of a block
 _ATTEMPTS = 100
 _count = itertools.count(1)
+_SPECIAL = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 _ROOM = "expected room to write", "free some there, or choose another place"
 _RIGHT = "expected the right to write", "change it, or choose another place"
 _DISK = "expected a disk that takes what is written", "check the disk, or choose another place"
@@ -93,8 +94,7 @@ def _kind(path: Path) -> str:
         if error.errno == errno.ENAMETOOLONG:
             raise
         return "a link to itself" if error.errno == errno.ELOOP else ""
-    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
-    return kinds.get(stat.S_IFMT(mode), "")
+    return _SPECIAL.get(stat.S_IFMT(mode), "")
 
 
 @contextmanager
@@ -331,8 +331,8 @@ def require_regular(path: Path) -> None:
     """
     with suppress(OSError):
         mode = path.stat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise FormatError(f"{path}: expected a file or a folder, got {_kind(mode)}; copy what it gives to a file")
+        if kind := _SPECIAL.get(stat.S_IFMT(mode)):
+            raise FormatError(f"{path}: expected a file or a folder, got {kind}; copy what it gives to a file")
         if stat.S_ISDIR(mode):
             with os.scandir(path) as entries:
                 for entry in entries:
@@ -353,8 +353,3 @@ def read_small(path: Path, most: int) -> bytes:
         if size > most:
             raise OSError(errno.EFBIG, f"more than {most} bytes", str(path))
         return file.read(size)
-
-
-def _kind(mode: int) -> str:
-    kinds = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
-    return kinds.get(stat.S_IFMT(mode), "a device")

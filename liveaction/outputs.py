@@ -47,7 +47,7 @@ def check_outputs(
 
     Raises:
         SpecError: an output is an input or another output, lies in it, or is a folder that holds it.
-        WriteError: an output has no folder, or there is no right to write to it, or it is a pipe or a device.
+        WriteError: an output has no folder, or there is no right to write to it, or it is a FIFO or a device.
     """
     written = [(name, path) for name, paths in outputs.items() for path in _all(paths)]
     read = [(name, path) for name, paths in inputs.items() for path in _all(paths)]
@@ -97,7 +97,7 @@ def check_place(path: Path, name: str) -> None:
 
     Raises:
         SpecError: it has no folder to go to.
-        WriteError: there is no right to write there, or it is a pipe or a device.
+        WriteError: there is no right to write there, or it is a FIFO or a device.
     """
     if path.name == "-":
         raise SpecError(f"{name}: expected the name of a file, got '-'; what is written appears whole, at a place")

@@ -73,7 +73,7 @@ def check_targets(items: list[ArchiveItem], files: Iterable[Path]) -> None:
 
     Raises:
         SpecError: there is such a target.
-        WriteError: a target is a pipe or a device.
+        WriteError: a target is a FIFO or a device.
     """
     read = {place_of(file): file for file in files}
     above = {place_of(folder): folder for folder in {folder for item in items for folder in _above(item.path)}}

@@ -180,7 +180,7 @@ def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda path: os.mkfifo(path), "a pipe"),
+        (lambda path: os.mkfifo(path), "a FIFO"),
         (lambda path: path.symlink_to("/dev/null"), "a device"),
         (lambda path: path.symlink_to(path.name), "a link to itself"),
         (lambda path: os.mknod(path, stat.S_IFSOCK | 0o600), "a socket"),

@@ -423,7 +423,7 @@ def test_a_target_that_is_a_source_is_refused(tmp_path):
         find_streams(source, out, "")
     (out / "a").unlink()
     os.mkfifo(out / "a")
-    with pytest.raises(WriteError, match="got a pipe"):
+    with pytest.raises(WriteError, match="got a FIFO"):
         find_streams(source, out, "")
 
 

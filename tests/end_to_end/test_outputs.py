@@ -144,7 +144,7 @@ def test_a_target_that_cannot_be_is_refused_before_anything_is_decoded(here, tar
 
 def test_a_place_that_cannot_be_written_is_refused_before_any_work(here, monkeypatch):
     os.mkfifo("pipe.lva")
-    assert "got a pipe; choose another one" in refused("compress", "a.npy", "pipe.lva", "--force")
+    assert "got a FIFO; choose another one" in refused("compress", "a.npy", "pipe.lva", "--force")
     assert "got a stream of the process" in refused("decompress", "a.lva", "/dev/stdout")
     assert refused("decompress", "a.lva", "-").startswith("-: expected the name of a file, got '-'")
     assert refused("compress", "a.npy", "-").startswith("-: expected the name of a folder, got '-'")
