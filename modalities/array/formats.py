@@ -50,6 +50,10 @@ class Format(ABC):
         """What :meth:`read` gave, as it holds for a region; one slice per axis as stored."""
         return stored
 
+    def stripped(self, stored: dict[str, Any]) -> dict[str, Any]:
+        """What :meth:`read` gave, without attributes and all else that only describes; here the key alone."""
+        return {"key": stored["key"]} if "key" in stored else {}
+
     @abstractmethod
     def read(self, path: Path, key: str | None) -> tuple[NDArray[Any], dict[str, Any]]:
         """The array as it is stored, and JSON data that :meth:`write` needs to make an equal file.

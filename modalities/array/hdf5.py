@@ -73,6 +73,10 @@ class HDF5(Format):
             found = []
         return sorted({path, *found} - ({path.resolve()} - {path}))
 
+    def stripped(self, stored: dict[str, Any]) -> dict[str, Any]:
+        """The key, how the dataset is stored, and the scales of its axes."""
+        return {name: stored[name] for name in ("key", "storage", "scales") if name in stored}
+
     def cropped(self, stored: dict[str, Any], box: tuple[slice, ...]) -> dict[str, Any]:
         """Scales of the region's samples; all else holds for a part as well."""
         scales = stored.get("scales")

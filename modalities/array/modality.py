@@ -152,6 +152,13 @@ class Array(Modality):
         kept = form.cropped(stored, self.stored_order.stored_box(box))
         return replace(signal, metadata={**signal.metadata, "stored": kept})
 
+    def stripped(self, signal: Signal) -> Signal:
+        """The signal with axes, dtype, memory order and what :meth:`Format.stripped` leaves."""
+        metadata, found = dict(signal.metadata), formats().get(signal.metadata.get("format", ""))
+        if "stored" in metadata:
+            metadata["stored"] = {} if found is None else found.stripped(metadata["stored"])
+        return replace(signal, metadata=metadata)
+
     def native_range(self, signal: Signal) -> tuple[float, float]:
         """As :meth:`Modality.native_range`, for integers of at most 32 bits.
 

@@ -54,6 +54,10 @@ class Npz(Format):
         deflated = members[name].compress_type != zipfile.ZIP_STORED
         return array, {"key": name, "others": sorted(members.keys() - {name}), "deflated": deflated}
 
+    def stripped(self, stored: dict[str, Any]) -> dict[str, Any]:
+        """The key, and whether it is deflated."""
+        return {name: stored[name] for name in ("key", "deflated") if name in stored}
+
     def write(self, path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
         """The one array under its name, deflated where it was."""
         method = zipfile.ZIP_DEFLATED if metadata.get("deflated") else zipfile.ZIP_STORED

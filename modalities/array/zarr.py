@@ -35,6 +35,7 @@ from liveaction.modalities.array.zarr_documents import (
     places_above,
     read_documents,
     refuse_pickles,
+    strip_documents,
     written_documents,
 )
 
@@ -87,6 +88,10 @@ class Zarr(Format):
             return load_rows(array), {**about, **keep_documents(name, everything)}
         finally:
             store.close()
+
+    def stripped(self, stored: dict[str, Any]) -> dict[str, Any]:
+        """The key, and the documents without attributes but those of OME-Zarr that place an image."""
+        return {"key": stored.get("key", ""), "documents": strip_documents(stored.get("documents", {}))}
 
     def cropped(self, stored: dict[str, Any], box: tuple[slice, ...]) -> dict[str, Any]:
         """The places of OME-Zarr moved to the region's first sample; all else holds for a part as well."""

@@ -115,6 +115,27 @@ def move_places(documents: dict[str, Any], key: str, box: tuple[slice, ...]) -> 
     return made
 
 
+def strip_documents(documents: dict[str, Any]) -> dict[str, Any]:
+    """Documents whose attributes are those of OME-Zarr that place an image, and no others."""
+    made = copy.deepcopy(documents)
+    for _, attributes in _groups(made):
+        left, inner = _scales(attributes), attributes.get("ome")
+        if isinstance(inner, dict) and (scales := _scales(inner)):
+            left["ome"] = {**scales, **({"version": inner["version"]} if "version" in inner else {})}
+        attributes.clear()
+        attributes.update(left)
+    return made
+
+
+def _scales(attributes: dict[str, Any]) -> dict[str, Any]:
+    """OME-Zarr's axes and levels, without names and how they were made."""
+    labels = ("version", "axes", "datasets", "coordinateTransformations")
+    scales = [
+        {name: scale[name] for name in labels if name in scale} for scale in _tables(attributes.get("multiscales"))
+    ]
+    return {"multiscales": scales} if scales else {}
+
+
 def refuse_pickles(path: Path, documents: dict[str, Any]) -> None:
     """Codecs that run what they read, in any list of any document.
 

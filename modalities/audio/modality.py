@@ -212,6 +212,10 @@ class Audio(Modality):
         """The loudest ten seconds of two channels to listen to, and a spectrogram, see :func:`audio_exhibits`."""
         return audio_exhibits(signal, like, stereo=self.spec.name == "music")
 
+    def stripped(self, signal: Signal) -> Signal:
+        """The signal without tags and chunks; rate, container, subtype and loudspeakers stay."""
+        return replace(signal, metadata={**signal.metadata, "tags": {}, "chunks": [], "other_chunks": []})
+
     def _signal(self, values: NDArray[Any], about: About, bits: int = 0, **origin: Any) -> Signal:
         lists = {"chunks": [list(one) for one in about.chunks], "other_chunks": list(about.other_chunks)}
         metadata = {"source": "file", **origin, **asdict(about), **lists}

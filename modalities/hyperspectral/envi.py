@@ -33,6 +33,7 @@ from liveaction.modalities.hyperspectral.envi_header import (
     listed,
     number,
     parse_header,
+    plain_header,
 )
 
 SUFFIXES = (".hdr", ".img", ".raw", ".dat", ".bil", ".bip", ".bsq")
@@ -185,6 +186,14 @@ def crop_envi(metadata: dict[str, Any], box: tuple[Range, Range, Range], path: P
         warnings.warn(
             f"{path}: the {lead} bytes before the samples left out for a region", LiveactionWarning, stacklevel=3
         )
+    return {**rest, "header": pack_bytes(text.encode(encoding_of(written)))}
+
+
+def strip_envi(metadata: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Metadata whose header says how samples are stored, where they lie and what they are, and no more."""
+    written = unpack_bytes(metadata.get("header"), path)
+    text = plain_header(decode(written), path)
+    rest = {name: value for name, value in metadata.items() if name != "lead"}
     return {**rest, "header": pack_bytes(text.encode(encoding_of(written)))}
 
 

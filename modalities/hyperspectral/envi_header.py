@@ -22,6 +22,12 @@ _NOT_BY_BAND = (
     "description", "default bands", "default stretch", "map info", "projection info", "coordinate system string",
     "pixel size", "geo points", "rpc info",
 )  # fmt: skip
+_PLAIN = {
+    *("samples", "lines", "bands", "data type", "interleave", "byte order", "file type", "data ignore value"),
+    *("wavelength", "wavelength units", "fwhm", "bbl", "x start", "y start", "map info", "projection info"),
+    *("coordinate system string", "pixel size", "geo points", "rpc info", "reflectance scale factor"),
+    *("data gain values", "data offset values", "data reflectance gain values", "data reflectance offset values"),
+}
 _DECIMAL = re.compile(r"[+-]?(\d{1,30}\.?\d{0,30}|\.\d{1,30})([eE][+-]?\d{1,2})?")  # not 1e999999999
 
 Range = tuple[int, int]
@@ -64,6 +70,13 @@ def entries(lines: list[str], path: Path) -> Iterator[tuple[str, str, range]]:
                 )
             value += "\n" + following.strip()
         yield name, value, range(first, last + 1)
+
+
+def plain_header(text: str, path: Path) -> str:
+    """A header with the fields that say how samples are stored, where they lie and what they are, and no others."""
+    fields = parse_header(text, path)
+    kept = {name: value for name, value in fields.items() if name in _PLAIN} | {"header offset": "0"}
+    return "".join(["ENVI\n", *(f"{name} = {value}\n" for name, value in kept.items())])
 
 
 def listed(fields: dict[str, str], name: str) -> list[str]:

@@ -36,6 +36,9 @@ _BY_BAND = ("descriptions", "scales", "offsets", "units", "colours", "band_tags"
 _ALWAYS = {*_BY_BAND[:5], "crs", "transform", "nodata", "tags", "layout"}
 _SPACES = {"", "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "IMAGERY"}  # kept, or said otherwise
 _LOSSY = ("jpeg", "webp", "lerc", "jxl")  # what names of lossy compressions begin with
+_OF_WAVELENGTHS = {
+    *("wavelength", "wavelength_unit", "wavelength_units", "central_wavelength_um", "fwhm_um", "fwhm"),
+}
 _LAYOUT = ("interleave", "compress", "tiled", "blockxsize", "blockysize", "photometric")
 
 
@@ -152,6 +155,20 @@ def crop_geotiff(metadata: dict[str, Any], box: tuple[Range, Range, Range], path
         about["layout"] = {key: value for key, value in about["layout"].items() if key != "photometric"}
     about |= {name: about[name][low:high] for name in _BY_BAND if name in about}
     return {**metadata, "about": pack_bytes(json.dumps(about).encode())}
+
+
+def strip_geotiff(metadata: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Metadata of place, type, scale, unit and wavelength: no descriptions, and no other tags."""
+    about = _unpacked(metadata, path)
+    about |= {"descriptions": [None] * len(about["descriptions"]), "tags": _only(about["tags"], {"area_or_point"})}
+    for name in ("band_tags", "imagery_tags"):
+        if name in about:
+            about[name] = [_only(tags, _OF_WAVELENGTHS) for tags in about[name]]
+    return {**metadata, "about": pack_bytes(json.dumps(about).encode())}
+
+
+def _only(tags: dict[str, str], names: set[str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if key.lower() in names}
 
 
 def write_geotiff(cube: Cube, path: Path) -> None:

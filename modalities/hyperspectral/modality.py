@@ -169,6 +169,12 @@ class Hyperspectral(Modality):
         by_band = {name: signal.metadata[name][slice(*part[0])] for name in _BY_BAND if name in signal.metadata}
         return replace(signal, metadata={**signal.metadata, **by_band})
 
+    def stripped(self, signal: Signal) -> Signal:
+        """The signal with place, type, scale, wavelengths and bad bands; no descriptions and other texts."""
+        strip = {"envi": envi.strip_envi, "geotiff": geotiff.strip_geotiff}.get(signal.metadata.get("source", ""))
+        metadata = {name: value for name, value in signal.metadata.items() if name != "left_out"}
+        return replace(signal, metadata=metadata if strip is None else strip(metadata, Path("metadata")))
+
     def range_of(self, signal: Signal) -> tuple[float, float]:
         """As everywhere, of the bands that are not marked bad."""
         return super().range_of(self._judged(signal))

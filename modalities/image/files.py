@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from liveaction.errors import FormatError, LiveactionError, LiveactionWarning
 from liveaction.files import atomic_path, write_errors
 from liveaction.modalities.image.netpbm import read_netpbm, write_netpbm
-from liveaction.modalities.image.png import read_png, write_png
-from liveaction.modalities.image.tiff import read_tiff, write_tiff
+from liveaction.modalities.image.png import COLOURS, read_png, write_png
+from liveaction.modalities.image.tiff import PLACES, read_tiff, write_tiff
 from liveaction.modalities.third_party import decoded, one_line, quiet
 from liveaction.signal import Signal
 
@@ -59,6 +59,14 @@ def check_format(signal: Signal, path: Path) -> None:
     if kind != "tiff" and dtype not in ("uint8", "uint16"):
         name = "PNG" if kind == "png" else kind
         raise FormatError(f"{path}: expected uint8 or uint16 values for {name}, got {dtype}; write .tif")
+
+
+def strip_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Metadata of :func:`read_image` without what only describes."""
+    kept = {key: metadata[key] for key in ("source", "icc", "resolution", "orientation") if key in metadata}
+    plain = {"png": [chunk for chunk in metadata.get("png", ()) if chunk[0] in COLOURS]}
+    plain["tiff"] = [tag for tag in metadata.get("tiff", ()) if tag[0] in PLACES]
+    return kept | {key: entries for key, entries in plain.items() if entries}
 
 
 def write_image(signal: Signal, path: Path) -> list[str]:

@@ -11,7 +11,7 @@ from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.find import find_files
 from liveaction.modalities.image.exhibits import image_exhibits
-from liveaction.modalities.image.files import READABLE, WRITABLE, check_format, read_image, write_image
+from liveaction.modalities.image.files import READABLE, WRITABLE, check_format, read_image, strip_metadata, write_image
 from liveaction.modalities.image.phantom import picture
 from liveaction.modalities.image.preview import draw_preview
 from liveaction.modalities.image.tiff import crop_tags
@@ -114,6 +114,10 @@ class Image(Modality):
     def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
         """A region whose tags place it on the page or the map where it was."""
         return replace(signal, metadata=crop_tags(signal.metadata, (box[0][0], box[1][0])))
+
+    def stripped(self, signal: Signal) -> Signal:
+        """The signal with orientation, resolution, colour and, in TIFF, the place on a map; no EXIF and no texts."""
+        return replace(signal, metadata=strip_metadata(signal.metadata))
 
     def synthetic(self, seed: int, extents: tuple[int, ...] | None = None) -> Signal:
         """A seeded picture of ground, sky, discs, stripes and strokes, uint8, 512 x 768 (:func:`picture`)."""

@@ -19,7 +19,10 @@ Chunk = tuple[bytes, bytes]
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = len(_SIGNATURE) + 25  # with IHDR
 _COLOURS = {3: "a palette", 4: "an alpha channel", 6: "an alpha channel"}
-_AS_THEY_ARE = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"sBIT", b"mDCV", b"cLLI", b"pHYs", b"tIME")
+COLOURS = ("gAMA", "cHRM", "sRGB", "cICP", "sBIT", "mDCV", "cLLI")
+"""Chunks that say what the values are."""
+
+_AS_THEY_ARE = (*(name.encode() for name in COLOURS), b"pHYs", b"tIME")
 _PIXELS = (b"IHDR", b"IDAT", b"IEND")
 _READ = (b"iCCP", b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 _KNOWN = (*_AS_THEY_ARE, *_PIXELS, *_READ, b"PLTE", b"hIST", b"iDOT")  # the last three say how to show or decode

@@ -28,6 +28,9 @@ _LAYOUT = {  # how samples are stored, which the written file says anew
     338, 339, 340, 341, 347, *range(512, 522), 530, 531, 532, 32997, 32998,
 }  # fmt: skip
 _POSITIONS, _TIEPOINTS, _TRANSFORMATION = (286, 287), 33922, 34264
+PLACES = (*_POSITIONS, 33550, _TIEPOINTS, _TRANSFORMATION, 34735, 34736, 34737)
+"""Tags that say where a picture lies: on a page, and those of GeoTIFF."""
+
 _PIXELS, _ATTRIBUTE = re.compile(r"<Pixels\b[^>]*>"), re.compile(r'([\w:]+)="([^"]*)"')
 _INKS = {0: "white as 0", 3: "a palette", 5: "CMYK inks", 6: "YCbCr", 8: "CIE Lab"}
 

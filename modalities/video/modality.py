@@ -160,6 +160,10 @@ class Video(Modality):
         }
         return Signal(values, self.spec.axes, self.spec.unit, (1 / 25, 1.0, 1.0), "uint8", metadata)
 
+    def stripped(self, signal: Signal) -> Signal:
+        """The signal as it is: a clip's metadata are of geometry, timing, type and colour alone."""
+        return signal
+
     def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
         """A region with the timestamps of its frames."""
         stamps = signal.metadata.get("timestamps")
