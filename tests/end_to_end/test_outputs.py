@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import warnings
@@ -280,17 +279,6 @@ def test_no_memory_is_one_line(monkeypatch, capsys, error, words):
         cli.main()
     said = capsys.readouterr().err
     assert said.startswith(f"liveaction: {words}") and said.count("\n") == 1 if words else not said
-
-
-def test_ctrl_c_is_quiet(monkeypatch, capsys):
-    def interrupt():
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "app", interrupt)
-    monkeypatch.setattr(cli, "settle_streams", lambda: None)
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    assert caught.value.code == 128 + signal.SIGINT and capsys.readouterr() == ("", "")
 
 
 def test_a_reader_that_went_away_is_no_error(here):
