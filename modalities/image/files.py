@@ -105,7 +105,7 @@ def _read_pillow(path: Path) -> Picture:
                 raise FormatError(f"{path}: expected one picture, got {image.n_frames}; split it into files")  # type: ignore[attr-defined]
             if image.mode not in ("L", "RGB") or "transparency" in image.info:
                 kind = _KINDS.get(image.mode, "transparency" if image.mode in ("L", "RGB") else f"mode {image.mode}")
-                raise FormatError(f"{path}: expected grey or red, green and blue, got {kind}; convert it to RGB")
+                raise FormatError(f"{path}: expected grey or red, green and blue, got {kind}; convert it to one")
             size = path.stat().st_size
             if image.format == "JPEG" and image.width * image.height > _MOST_PIXELS * size:
                 got = f"{size} bytes for {image.width} x {image.height} samples"

@@ -89,7 +89,7 @@ def _check(path: Path, chunks: list[Chunk]) -> None:
     depth, colour = chunks[0][1][8:10] if chunks[0][0] == b"IHDR" and len(chunks[0][1]) == 13 else (0, 0)
     if colour in _COLOURS or b"tRNS" in kinds:
         kind = _COLOURS.get(colour, "transparency")
-        raise FormatError(f"{path}: expected grey or red, green and blue, got {kind}; convert it to RGB")
+        raise FormatError(f"{path}: expected grey or red, green and blue, got {kind}; convert it to one")
     if depth in (8, 16):
         width, height = struct.unpack(">II", chunks[0][1][:8])
         packed = sum(len(content) for kind, content in chunks if kind == b"IDAT")

@@ -109,6 +109,27 @@ def test_imagej_metadata_come_back(tmp_path: Path) -> None:
             assert (about["unit"], tags[282].value, tags[283].value) == ("um", (2, 1), (4, 1))
 
 
+def test_imagej_lengths_of_tables_go_with_the_tables(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, imagej=True, metadata={"Overlays": [b"abc"], "axes": "YX"})
+    with pytest.warns(LiveactionWarning, match="got tables IJMetadata; they are left out"):
+        signal = again(GREY.read(tmp_path / "a.tif"))
+    assert not {50838, 50839} & {tag.code for tag in written(GREY, signal, tmp_path / "b.tif").tags}
+
+
+def test_a_description_with_a_shape_says_the_shape_that_is_written(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, metadata={"axes": "YX", "note": "kept"})
+    signal = again(GREY.read(tmp_path / "a.tif"))
+    assert json.loads(written(GREY, signal, tmp_path / "b.tif").description)["shape"] == [9, 13]
+    said = json.loads(written(GREY, region(signal), tmp_path / "b.tif").description)
+    assert said == {"shape": [6, 9], "axes": "YX", "note": "kept"}
+    planes = np.stack([PIXELS] * 3)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate", metadata={"axes": "SYX"})
+    page = written(RGB, again(RGB.read(tmp_path / "a.tif")), tmp_path / "b.tif")
+    assert json.loads(page.description) == {"shape": [9, 13, 3], "axes": "YXS"}
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert (file.series[0].kind, file.series[0].axes) == ("shaped", "YXS")
+
+
 def test_places_on_page_and_map_move_with_a_region(tmp_path: Path) -> None:
     tie, matrix = (0.0, 0.0, 0.0, 500.0, 900.0, 0.0), (2.0, 0.5, 0, 100, 0.25, -2, 0, 200, 0, 0, 0, 0, 0, 0, 0, 1)
     extra = [(286, 5, 1, (7, 2), True), (287, 5, 1, (1, 3), True), (33550, 12, 3, (10.0, 5.0, 0.0), True)]
