@@ -165,6 +165,12 @@ def test_hdf5_says_how_much_was_never_written(tmp_path: Path, chunks: Any) -> No
         make().read(tmp_path / "a.h5")
 
 
+def test_an_hdf5_dataset_without_values_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw"] = h5py.Empty("f4")
+    refused(tmp_path / "a.h5", "expected values in 'raw', got a dataset without any; take another", key="raw")
+
+
 def test_hdf5_filters_that_are_not_there_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("raw", data=RAW, chunks=(6, 4, 5), compression="lzf")
