@@ -114,6 +114,9 @@ def _read_pillow(path: Path) -> Picture:
             lost = [words for key, words in _LEFT_OUT.items() if image.info.get(key)]
     except FormatError:
         raise
+    except PIL.Image.DecompressionBombError as error:  # more than it takes
+        most = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0)
+        raise FormatError(f"{path}: expected at most {most} pixels, got more; convert it to PNG or TIFF") from error
     except Exception as error:  # of a damaged file the library raises what it comes upon
         raise FormatError(
             f"{path}: expected a whole picture, got {one_line(error)}; copy or convert the source again"
