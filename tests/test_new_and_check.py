@@ -114,10 +114,11 @@ def test_a_file_gives_what_stands_where_nothing_was_measured(tmp_path: Path, kin
     assert build_modality(spec).read(path).missing.mean() == pytest.approx(0.1)
 
 
-def test_a_value_that_a_dtype_does_not_hold_is_no_mark(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_value_that_a_dtype_does_not_hold_is_no_mark(tmp_path: Path, dtype: str) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["raw"] = (np.arange(600) % 256).astype("uint8").reshape(20, 30)
-        file["raw"].attrs["_FillValue"] = [-1, 1e30, 0.5]
+        file["raw"] = (np.arange(600) % 256).astype(dtype).reshape(20, 30)
+        file["raw"].attrs["_FillValue"] = [-1, 1e300, 0.5]
     path = write_recipe("mine", "array", tmp_path / "a.h5", folder=tmp_path)
     assert "no_data" not in load_recipe(path).modality.options
 

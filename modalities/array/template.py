@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from math import ceil, floor, isinf, isnan, log10, prod
+from math import ceil, floor, isinf, isnan, log10, nan, prod
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +115,8 @@ def gather_facts(source: Path, array: NDArray[Any], stored: dict[str, Any], key:
         rest = iter(given)
         names = tuple("c" if i == channel else next(rest) for i in range(array.ndim))
     sample = array.reshape(-1)[:: max(1, array.size // 2**24)]  # enough to know the range
-    marks = [np.nan, *_said_missing(stored)]
-    bad, no_data = next(((bad, mark) for mark in marks if (bad := _equal(sample, mark)).any()), (None, None))
-    there = sample[np.isfinite(sample) if bad is None else np.isfinite(sample) & ~bad]
+    no_data = next((mark for mark in (nan, *_said_missing(stored)) if _equal(sample, mark).any()), None)
+    there = sample[np.isfinite(sample)] if no_data is None else sample[np.isfinite(sample) & ~_equal(sample, no_data)]
     limits = _outward(float(there.min()), float(there.max())) if there.size else (0.0, 1.0)
     kept = None if stored.get("key") in (None, "") or (key is None and not stored.get("others")) else stored["key"]
     label = None if channel is None else names[channel]
@@ -220,9 +219,11 @@ def _said_missing(stored: dict[str, Any]) -> list[float]:
 def _equal(values: NDArray[Any], mark: float) -> NDArray[np.bool_]:
     """Where a mark stands; NumPy compares integers with numbers beyond them rightly."""
     if isnan(mark):
-        return np.isnan(values)
+        return np.asarray(np.isnan(values))
     if values.dtype.kind == "f":
-        return np.asarray(values == values.dtype.type(mark))
+        with np.errstate(over="ignore"):
+            near = values.dtype.type(mark)
+        return np.asarray((values == near) & np.isfinite(near))
     return np.asarray(values == (int(mark) if mark.is_integer() else mark))
 
 
