@@ -101,7 +101,7 @@ class ModalitySpec(_Table):
     """
 
     name: Line
-    axes: tuple[Line, ...] = Field(min_length=1, max_length=16)
+    axes: tuple[Line, ...] = Field(min_length=1, max_length=4)  # as many as there are contexts for
     channels: int = Field(default=1, ge=1)
     unit: Line = ""
     range: tuple[Finite, Finite] | Literal["native"] | Percentiles
@@ -119,6 +119,8 @@ class ModalitySpec(_Table):
         low, high = value.percentiles if isinstance(value, Percentiles) else (0, 1) if value == "native" else value
         if not low < high:
             raise ValueError(f"expected [low, high] with low < high, got {[low, high]}")
+        if not max(abs(low), abs(high), high - low) <= LARGEST:
+            raise ValueError(f"expected [low, high] within ±2**127, got {[low, high]}; scale the values")
         return value
 
 

@@ -16,7 +16,6 @@ from liveaction.files import require_regular
 from liveaction.mapped import check_mapped, parts, spread_sample
 from liveaction.metrics import Percentile, Similarity, mean_squared_error, similarity_by_slab
 from liveaction.modalities.exhibit import Exhibit
-from liveaction.modalities.metadata import check_metadata
 from liveaction.modalities.ranges import (
     as_float32,
     constant_range,
@@ -27,6 +26,10 @@ from liveaction.modalities.ranges import (
 )
 from liveaction.signal import Signal
 from liveaction.spec import LARGEST, ModalitySpec
+from liveaction.strict_json import write_json_bytes
+
+LONGEST_METADATA = 15 << 20
+"""Bytes as JSON; a stream's header holds 16 MiB."""
 
 
 def _taking_text(method: Callable[..., Any], place: int) -> Callable[..., Any]:
@@ -58,7 +61,8 @@ def _checked(read: Callable[..., Signal]) -> Callable[..., Signal]:
     @wraps(read)
     def call(self: Any, path: Path) -> Signal:
         signal = read(self, path)
-        check_metadata(path, signal.metadata)
+        way = "change it in the source, or leave it out there"
+        write_json_bytes({"metadata": signal.metadata}, str(path), way, LONGEST_METADATA)  # as in a header
         return signal
 
     return call
@@ -83,7 +87,7 @@ class Modality(ABC):
     A subclass is registered under the entry-point group ``liveaction.modalities``; the codec knows only these
     methods. ``spec`` is the recipe's ``modality`` table. Where a method takes a path it may be text as well: a
     subclass, whose methods are wrapped for that as it is defined, always gets a :class:`Path`. What ``read`` gives is
-    checked by :func:`check_metadata`.
+    checked: its metadata are what a stream's header can hold.
     """
 
     def __init_subclass__(cls, **rest: Any) -> None:

@@ -47,7 +47,7 @@ def parse_options(model: type[Table], options: dict[str, Any]) -> Table:
 
 def _explain(error: ValidationError, known: list[str]) -> str:
     first = error.errors()[0]
-    key = printable(".".join(map(str, first["loc"])))
+    key = printable(".".join(map(str, first["loc"])))[:120]  # of a stream, it may be anything
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(key, known) or known
         listed = ", ".join(close) if known else "no options at all"

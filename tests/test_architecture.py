@@ -25,6 +25,7 @@ EVERYTHING = {"*"}
 _MIDDLE = {".kernels", ".errors", ".spec", "torch", "einops", "numpy"}
 _RUNS = {".locking", ".stopping"}
 _CODEC = {
+    ".strict_json",
     ".files",
     ".outputs",
     ".transforms",
@@ -42,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction": {".codec", ".metrics", ".reading", ".recipe", ".registry", ".signal", ".spec", ".training"},
     "liveaction.__main__": {".cli"},
     "liveaction.errors": set(),
+    "liveaction.strict_json": {".errors"},
     "liveaction.files": {".errors", "psutil"},
     "liveaction.outputs": {".errors", ".files"},
     "liveaction.locking": {".errors", ".files"},
@@ -55,6 +57,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.configs*": set(),
     "liveaction.kernels*": {".kernels", ".errors", "torch", "einops", "numpy"},
     "liveaction.modalities*": {
+        ".strict_json",
         ".modalities",
         ".spec",
         ".mapped",
@@ -69,7 +72,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.coding.quantize": {".coding", *_MIDDLE},
     "liveaction.coding": {".coding", ".errors"},
     "liveaction.coding.source": {".errors", ".files"},
-    "liveaction.coding.*": {".coding", ".errors", "numpy"},
+    "liveaction.coding.*": {".coding", ".strict_json", ".errors", "numpy"},
     "liveaction.transforms*": {".transforms", *_MIDDLE},
     "liveaction.nn*": {".nn", *_MIDDLE},
     "liveaction.codec*": {".codec", ".kernels", *_CODEC, *_CODEC_THIRD},

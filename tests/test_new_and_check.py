@@ -93,6 +93,58 @@ def test_a_store_gives_its_names_and_key(tmp_path: Path) -> None:
     assert spec.range == (-1, 1) and "key" not in spec.options
 
 
+@pytest.mark.parametrize("kind", ["h5", "zarr"])
+@pytest.mark.parametrize(("mark", "dtype"), [(-999, "int16"), (1e20, "float64"), (np.float32(1e36), "float32")])
+def test_a_file_gives_what_stands_where_nothing_was_measured(tmp_path: Path, kind: str, mark: Any, dtype: str) -> None:
+    raw = np.add.outer(np.arange(20), np.arange(30)).astype(dtype)
+    raw[:2] = mark
+    path, said = tmp_path / f"a.{kind}", {"missing_value": "none", "_FillValue": mark}
+    if kind == "h5":
+        with h5py.File(path, "w") as file:
+            data = file.create_dataset("raw", data=raw)
+            data.attrs.update(said)
+            file.create_dataset("lat", data=np.arange(20.0)).make_scale("lat")
+            data.dims[0].attach_scale(file["lat"])
+            data.dims[1].label = "lon"
+    else:
+        said["_FillValue"] = float(mark)
+        zarr.create_array(path, data=raw, attributes=said, dimension_names=["lat", "lon"])
+    spec = load_recipe(write_recipe("mine", "array", path, folder=tmp_path)).modality
+    assert (spec.axes, spec.options["no_data"], spec.range) == (("lat", "lon"), float(mark), (2, 48))
+    assert build_modality(spec).read(path).missing.mean() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_value_that_a_dtype_does_not_hold_is_no_mark(tmp_path: Path, dtype: str) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw"] = (np.arange(600) % 256).astype(dtype).reshape(20, 30)
+        file["raw"].attrs["_FillValue"] = [-1, 1e300, 0.5]
+    path = write_recipe("mine", "array", tmp_path / "a.h5", folder=tmp_path)
+    assert "no_data" not in load_recipe(path).modality.options
+
+
+@pytest.mark.parametrize("values", [2**60 + np.arange(900), 1e9 + np.arange(900) * 1e-6, [1e-310, 3e-310]])
+def test_a_file_of_close_values_gives_a_range_around_them(tmp_path: Path, values: Any) -> None:
+    np.save(tmp_path / "a.npy", np.array(values))
+    low, high = load_recipe(write_recipe("mine", "array", tmp_path / "a.npy", folder=tmp_path)).modality.range
+    assert low <= np.min(values) <= np.max(values) <= high and high - low < 1.3 * float(np.ptp(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([-1e300, 1e300], "mine.yaml .* range: expected .* within ±2.*; scale the values"),
+        ([-1.7e308, 1.7e308], "mine.yaml .* range: expected .* within ±2.*; scale the values"),
+        (np.zeros((2, 2, 8, 8, 8)), "mine.yaml .* axes: tuple should have at most 4 items"),
+    ],
+)
+def test_a_file_that_no_recipe_fits_leaves_none(tmp_path: Path, values: Any, words: str) -> None:
+    np.save(tmp_path / "a.npy", np.array(values))
+    with pytest.raises(SpecError, match=words):
+        write_recipe("mine", "array", tmp_path / "a.npy", folder=tmp_path)
+    assert not list(tmp_path.glob("*.yaml"))
+
+
 @pytest.mark.parametrize(
     ("kind", "words", "arguments"),
     [

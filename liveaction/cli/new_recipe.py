@@ -8,7 +8,7 @@ from liveaction.codec.summary import summarise
 from liveaction.errors import SpecError, UnknownNameError
 from liveaction.files import atomic_path
 from liveaction.outputs import check_outputs
-from liveaction.recipe import load_recipe, recipe_names, recipe_text
+from liveaction.recipe import load_plain, load_recipe, parse_recipe, recipe_names, recipe_text
 from liveaction.registry import build_modality, modality_class, modality_names
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")  # as Recipe.name has it
@@ -44,11 +44,11 @@ def write_recipe(
     if key is not None and data is None:
         raise SpecError("--key: expected --data with it, got none; add the file")
     text = _text(name, like, data, key)
+    recipe = parse_recipe(load_plain(text, str(path), "a recipe"), str(path))
+    build_modality(recipe.modality)
+    summarise(recipe)
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
-        recipe = load_recipe(part)
-        build_modality(recipe.modality)
-        summarise(recipe)
     return path
 
 

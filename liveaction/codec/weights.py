@@ -17,12 +17,12 @@ from safetensors.torch import load_file, save_file
 
 from liveaction.codec.codec import Codec, build_codec
 from liveaction.codec.device import choose_dtype
-from liveaction.coding.strict_json import read_json_bytes
 from liveaction.coding.tables import EntropyTables, table_shapes
 from liveaction.errors import FormatError, IntegrityError, LiveactionError
 from liveaction.files import atomic_path, read_small, require_regular
 from liveaction.recipe import dump_recipe, parse_recipe
 from liveaction.spec import Recipe
+from liveaction.strict_json import read_json_bytes
 
 CONFIG, WEIGHTS, ENCODER = "config.json", "model.safetensors", "encoder.safetensors"
 TABLES = "entropy.safetensors"

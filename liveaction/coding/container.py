@@ -15,7 +15,6 @@
 The magic has a high bit and both line endings, so a transfer as text is noticed.
 """
 
-import json
 import struct
 import zlib
 from collections.abc import Sequence
@@ -23,8 +22,8 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, overload
 
 from liveaction.coding.source import Source
-from liveaction.coding.strict_json import read_json_bytes, write_json_bytes
 from liveaction.errors import FormatError, IntegrityError
+from liveaction.strict_json import read_json_bytes, write_json_bytes
 
 MAGIC = b"\x89LVA\r\n\x1a\n"
 VERSION = 1
@@ -54,13 +53,8 @@ class ContainerWriter:
 
     def __init__(self, file: BinaryIO, header: dict[str, Any], chunks: int) -> None:
         self._file, self._entries, self._count = file, list[tuple[int, int, int]](), chunks
-        self._text = write_json_bytes(header, "stream", "change it in the source, or leave it out there")
-        if len(self._text) > LONGEST_HEADER:
-            key, size = _longest(header)
-            raise FormatError(
-                f"stream: expected a header of at most {LONGEST_HEADER} bytes, got {len(self._text)}, of which {key} "
-                f"takes {size}; shorten it in the source, or leave it out there"
-            )
+        way = "change it in the source, or leave it out there"
+        self._text = write_json_bytes(header, "stream", way, LONGEST_HEADER)
         self.header = _read_header(self._text, zlib.crc32(self._text), "stream")
         self._next = FIXED + len(self._text) + _ENTRY.size * chunks
         file.seek(self._next)
@@ -249,19 +243,6 @@ def _opened_again(source: Source, where: str, prefix: bytes) -> ContainerReader:
     reader = ContainerReader(source, where)
     reader.check_unchanged(prefix)
     return reader
-
-
-def _longest(header: dict[str, Any]) -> tuple[str, int]:
-    """The key that makes a header long, as ``metadata.attributes``, and its bytes."""
-    value, keys, size = header, list[str](), 0
-    while isinstance(value, dict) and value:
-        sizes = {name: len(json.dumps(inner)) for name, inner in value.items()}
-        key = max(sizes, key=sizes.__getitem__)
-        if keys and sizes[key] < size // 2:
-            break
-        size, value = sizes[key], value[key]
-        keys.append(ascii(key)[1:-1][:80])
-    return ".".join(keys), size
 
 
 def _read_prefix(data: bytes, where: str) -> tuple[int, int, int, int]:

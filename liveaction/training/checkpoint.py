@@ -10,11 +10,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from liveaction.codec.weights import LONGEST_CONFIG, read_tensors, save_tensors, tensors_of, write_json
-from liveaction.coding.strict_json import read_json_bytes
 from liveaction.errors import FormatError, TrainingError
 from liveaction.files import atomic_path, read_small, require_regular
 from liveaction.recipe import parse_recipe
 from liveaction.spec import Recipe
+from liveaction.strict_json import read_json_bytes
 
 KEPT = 2
 

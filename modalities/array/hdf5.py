@@ -49,6 +49,8 @@ class HDF5(Format):
             name = _choose(path, datasets, links, key)
             data = datasets[name]
             check_dtype(path, data.dtype)
+            if data.shape is None:
+                raise FormatError(f"{path}: expected values in {name!r}, got a dataset without any; take another")
             storage, lost = _storage(data)
             scales = keep_scales(data)
             attributes: dict[str, Any] = {}

@@ -26,7 +26,7 @@ class Npy(Format):
         """
         if key is not None:
             raise FormatError(f"{path}: expected no modality.options.key for an npy file, got {key!r}; remove it")
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False)), {}
+        return np.asarray(np.lib.format.open_memmap(path, mode="r")), {}
 
     def write(self, path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
         """In C or Fortran order, as ``array`` lies in memory."""

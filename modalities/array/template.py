@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import dataclass
-from math import ceil, floor, log10, prod
+from math import ceil, floor, isinf, isnan, log10, nan, prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from liveaction.modalities.array.hdf5_attributes import restore_value
 
 _NAMES = ("t", "z", "y", "x")
 _CHANNELS = {"c", "channel", "channels", "component", "components", "rgb"}
@@ -68,7 +70,7 @@ training:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a file says: names and extents of the stored axes, which is the channel axis, dtype, range, NaN."""
+    """What a file says: names and extents of the stored axes, which is the channel axis, dtype, range, no data."""
 
     source: str
     order: tuple[str, ...]
@@ -76,7 +78,7 @@ class Facts:
     channel: str | None
     dtype: str
     limits: tuple[float, float]
-    has_nan: bool
+    no_data: float | None
     key: str | None
 
     @property
@@ -98,7 +100,11 @@ class Facts:
 
 
 def gather_facts(source: Path, array: NDArray[Any], stored: dict[str, Any], key: str | None) -> Facts:
-    """Look at an array as its format read it; names are the file's where it has some (Zarr), else t, z, y, x."""
+    """Look at an array as its format read it.
+
+    Names are the file's where it has some (Zarr, scales and labels of HDF5), else t, z, y, x. No data are NaN where
+    there are some, else the ``_FillValue`` or ``missing_value`` of its attributes where that occurs.
+    """
     names = _stored_names(stored, array.ndim)
     if names is not None:
         channel = next((i for i, name in enumerate(names) if name.lower() in _CHANNELS), None)
@@ -109,17 +115,17 @@ def gather_facts(source: Path, array: NDArray[Any], stored: dict[str, Any], key:
         rest = iter(given)
         names = tuple("c" if i == channel else next(rest) for i in range(array.ndim))
     sample = array.reshape(-1)[:: max(1, array.size // 2**24)]  # enough to know the range
-    bad = np.isnan(sample) if array.dtype.kind == "f" else np.zeros(sample.shape, dtype=bool)
-    there = sample[~bad & np.isfinite(sample)]
+    no_data = next((mark for mark in (nan, *_said_missing(stored)) if _equal(sample, mark).any()), None)
+    there = sample[np.isfinite(sample)] if no_data is None else sample[np.isfinite(sample) & ~_equal(sample, no_data)]
     limits = _outward(float(there.min()), float(there.max())) if there.size else (0.0, 1.0)
     kept = None if stored.get("key") in (None, "") or (key is None and not stored.get("others")) else stored["key"]
     label = None if channel is None else names[channel]
-    return Facts(source.name, names, array.shape, label, array.dtype.name, limits, bool(bad.any()), kept)
+    return Facts(source.name, names, array.shape, label, array.dtype.name, limits, no_data, kept)
 
 
 def array_recipe(name: str, facts: Facts | None) -> str:
     """The text of a recipe for the modality ``array``; general where there are no facts."""
-    known = facts or Facts("", ("z", "y", "x"), (256, 256, 256), None, "float32", (0.0, 1.0), False, None)
+    known = facts or Facts("", ("z", "y", "x"), (256, 256, 256), None, "float32", (0.0, 1.0), None, None)
     levels = choose_levels(known.channels, known.extents) if facts else (3, 3, 3)
     width = known.channels * 2 ** sum(levels)
     latent = max(1, width // 8)
@@ -130,11 +136,11 @@ def array_recipe(name: str, facts: Facts | None) -> str:
         title=f"Arrays like {known.source}" if facts else "Any array in npy, npz, HDF5 or Zarr",
         description=f"arrays like {known.source}, {known.dtype}" if facts else "arrays of my own",
         axes=_listed(known.axes),
-        axes_note=f" {said}" if facts else " one to five, the last varying fastest as a rule",
+        axes_note=f" {said}" if facts else " one to four, the last varying fastest as a rule",
         channels=known.channels,
         channels_note=_channels_note(facts),
         unit="",
-        range=f"[{known.limits[0]:.15g}, {known.limits[1]:.15g}]",
+        range=f"[{_number(known.limits[0])}, {_number(known.limits[1])}]",
         range_note=f"      # a little more than the least and the largest value of {known.source}" if facts else "",
         channel_axis=channel,
         channel_line=f"    channel_axis: {channel}\n" if channel != "c" else "",
@@ -146,8 +152,8 @@ def array_recipe(name: str, facts: Facts | None) -> str:
         dtype_line=f"dtype: {known.dtype}      # files of another dtype are refused"
         if facts
         else "# dtype: float32      # files of another dtype are refused",
-        no_data_line="no_data: nan      # NaN is where nothing was measured; it comes back as it was"
-        if known.has_nan
+        no_data_line=f"no_data: {_number(known.no_data)}      # is where nothing was measured; it comes back as it was"
+        if known.no_data is not None
         else "# no_data: -9999      # where nothing was measured (or nan); counts for nothing, comes back exactly",
         spacing=json.dumps([1.0] * len(known.axes)),
         width=width,
@@ -200,9 +206,34 @@ def _channel_axis(shape: tuple[int, ...]) -> int | None:
     return None
 
 
+def _said_missing(stored: dict[str, Any]) -> list[float]:
+    """Numbers that attributes of an array say stand where nothing was measured, as NetCDF and xarray write them."""
+    tables = [stored.get("attributes", {}).get(stored.get("key"), {})]
+    tables += [document.get("attributes", document) for document in stored.get("documents", {}).values()]
+    found = [table[name] for table in tables for name in ("_FillValue", "missing_value") if name in table]
+    plain = [restore_value(value) if isinstance(value, dict) and "base64" in value else value for value in found]
+    flat = [number for value in plain for number in np.ravel(value).tolist()]
+    return [float(number) for number in flat if isinstance(number, int | float)]
+
+
+def _equal(values: NDArray[Any], mark: float) -> NDArray[np.bool_]:
+    """Where a mark stands; NumPy compares integers with numbers beyond them rightly."""
+    if isnan(mark):
+        return np.asarray(np.isnan(values))
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            near = values.dtype.type(mark)
+        return np.asarray((values == near) & np.isfinite(near))
+    return np.asarray(values == (int(mark) if mark.is_integer() else mark))
+
+
 def _stored_names(stored: dict[str, Any], ndim: int) -> tuple[str, ...] | None:
-    """Axis names that a Zarr store holds, where they are whole and differ."""
-    for document in stored.get("documents", {}).values():
+    """Axis names that a Zarr store or an HDF5 file holds, where they are whole and differ."""
+    own = stored.get("attributes", {}).get(stored.get("key"), {})
+    labels = own.get("DIMENSION_LABELS", {}).get("texts", [""] * ndim)
+    scales = {scale["axis"]: scale["key"].split("/")[-1] for scale in stored.get("scales", ())}
+    named = {"dimension_names": [label or scales.get(axis, "") for axis, label in enumerate(labels)]}
+    for document in [*stored.get("documents", {}).values(), named]:
         names = document.get("dimension_names") or document.get("_ARRAY_DIMENSIONS") or ()
         words = [name for name in names if isinstance(name, str) and name.isidentifier()]
         if len(words) == len(names) == len(set(names)) == ndim:
@@ -212,12 +243,22 @@ def _stored_names(stored: dict[str, Any], ndim: int) -> tuple[str, ...] | None:
 
 def _outward(low: float, high: float) -> tuple[float, float]:
     """The two, moved apart to numbers of few digits."""
+    if isinf(high - low):
+        return low, high
     if low == high:
         step = max(1.0, abs(low) * 2.0**-10)
         return low - step, high + step
     power = floor(log10(high - low)) - 1
     unit = 10.0**power
-    return round(floor(low / unit) * unit, max(0, -power)), round(ceil(high / unit) * unit, max(0, -power))
+    least, largest = (round(bound * unit, max(0, -power)) for bound in (floor(low / unit), ceil(high / unit)))
+    return min(least, low), max(largest, high)
+
+
+def _number(value: float) -> str:
+    """A number in 15 digits, or in as many as it takes, as YAML has it: ``1.0e+17``."""
+    short = f"{value:.15g}"
+    short = short if float(short) == value else repr(value)
+    return short.replace("e", ".0e") if "e" in short and "." not in short else short
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -28,9 +28,7 @@ def read_npy(path: Path, order: Order) -> Cube:
         FormatError: not such an array.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(array, np.ndarray):
-            raise ValueError("an archive of arrays")
+        array = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:
         raise FormatError(f"{path}: expected a whole .npy array, got {one_line(error)}; save it again") from error
     metadata = {"source": "npy", "descr": array.dtype.str, "fortran": not array.flags.c_contiguous}
@@ -152,9 +150,10 @@ def _choose(names: dict[str, bool], key: str, path: Path) -> str:
     fitting = [name for name, fits in names.items() if fits]
     if key:
         if key not in fitting:
+            fits = f"of which {', '.join(map(repr, fitting)) or 'none'} fits"
             raise FormatError(
                 f"{path}: expected a numeric array of three axes named {key!r} as [modality.options] key says, got "
-                f"{', '.join(map(repr, names)) or 'no variables'}; name one with three axes"
+                f"{', '.join(map(repr, names)) or 'no variables'}, {fits}; name another"
             )
         return key
     if len(fitting) != 1:

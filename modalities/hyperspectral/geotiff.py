@@ -19,7 +19,7 @@ from liveaction.errors import (
     printable,
 )
 from liveaction.files import atomic_path
-from liveaction.modalities.array.formats import check_unpacked
+from liveaction.modalities.array.formats import check_unpacked, warn_absent
 from liveaction.modalities.hyperspectral.cube import (
     Bands,
     Cube,
@@ -108,7 +108,8 @@ def read_geotiff(path: Path) -> Cube:
         size = image.count * image.height * image.width * np.dtype(image.dtypes[0]).itemsize
         check_unpacked(path, size, path.stat().st_size)
         values = np.ascontiguousarray(image.read())
-        about, lost = _describe(image), _not_kept(image)
+        about, lost, (there, total) = _describe(image), _not_kept(image), _stored(image)
+    warn_absent(path, "", there, total, 0 if about["nodata"] is None else about["nodata"], "blocks")
     if any("IO error" in text for text in said):
         raise FormatError(f"{path}: expected a whole GeoTIFF, got {said[0][:160]!r}; copy it again")
     if said:
@@ -252,6 +253,15 @@ def _wavelengths(band_tags: list[dict[str, str]], imagery_tags: list[dict[str, s
     except ValueError:
         return None  # words where numbers were looked for: the tags are kept, only the picture lacks them
     return None
+
+
+def _stored(image: Any) -> tuple[int, int]:
+    """How many blocks (tiles or strips) are in the file, of how many; GDAL reads the others as no data, or 0."""
+    rows, columns = (-(-n // block) for n, block in zip(image.shape, image.block_shapes[0], strict=True))
+    bands = 1 if image.profile.get("interleave") == "pixel" else image.count
+    places = [f"BLOCK_OFFSET_{x}_{y}" for y in range(rows) for x in range(columns)]
+    found = (image.get_tag_item(place, "TIFF", bidx=band) for band in range(1, bands + 1) for place in places)
+    return sum(place is not None for place in found), bands * len(places)
 
 
 def _not_kept(image: Any) -> list[str]:

@@ -105,7 +105,7 @@ def _read_pillow(path: Path) -> Picture:
                 raise FormatError(f"{path}: expected one picture, got {image.n_frames}; split it into files")  # type: ignore[attr-defined]
             if image.mode not in ("L", "RGB") or "transparency" in image.info:
                 kind = _KINDS.get(image.mode, "transparency" if image.mode in ("L", "RGB") else f"mode {image.mode}")
-                raise FormatError(f"{path}: expected grey or red, green and blue, got {kind}; convert it to RGB")
+                raise FormatError(f"{path}: expected grey or red, green and blue, got {kind}; convert it to one")
             size = path.stat().st_size
             if image.format == "JPEG" and image.width * image.height > _MOST_PIXELS * size:
                 got = f"{size} bytes for {image.width} x {image.height} samples"
@@ -114,6 +114,9 @@ def _read_pillow(path: Path) -> Picture:
             lost = [words for key, words in _LEFT_OUT.items() if image.info.get(key)]
     except FormatError:
         raise
+    except PIL.Image.DecompressionBombError as error:  # more than it takes
+        most = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0)
+        raise FormatError(f"{path}: expected at most {most} pixels, got more; convert it to PNG or TIFF") from error
     except Exception as error:  # of a damaged file the library raises what it comes upon
         raise FormatError(
             f"{path}: expected a whole picture, got {one_line(error)}; copy or convert the source again"

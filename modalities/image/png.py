@@ -24,7 +24,9 @@ COLOURS = ("gAMA", "cHRM", "sRGB", "cICP", "sBIT", "mDCV", "cLLI")
 
 _AS_THEY_ARE = (*(name.encode() for name in COLOURS), b"pHYs", b"tIME")
 _PIXELS = (b"IHDR", b"IDAT", b"IEND")
-_READ = (b"iCCP", b"eXIf", b"tEXt", b"zTXt", b"iTXt")
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_READ = (b"iCCP", b"eXIf", *_TEXTS)
+_MOST_TEXTS = 1000
 _KNOWN = (*_AS_THEY_ARE, *_PIXELS, *_READ, b"PLTE", b"hIST", b"iDOT")  # the last three say how to show or decode
 _MOST_INFLATED = 1040  # times, a little more than deflate can do
 _XMP = "XML:com.adobe.xmp"
@@ -45,7 +47,7 @@ def read_png(path: Path) -> tuple[NDArray[Any], int, dict[str, Any]]:
         chunks = _chunks(data, path)
         _check(path, chunks)
         pixels = imagecodecs.png_decode(_pack([chunk for chunk in chunks if chunk[0] in _PIXELS]))
-        about = _describe(chunks)
+        about = _describe(chunks, path)
     except FormatError:
         raise
     except Exception as error:  # of a damaged file the libraries raise what they come upon
@@ -89,7 +91,7 @@ def _check(path: Path, chunks: list[Chunk]) -> None:
     depth, colour = chunks[0][1][8:10] if chunks[0][0] == b"IHDR" and len(chunks[0][1]) == 13 else (0, 0)
     if colour in _COLOURS or b"tRNS" in kinds:
         kind = _COLOURS.get(colour, "transparency")
-        raise FormatError(f"{path}: expected grey or red, green and blue, got {kind}; convert it to RGB")
+        raise FormatError(f"{path}: expected grey or red, green and blue, got {kind}; convert it to one")
     if depth in (8, 16):
         width, height = struct.unpack(">II", chunks[0][1][:8])
         packed = sum(len(content) for kind, content in chunks if kind == b"IDAT")
@@ -102,24 +104,19 @@ def _check(path: Path, chunks: list[Chunk]) -> None:
         raise FormatError(f"{path}: expected one picture, got an animation; split it into files")
 
 
-def _describe(chunks: list[Chunk]) -> dict[str, Any]:
-    """JSON of the chunks that are kept."""
-    import imagecodecs
-    import PIL.Image
-
+def _describe(chunks: list[Chunk], path: Path) -> dict[str, Any]:
+    """JSON of the chunks that are kept; texts of one keyword become one, a line each."""
     about: dict[str, Any] = {"source": "png"}
     read = [chunk for chunk in chunks if chunk[0] in _READ]
-    if read:  # Pillow parses them from a picture of one sample, whatever the bits of this one
-        tiny = _with_chunks(imagecodecs.png_encode(np.zeros((1, 1), np.uint8)), read)
-        with quiet(), PIL.Image.open(io.BytesIO(tiny)) as image:
-            image.load()
-            text = {str(key): str(value) for key, value in image.text.items()}  # type: ignore[attr-defined]
-            profile, exif = image.info.get("icc_profile"), image.info.get("exif", b"")
-            if profile:
-                about["icc"] = base64.b64encode(profile).decode()
-            if exif:
-                about["exif"] = base64.b64encode(exif.removeprefix(b"Exif\x00\x00")).decode()
-                about["orientation"] = int(image.getexif().get(0x0112, 1))
+    texts = [chunk for chunk in read if chunk[0] in _TEXTS]
+    if len(texts) > _MOST_TEXTS:
+        raise FormatError(f"{path}: expected at most {_MOST_TEXTS} texts, got {len(texts)}; take some out")
+    if read:
+        about |= _parsed([chunk for chunk in read if chunk[0] not in _TEXTS])
+        text: dict[str, str] = {}
+        for chunk in texts:  # each by itself: several may have one keyword
+            for key, said in _parsed([chunk]).get("text", {}).items():
+                text[key] = f"{text[key]}\n{said}" if key in text else said
         if text:
             about["text"] = text
     density = next((data for kind, data in chunks if kind == b"pHYs" and len(data) == 9), None)
@@ -132,6 +129,25 @@ def _describe(chunks: list[Chunk]) -> dict[str, Any]:
         if kind in _AS_THEY_ARE or _copied(kind)
     ]
     return {**about, "png": rest} if rest else about
+
+
+def _parsed(chunks: list[Chunk]) -> dict[str, Any]:
+    """JSON of a profile, EXIF and texts as Pillow reads them, from a picture of one sample, whatever the bits here."""
+    import imagecodecs
+    import PIL.Image
+
+    about: dict[str, Any] = {}
+    tiny = _with_chunks(imagecodecs.png_encode(np.zeros((1, 1), np.uint8)), chunks)
+    with quiet(), PIL.Image.open(io.BytesIO(tiny)) as image:
+        image.load()
+        text = {str(key): str(value) for key, value in image.text.items()}  # type: ignore[attr-defined]
+        profile, exif = image.info.get("icc_profile"), image.info.get("exif", b"")
+        if profile:
+            about["icc"] = base64.b64encode(profile).decode()
+        if exif:
+            about["exif"] = base64.b64encode(exif.removeprefix(b"Exif\x00\x00")).decode()
+            about["orientation"] = int(image.getexif().get(0x0112, 1))
+    return {**about, "text": text} if text else about
 
 
 def _kept(about: dict[str, Any]) -> list[Chunk]:

@@ -1,6 +1,7 @@
 """TIFF of 8 and 16 bits, and of float32, through tifffile; tags are kept."""
 
 import base64
+import json
 import re
 import warnings
 from enum import IntEnum
@@ -22,7 +23,7 @@ _TEXTS = {
     270: "Description", 305: "Software", 306: "Creation Time", 315: "Author", 33432: "Copyright",
     700: "XML:com.adobe.xmp",
 }  # fmt: skip
-_DESCRIPTION, _ORIENTATION, _PROFILE, _RESOLUTION = 270, 274, 34675, (282, 283, 296)
+_DESCRIPTION, _ORIENTATION, _PROFILE, _RESOLUTION, _PART_LENGTHS = 270, 274, 34675, (282, 283, 296), 50838
 _LAYOUT = {  # how samples are stored, which the written file says anew
     254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 277, 278, 279, 280, 281, 284, 292, 293, 317, 322, 323, 324, 325,
     338, 339, 340, 341, 347, *range(512, 522), 530, 531, 532, 32997, 32998,
@@ -133,10 +134,10 @@ def _check(path: Path, file: Any) -> None:
         raise FormatError(f"{path}: expected one page, got {len(file.pages)}; split it into files")
     page = file.pages[0]
     if page.extrasamples:
-        raise FormatError(f"{path}: expected grey or red, green and blue, got an alpha channel; convert it to RGB")
+        raise FormatError(f"{path}: expected grey or red, green and blue, got an alpha channel; convert it to one")
     if int(page.photometric) not in (1, 2):
         kind = _INKS.get(int(page.photometric), f"photometric {int(page.photometric)}")
-        raise FormatError(f"{path}: expected grey or red, green and blue, got {kind}; convert it to RGB")
+        raise FormatError(f"{path}: expected grey or red, green and blue, got {kind}; convert it to one")
     colour = page.photometric == 2
     if page.axes not in (("YXS", "SYX") if colour else ("YX",)) or (colour and page.samplesperpixel != 3):
         raise FormatError(
@@ -173,6 +174,8 @@ def _describe(page: Any) -> tuple[dict[str, Any], list[str]]:
         x, y = (page.tags[code].value for code in (282, 283))
         unit = _UNITS[int(page.tags[296].value) if 296 in page.tags else 2]
         about["resolution"] = [x[0] / max(x[1], 1), y[0] / max(y[1], 1), unit]
+    if "IJMetadata" in lost:  # how long its parts are says nothing without them
+        rest = [entry for entry in rest if entry[0] != _PART_LENGTHS]
     return {**about, **({"text": text} if text else {}), **({"tiff": rest} if rest else {})}, lost
 
 
@@ -199,14 +202,15 @@ def _resolution(about: dict[str, Any]) -> tuple[tuple[float, float], int]:
 
 
 def _with_description(about: dict[str, Any], pixels: NDArray[Any]) -> tuple[dict[str, Any], str | None]:
-    """Metadata whose OME-XML says the extents and numbers that are written, and the OME-XML: None where there is none.
+    """Metadata whose description says the extents that are written, and the OME-XML: None where there is none.
 
-    OME-XML of several planes cannot be right of one; it is taken out, and is then the empty text.
+    A description may also be the JSON that tifffile writes, with shape and axes. OME-XML of several planes cannot be
+    right of one; it is taken out, and is then the empty text.
     """
     text = about.get("text", {})
     xml = text.get("Description", "")
     if "<OME" not in xml or "</OME>" not in xml:
-        return about, None
+        return {**about, "text": {**text, "Description": _with_shape(xml, pixels)}} if xml else about, None
     sizes: dict[str, str] = {"SizeX": str(pixels.shape[1]), "SizeY": str(pixels.shape[0])}
     sizes["Type"] = {"float32": "float"}.get(pixels.dtype.name, pixels.dtype.name)
     found = list(_PIXELS.finditer(xml))
@@ -217,6 +221,18 @@ def _with_description(about: dict[str, Any], pixels: NDArray[Any]) -> tuple[dict
     start = _ATTRIBUTE.sub(lambda m: f'{m[1]}="{sizes.get(m[1], m[2])}"', found[0][0])
     right = xml[: found[0].start()] + start + xml[found[0].end() :]
     return {**about, "text": {**text, "Description": right}}, right
+
+
+def _with_shape(description: str, pixels: NDArray[Any]) -> str:
+    """tifffile's JSON with the shape that is written, or another description as it is."""
+    try:
+        said = json.loads(description)
+    except ValueError:
+        return description
+    if not isinstance(said, dict) or "shape" not in said or said["shape"] == list(pixels.shape):
+        return description
+    axes = {"axes": "YXS"[: pixels.ndim]} if "axes" in said else {}
+    return json.dumps({**said, "shape": list(pixels.shape), **axes})
 
 
 def _tags(about: dict[str, Any]) -> tuple[list[Any], list[str]]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from liveaction import strict_json
 from liveaction.codec import grid
 from liveaction.codec import header as headers
 from liveaction.codec.chunks import unpack_mask, unpack_symbols
@@ -18,7 +19,7 @@ from liveaction.codec.codec import build_codec
 from liveaction.codec.grid import ChunkLayout
 from liveaction.codec.model import Model
 from liveaction.codec.stream import compress
-from liveaction.coding import container, strict_json
+from liveaction.coding import container
 from liveaction.coding.entropy import POSITIONS
 from liveaction.recipe import load_recipe
 from liveaction.signal import Signal

@@ -165,6 +165,12 @@ def test_hdf5_says_how_much_was_never_written(tmp_path: Path, chunks: Any) -> No
         make().read(tmp_path / "a.h5")
 
 
+def test_an_hdf5_dataset_without_values_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw"] = h5py.Empty("f4")
+    refused(tmp_path / "a.h5", "expected values in 'raw', got a dataset without any; take another", key="raw")
+
+
 def test_hdf5_filters_that_are_not_there_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("raw", data=RAW, chunks=(6, 4, 5), compression="lzf")
@@ -286,11 +292,12 @@ def test_attributes_that_are_no_json_come_back(tmp_path: Path, version: int) -> 
 @pytest.mark.parametrize(
     ("attributes", "words"),
     [
-        ({"note": "\ud800"}, "got a lone surrogate at 'stored/documents/zarr.json/attributes/note'; change it"),
-        ({"\udfff": 1}, r"got a lone surrogate at 'stored/documents/zarr.json/attributes/\\udfff'; change it"),
-        ({"a": [1, ["x\udc80"]]}, "got a lone surrogate at 'stored/documents/zarr.json/.../1/0'; change it"),
-        ({"long": "x" * (15 << 20)}, "expected metadata of at most 15728640 bytes in all, got 1572"),
-        ({"large": 10**400}, "expected numbers of at most 1024 bits, got one of 1329"),
+        ({"note": "\ud800"}, "no Unicode text, in metadata.stored.documents.zarr.json.attributes.note; change it"),
+        ({"\udfff": 1}, r"the key '\udfff', which is no Unicode text, in metadata.stored.documents"),
+        ({"a": [1, ["x\udc80"]]}, "no Unicode text, in metadata.stored.documents.zarr.json.attributes.a.1.0; change"),
+        ({"long": "x" * (15 << 20)}, "expected at most 15728640 bytes as JSON, got 1572"),
+        ({"long": "x" * (15 << 20)}, "of which metadata.stored.documents.zarr.json.attributes.long takes 15728642; ch"),
+        ({"large": 10**4200}, "got an integer of more than 4000 digits in metadata.stored"),
     ],
 )  # fmt: skip
 def test_attributes_that_no_stream_can_hold(tmp_path: Path, attributes: Any, words: str) -> None:
@@ -300,14 +307,14 @@ def test_attributes_that_no_stream_can_hold(tmp_path: Path, attributes: Any, wor
     refused(tmp_path / "a.zarr", words)
 
 
-@pytest.mark.parametrize("depth", [70, 250, 900, 20000])
+@pytest.mark.parametrize("depth", [250, 900, 20000])
 def test_attributes_that_are_nested_deep(tmp_path: Path, depth: int) -> None:
     zarr.create_array(tmp_path / "a.zarr", data=RAW)
     document = tmp_path / "a.zarr" / "zarr.json"
     nested = "[" * depth + "]" * depth
     document.write_text(document.read_text().replace('"attributes": {}', f'"attributes": {{"a": {nested}}}'))
     with pytest.raises(
-        FormatError, match=r"tables at most 64 deep, got deeper ones at 'stored/doc|Recursion"
+        FormatError, match=r"got more than 200 objects and lists .* in metadata.stored|Recurs"
     ) as caught:
         make().read(tmp_path / "a.zarr")
     assert "\n" not in str(caught.value)

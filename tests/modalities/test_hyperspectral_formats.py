@@ -430,6 +430,12 @@ def test_the_array_is_named_where_there_are_several(tmp_path: Path, version: str
         modality(key="map").read(tmp_path / "a.mat")
 
 
+def test_a_variable_that_is_there_but_no_numbers_is_said_so(tmp_path: Path) -> None:
+    savemat(tmp_path / "a.mat", {"data": _cube().transpose(1, 2, 0) > 0})
+    with pytest.raises(FormatError, match=r"named 'data' as .* got 'data', of which none fits; name another"):
+        modality(key="data").read(tmp_path / "a.mat")
+
+
 def test_mat_files_without_a_cube_are_refused(tmp_path: Path) -> None:
     savemat(tmp_path / "a.mat", {"map": np.zeros((3, 4))})
     with pytest.raises(FormatError, match="one numeric array of three axes, got none beside 'map'; name a file"):
@@ -654,6 +660,23 @@ def test_a_lossy_geotiff_is_not_coded_lossily_again(tmp_path: Path) -> None:
 
 
 @needs_rasterio
+@pytest.mark.parametrize(("nodata", "words"), [(None, "0"), (-9, "-9.0")])
+def test_a_geotiff_says_how_many_blocks_are_not_stored(tmp_path: Path, nodata: int | None, words: str) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    about = {"driver": "GTiff", "width": 40, "height": 20, "count": 3, "dtype": "int16", "nodata": nodata}
+    about |= {
+        "crs": "EPSG:32633",
+        "transform": rasterio.Affine(1, 0, 5, 0, -1, 7),
+        "sparse_ok": True,
+        "interleave": "band",
+    }
+    with rasterio.open(tmp_path / "a.tif", "w", tiled=True, blockxsize=16, blockysize=16, **about) as image:
+        image.write(np.ones((16, 16), "int16"), 2, window=((0, 16), (16, 32)))
+    with pytest.warns(LiveactionWarning, match=f"expected all 18 blocks .*, got 1; .* as the fill value {words}$"):
+        values = modality().read(tmp_path / "a.tif").values
+    assert (values == 1).sum() == 256 and (values == (nodata or 0)).sum() == 3 * 20 * 40 - 256
+
+
 def test_a_geotiff_of_holes_takes_no_memory(tmp_path: Path) -> None:
     import rasterio
 

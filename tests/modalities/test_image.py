@@ -238,9 +238,9 @@ def _jpeg_as_png(path: Path) -> None:
 
 
 REFUSED = [
-    ("a.png", _mode("RGBA"), "got an alpha channel; convert it to RGB"),
-    ("a.png", _mode("LA"), "got an alpha channel; convert it to RGB"),
-    ("a.png", _palette, "got a palette; convert it to RGB"),
+    ("a.png", _mode("RGBA"), "got an alpha channel; convert it to one"),
+    ("a.png", _mode("LA"), "got an alpha channel; convert it to one"),
+    ("a.png", _palette, "got a palette; convert it to one"),
     ("a.png", _mode("1"), "expected 8 or 16 bits per sample, got 1"),
     ("a.png", lambda p: PIL.Image.new("RGB", (4, 4)).save(p, transparency=(0, 0, 0)), "got transparency"),
     ("a.png", _animation, "expected one picture, got an animation"),
@@ -248,7 +248,7 @@ REFUSED = [
     ("a.png", _flipped, "expected a whole PNG, got a damaged chunk"),
     ("a.png", _jpeg_as_png, "expected a whole PNG, got other bytes"),
     ("a.png", _mode("L"), "got a grey picture; use a recipe for grey ones, or convert it"),
-    ("a.jpg", _mode("CMYK"), "got CMYK inks; convert it to RGB"),
+    ("a.jpg", _mode("CMYK"), "got CMYK inks; convert it to one"),
     ("a.jpg", _mode("L"), "got a grey picture"),
     ("a.jpg", _cut, "expected a whole picture, got OSError"),
     ("a.jpg", lambda p: PIL.Image.new("RGB", (4, 4)).save(p, format="PNG"), "expected JPG, got PNG; rename it"),

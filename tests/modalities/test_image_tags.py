@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 import tifffile
 
-from liveaction.errors import LiveactionWarning
+from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.modalities.image.modality import Image
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -109,6 +109,27 @@ def test_imagej_metadata_come_back(tmp_path: Path) -> None:
             assert (about["unit"], tags[282].value, tags[283].value) == ("um", (2, 1), (4, 1))
 
 
+def test_imagej_lengths_of_tables_go_with_the_tables(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, imagej=True, metadata={"Overlays": [b"abc"], "axes": "YX"})
+    with pytest.warns(LiveactionWarning, match="got tables IJMetadata; they are left out"):
+        signal = again(GREY.read(tmp_path / "a.tif"))
+    assert not {50838, 50839} & {tag.code for tag in written(GREY, signal, tmp_path / "b.tif").tags}
+
+
+def test_a_description_with_a_shape_says_the_shape_that_is_written(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, metadata={"axes": "YX", "note": "kept"})
+    signal = again(GREY.read(tmp_path / "a.tif"))
+    assert json.loads(written(GREY, signal, tmp_path / "b.tif").description)["shape"] == [9, 13]
+    said = json.loads(written(GREY, region(signal), tmp_path / "b.tif").description)
+    assert said == {"shape": [6, 9], "axes": "YX", "note": "kept"}
+    planes = np.stack([PIXELS] * 3)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate", metadata={"axes": "SYX"})
+    page = written(RGB, again(RGB.read(tmp_path / "a.tif")), tmp_path / "b.tif")
+    assert json.loads(page.description) == {"shape": [9, 13, 3], "axes": "YXS"}
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert (file.series[0].kind, file.series[0].axes) == ("shaped", "YXS")
+
+
 def test_places_on_page_and_map_move_with_a_region(tmp_path: Path) -> None:
     tie, matrix = (0.0, 0.0, 0.0, 500.0, 900.0, 0.0), (2.0, 0.5, 0, 100, 0.25, -2, 0, 200, 0, 0, 0, 0, 0, 0, 0, 1)
     extra = [(286, 5, 1, (7, 2), True), (287, 5, 1, (1, 3), True), (33550, 12, 3, (10.0, 5.0, 0.0), True)]
@@ -177,3 +198,30 @@ def test_blocks_of_a_photo_are_kept_or_said(tmp_path: Path) -> None:
     with pytest.warns(LiveactionWarning, match=r"that can be kept, got Photoshop's block \(IPTC\) as well; left out"):
         signal = RGB.read(tmp_path / "a.jpg")
     assert signal.metadata["text"] == {"Comment": "größer"}
+
+
+def _png(path: Path, *chunks: tuple[bytes, bytes]) -> Path:
+    """A grey PNG with chunks behind its header."""
+    PIL.Image.fromarray(PIXELS.astype("uint8")).save(path)
+    data = path.read_bytes()
+    packed = [struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in chunks]
+    path.write_bytes(data[:33] + b"".join(packed) + data[33:])
+    return path
+
+
+def test_all_texts_of_one_keyword_are_kept(tmp_path: Path) -> None:
+    texts = (b"tEXt", b"Note\0one"), (b"zTXt", b"Note\0\0" + zlib.compress(b"two")), (b"tEXt", b"Other\0more")
+    signal = GREY.read(_png(tmp_path / "a.png", *texts, (b"iTXt", b"Note\0\0\0de\0Notiz\0drei")))
+    GREY.write(again(signal), tmp_path / "b.png")
+    with PIL.Image.open(tmp_path / "b.png") as image:
+        assert image.text == {"Note": "one\ntwo\ndrei", "Other": "more"}  # type: ignore[attr-defined]
+    path = _png(tmp_path / "a.png", *[texts[0]] * 1001)
+    with pytest.raises(FormatError, match="expected at most 1000 texts, got 1001; take some out"):
+        GREY.read(path)
+
+
+def test_a_picture_of_more_pixels_than_pillow_takes_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    PIL.Image.fromarray(PIXELS.astype("uint8")).save(tmp_path / "a.bmp")
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 50)
+    with pytest.raises(FormatError, match="expected at most 100 pixels, got more; convert it to PNG or TIFF"):
+        GREY.read(tmp_path / "a.bmp")

@@ -1,5 +1,6 @@
 """Ranges: constants of any size and dtype come back exactly; what lies close together far from 0; what is clipped."""
 
+import io
 import json
 import math
 from typing import Any
@@ -17,7 +18,7 @@ from liveaction.codec.header import parse_header
 from liveaction.codec.model import Model
 from liveaction.codec.stream import compress, decompress
 from liveaction.codec.weights import save_model
-from liveaction.coding.container import ContainerReader, open_bytes
+from liveaction.coding.container import ContainerReader
 from liveaction.errors import FormatError
 from liveaction.modalities.array.template import _outward
 from liveaction.modalities.base import Modality
@@ -110,7 +111,7 @@ def test_a_range_beyond_float32_is_refused() -> None:
 def test_the_header_of_a_constant_says_it_exactly(model: Model) -> None:
     value = 2**60 + 1
     data, _ = compress(_signal(np.full((1, 8, 8, 8), value, np.int64)), model)
-    with open_bytes(data) as file:
+    with io.BytesIO(data) as file:
         container = ContainerReader(file, "here")
         assert container.header["range"] == [value, math.nextafter(float(value), math.inf)]
         assert parse_header(container.header, container.chunks, "here").range[0] == value

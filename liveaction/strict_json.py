@@ -1,4 +1,4 @@
-"""JSON of headers: one writer and one reader, with one set of rules, so that what is written can be read.
+"""JSON of headers and metadata: one writer and one reader, with one set of rules: what is written can be read.
 
 UTF-8 without a byte order mark, no key twice in an object, no number that is not finite, no half of a surrogate pair,
 at most :data:`DEEPEST` objects and lists within each other.
@@ -21,22 +21,28 @@ BEYOND = 10**4000
 _Place = tuple[Any, str] | None  # where a value stands: the place of what holds it, and its key there
 
 
-def write_json_bytes(data: Any, where: str, way: str = "change it") -> bytes:
+def write_json_bytes(data: Any, where: str, way: str, longest: int) -> bytes:
     """JSON bytes that :func:`read_json_bytes` takes.
 
     Args:
         data: None, booleans, numbers, texts, lists, tuples and dicts with texts as keys.
         where: stands first in errors.
         way: out of them.
+        longest: how many bytes there may be.
 
     Raises:
-        FormatError: it is something else, or breaks a rule; the first key at fault is named.
+        FormatError: it is something else, breaks a rule, or is too long; the key at fault is named.
     """
-    found = _fault(data)
-    if found is not None:
+    if (found := _fault(data)) is not None:
         place, reason = found
         raise FormatError(f"{where}: expected JSON data that can be read back, got {reason} in {place}; {way}")
-    return json.dumps(data, separators=(",", ":"), allow_nan=False).encode("ascii")
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).encode("ascii")
+    if len(text) > longest:
+        place, size = _largest(data)
+        raise FormatError(
+            f"{where}: expected at most {longest} bytes as JSON, got {len(text)}, of which {place} takes {size}; {way}"
+        )
+    return text
 
 
 def read_json_bytes(text: bytes, where: str, expected: str = "a JSON header") -> Any:
@@ -131,3 +137,16 @@ def _said(place: _Place) -> str:
         keys.append(str(key))
     shown = ascii(".".join(reversed(keys)))[1:-1] or "the outermost value"
     return shown if len(shown) <= 120 else f"{shown[:80]}...{shown[-30:]}"
+
+
+def _largest(data: Any) -> tuple[str, int]:
+    """What makes data long: where it stands, and its bytes."""
+    value, size = data, 0
+    place: _Place = None
+    while isinstance(value, dict) and value:
+        sizes = {name: len(json.dumps(inner)) for name, inner in value.items()}
+        key = max(sizes, key=sizes.__getitem__)
+        if place is not None and sizes[key] < size // 2:
+            break
+        size, value, place = sizes[key], value[key], (place, key)
+    return _said(place), size
