@@ -1,11 +1,11 @@
 """What a stream says of itself: made when it is written, checked before anything is allocated."""
 
 from collections.abc import Mapping
-from math import inf, nextafter, prod
+from math import inf, isfinite, nextafter, prod
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, field_validator
 
 from liveaction.codec.chunks import most_bytes
 from liveaction.codec.grid import ChunkLayout, shape_of
@@ -35,7 +35,17 @@ MOST_HALO = 16
 
 Extents = Annotated[tuple[Annotated[int, Field(ge=1, le=2**62, strict=True)], ...], Field(min_length=1, max_length=16)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Whole = Annotated[int, Field(ge=-(2**63), lt=2**64, strict=True)]
+
+
+def _end(value: Any) -> int | float:
+    """The low end of a range: a number, or an integer of 64 bits where float64 does not hold it."""
+    if type(value) is int and -(2**63) <= value < 2**64:
+        return value
+    if type(value) is float and isfinite(value):
+        return value
+    raise ValueError("input should be a finite number, or an integer of 64 bits")
+
+
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -70,7 +80,7 @@ class StreamHeader(BaseModel):
     spacing: Annotated[tuple[Number, ...], Field(max_length=16)]
     metadata: dict[str, Any]
     no_data: Number | None
-    range: tuple[Whole | Number, Number]
+    range: tuple[Annotated[int | float, PlainValidator(_end)], Number]
     latent_channels: int = Field(ge=1, le=2**20, strict=True)
     factors: Extents
     chunk: Extents

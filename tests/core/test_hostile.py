@@ -101,7 +101,7 @@ def modality(made, **keys):
         ({"modality": modality(0, channels=2)}, "expected a modality of 1 channels and 3 axes"),
         ({"modality": modality(0, name="nosuch")}, "expected a modality that this installation has, got: .*'nosuch'"),
         ({"modality": modality(0, options={"no": 1})}, "expected a modality that this installation has, got: .* no: "),
-        ({"modality": modality(0, options={"o\x7f\n": 1})}, r"expected a modality that .* o\\x7f : expected a known"),
+        ({"modality": modality(0, options={"o\x7f\n": 1})}, r"expected a modality that .* o\\x7f: expected a known"),
         ({"modality": modality(0, options={"_target_": "os.system"})}, "the key '_target_', which looks like"),
         ({"modality": modality(0, options={"a": [{"__class__": 1}]})}, "the key '__class__', which looks like"),
         ({"modality": modality(0, options={"$ref": 1})}, r"the key '\$ref', which looks like a program"),
