@@ -95,8 +95,9 @@ def _scan(header: Header) -> _Slice:
     """The place of a slice, by its header; what cannot be a slice of a volume is refused."""
     path, words = header.path, header.words
     frames, samples = header.number("NumberOfFrames", 1), words.get("SamplesPerPixel", 1)
-    if frames > 1:
-        raise FormatError(f"{path}: expected one frame per file, got {frames:.0f}; convert it to single-frame files")
+    if frames > 1 or header.is_enhanced:
+        got = f"{frames:.0f}" if frames > 1 else "one in an enhanced file"
+        raise FormatError(f"{path}: expected one frame per file, got {got}; convert it to single-frame files")
     colours = header.code("PhotometricInterpretation") or "MONOCHROME2"
     if samples != 1 or not colours.startswith("MONOCHROME"):
         raise FormatError(

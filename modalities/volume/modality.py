@@ -19,6 +19,8 @@ from liveaction.modalities.volume.volume_file import VolumeFile
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
+_WRITTEN = 1e-3  # of a step between stored integers, by which a value named in decimals may be off
+
 
 class Volume(Modality):
     """Volumes ``[1, X, Y, Z]``, placed by the affine in their metadata.
@@ -57,7 +59,7 @@ class Volume(Modality):
         wanted = self.padding_of(found.values) if named is None and found.missing is None else named
         if wanted is None:
             return found.missing, found.no_data
-        no_data = float(wanted)
+        no_data = _as_read(float(wanted), found)
         marked = find_value(found.values, no_data, path)
         if found.missing is None:
             return marked, no_data
@@ -126,3 +128,12 @@ class Volume(Modality):
     def pace(self, signal: Signal) -> tuple[float, str]:
         """Millions of voxels."""
         return signal.values.size / 1e6, "Mvoxel"
+
+
+def _as_read(no_data: float, found: VolumeFile) -> float:
+    """What a value that people write in decimals reads as where integers on disk are scaled."""
+    if found.values.dtype.kind != "f" or np.dtype(found.dtype).kind == "f":
+        return no_data
+    slope, inter = found.scaling
+    near = np.rint((no_data - inter) / slope) * slope + inter
+    return float(found.values.dtype.type(near)) if abs(near - no_data) <= _WRITTEN * abs(slope) else no_data

@@ -77,6 +77,8 @@ def read_nifti(path: Path, axes: int = 3) -> VolumeFile:
         raise FormatError(
             f"{path}: expected a whole NIfTI file, got {one_line(error)}; copy or convert the source again"
         ) from error
+    if layout.repairs:
+        warnings.warn(f"{path}: taken, as the header's cannot be: {layout.repairs}", LiveactionWarning, stacklevel=3)
     if layout.extensions is None:
         warnings.warn(
             f"{path}: header extensions are left out, at most {LONGEST_EXTENSIONS} bytes of them are kept",
@@ -86,7 +88,8 @@ def read_nifti(path: Path, axes: int = 3) -> VolumeFile:
     values = values.reshape(layout.shape[:axes], order="A")
     metadata = {"source": "nifti", "values_dtype": values.dtype.name, **place}
     missing = find_nan(values)
-    return VolumeFile(values, layout.disk.name, metadata, missing, 0.0 if missing is None else float("nan"))
+    no_data = 0.0 if missing is None else float("nan")
+    return VolumeFile(values, layout.disk.name, metadata, missing, no_data, (layout.slope, layout.inter))
 
 
 def _read_errors() -> tuple[type[Exception], ...]:
