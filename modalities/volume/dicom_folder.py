@@ -148,8 +148,10 @@ def find_volumes(path: Path, wanted: str, in_hu: bool) -> list[Path]:
     return sorted(found)
 
 
-def select_series(path: Path, in_hu: bool) -> DicomSeries | None:
+def select_series(path: Path, in_hu: bool, *, warn: bool = True) -> DicomSeries | None:
     """The series that ``path`` is: all that a folder holds, or ``FOLDER/UID``, or ``FOLDER/NUMBER`` by SeriesNumber.
+
+    With ``warn`` what else lies in a folder is named in a warning.
 
     Returns:
         None where ``path`` is neither.
@@ -179,7 +181,7 @@ def select_series(path: Path, in_hu: bool) -> DicomSeries | None:
             f"{path}: expected one DICOM series, got {_listed([*taken, *beside])}; choose one with --series, or give "
             f"{str(path / taken[0].uid)!r}"
         )
-    if left:
+    if left and warn:
         _warn(path, left)
     return taken[0]
 

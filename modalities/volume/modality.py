@@ -1,5 +1,6 @@
 """What volumes and series of them have in common: CT, MRI, series."""
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.errors import FormatError, ShapeError
+from liveaction.errors import FormatError, LiveactionWarning, ShapeError
 from liveaction.metrics import psnr_along
 from liveaction.modalities.base import Modality
 from liveaction.modalities.no_data import find_value
@@ -19,6 +20,7 @@ from liveaction.modalities.volume.volume_file import VolumeFile
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
+_ELSEWHERE = 0.1  # of a voxel, by which the places of an original and a reconstruction may differ
 _WRITTEN = 1e-3  # of a step between stored integers, by which a value named in decimals may be off
 
 
@@ -119,6 +121,23 @@ class Volume(Modality):
         """A region with the affine of its first voxel."""
         first = [low for low, _ in box[-3:]]
         return replace(signal, metadata=move_origin(signal.metadata, first))
+
+    def compare(self, original: Signal, reconstruction: Signal) -> dict[str, float]:
+        """As of every modality; warns where the two lie at different places, as flipped or cropped copies do."""
+        report = super().compare(original, reconstruction)
+        ours, theirs = (np.array(signal.metadata.get("affine")) for signal in (original, reconstruction))
+        if ours.shape == theirs.shape == (4, 4):
+            extents = np.array(original.shape[-3:]) - 1
+            ends = np.vstack([np.column_stack([np.zeros(3), np.diag(extents)]), np.ones(4)])
+            off = float(np.abs((ours - theirs) @ ends).max())
+            if off > _ELSEWHERE * np.linalg.norm(theirs[:3, :3], axis=0).min():
+                said = (
+                    f"--against: the original lies elsewhere, by up to {off:.4g} {original.metadata.get('unit', 'mm')}"
+                )
+                warnings.warn(
+                    f"{said}; its axes may be flipped, or it is another file", LiveactionWarning, stacklevel=2
+                )
+        return report
 
     def curves(self, original: Signal, reconstruction: Signal) -> dict[str, list[float]]:
         """``psnr_by_z``: of each slice of the last axis, in dB on the original's range."""

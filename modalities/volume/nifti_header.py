@@ -30,7 +30,7 @@ _PLACING = ("source", "values_dtype", "affine", "spacing", "orientation", "unit"
 _SHAPES = {3: "a volume [X, Y, Z]", 4: "a series of volumes [X, Y, Z, T]"}
 _WAYS = {
     3: "split it into volumes, or take a recipe for series",
-    4: "stack it to a series, or take a recipe for volumes",
+    4: "take a recipe for volumes, or stack it to a series",
 }
 
 
