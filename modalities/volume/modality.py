@@ -58,12 +58,13 @@ class Volume(Modality):
     def _missing(self, found: VolumeFile, path: Path) -> tuple[NDArray[np.bool_] | None, float]:
         """What the reader found missing, else what the recipe names, else padding; and what stands there."""
         named = self.options.no_data
-        wanted = self.padding_of(found.values) if named is None and found.missing is None else named
-        if wanted is None:
+        wanted = self.padding_of(found.values) if named is None else named
+        known = found.missing is not None and named is None
+        if wanted is None or (known and wanted != found.no_data):
             return found.missing, found.no_data
         no_data = _as_read(float(wanted), found)
         marked = find_value(found.values, no_data, path)
-        if found.missing is None:
+        if found.missing is None or known:  # padding that a header names in some slices alone
             return marked, no_data
         if marked is not None and not found.missing[marked].all():
             raise FormatError(
