@@ -132,9 +132,7 @@ class Volume(Modality):
             ends = np.vstack([np.column_stack([np.zeros(3), np.diag(extents)]), np.ones(4)])
             off = float(np.abs((ours - theirs) @ ends).max())
             if off > _ELSEWHERE * np.linalg.norm(theirs[:3, :3], axis=0).min():
-                said = (
-                    f"--against: the original lies elsewhere, by up to {off:.4g} {original.metadata.get('unit', 'mm')}"
-                )
+                said = f"--against: the original lies elsewhere, by up to {off:.4g} {_unit(original)}"
                 warnings.warn(
                     f"{said}; its axes may be flipped, or it is another file", LiveactionWarning, stacklevel=2
                 )
@@ -157,3 +155,9 @@ def _as_read(no_data: float, found: VolumeFile) -> float:
     slope, inter = found.scaling
     near = np.rint((no_data - inter) / slope) * slope + inter
     return float(found.values.dtype.type(near)) if abs(near - no_data) <= _WRITTEN * abs(slope) else no_data
+
+
+def _unit(signal: Signal) -> str:
+    """Of the affine; NIfTI may leave it unknown."""
+    unit: str = signal.metadata.get("unit", "mm")
+    return "mm" if unit == "unknown" else unit

@@ -169,7 +169,10 @@ def move_origin(metadata: dict[str, Any], first: Sequence[int]) -> dict[str, Any
 def check_nifti_name(path: Path) -> None:
     """Refuse a name that is none of NIfTI."""
     if not is_nifti(path):
-        raise FormatError(f"{path}: expected a name ending in '.nii' or '.nii.gz', got {path.name!r}; rename it")
+        raise FormatError(
+            f"{path}: expected a name ending in '.nii' or '.nii.gz', got {path.name!r}; rename it, or add "
+            "--suffix .nii.gz for a folder"
+        )
 
 
 def write_nifti(signal: Signal, path: Path, no_data: float | None = None) -> None:

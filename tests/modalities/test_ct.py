@@ -312,3 +312,8 @@ def test_an_original_that_lies_elsewhere_is_said(ct: CT) -> None:
     flipped[0] *= -1
     with pytest.warns(LiveactionWarning, match="--against: the original lies elsewhere, by up to .* mm; its axes may"):
         ct.compare(replace(signal, metadata={**signal.metadata, "affine": flipped.tolist()}), signal)
+
+
+def test_a_target_of_another_name_is_told_both_ways_out(ct: CT, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"got '1\.2\.3'; rename it, or add --suffix \.nii\.gz for a folder"):
+        ct.check_target(ct.synthetic(0, (3, 3, 3)), tmp_path / "1.2.3")
