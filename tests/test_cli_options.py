@@ -10,9 +10,13 @@ OPTIONS = {
     "recipes": {"--json"},
     "new": {"--like", "--data", "--key", "--force"},
     "check": {"--shape", "--data", "--set", "--quiet", "--json"},
-    "train": {"--data", "--out", "--val", "--steps", "--set", "--start-from", "--resume", "--device", "--quiet"},
+    "train": {
+        "--data", "--out", "--val", "--steps", "--set", "--start-from", "--resume", "--skip-bad", "--device",
+        "--quiet",
+    },
     "compress": {
-        "--model", "--step", "--quality", "--series", "--device", "--dtype", "--jobs", "--force", "--quiet", "--json",
+        "--model", "--step", "--quality", "--series", "--strip-metadata", "--device", "--dtype", "--jobs", "--force",
+        "--quiet", "--json",
     },
     "decompress": {
         "--model", "--region", "--fill", "--against", "--picture", "--suffix", "--max-voxels", "--device", "--dtype",
@@ -22,7 +26,7 @@ OPTIONS = {
         "--data", "--out", "--protocol", "--baselines", "--factors", "--reference", "--measure",
         "--threads", "--repeats", "--device", "--dtype", "--list", "--quiet", "--json",
     },
-    "freeze": {"--data", "--quiet"},
+    "freeze": {"--data", "--skip-bad", "--quiet"},
     "info": {"--json"},
     "verify": {"--model", "--against", "--max-voxels", "--device", "--quiet", "--json"},
     "doctor": {"--warm", "--json"},

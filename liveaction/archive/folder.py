@@ -148,13 +148,16 @@ def _warn(line: str, item: ArchiveItem, warned: Counter[str]) -> None:
 def totals(entries: list[Entry]) -> dict[str, Any]:
     """Items done, skipped and failed, the bytes of the streams that there are, and their ratio to the signals' own.
 
-    Where values were clipped, also the share of them.
+    Where values were clipped or missing, also the share of them.
     """
     there = [entry for entry in entries if entry.status != "failed"]
     size = sum(entry.bytes for entry in there)
     native = sum(entry.ratio * entry.bytes for entry in there)
     counts = [8 * entry.bytes / entry.bits_per_element if entry.bits_per_element else 0.0 for entry in there]
-    clipped = sum(count * entry.clipped_share for count, entry in zip(counts, there, strict=True))
+    shares = {
+        key: sum(count * getattr(entry, key) for count, entry in zip(counts, there, strict=True)) / (sum(counts) or 1.0)
+        for key in ("clipped_share", "missing_share")
+    }
     failures = [asdict(entry) for entry in entries if entry.status == "failed"]
     return {
         "items": len(entries),
@@ -163,7 +166,7 @@ def totals(entries: list[Entry]) -> dict[str, Any]:
         "failed": len(failures),
         "bytes": size,
         "ratio": native / size if size else None,
-        **({"clipped_share": clipped / sum(counts)} if clipped else {}),
+        **{key: share for key, share in shares.items() if share},
         "failures": [{key: failure[key] for key in ("source", "error")} for failure in failures],
     }
 

@@ -24,8 +24,9 @@ class Entry:
     """One item: where it came from, what it became, with which settings; ``error`` says why it failed.
 
     ``source_digest`` is over the names and bytes of the item's files, ``sha256`` over the target's bytes, ``weights``
-    and ``tables`` the model's digests; ``clipped_share`` of the source's values lies outside the range. ``status`` is
-    ``ok`` or ``failed``; ``skipped`` is told, never written.
+    and ``tables`` the model's digests; ``missing_share`` of the source's values stands for no data,
+    ``clipped_share`` of the others lies outside the range. ``status`` is ``ok`` or ``failed``; ``skipped`` is told,
+    never written.
     """
 
     source: str
@@ -37,6 +38,7 @@ class Entry:
     ratio: float = 0.0
     bits_per_element: float = 0.0
     clipped_share: float = 0.0
+    missing_share: float = 0.0
     seconds: float = 0.0
     weights: str = ""
     tables: str = ""

@@ -117,7 +117,8 @@ class Compression(_ModelTask):
         """Write the stream."""
         with part.open("w+b") as file:
             written = write_stream(signal, file, self.model, step=self.step, strip_metadata=self.strip)
-        return _measures(signal, written.bytes) | {"clipped_share": written.clipped_share}
+        shares = {"clipped_share": written.clipped_share, "missing_share": written.missing_share}
+        return _measures(signal, written.bytes) | shares
 
 
 @dataclass

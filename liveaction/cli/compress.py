@@ -38,8 +38,9 @@ def compress(
         int | None, typer.Option(min=1, max=7, help="1 small .. 7 fine; 4 is the step trained with.")
     ] = None,
     series: Annotated[
-        str, typer.Option(help="Which DICOM series of the folder SOURCE: its SeriesInstanceUID, or its SeriesNumber.")
-    ] = "",
+        str | None,
+        typer.Option(help="Which DICOM series of the folder SOURCE: its SeriesInstanceUID, or its SeriesNumber."),
+    ] = None,
     strip_metadata: Annotated[
         bool, typer.Option("--strip-metadata", help="Keep of the source's metadata geometry, type and unit alone.")
     ] = False,
@@ -61,7 +62,7 @@ def compress(
     from liveaction.codec.quality import check_rate
 
     check_rate(step, quality)
-    if series:
+    if series is not None:
         source = _series(source, series)
     settings = Settings(model, step, quality, device, dtype, jobs, force, strip_metadata)
     if target.suffix != ".lva":
@@ -114,7 +115,7 @@ def _left_out(signal: "Signal", written: "Written") -> list[str]:
 
 def _series(source: Path, series: str) -> Path:
     """The path of one series in a folder."""
-    if not source.is_dir() or series in (".", "..") or Path(series).name != series:
+    if not source.is_dir() or series in ("", ".", "..") or Path(series).name != series:
         raise SpecError(f"--series: expected the UID or number of a series in a folder, got {series!r} in {source}")
     return source / series
 

@@ -36,11 +36,16 @@ def run_folder(prepare: Callable[[], "FolderTask"], quiet: bool, as_json: bool) 
         print_json(report)
     else:
         ratio = f", {report['ratio']:.1f}:1" if report["ratio"] else ""
-        share = report.get("clipped_share")
-        clipped = f"; {percent(share)} of the values lie outside their range and are clipped" if share else ""
+        words = {
+            "clipped_share": "lie outside their range and are clipped",
+            "missing_share": "are missing and come back",
+        }
+        shares = "".join(
+            f"; {percent(report[key])} of the values {said}" for key, said in words.items() if key in report
+        )
         say(
             f"{task.target}: {report['done']} done, {report['skipped']} skipped, {report['failed']} failed of "
-            f"{report['items']} items; {report['bytes']:,} bytes{ratio}{clipped}"
+            f"{report['items']} items; {report['bytes']:,} bytes{ratio}{shares}"
         )
     if report["failed"]:
         raise typer.Exit(1)

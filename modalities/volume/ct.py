@@ -12,11 +12,11 @@ from liveaction.metrics import psnr_within
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.ranges import extremes
 from liveaction.modalities.volume.ct_phantom import ct_phantom
-from liveaction.modalities.volume.dicom import read_dicom
+from liveaction.modalities.volume.dicom import check_dicom, read_dicom
 from liveaction.modalities.volume.dicom_folder import find_volumes, select_series, volume_parts
 from liveaction.modalities.volume.exhibits import volume_exhibits
 from liveaction.modalities.volume.modality import Volume
-from liveaction.modalities.volume.nifti import is_nifti, read_nifti
+from liveaction.modalities.volume.nifti import check_nifti, is_nifti, read_nifti
 from liveaction.modalities.volume.preview import Look, draw_preview
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -63,6 +63,14 @@ class CT(Volume):
     def parts(self, path: Path) -> list[Path]:
         """The NIfTI file, or the slices of the DICOM series."""
         return volume_parts(path, in_hu=True) or super().parts(path)
+
+    def check(self, path: Path) -> None:
+        """Refuse by its header what cannot be read: NIfTI, or each slice of a DICOM series and their places."""
+        super().check(path)
+        if path.is_file() and is_nifti(path):
+            check_nifti(path)
+        elif (series := select_series(path, in_hu=True, warn=False)) is not None:
+            check_dicom(series)
 
     def read(self, path: Path) -> Signal:
         """Read one volume, see :func:`read_nifti` and :func:`read_dicom` for dtypes and what is kept.

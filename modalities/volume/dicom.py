@@ -60,12 +60,8 @@ def read_dicom(series: DicomSeries) -> VolumeFile:
     Raises:
         FormatError: mixed geometry, a missing or doubled slice, colour, several frames, unreadable pixels.
     """
-    slices = [_scan(header) for header in series.slices]
+    slices = _ordered(series)
     folder = slices[0].path.parent
-    _check_alike(slices)
-    normal = slices[0].normal
-    slices.sort(key=lambda item: float(item.position @ normal))
-    _check_steps(folder, slices)
     place = describe_affine(folder, _place(slices))
     if series.in_hu and any("RescaleIntercept" not in item.header.texts for item in slices):
         warnings.warn(f"{folder}: no RescaleIntercept; stored values are taken for HU", LiveactionWarning, 3)
@@ -91,12 +87,32 @@ def read_dicom(series: DicomSeries) -> VolumeFile:
     return VolumeFile(values, values.dtype.name, metadata, missing, no_data)
 
 
+def check_dicom(series: DicomSeries) -> None:
+    """Refuse by its headers what :func:`read_dicom` will not take.
+
+    Raises:
+        FormatError: mixed geometry, a missing or doubled slice, colour, several frames.
+    """
+    _ordered(series)
+
+
+def _ordered(series: DicomSeries) -> list[_Slice]:
+    """The slices by position, checked to be those of one volume."""
+    slices = [_scan(header) for header in series.slices]
+    _check_alike(slices)
+    normal = slices[0].normal
+    slices.sort(key=lambda item: float(item.position @ normal))
+    _check_steps(slices[0].path.parent, slices)
+    return slices
+
+
 def _scan(header: Header) -> _Slice:
     """The place of a slice, by its header; what cannot be a slice of a volume is refused."""
     path, words = header.path, header.words
     frames, samples = header.number("NumberOfFrames", 1), words.get("SamplesPerPixel", 1)
-    if frames > 1:
-        raise FormatError(f"{path}: expected one frame per file, got {frames:.0f}; convert it to single-frame files")
+    if frames > 1 or header.is_enhanced:
+        got = f"{frames:.0f}" if frames > 1 else "one in an enhanced file"
+        raise FormatError(f"{path}: expected one frame per file, got {got}; convert it to single-frame files")
     colours = header.code("PhotometricInterpretation") or "MONOCHROME2"
     if samples != 1 or not colours.startswith("MONOCHROME"):
         raise FormatError(

@@ -16,7 +16,6 @@ from liveaction.modalities.volume.nifti import is_nifti
 
 _CLASS = "1.2.840.10008.5.1.4.1.1"
 _SCANS = {f"{_CLASS}.2": "CT", f"{_CLASS}.4": "MR", f"{_CLASS}.128": "PT"}  # classes of slices, with their modality
-_FRAMES = (f"{_CLASS}.2.1", f"{_CLASS}.2.2", f"{_CLASS}.4.1", f"{_CLASS}.4.4", f"{_CLASS}.128.1", f"{_CLASS}.130")
 _DERIVED = (f"{_CLASS}.481.", f"{_CLASS}.66.", f"{_CLASS}.88.", f"{_CLASS}.104.")  # RT, segmentations, reports, PDF
 _GEOMETRY = ("Rows", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _HOUNSFIELD = {"", "HU", "HU_MOD", "US"}  # RescaleType; US is "unspecified"
@@ -104,7 +103,7 @@ def _other(header: Header) -> str | None:
     from pydicom.uid import UID
 
     kind = header.texts.get("SOPClassUID", "")
-    if kind in _SCANS or kind in _FRAMES or not kind:
+    if kind in _SCANS or header.is_enhanced or not kind:
         return None
     if all(tag in header.texts or tag in header.words for tag in _GEOMETRY) and not kind.startswith(_DERIVED):
         return None
@@ -149,8 +148,10 @@ def find_volumes(path: Path, wanted: str, in_hu: bool) -> list[Path]:
     return sorted(found)
 
 
-def select_series(path: Path, in_hu: bool) -> DicomSeries | None:
+def select_series(path: Path, in_hu: bool, *, warn: bool = True) -> DicomSeries | None:
     """The series that ``path`` is: all that a folder holds, or ``FOLDER/UID``, or ``FOLDER/NUMBER`` by SeriesNumber.
+
+    With ``warn`` what else lies in a folder is named in a warning.
 
     Returns:
         None where ``path`` is neither.
@@ -180,7 +181,7 @@ def select_series(path: Path, in_hu: bool) -> DicomSeries | None:
             f"{path}: expected one DICOM series, got {_listed([*taken, *beside])}; choose one with --series, or give "
             f"{str(path / taken[0].uid)!r}"
         )
-    if left:
+    if left and warn:
         _warn(path, left)
     return taken[0]
 

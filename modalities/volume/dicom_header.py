@@ -2,11 +2,12 @@
 
 import re
 import struct
+import zlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from liveaction.errors import FormatError
 from liveaction.modalities.third_party import one_line, quiet
@@ -26,8 +27,21 @@ _TABLE = "ModalityLUTSequence"
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 _BARE = {0x0001, 0x0005, 0x0008, *range(0x0012, 0x0019)}  # elements of group 8 that a data set may begin with
+_UNDEFINED = 0xFFFFFFFF  # the length of an element that ends with a delimiter
 _INDEX = "1.2.840.10008.1.3.10"
-_READING = OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError, struct.error
+_CLASS = "1.2.840.10008.5.1.4.1.1"
+_ENHANCED = [f"{_CLASS}.{n}" for n in ("2.1", "2.2", "4.1", "4.4", "128.1", "130")]
+_READING = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,11 @@ class Header:
     def is_index(self) -> bool:
         """Whether the file is a directory of other files (DICOMDIR), whatever its name."""
         return self.texts.get("SOPClassUID") == _INDEX
+
+    @property
+    def is_enhanced(self) -> bool:
+        """Whether the file is of a class that holds many slices: geometry is said for each frame, elsewhere."""
+        return self.texts.get("SOPClassUID") in _ENHANCED
 
     @property
     def series(self) -> str:
@@ -148,6 +167,7 @@ def _read_header(path: Path, size: int, changed: int) -> Header:
         file.seek(0)
         tags: list[Any] = [*_TEXTS, *_WORDS, *_LABELS, _TABLE]
         data = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=tags)
+        _check_whole(data, file, size)
         texts = {tag: text for tag in _TEXTS if (text := _text(_raw(data, tag)))}
         kind = _text(data.file_meta.get("MediaStorageSOPClassUID"))
         if kind:
@@ -156,6 +176,17 @@ def _read_header(path: Path, size: int, changed: int) -> Header:
         labels = {tag: _label(data.get(tag)) for tag in _LABELS}
         table = data.get_item(_TABLE)
         return Header(path, texts, words, labels, table is not None and bool(table.value))
+
+
+def _check_whole(data: Any, file: BinaryIO, size: int) -> None:
+    """Refuse a header that ends within an element: pydicom takes what there is for its value, or skips beyond the end.
+
+    Raises:
+        ValueError: it does.
+    """
+    elements = [item for item in map(data.get_item, data.keys()) if isinstance(getattr(item, "length", None), int)]
+    if file.tell() > size or any(len(item.value or b"") < item.length < _UNDEFINED for item in elements):
+        raise ValueError("a header that ends within an element")
 
 
 def _begins(start: bytes) -> bool:

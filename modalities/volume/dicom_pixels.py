@@ -1,6 +1,7 @@
 """The stored values of a DICOM slice: native as they lie there, compressed ones through imagecodecs."""
 
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ _NATIVE = (_SYNTAX, f"{_SYNTAX}.1", f"{_SYNTAX}.1.99", f"{_SYNTAX}.2")
 _END, _FILL = b"\xff\xd9", b"\0\xff"  # the last marker of JPEG, JPEG-LS and JPEG 2000, and what may stand behind it
 _READING = (
     *(OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, NotImplementedError),
-    *(MemoryError, IndexError, struct.error),
+    *(MemoryError, IndexError, struct.error, zlib.error),
 )
 
 

@@ -1,5 +1,6 @@
 """What volumes and series of them have in common: CT, MRI, series."""
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.errors import FormatError, ShapeError
+from liveaction.errors import FormatError, LiveactionWarning, ShapeError
 from liveaction.metrics import psnr_along
 from liveaction.modalities.base import Modality
 from liveaction.modalities.no_data import find_value
@@ -18,6 +19,9 @@ from liveaction.modalities.volume.nifti_header import strip_metadata
 from liveaction.modalities.volume.volume_file import VolumeFile
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
+
+_ELSEWHERE = 0.1  # of a voxel, by which the places of an original and a reconstruction may differ
+_WRITTEN = 1e-3  # of a step between stored integers, by which a value named in decimals may be off
 
 
 class Volume(Modality):
@@ -54,12 +58,13 @@ class Volume(Modality):
     def _missing(self, found: VolumeFile, path: Path) -> tuple[NDArray[np.bool_] | None, float]:
         """What the reader found missing, else what the recipe names, else padding; and what stands there."""
         named = self.options.no_data
-        wanted = self.padding_of(found.values) if named is None and found.missing is None else named
-        if wanted is None:
+        wanted = self.padding_of(found.values) if named is None else named
+        known = found.missing is not None and named is None
+        if wanted is None or (known and wanted != found.no_data):
             return found.missing, found.no_data
-        no_data = float(wanted)
+        no_data = _as_read(float(wanted), found)
         marked = find_value(found.values, no_data, path)
-        if found.missing is None:
+        if found.missing is None or known:  # padding that a header names in some slices alone
             return marked, no_data
         if marked is not None and not found.missing[marked].all():
             raise FormatError(
@@ -118,6 +123,21 @@ class Volume(Modality):
         first = [low for low, _ in box[-3:]]
         return replace(signal, metadata=move_origin(signal.metadata, first))
 
+    def compare(self, original: Signal, reconstruction: Signal) -> dict[str, float]:
+        """As of every modality; warns where the two lie at different places, as flipped or cropped copies do."""
+        report = super().compare(original, reconstruction)
+        ours, theirs = (np.array(signal.metadata.get("affine")) for signal in (original, reconstruction))
+        if ours.shape == theirs.shape == (4, 4):
+            extents = np.array(original.shape[-3:]) - 1
+            ends = np.vstack([np.column_stack([np.zeros(3), np.diag(extents)]), np.ones(4)])
+            off = float(np.abs((ours - theirs) @ ends).max())
+            if off > _ELSEWHERE * np.linalg.norm(theirs[:3, :3], axis=0).min():
+                said = f"--against: the original lies elsewhere, by up to {off:.4g} {_unit(original)}"
+                warnings.warn(
+                    f"{said}; its axes may be flipped, or it is another file", LiveactionWarning, stacklevel=2
+                )
+        return report
+
     def curves(self, original: Signal, reconstruction: Signal) -> dict[str, list[float]]:
         """``psnr_by_z``: of each slice of the last axis, in dB on the original's range."""
         limits, values = self.range_of(original), (original.values, reconstruction.values)
@@ -126,3 +146,18 @@ class Volume(Modality):
     def pace(self, signal: Signal) -> tuple[float, str]:
         """Millions of voxels."""
         return signal.values.size / 1e6, "Mvoxel"
+
+
+def _as_read(no_data: float, found: VolumeFile) -> float:
+    """What a value that people write in decimals reads as where integers on disk are scaled."""
+    if found.values.dtype.kind != "f" or np.dtype(found.dtype).kind == "f":
+        return no_data
+    slope, inter = found.scaling
+    near = np.rint((no_data - inter) / slope) * slope + inter
+    return float(found.values.dtype.type(near)) if abs(near - no_data) <= _WRITTEN * abs(slope) else no_data
+
+
+def _unit(signal: Signal) -> str:
+    """Of the affine; NIfTI may leave it unknown."""
+    unit: str = signal.metadata.get("unit", "mm")
+    return "mm" if unit == "unknown" else unit

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from liveaction.errors import FormatError, SpecError
 from liveaction.modalities.exhibit import Exhibit
-from liveaction.modalities.volume.dicom import read_dicom
+from liveaction.modalities.volume.dicom import check_dicom, read_dicom
 from liveaction.modalities.volume.dicom_folder import find_volumes, select_series, volume_parts
 from liveaction.modalities.volume.exhibits import one_window
 from liveaction.modalities.volume.head_phantom import head_phantom
 from liveaction.modalities.volume.modality import Volume
-from liveaction.modalities.volume.nifti import is_nifti, read_nifti
+from liveaction.modalities.volume.nifti import check_nifti, is_nifti, read_nifti
 from liveaction.modalities.volume.preview import draw_preview, percentile_look
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -41,6 +41,14 @@ class MRI(Volume):
     def parts(self, path: Path) -> list[Path]:
         """The NIfTI file, or the slices of the DICOM series."""
         return volume_parts(path, in_hu=False) or super().parts(path)
+
+    def check(self, path: Path) -> None:
+        """Refuse by its header what cannot be read: NIfTI, or each slice of a DICOM series and their places."""
+        super().check(path)
+        if path.is_file() and is_nifti(path):
+            check_nifti(path)
+        elif (series := select_series(path, in_hu=False, warn=False)) is not None:
+            check_dicom(series)
 
     def read(self, path: Path) -> Signal:
         """Read one volume, see :func:`read_nifti` and :func:`read_dicom` for dtypes and what is kept.

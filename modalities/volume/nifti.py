@@ -2,7 +2,8 @@
 
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,17 +67,12 @@ def read_nifti(path: Path, axes: int = 3) -> VolumeFile:
     Raises:
         FormatError: the file is not a readable NIfTI file of real numbers with that many axes.
     """
-    try:
-        with quiet():
-            layout = read_layout(path, axes)
-            place = _geometry(path, layout)
-            values = read_samples(path, layout)
-    except _read_errors() as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(
-            f"{path}: expected a whole NIfTI file, got {one_line(error)}; copy or convert the source again"
-        ) from error
+    with _reading(path):
+        layout = read_layout(path, axes)
+        place = _geometry(path, layout)
+        values = read_samples(path, layout)
+    if layout.repairs:
+        warnings.warn(f"{path}: taken, as the header's cannot be: {layout.repairs}", LiveactionWarning, stacklevel=3)
     if layout.extensions is None:
         warnings.warn(
             f"{path}: header extensions are left out, at most {LONGEST_EXTENSIONS} bytes of them are kept",
@@ -86,7 +82,32 @@ def read_nifti(path: Path, axes: int = 3) -> VolumeFile:
     values = values.reshape(layout.shape[:axes], order="A")
     metadata = {"source": "nifti", "values_dtype": values.dtype.name, **place}
     missing = find_nan(values)
-    return VolumeFile(values, layout.disk.name, metadata, missing, 0.0 if missing is None else float("nan"))
+    no_data = 0.0 if missing is None else float("nan")
+    return VolumeFile(values, layout.disk.name, metadata, missing, no_data, (layout.slope, layout.inter))
+
+
+def check_nifti(path: Path, axes: int = 3) -> None:
+    """Refuse by its header what :func:`read_nifti` will not take.
+
+    Raises:
+        FormatError: it is no NIfTI file of real numbers with that many axes, or shorter than its header says.
+    """
+    with _reading(path):
+        _geometry(path, read_layout(path, axes))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Third parties keep quiet, and what they raise over a damaged file is one line."""
+    try:
+        with quiet():
+            yield
+    except _read_errors() as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(
+            f"{path}: expected a whole NIfTI file, got {one_line(error)}; copy or convert the source again"
+        ) from error
 
 
 def _read_errors() -> tuple[type[Exception], ...]:
@@ -148,7 +169,10 @@ def move_origin(metadata: dict[str, Any], first: Sequence[int]) -> dict[str, Any
 def check_nifti_name(path: Path) -> None:
     """Refuse a name that is none of NIfTI."""
     if not is_nifti(path):
-        raise FormatError(f"{path}: expected a name ending in '.nii' or '.nii.gz', got {path.name!r}; rename it")
+        raise FormatError(
+            f"{path}: expected a name ending in '.nii' or '.nii.gz', got {path.name!r}; rename it, or add "
+            "--suffix .nii.gz for a folder"
+        )
 
 
 def write_nifti(signal: Signal, path: Path, no_data: float | None = None) -> None:

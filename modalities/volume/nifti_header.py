@@ -29,8 +29,8 @@ _PLAIN = (
 _PLACING = ("source", "values_dtype", "affine", "spacing", "orientation", "unit", "repetition_time", "header_version")
 _SHAPES = {3: "a volume [X, Y, Z]", 4: "a series of volumes [X, Y, Z, T]"}
 _WAYS = {
-    3: "split or stack it into volumes, or take a recipe for series",
-    4: "take a recipe for volumes, or stack volumes to a series",
+    3: "split it into volumes, or take a recipe for series",
+    4: "take a recipe for volumes, or stack it to a series",
 }
 
 
@@ -38,7 +38,7 @@ class Layout(NamedTuple):
     """Where the samples lie in a file, and what scales them: slope 1 and intercept 0 where nothing does.
 
     ``header`` is nibabel's, ``extensions`` what stands between it and the samples, None where that is longer than
-    ``LONGEST_EXTENSIONS``; ``disk`` is the dtype on disk.
+    ``LONGEST_EXTENSIONS``; ``disk`` is the dtype on disk; ``repairs`` are words for fields that nibabel changed.
     """
 
     header: Any
@@ -48,6 +48,7 @@ class Layout(NamedTuple):
     offset: int
     slope: float
     inter: float
+    repairs: str = ""
 
     @property
     def end(self) -> int:
@@ -81,7 +82,7 @@ def read_layout(path: Path, axes: int) -> Layout:
         scaling = (1.0, 0.0) if slope is None else (float(slope), float(inter))
         layout = Layout(header, b"", shape, disk, offset, *scaling)
         _check_length(path, layout)
-        return layout._replace(extensions=_extensions(file, size, offset - size))
+        return layout._replace(extensions=_extensions(file, size, offset - size), repairs=_repairs(data, header))
 
 
 def _parse(path: Path, data: bytes) -> Any:
@@ -94,7 +95,8 @@ def _parse(path: Path, data: bytes) -> Any:
     at, magic = _MAGIC.get(size, (0, b"?"))
     if data[at : at + len(magic)] != magic:
         pair = data[344:347] == b"ni1" or data[4:7] == b"ni2"
-        found = "the header of a pair (.hdr, .img)" if pair else "an Analyze header" if size == 348 else "other bytes"
+        packed = "a packed one, whose name ends in .nii.gz" if data.startswith(b"\x1f\x8b") else "other bytes"
+        found = "the header of a pair (.hdr, .img)" if pair else "an Analyze header" if size == 348 else packed
         raise FormatError(f"{path}: expected a whole NIfTI file, header and samples in one, got {found}; convert it")
     kind = nibabel.Nifti1Header if size == 348 else nibabel.Nifti2Header
     header = kind(data[:size])
@@ -106,12 +108,22 @@ def _parse(path: Path, data: bytes) -> Any:
     return header
 
 
+def _repairs(data: bytes, header: Any) -> str:
+    """What geometry a header says that none can be, and what nibabel takes it for."""
+    said = type(header)(data[: int(header["sizeof_hdr"])], check=False)
+    fields = {"pixdim": slice(1, 4), "qform_code": ..., "sform_code": ...}
+    pairs = {key: (said[key][at].tolist(), header[key][at].tolist()) for key, at in fields.items()}
+    return ", ".join(f"{key} {now!r} for {was!r}" for key, (was, now) in pairs.items() if repr(was) != repr(now))
+
+
 def _shape(path: Path, header: Any, axes: int) -> tuple[int, ...]:
     """The extents, all of them at least one, those behind ``axes`` one."""
     rank = int(header["dim"][0])
     shape = tuple(int(n) for n in header["dim"][1 : rank + 1])
     if len(shape) < axes or any(n != 1 for n in shape[axes:]) or min(shape) < 1:
-        raise FormatError(f"{path}: expected {_SHAPES[axes]}, got shape {shape}; {_WAYS[axes]}")
+        counted = len(np.trim_zeros(np.array(shape) - 1, "b"))
+        way = _WAYS[axes] if len(shape) >= 3 and counted <= 4 and min(shape) > 0 else "split or stack it into volumes"
+        raise FormatError(f"{path}: expected {_SHAPES[axes]}, got shape {shape}; {way}")
     return shape
 
 

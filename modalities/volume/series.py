@@ -13,7 +13,7 @@ from liveaction.metrics import psnr_along
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.volume.heart_phantom import heart_phantom
 from liveaction.modalities.volume.modality import Volume
-from liveaction.modalities.volume.nifti import describe_affine, find_nifti, read_nifti
+from liveaction.modalities.volume.nifti import check_nifti, describe_affine, find_nifti, read_nifti
 from liveaction.modalities.volume.nifti_header import move_time
 from liveaction.modalities.volume.series_exhibits import series_exhibits
 from liveaction.modalities.volume.series_preview import draw_series
@@ -42,6 +42,11 @@ class Series(Volume):
     def find(self, path: Path) -> list[Path]:
         """NIfTI files under ``path``, sorted, see :func:`find_nifti`."""
         return find_nifti(path)
+
+    def check(self, path: Path) -> None:
+        """Refuse by its header what cannot be read."""
+        super().check(path)
+        check_nifti(path, axes=4)
 
     def read(self, path: Path) -> Signal:
         """Read one series, see :func:`read_nifti` for dtypes and what is kept.

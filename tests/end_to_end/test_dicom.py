@@ -98,7 +98,7 @@ def test_one_series_is_chosen_by_its_number_or_uid(work: Path, tmp_path: Path) -
     assert (tmp_path / "3.lva").read_bytes() == (tmp_path / "1.2.2.lva").read_bytes()
     refused = _run("compress", source, tmp_path / "x.lva", *model, "--quiet")
     assert isinstance(refused.exception, FormatError) and "choose one with --series" in str(refused.exception)
-    for wrong in ("../export", "."):
+    for wrong in ("../export", ".", ""):
         refused = _run("compress", source, tmp_path / "x.lva", "--series", wrong, *model, "--quiet")
         assert isinstance(refused.exception, SpecError)
         assert f"--series: expected the UID or number of a series in a folder, got {wrong!r}" in str(refused.exception)

@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from liveaction.errors import FormatError, ShapeError, SpecError
+from liveaction.errors import FormatError, LiveactionWarning, ShapeError, SpecError
 from liveaction.modalities.third_party import quiet
 from liveaction.modalities.volume.ct import CT
 from liveaction.recipe import load_recipe
@@ -302,3 +302,18 @@ def test_shipped_recipes_make_a_ct(name: str) -> None:
 def test_a_recipe_of_another_kind_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match="expected 3 axes and 1 channel"):
         CT(SPEC.model_copy(update=change))
+
+
+def test_an_original_that_lies_elsewhere_is_said(ct: CT) -> None:
+    signal = ct.synthetic(0, (9, 8, 7))
+    near = np.array(signal.metadata["affine"]) + 1e-4
+    ct.compare(signal, replace(signal, metadata={**signal.metadata, "affine": near.tolist()}))
+    flipped = np.array(signal.metadata["affine"])
+    flipped[0] *= -1
+    with pytest.warns(LiveactionWarning, match="--against: the original lies elsewhere, by up to .* mm; its axes may"):
+        ct.compare(replace(signal, metadata={**signal.metadata, "affine": flipped.tolist()}), signal)
+
+
+def test_a_target_of_another_name_is_told_both_ways_out(ct: CT, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"got '1\.2\.3'; rename it, or add --suffix \.nii\.gz for a folder"):
+        ct.check_target(ct.synthetic(0, (3, 3, 3)), tmp_path / "1.2.3")

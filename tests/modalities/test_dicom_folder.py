@@ -166,6 +166,25 @@ def test_a_file_that_cannot_be_read_may_be_a_slice_of_any(ct: CT, tmp_path: Path
     assert ct.read(tmp_path / "good").shape == (8, 6, 5)
 
 
+def test_a_file_that_ends_within_its_header_is_no_series_of_its_own(
+    ct: CT, tmp_path: Path, dicom_series: Write
+) -> None:
+    folder = dicom_series(tmp_path, SeriesInstanceUID="1.2.34567890", ContentTime=b"120000")
+    path = folder / "00.dcm"
+    data = path.read_bytes()
+    for end in (data.index(b"1.2.34567890") + 5, data.index(b"120000") + 2):  # of what is read, of what is not
+        path.write_bytes(data[:end])
+        with pytest.raises(FormatError, match=r"00\.dcm: .* a header that ends within an element; remove"):
+            ct.read(folder)
+
+
+def test_a_deflated_file_that_is_cut_is_one_line(ct: CT, tmp_path: Path, dicom_series: Write) -> None:
+    path = dicom_series(tmp_path, 2, Syntax=uid.DeflatedExplicitVRLittleEndian) / "00.dcm"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(FormatError, match=r"00\.dcm: expected a DICOM header, got .*; remove or replace it"):
+        ct.read(tmp_path)
+
+
 def test_a_broken_file_alone_is_an_item_that_fails(ct: CT, tmp_path: Path, dicom_series: Write) -> None:
     good = dicom_series(tmp_path / "good")
     (tmp_path / "bad").mkdir()
@@ -193,6 +212,9 @@ def test_slices_of_many_frames_are_refused_with_the_way_out(ct: CT, tmp_path: Pa
     _other(tmp_path / "e.dcm", uid.EnhancedCTImageStorage, Modality="CT", Rows=3, Columns=3, NumberOfFrames=20)
     assert ct.find(tmp_path) == [tmp_path]
     with pytest.raises(FormatError, match="expected one frame per file, got 20; convert it to single-frame files"):
+        ct.read(tmp_path)
+    _other(tmp_path / "e.dcm", uid.EnhancedCTImageStorage, Modality="CT", Rows=3, Columns=3, NumberOfFrames=1)
+    with pytest.raises(FormatError, match="one frame per file, got one in an enhanced file; convert it"):
         ct.read(tmp_path)
 
 

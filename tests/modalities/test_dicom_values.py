@@ -239,3 +239,11 @@ def test_real_gaps_are_refused(ct: CT, tmp_path: Path, dicom_series: Write, plac
     folder = dicom_series(tmp_path, len(places), ImagePositionPatient=lambda i: [0, 0, places[i]], **flat)
     with pytest.raises(FormatError, match=words):
         ct.read(folder)
+
+
+def test_padding_that_some_slices_name_is_missing_in_all(ct: CT, tmp_path: Path, dicom_series: Write) -> None:
+    stored = np.where(RANDOM.random((6, 8)) < 0.3, -2000, SIGNED).astype(np.int16)
+    tags = {"Stored": stored, "PixelPaddingValue": lambda i: -2000 if i == 1 else None, "RescaleIntercept": 0}
+    signal = ct.read(dicom_series(tmp_path, 3, **tags))
+    assert signal.missing is not None and signal.no_data == -2000
+    np.testing.assert_array_equal(signal.missing[0], np.repeat((stored == -2000).T[:, :, np.newaxis], 3, 2))

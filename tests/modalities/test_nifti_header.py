@@ -216,7 +216,14 @@ def _changed(at: int, form: str, *values: Any, shape: tuple[int, ...] = (7, 6, 5
         pytest.param("a.nii", _changed(40, "<hh", 3, -7), r"got shape \(-7, 6, 5\)", id="negative"),
         pytest.param("a.nii", _changed(40, "<h", 9), "expected a", id="rank"),
         pytest.param("a.nii", _changed(40, "<h", 0), r"got shape \(\)|whole NIfTI", id="rank-0"),
-        pytest.param("a.nii", _image((3, 3, 3, 2, 2)).to_filename, r"got shape \(3, 3, 3, 2, 2\)", id="5d"),
+        pytest.param("a.nii", _image((3, 3, 3, 2, 2)).to_filename, r"\(3, 3, 3, 2, 2\); split or stack it", id="5d"),
+        pytest.param("a.nii", _image((3, 3, 3, 2)).to_filename, r"or take a recipe for series", id="4d"),
+        pytest.param(
+            "a.nii",
+            lambda path: path.write_bytes(gzip.compress(np.random.default_rng(1).bytes(400))),
+            "a packed one",
+            id="packed",
+        ),
         pytest.param("a.nii", _changed(42, "<hhh", 9999, 9999, 9999), r"of \d+ bytes .*, got 772; copy", id="huge"),
         pytest.param("a.nii.gz", _changed(42, "<hhh", 9999, 9999, 9999), "packed ones; copy or convert", id="huge-gz"),
         pytest.param("a.nii", _changed(108, "<f", 1e30), "expected a whole NIfTI file of", id="far"),
@@ -231,6 +238,19 @@ def test_what_is_no_volume_is_one_line(tmp_path: Path, name: str, make: Any, wor
         with pytest.raises(FormatError, match=words) as caught:
             _modality(kind).read(tmp_path / name)
         assert "\n" not in str(caught.value) and str(caught.value).count(str(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_changed(80, "<fff", 0, 0.8, -2), r"cannot be: pixdim \[1.0, 0.8.*, 2.0\] for \[0.0, 0.8.*, -2.0\]$"),
+        (_changed(254, "<h", 99), "cannot be: sform_code 0 for 99$"),
+    ],
+)
+def test_geometry_that_nibabel_repairs_is_said(tmp_path: Path, change: Any, words: str) -> None:
+    change(tmp_path / "a.nii")
+    with pytest.warns(LiveactionWarning, match=words):
+        _modality("ct").read(tmp_path / "a.nii")
 
 
 def test_odd_times_and_units_are_read(tmp_path: Path) -> None:

@@ -145,6 +145,18 @@ def test_a_value_that_the_recipe_names_is_missing(tmp_path: Path, slope: float, 
     assert (_stored(tmp_path / "b.nii") == -776).all()
 
 
+@pytest.mark.parametrize(("slope", "named"), [(0.001, -0.777), (1 / 3, -259), (0.1, -77.7)])
+def test_a_value_named_in_decimals_is_found_among_scaled_integers(tmp_path: Path, slope: float, named: float) -> None:
+    raw = _values((9, 8, 7), "int16")
+    raw[:3] = -777
+    mri = _modality("mri", no_data=named)
+    signal = mri.read(_save(tmp_path / "a.nii", raw, slope, 0))
+    assert signal.missing is not None
+    np.testing.assert_array_equal(signal.missing[0], raw == -777)
+    mri.write(signal, tmp_path / "b.nii")
+    np.testing.assert_array_equal(_stored(tmp_path / "b.nii"), raw)
+
+
 def test_two_values_for_no_data_and_values_that_cannot_be_are_refused(tmp_path: Path) -> None:
     raw = _values((4, 3, 2))
     raw[0], raw[1] = np.nan, -5

@@ -1,6 +1,5 @@
 """Ranges: constants of any size and dtype come back exactly; what lies close together far from 0; what is clipped."""
 
-import io
 import json
 import math
 from typing import Any
@@ -19,6 +18,7 @@ from liveaction.codec.model import Model
 from liveaction.codec.stream import compress, decompress
 from liveaction.codec.weights import save_model
 from liveaction.coding.container import ContainerReader
+from liveaction.coding.source import Source
 from liveaction.errors import FormatError
 from liveaction.modalities.array.template import _outward
 from liveaction.modalities.base import Modality
@@ -111,8 +111,8 @@ def test_a_range_beyond_float32_is_refused() -> None:
 def test_the_header_of_a_constant_says_it_exactly(model: Model) -> None:
     value = 2**60 + 1
     data, _ = compress(_signal(np.full((1, 8, 8, 8), value, np.int64)), model)
-    with io.BytesIO(data) as file:
-        container = ContainerReader(file, "here")
+    with Source(data) as source:
+        container = ContainerReader(source, "here")
         assert container.header["range"] == [value, math.nextafter(float(value), math.inf)]
         assert parse_header(container.header, container.chunks, "here").range[0] == value
         wide = {**container.header, "range": [-1e300, 1e300]}
@@ -163,8 +163,11 @@ def test_compress_says_what_is_clipped_and_missing(tmp_path: Any) -> None:
     assert f"\n{percent(2 / values.size)} of the values are missing, 7 stands there and comes back\n" in said
     report = json.loads(invoke(tmp_path / "in" / "a.npy", tmp_path / "b.lva", "--json"))
     assert report["clipped_share"] == 2 / there and report["missing_share"] == pytest.approx(2 / values.size)
-    assert f"; {percent(2 / there)} of the values lie outside their range" in invoke(tmp_path / "in", tmp_path / "out")
+    said = invoke(tmp_path / "in", tmp_path / "out")
+    assert f"; {percent(2 / there)} of the values lie outside their range and are clipped" in said
+    assert f"; {percent(2 / values.size)} of the values are missing and come back" in said
     (line,) = (tmp_path / "out" / "manifest.jsonl").read_bytes().splitlines()
     assert _parse(line, "here").clipped_share == 2 / there
+    assert _parse(line, "here").missing_share == pytest.approx(2 / values.size)
     landed = {key: value for key, value in json.loads(line).items() if key != "clipped_share"}
     assert _parse(json.dumps(landed).encode(), "here").clipped_share == Entry("", "", "ok").clipped_share == 0

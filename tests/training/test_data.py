@@ -1,8 +1,10 @@
 """Crops: seeded, bounded by memory maps, padded where a signal is too small."""
 
 import json
+import shutil
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -178,6 +180,25 @@ def test_the_first_bad_file_is_named_before_another_is_read(modality, bad, tmp_p
         strict.read("--data", items)
     assert not (tmp_path / "cache").exists() or len(list((tmp_path / "cache").iterdir())) <= 2
     assert not any("left out" in line for line in told)
+
+
+def test_a_bad_header_is_named_before_another_file_is_read(modality, scans, dicom_series, tmp_path):
+    folder = dicom_series(scans / "z")
+    (folder / "21.dcm").unlink()
+    strict, _ = sieve(modality, tmp_path / "cache")
+    with pytest.raises(FormatError, match=r"z: expected slices 2.5 mm apart, got 5 mm"):
+        strict.find("--data", [str(scans)])
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 2), np.int16), np.eye(4)), scans / "y.nii")
+    for path in (folder, scans / "y.nii"):
+        with pytest.raises(FormatError):
+            modality.check(path)
+    shutil.rmtree(folder)
+    with pytest.raises(FormatError, match=r"y\.nii: expected a volume .* or take a recipe for series"):
+        strict.find("--data", [str(scans)])
+    series = build_modality(load_recipe("series_smoke").modality)
+    series.check(scans / "y.nii")
+    with pytest.raises(FormatError, match=r"a\.nii\.gz: expected a series"):
+        series.check(scans / "a.nii.gz")
 
 
 def test_bad_files_are_left_out_where_that_is_asked_for(modality, bad, tmp_path):
