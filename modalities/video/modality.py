@@ -16,7 +16,7 @@ from liveaction.modalities.find import find_files
 from liveaction.modalities.options import Options, parse_options
 from liveaction.modalities.video.exhibits import clip_exhibits
 from liveaction.modalities.video.frames import (
-    DECODERS,
+    SUFFIXES,
     check_frames_folder,
     frame_files,
     number_of,
@@ -88,7 +88,7 @@ class Video(Modality):
         Raises:
             FormatError: nothing is there, the folder is empty, or nothing in it is a clip.
         """
-        way = "give its folder" if path.suffix.lower() in DECODERS else "convert it"
+        way = "give its folder" if path.suffix.lower() in SUFFIXES else "convert it"
         return find_files(path, _WANTED, _is_clip, _is_clip_of_frames, way=way)
 
     def read(self, path: Path) -> Signal:
