@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.mapped import converted, empty_values, release_pages
-from liveaction.modalities.audio.chunks import CREDIT, Parts, Patched, is_other, others, scan, with_lengths
+from liveaction.modalities.audio.chunks import CREDIT, Parts, Patched, corrected, is_other, others, scan
 from liveaction.modalities.audio.samples import BLOCK, CODED, NATIVE, Samples, to_native
 from liveaction.modalities.hyperspectral.cube import pack_bytes
 
@@ -37,7 +37,7 @@ TAGS = frozenset(
 """Texts that libsndfile keeps; they are set as attributes by these names."""
 
 _UNKNOWN = 2**62  # samples; libsndfile's word for a streamed FLAC
-_WAVE = ("RIFF", "RIFX", "RF64")
+_WAVE = ("RIFF", "RIFX", "RF64", "BW64")
 _EXTENSIBLE, _USUAL = b"\xfe\xff", bytes.fromhex("000000001000800000aa00389b71")  # WAVEX, and how its GUIDs end
 
 
@@ -130,7 +130,9 @@ def read_audio(path: Path, channels: int, select: Sequence[int] | None = None) -
         FormatError: no audio file, cut short, without samples, or of another number of channels.
     """
     parts = _scanned(path)
-    with opened(path, with_lengths(path, parts) if parts and _check_length(path, parts) else None) as file:
+    if parts is not None:
+        _check_length(path, parts)
+    with opened(path, corrected(path, parts) if parts is not None else None) as file:
         about = _about(path, file, parts)
         samples = NATIVE[about.subtype]
         picked = _pick(path, file.channels, channels, select)
@@ -252,11 +254,10 @@ def _scanned(path: Path) -> Parts | None:
         raise FormatError(f"{path}: expected a readable audio file, got {error.strerror}") from error
 
 
-def _check_length(path: Path, parts: Parts) -> bool:
+def _check_length(path: Path, parts: Parts) -> None:
     """Refuse a file that is shorter than its header says; libsndfile itself shortens the recording silently.
 
-    Returns:
-        Whether the header does not say how long the recording is, which warns.
+    Warns where the header does not say how long the recording is, and of bytes that are no whole sample or no part.
     """
     said, there = parts.samples.said, parts.there
     if parts.streamed:
@@ -278,4 +279,10 @@ def _check_length(path: Path, parts: Parts) -> bool:
             LiveactionWarning,
             stacklevel=3,
         )
-    return parts.streamed
+    if parts.part and not parts.streamed:
+        warnings.warn(
+            f"{path}: {parts.part} bytes at the end of the recording are less than one sample of all channels, and "
+            "left out",
+            LiveactionWarning,
+            stacklevel=3,
+        )
