@@ -199,6 +199,19 @@ def is_other(name: object) -> bool:
     return isinstance(name, str) and bool(re.fullmatch("[ -~]{4}", name)) and name not in _USED | {"RIFF", "RF64"}
 
 
+def flac_digest(path: Path) -> tuple[int, bytes] | None:
+    """Bits of a sample of a FLAC file and MD5 of its samples, as its header says; None where it says none (RFC 9639).
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(42)
+    if head[:4] != b"fLaC" or len(head) < 42 or not any(head[26:]):
+        return None
+    return (int.from_bytes(head[20:22], "big") >> 4 & 31) + 1, head[26:]
+
+
 def _infos(content: bytes, order: Any, tags: Collection[str]) -> Iterator[str]:
     """Texts of a list ``INFO`` that are not among ``tags``."""
     for chunk in _walk(io.BytesIO(content), 4, len(content), order):

@@ -1,5 +1,6 @@
 """Audio files through libsndfile: samples as the file holds them, rate, container, subtype and text tags kept."""
 
+import hashlib
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.mapped import converted, empty_values, release_pages
-from liveaction.modalities.audio.chunks import CREDIT, Parts, Patched, corrected, is_other, others, scan
-from liveaction.modalities.audio.samples import BLOCK, CODED, NATIVE, Samples, to_native
+from liveaction.modalities.audio.chunks import CREDIT, Parts, Patched, corrected, flac_digest, is_other, others, scan
+from liveaction.modalities.audio.samples import BLOCK, CODED, NATIVE, Samples, to_native, whole_bytes
 from liveaction.modalities.hyperspectral.cube import pack_bytes
 
 # suffix: the container that is written; None is read only
@@ -145,13 +146,22 @@ def read_audio(path: Path, channels: int, select: Sequence[int] | None = None) -
             )
         frames, at = file.frames, 0
         values = empty_values((len(picked), frames), samples.dtype)
+        bits, said = flac_digest(path) or (0, b"")
+        digest = hashlib.md5(usedforsecurity=False) if bits == samples.bits else None
         while len(block := file.read(BLOCK, dtype="float64" if about.lossy else samples.read_as, always_2d=True)):
-            part = to_native(block[:, picked], samples, bool(about.lossy)).T
-            values[:, at : at + part.shape[1]] = part
+            native = to_native(block, samples, bool(about.lossy))
+            if digest is not None:
+                digest.update(whole_bytes(native, samples.bits))
+            values[:, at : at + len(native)] = native[:, picked].T
             release_pages(values)
-            at += part.shape[1]
+            at += len(native)
     if frames - at > (4096 if about.lossy else 0):
         raise FormatError(f"{path}: expected {frames} samples per channel, got {at}: cut short; copy the source again")
+    if digest is not None and digest.digest() != said:
+        raise FormatError(
+            f"{path}: expected samples with the MD5 {said.hex()} as the header says, got {digest.hexdigest()}: damaged "
+            "or cut; copy the source again"
+        )
     if at == 0:
         raise FormatError(f"{path}: expected at least one sample, got an empty recording; there is nothing to code")
     if at < values.shape[1]:
@@ -173,6 +183,8 @@ def opened(path: Path, patched: Patched | None = None) -> Iterator[Any]:
             yield file
     except (soundfile.SoundFileError, OSError) as error:
         words = " ".join(getattr(error, "error_string", str(error)).removeprefix("Error : ").split()).rstrip(".")
+        if "does not exist" in words and path.exists():  # what it says of an MP3 that it cannot follow
+            words = "damage"
         raise FormatError(
             f"{path}: expected a whole audio file that libsndfile reads, got: {words}; copy or convert the source again"
         ) from error

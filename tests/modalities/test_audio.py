@@ -388,6 +388,27 @@ def test_what_lies_behind_the_samples_is_said(tmp_path: Path) -> None:
         np.testing.assert_array_equal(_audio().read(tmp_path / "a.wav").values, there)
 
 
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
+def test_flac_whose_samples_are_others_is_refused(tmp_path: Path, subtype: str) -> None:
+    there = _file(tmp_path / "a.flac", subtype)
+    np.testing.assert_array_equal(_audio(2, options={"select": [2, 0]}).read(tmp_path / "a.flac").values, there[[2, 0]])
+    data = bytearray((tmp_path / "a.flac").read_bytes())
+    data[22:26] = (500).to_bytes(4, "big")  # fewer samples than there are
+    (tmp_path / "a.flac").write_bytes(data)
+    with pytest.raises(FormatError, match=r"a.flac: expected samples with the MD5 \w{32} as the header says, got"):
+        _audio().read(tmp_path / "a.flac")
+    data[26:42] = bytes(16)  # not known
+    (tmp_path / "a.flac").write_bytes(data)
+    np.testing.assert_array_equal(_audio().read(tmp_path / "a.flac").values, there[:, :500])
+
+
+def test_a_damaged_mp3_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.mp3", np.zeros((1000, 2)), 48000)
+    (tmp_path / "a.mp3").write_bytes((tmp_path / "a.mp3").read_bytes()[:100])
+    with pytest.raises(FormatError, match=r"a.mp3: expected a whole audio file that libsndfile reads, got: damage;"):
+        _audio(2).read(tmp_path / "a.mp3")
+
+
 @pytest.mark.parametrize("said", [6006, 6003])
 def test_part_of_a_sample_is_said_to_be_left_out(tmp_path: Path, said: int) -> None:
     there = _file(tmp_path / "a.wav")
