@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, cast
 
 from liveaction.errors import FormatError
 from liveaction.files import require_regular
@@ -48,17 +48,17 @@ class Source:
     """
 
     def __init__(self, data: StreamData | BinaryIO) -> None:
-        data = data if hasattr(data, "seek") else bytes_or_path(data)
-        self._origin = data.absolute() if isinstance(data, Path) else data
+        origin = cast("BinaryIO", data) if hasattr(data, "seek") else bytes_or_path(data)
+        self._origin = origin.absolute() if isinstance(origin, Path) else origin
         self._guard = Guard()
         self._close: Callable[[], object] = lambda: None
-        if isinstance(data, bytes):
-            self._file: BinaryIO = io.BytesIO(data)
-        elif isinstance(data, Path):
-            self._file = _open(data)
+        if isinstance(origin, bytes):
+            self._file: BinaryIO = io.BytesIO(origin)
+        elif isinstance(origin, Path):
+            self._file = _open(origin)
             self._close = weakref.finalize(self, self._file.close)
         else:
-            self._file = data
+            self._file = origin
         self._handle = _handle_of(self._file)
         self.size = self._file.seek(0, io.SEEK_END)
 
@@ -93,7 +93,7 @@ class Source:
         return Source, (self._origin,)
 
 
-def bytes_or_path(data: StreamData) -> bytes | Path:
+def bytes_or_path(data: object) -> bytes | Path:
     """What a stream is read from: bytes that stay as they are, or a path.
 
     Raises:
