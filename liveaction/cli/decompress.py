@@ -89,7 +89,7 @@ def decompress(
     else:
         for line in done.lines():
             say(line)
-    report_damage(done.damaged, done.reader.header.axes, f"{source}", f"filled with {fill}")
+    report_damage(done.damaged, done.reader.header.axes, f"{source}", f"filled with {done.reader.fill}")
     if done.damaged:
         raise typer.Exit(DAMAGED)
 

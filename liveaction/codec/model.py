@@ -21,6 +21,7 @@ from liveaction.codec.stream import (
 from liveaction.codec.verify import Verification, VerifyOptions, verify_stream
 from liveaction.codec.view import StreamView, ViewOptions
 from liveaction.codec.weights import read_model
+from liveaction.coding.source import StreamData
 from liveaction.errors import LiveactionError
 from liveaction.outputs import check_outputs
 from liveaction.registry import build_modality
@@ -108,7 +109,7 @@ class Model:
             check_source(self, Path(source), Path(target))
         return compress_file(self._signal(source), target, self, **options)
 
-    def decompress(self, data: bytes | str | Path, **options: Unpack[DecompressOptions]) -> Signal:
+    def decompress(self, data: StreamData, **options: Unpack[DecompressOptions]) -> Signal:
         """A stream to its signal, or to a region of it.
 
         Args:
@@ -122,7 +123,7 @@ class Model:
         """
         return decompress(data, self, **options)[0]
 
-    def open(self, path: bytes | str | Path, **options: Unpack[ViewOptions]) -> StreamView:
+    def open(self, path: StreamData, **options: Unpack[ViewOptions]) -> StreamView:
         """A stream as a read-only array of which only what is asked for is decoded; see ``liveaction.open``."""
         return StreamView(path, self, **options)
 
@@ -187,7 +188,7 @@ def load(path: str | Path, *, device: str = "auto", dtype: str = "") -> Model:
     return Model(*read_model(Path(path), choose_device(device), dtype))
 
 
-def open(path: bytes | str | Path, model: Model | str | Path, **options: Unpack[ViewOptions]) -> StreamView:
+def open(path: StreamData, model: Model | str | Path, **options: Unpack[ViewOptions]) -> StreamView:
     """Open a ``.lva`` file as a read-only array; close it, or use it in a ``with`` block.
 
     Threads and forked processes may share it, and it may be pickled for others; see

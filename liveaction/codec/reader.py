@@ -84,6 +84,7 @@ class StreamReader:
 
     Attributes:
         header: what the stream says of itself.
+        fill: the value put there, as the signal's dtype holds it.
         damaged: the chunks found damaged so far, by number; only with ``fill``.
         timings: spent so far; reading chunks counts as entropy decoding.
 
@@ -104,9 +105,10 @@ class StreamReader:
     ) -> None:
         options: ReaderOptions = {"fill": fill, "max_voxels": max_voxels, "keep_windows": keep_windows}
         self._opened = container, model, where, options
-        self.container, self.codec, self.where, self.fill = container, model.codec, where, fill
+        self.container, self.codec, self.where = container, model.codec, where
         self.header = parse_header(container.header, container.chunks, where, max_voxels)
         check_codec(self.header, model.codec, model.digest, where, max_voxels)
+        self.fill = _as(fill, np.dtype(self.header.dtype))
         _ = container.entries  # a wrong index is no damaged chunk
         self.layout = self.header.layout
         self.modality = modality_of(self.header.modality, where)
@@ -226,7 +228,7 @@ class StreamReader:
             if number not in self.damaged:
                 continue
             hole = overlap(self.damaged[number].samples, samples)
-            values[(slice(None), *slices(hole, samples))] = _as(self.fill, values.dtype)
+            values[(slice(None), *slices(hole, samples))] = self.fill
         return _Window(values, missing)
 
     def _chunks(self, numbers: list[int]) -> list[_Chunk]:

@@ -22,7 +22,7 @@ from liveaction.codec.outline import metadata_errors
 from liveaction.codec.quality import choose_step
 from liveaction.codec.reader import ReaderOptions, StreamReader
 from liveaction.coding.container import ContainerReader, ContainerWriter
-from liveaction.coding.source import Source
+from liveaction.coding.source import Source, StreamData
 from liveaction.errors import LiveactionWarning, ShapeError
 from liveaction.files import atomic_path
 from liveaction.kernels.parallel import in_threads
@@ -223,7 +223,7 @@ def _pack_chunks(
 
 
 def decompress(
-    data: bytes | str | Path,
+    data: StreamData,
     model: "Model",
     *,
     region: Box | None = None,
@@ -250,8 +250,8 @@ def decompress(
         if reader.damaged:
             first = next(iter(reader.damaged.values()))
             warnings.warn(
-                f"{reader.where}: {len(reader.damaged)} damaged chunks are filled with {fill}, the first with samples "
-                f"{first.samples}: {first.reason}",
+                f"{reader.where}: {len(reader.damaged)} damaged chunks are filled with {reader.fill}, the first with "
+                f"samples {first.samples}: {first.reason}",
                 LiveactionWarning,
                 stacklevel=2,
             )
@@ -260,7 +260,11 @@ def decompress(
 
 @contextmanager
 def open_reader(
-    data: bytes | str | Path, model: "Model", *, where: str = "stream", **options: Unpack[ReaderOptions]
+    data: StreamData,
+    model: "Model",
+    *,
+    where: str = "stream",
+    **options: Unpack[ReaderOptions],
 ) -> Iterator[StreamReader]:
     """A stream that is open to be decoded.
 
@@ -274,7 +278,7 @@ def open_reader(
         FormatError, IntegrityError: as :class:`StreamReader`.
     """
     with Source(data) as source:
-        name = where if isinstance(data, bytes) else str(data)
+        name = str(data) if isinstance(data, str | Path) else where
         yield StreamReader(ContainerReader(source, name), model, name, **options)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from liveaction.codec.header import MAX_VOXELS, StreamHeader
 from liveaction.codec.stream import open_reader
+from liveaction.coding.source import StreamData, bytes_or_path
 from liveaction.errors import FormatError
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ class StreamView:
         FormatError, IntegrityError: as :func:`liveaction.codec.stream.decompress`, also while indexing.
     """
 
-    def __init__(self, path: bytes | str | Path, model: "Model", *, max_voxels: int = MAX_VOXELS) -> None:
-        data = path if isinstance(path, bytes) else Path(path)
+    def __init__(self, path: StreamData, model: "Model", *, max_voxels: int = MAX_VOXELS) -> None:
+        data = bytes_or_path(path)
         self._opened = data if isinstance(data, bytes) else data.absolute(), model, max_voxels
         with ExitStack() as stack:
             self._reader = stack.enter_context(open_reader(data, model, max_voxels=max_voxels, keep_windows=True))

@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, cast
 
 from liveaction.errors import FormatError
 from liveaction.files import require_regular
+
+StreamData = bytes | bytearray | memoryview | str | Path
+"""A stream, or where it lies."""
 
 
 class Guard:
@@ -41,19 +44,21 @@ class Source:
 
     Raises:
         FormatError: the path cannot be opened, or is no regular file.
+        TypeError: it is none of these.
     """
 
-    def __init__(self, data: bytes | str | Path | BinaryIO) -> None:
-        self._origin = Path(data).absolute() if isinstance(data, str | Path) else data
+    def __init__(self, data: StreamData | BinaryIO) -> None:
+        origin = cast("BinaryIO", data) if hasattr(data, "seek") else bytes_or_path(data)
+        self._origin = origin.absolute() if isinstance(origin, Path) else origin
         self._guard = Guard()
         self._close: Callable[[], object] = lambda: None
-        if isinstance(data, bytes):
-            self._file: BinaryIO = io.BytesIO(data)
-        elif isinstance(data, str | Path):
-            self._file = _open(data)
+        if isinstance(origin, bytes):
+            self._file: BinaryIO = io.BytesIO(origin)
+        elif isinstance(origin, Path):
+            self._file = _open(origin)
             self._close = weakref.finalize(self, self._file.close)
         else:
-            self._file = data
+            self._file = origin
         self._handle = _handle_of(self._file)
         self.size = self._file.seek(0, io.SEEK_END)
 
@@ -88,10 +93,23 @@ class Source:
         return Source, (self._origin,)
 
 
-def _open(path: str | Path) -> BinaryIO:
+def bytes_or_path(data: object) -> bytes | Path:
+    """What a stream is read from: bytes that stay as they are, or a path.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    if isinstance(data, str | os.PathLike):
+        return Path(data)
+    raise TypeError(f"stream: expected bytes or a path, got {type(data).__name__}")
+
+
+def _open(path: Path) -> BinaryIO:
     try:
-        require_regular(Path(path))
-        return Path(path).open("rb", buffering=0)
+        require_regular(path)
+        return path.open("rb", buffering=0)
     except OSError as error:
         raise FormatError(f"{path}: expected a readable .lva file, got {error.strerror}") from error
 

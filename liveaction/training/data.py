@@ -7,6 +7,7 @@ memory maps. A batch is a function of (seed, step, rank) alone, so a resumed run
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from liveaction.modalities.base import Modality
 
 SYNTHETIC = "synthetic"
+_MOST_PHANTOMS = 10**6
 VALUES, MISSING, ABOUT = ".npy", ".missing.npy", ".json"
 
 
@@ -90,9 +92,13 @@ def find_items(
 
 def _phantoms(source: str) -> list[TrainingItem]:
     numbers = source.split(":")[1:]
-    if len(numbers) > 2 or not all(number.isdigit() for number in numbers) or numbers[:1] == ["0"]:
-        raise FormatError(f"--data: expected synthetic, synthetic:COUNT or synthetic:COUNT:FIRST_SEED, got {source!r}")
+    if len(numbers) > 2 or not all(re.fullmatch("[0-9]{1,18}", number) for number in numbers) or numbers[:1] == ["0"]:
+        raise FormatError(
+            f"--data: expected synthetic, synthetic:COUNT or synthetic:COUNT:FIRST_SEED, got {source[:60]!r}"
+        )
     count, first = (*map(int, numbers), *(6, 0)[len(numbers) :])
+    if count > _MOST_PHANTOMS:
+        raise FormatError(f"--data: expected at most {_MOST_PHANTOMS} synthetic signals, got {count}; take fewer")
     return [TrainingItem(f"{SYNTHETIC} {seed}", None, seed) for seed in range(first, first + count)]
 
 

@@ -60,6 +60,13 @@ class Parts(NamedTuple):
             return more > 0 and self.samples == self.chunks[-1]
         return (more < 0 and said >= _UNKNOWN[self.kind]) or (self.rest > 0 and more % 2**32 == 0)
 
+    @property
+    def part(self) -> int:
+        """Bytes at the end of the samples that are less than one sample of all channels, 0 where that is not known."""
+        align = int.from_bytes(self.format[12:14], "little") if self.kind in ("RIFF", "RF64", "BW64") else 0
+        coded = self.format[:2] not in (b"\1\0", b"\3\0", b"\xfe\xff")
+        return 0 if align == 0 or coded else min(self.samples.said, self.there) % align
+
 
 class Patched(io.FileIO):
     """A file to read in which some bytes are others."""
@@ -136,18 +143,22 @@ def _walk(file: IO[bytes], at: int, size: int, order: Any, wide: bool = False) -
         at += said + (-said % 8 if wide else said % 2)
 
 
-def with_lengths(path: Path, parts: Parts) -> Patched:
-    """A streamed WAV or RF64 file, to be read as if its header said how long it is."""
+def corrected(path: Path, parts: Parts) -> Patched | None:
+    """A file whose header says how long it is, and RF64 where it said BW64; None where libsndfile reads it as it is."""
+    named = {0: b"RF64"} if parts.kind == "BW64" else {}
+    patches = named | (_lengths(parts) if parts.streamed else {})
+    return Patched(path, patches) if patches else None
+
+
+def _lengths(parts: Parts) -> dict[int, bytes]:
+    """Places in the header of a streamed file, and what should be there."""
     place, size, there = parts.samples.start, parts.size, parts.there
     if parts.kind in ("RIFF", "RIFX"):
         order: Any = "big" if parts.kind == "RIFX" else "little"
-        patches = {at: min(value, 2**32 - 1).to_bytes(4, order) for at, value in ((4, size - 8), (place - 4, there))}
-    else:
-        form = parts.format
-        align = max(int.from_bytes(form[12:14], "little"), 1)
-        at = parts.chunks[0].start
-        patches = {at: b"".join(value.to_bytes(8, "little") for value in (size - 8, there, there // align))}
-    return Patched(path, patches)
+        return {at: min(value, 2**32 - 1).to_bytes(4, order) for at, value in ((4, size - 8), (place - 4, there))}
+    align = max(int.from_bytes(parts.format[12:14], "little"), 1)
+    at = parts.chunks[0].start
+    return {at: b"".join(value.to_bytes(8, "little") for value in (size - 8, there, there // align))}
 
 
 def others(path: Path, parts: Parts | None, tags: Collection[str]) -> dict[str, bytes | None]:
@@ -186,6 +197,19 @@ def others(path: Path, parts: Parts | None, tags: Collection[str]) -> dict[str, 
 def is_other(name: object) -> bool:
     """Whether a chunk of such a name may be put into a WAV file beside its samples."""
     return isinstance(name, str) and bool(re.fullmatch("[ -~]{4}", name)) and name not in _USED | {"RIFF", "RF64"}
+
+
+def flac_digest(path: Path) -> tuple[int, bytes] | None:
+    """Bits of a sample of a FLAC file and MD5 of its samples, as its header says; None where it says none (RFC 9639).
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(42)
+    if head[:4] != b"fLaC" or len(head) < 42 or not any(head[26:]):
+        return None
+    return (int.from_bytes(head[20:22], "big") >> 4 & 31) + 1, head[26:]
 
 
 def _infos(content: bytes, order: Any, tags: Collection[str]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Audio files through libsndfile: samples as the file holds them, rate, container, subtype and text tags kept."""
 
+import hashlib
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.mapped import converted, empty_values, release_pages
-from liveaction.modalities.audio.chunks import CREDIT, Parts, Patched, is_other, others, scan, with_lengths
-from liveaction.modalities.audio.samples import BLOCK, CODED, NATIVE, Samples, to_native
+from liveaction.modalities.audio.chunks import CREDIT, Parts, Patched, corrected, flac_digest, is_other, others, scan
+from liveaction.modalities.audio.samples import BLOCK, CODED, NATIVE, Samples, to_native, whole_bytes
 from liveaction.modalities.hyperspectral.cube import pack_bytes
 
 # suffix: the container that is written; None is read only
@@ -37,7 +38,7 @@ TAGS = frozenset(
 """Texts that libsndfile keeps; they are set as attributes by these names."""
 
 _UNKNOWN = 2**62  # samples; libsndfile's word for a streamed FLAC
-_WAVE = ("RIFF", "RIFX", "RF64")
+_WAVE = ("RIFF", "RIFX", "RF64", "BW64")
 _EXTENSIBLE, _USUAL = b"\xfe\xff", bytes.fromhex("000000001000800000aa00389b71")  # WAVEX, and how its GUIDs end
 
 
@@ -130,7 +131,9 @@ def read_audio(path: Path, channels: int, select: Sequence[int] | None = None) -
         FormatError: no audio file, cut short, without samples, or of another number of channels.
     """
     parts = _scanned(path)
-    with opened(path, with_lengths(path, parts) if parts and _check_length(path, parts) else None) as file:
+    if parts is not None:
+        _check_length(path, parts)
+    with opened(path, corrected(path, parts) if parts is not None else None) as file:
         about = _about(path, file, parts)
         samples = NATIVE[about.subtype]
         picked = _pick(path, file.channels, channels, select)
@@ -143,13 +146,22 @@ def read_audio(path: Path, channels: int, select: Sequence[int] | None = None) -
             )
         frames, at = file.frames, 0
         values = empty_values((len(picked), frames), samples.dtype)
+        bits, said = flac_digest(path) or (0, b"")
+        digest = hashlib.md5(usedforsecurity=False) if bits == samples.bits else None
         while len(block := file.read(BLOCK, dtype="float64" if about.lossy else samples.read_as, always_2d=True)):
-            part = to_native(block[:, picked], samples, bool(about.lossy)).T
-            values[:, at : at + part.shape[1]] = part
+            native = to_native(block, samples, bool(about.lossy))
+            if digest is not None:
+                digest.update(whole_bytes(native, samples.bits))
+            values[:, at : at + len(native)] = native[:, picked].T
             release_pages(values)
-            at += part.shape[1]
+            at += len(native)
     if frames - at > (4096 if about.lossy else 0):
         raise FormatError(f"{path}: expected {frames} samples per channel, got {at}: cut short; copy the source again")
+    if digest is not None and digest.digest() != said:
+        raise FormatError(
+            f"{path}: expected samples with the MD5 {said.hex()} as the header says, got {digest.hexdigest()}: damaged "
+            "or cut; copy the source again"
+        )
     if at == 0:
         raise FormatError(f"{path}: expected at least one sample, got an empty recording; there is nothing to code")
     if at < values.shape[1]:
@@ -171,6 +183,8 @@ def opened(path: Path, patched: Patched | None = None) -> Iterator[Any]:
             yield file
     except (soundfile.SoundFileError, OSError) as error:
         words = " ".join(getattr(error, "error_string", str(error)).removeprefix("Error : ").split()).rstrip(".")
+        if "does not exist" in words and path.exists():  # what it says of an MP3 that it cannot follow
+            words = "damage"
         raise FormatError(
             f"{path}: expected a whole audio file that libsndfile reads, got: {words}; copy or convert the source again"
         ) from error
@@ -252,11 +266,10 @@ def _scanned(path: Path) -> Parts | None:
         raise FormatError(f"{path}: expected a readable audio file, got {error.strerror}") from error
 
 
-def _check_length(path: Path, parts: Parts) -> bool:
+def _check_length(path: Path, parts: Parts) -> None:
     """Refuse a file that is shorter than its header says; libsndfile itself shortens the recording silently.
 
-    Returns:
-        Whether the header does not say how long the recording is, which warns.
+    Warns where the header does not say how long the recording is, and of bytes that are no whole sample or no part.
     """
     said, there = parts.samples.said, parts.there
     if parts.streamed:
@@ -278,4 +291,10 @@ def _check_length(path: Path, parts: Parts) -> bool:
             LiveactionWarning,
             stacklevel=3,
         )
-    return parts.streamed
+    if parts.part and not parts.streamed:
+        warnings.warn(
+            f"{path}: {parts.part} bytes at the end of the recording are less than one sample of all channels, and "
+            "left out",
+            LiveactionWarning,
+            stacklevel=3,
+        )

@@ -60,3 +60,10 @@ def to_disk(values: NDArray[Any], samples: Samples) -> NDArray[Any]:
     half = 2 ** (samples.bits - 1)
     whole = wide.clip(samples.zero - half, samples.zero + half - 1).astype(np.int64) - samples.zero
     return (whole << samples.shift).astype(samples.read_as)
+
+
+def whole_bytes(native: NDArray[Any], bits: int) -> bytes:
+    """Samples ``[T, C]`` as FLAC's MD5 counts them: signed, little-endian, in whole bytes."""
+    wide = np.ascontiguousarray(native, np.dtype(native.dtype).newbyteorder("<"))
+    data = wide.view(np.uint8).reshape(*native.shape, -1)
+    return data[..., : bits // 8].tobytes()

@@ -1,5 +1,6 @@
 """Clips as folders of numbered frames: PNG and TIFF, through PyAV."""
 
+import os
 import re
 import warnings
 from fractions import Fraction
@@ -9,25 +10,25 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.files import atomic_path
-from liveaction.modalities.video.colour import FULL, Pixels, Unpacker, describe_pixels, fill_frame
+from liveaction.modalities.video.colour import Pixels, Unpacker, describe_pixels, fill_frame
 from liveaction.modalities.video.read import (
     Clip,
     Wanted,
     check_pixels,
     one_line_errors,
-    untagged_matrix,
     warn_of_lost,
 )
 from liveaction.modalities.video.store import FrameStore
+from liveaction.modalities.video.tiff_frames import read_tiff_frame
 from liveaction.modalities.video.timing import FrameTiming, parse_fraction
 from liveaction.modalities.video.write import stored_frames, timing_of
 from liveaction.signal import Signal
 
-DECODERS = {".png": "png", ".tif": "tiff", ".tiff": "tiff"}
+SUFFIXES = {".png", ".tif", ".tiff"}
 ABOUT = "clip.json"
 _TOLD = {"iCCP", "cICP", "eXIf", "tEXt", "zTXt", "iTXt"}
 
@@ -45,10 +46,18 @@ class FolderInfo(BaseModel):
     rotation: int = 0
     colour: dict[str, int] = {}
 
+    @field_validator("frame_rate", "time_base", "pixel_aspect")
+    @classmethod
+    def _a_ratio(cls, value: str | None) -> str | None:
+        if value is not None and parse_fraction(value) is None:
+            raise ValueError(f"expected a positive ratio such as 30000/1001, got {value[:40]!r}")
+        return value
+
 
 def frame_files(folder: Path) -> list[Path]:
-    """PNG and TIFF files directly in ``folder``, hidden ones left out, unsorted."""
-    return [p for p in folder.iterdir() if p.suffix.lower() in DECODERS and not p.name.startswith(".") and p.is_file()]
+    """PNG and TIFF files directly in ``folder``, hidden ones left out, unsorted; a link to nothing is among them."""
+    names = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    return [p for p in names if not p.is_dir()]
 
 
 def number_of(path: Path) -> int:
@@ -73,19 +82,16 @@ def read_frames(folder: Path, wanted: Wanted, rate: Fraction | None) -> Clip:
     beside: set[str] = set()
     try:
         for file in files:
-            frame = _decode(file)
-            here = describe_pixels(frame.format, file)
+            here, frame, lost = read_tiff_frame(file) if file.suffix.lower() != ".png" else _read_png(file)
             if pixels is None:
                 pixels = check_pixels(folder, here, wanted)
-                full = int(frame.color_range) == FULL or here.kind != "yuv"
-                matrix = untagged_matrix(wanted.untagged_matrix, frame.width, frame.height)
-                unpack = Unpacker(here, matrix, full, wanted.luma)
+                unpack = Unpacker(here, "bt709", True, wanted.luma)  # no matrix: frames are grey or RGB
             if here != pixels:
                 raise FormatError(
                     f"{file}: expected pixel format {pixels.name!r} as the first frame's, got {here.name!r}"
                 )
-            values = unpack(frame)
-            beside |= _beside_pixels(file)
+            values = frame if isinstance(frame, np.ndarray) else unpack(frame)
+            beside |= lost
             store.append(values if info is None else _narrowed(values, pixels.bits, info.bits, file), file)
         values = store.array()
     finally:
@@ -165,54 +171,47 @@ def _sorted(folder: Path) -> list[Path]:
 
 def _info(folder: Path) -> FolderInfo | None:
     path = folder / ABOUT
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     try:
         return FolderInfo.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError, OSError) as error:
         text = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        text = text.removeprefix("Value error, ")
         raise FormatError(
             f"{path}: expected what is written beside frames, got: {' '.join(text.split())}; remove it or put it right"
         ) from error
 
 
-def _decode(file: Path) -> Any:
-    """The one picture of a file."""
+def _read_png(file: Path) -> tuple[Pixels, Any, set[str]]:
+    """The one picture of a file, how its pixels are stored, and what is not kept."""
     import av
 
-    decoder = DECODERS[file.suffix.lower()]
-    with one_line_errors(file, f"a whole {decoder.upper()} picture"):
+    try:
         data = file.read_bytes()
-        if not data:
-            raise FormatError(f"{file}: expected a {decoder.upper()} picture, got an empty file")
-        context: Any = av.CodecContext.create(decoder, "r")
-        if decoder == "png":
-            context.options = {"err_detect": "crccheck+explode"}
+    except OSError as error:
+        raise FormatError(f"{file}: expected a readable picture, got {error.strerror}") from error
+    if not data:
+        raise FormatError(f"{file}: expected a PNG picture, got an empty file")
+    kinds = _chunks(data)
+    if "acTL" in kinds:
+        raise FormatError(f"{file}: expected one picture per file, got an animation; save each as a file of its own")
+    with one_line_errors(file, "a whole PNG picture"):
+        context: Any = av.CodecContext.create("png", "r")
+        context.options = {"err_detect": "crccheck+explode"}
         frames = [*context.decode(av.Packet(data)), *context.decode(None)]
     if len(frames) != 1 or frames[0].is_corrupt:
-        raise FormatError(f"{file}: expected a whole {decoder.upper()} picture, got a damaged one; get it anew")
-    if decoder == "tiff":
-        _check_pages(file)
-    return frames[0]
+        raise FormatError(f"{file}: expected a whole PNG picture, got a damaged one; get it anew")
+    return describe_pixels(frames[0].format, file), frames[0], {f"{name} of frames" for name in kinds & _TOLD}
 
 
-def _beside_pixels(file: Path) -> set[str]:
-    """Chunks of a PNG with a colour profile or texts, which are not kept."""
+def _chunks(data: bytes) -> set[str]:
+    """Names of the chunks of a PNG."""
     found, at = set(), 8
-    with file.open("rb") as png:
-        while file.suffix.lower() == ".png" and png.seek(at) and len(head := png.read(8)) == 8:
-            found.add(head[4:].decode("latin-1"))
-            at += 12 + int.from_bytes(head[:4], "big")
-    return {f"{name} of frames" for name in found & _TOLD}
-
-
-def _check_pages(file: Path) -> None:
-    import tifffile
-
-    with tifffile.TiffFile(file) as pages:
-        count = len(pages.pages)
-    if count != 1:
-        raise FormatError(f"{file}: expected one picture per file, got {count} pages; save each as a file of its own")
+    while at + 8 <= len(data):
+        found.add(data[at + 4 : at + 8].decode("latin-1"))
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return found
 
 
 def _narrowed(values: NDArray[Any], stored: int, bits: int, file: Path) -> NDArray[Any]:

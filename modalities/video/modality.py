@@ -16,7 +16,7 @@ from liveaction.modalities.find import find_files
 from liveaction.modalities.options import Options, parse_options
 from liveaction.modalities.video.exhibits import clip_exhibits
 from liveaction.modalities.video.frames import (
-    DECODERS,
+    SUFFIXES,
     check_frames_folder,
     frame_files,
     number_of,
@@ -27,7 +27,7 @@ from liveaction.modalities.video.phantom import video_phantom
 from liveaction.modalities.video.preview import draw_preview
 from liveaction.modalities.video.read import READERS, Wanted, read_container, untagged_matrix
 from liveaction.modalities.video.timing import parse_fraction
-from liveaction.modalities.video.write import bits_of, check_suffix, write_mkv, write_y4m
+from liveaction.modalities.video.write import bits_of, check_order, check_suffix, write_mkv, write_y4m
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
@@ -88,7 +88,7 @@ class Video(Modality):
         Raises:
             FormatError: nothing is there, the folder is empty, or nothing in it is a clip.
         """
-        way = "give its folder" if path.suffix.lower() in DECODERS else "convert it"
+        way = "give its folder" if path.suffix.lower() in SUFFIXES else "convert it"
         return find_files(path, _WANTED, _is_clip, _is_clip_of_frames, way=way)
 
     def read(self, path: Path) -> Signal:
@@ -122,6 +122,7 @@ class Video(Modality):
         """Refuse what no video file holds, see :func:`bits_of`, and another suffix than ``.mkv``, ``.y4m`` or none."""
         check_suffix(path)
         bits_of(signal, path)
+        check_order(signal, path)
         if not path.suffix:
             check_frames_folder(path)
         return super().check_target(signal, path)

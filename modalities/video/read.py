@@ -1,11 +1,13 @@
 """Clips in containers, through PyAV, frame by frame."""
 
 import re
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from math import atan2, degrees, hypot
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +148,8 @@ def _prepare(path: Path, stream: Any, frame: Any, wanted: Wanted) -> tuple[Unpac
     full = int(frame.color_range) == FULL or pixels.name.startswith("yuvj")
     if frame.interlaced_frame:
         warnings.warn(f"{path}: interlaced; both fields are taken as one frame", LiveactionWarning, stacklevel=2)
+    rotation, mirrored = _turned(stream, frame)
+    warn_of_lost(path, ["mirroring"] if mirrored else [])
     aspect = parse_fraction(stream.metadata.get(ASPECT_TAG, "")) or stream.sample_aspect_ratio or Fraction(1)
     about = {
         "source": "file",
@@ -153,7 +157,7 @@ def _prepare(path: Path, stream: Any, frame: Any, wanted: Wanted) -> tuple[Unpac
         "pixel_format": pixels.name,
         "time_base": str(stream.time_base),
         "pixel_aspect": str(aspect),
-        "rotation": int(frame.rotation),
+        "rotation": rotation,
         "interlaced": bool(frame.interlaced_frame),
         "colour": {
             "matrix": code,
@@ -165,6 +169,19 @@ def _prepare(path: Path, stream: Any, frame: Any, wanted: Wanted) -> tuple[Unpac
     if pixels.kind == "yuv" and not wanted.luma:
         about["converted_from"] = f"{matrix}, {'full' if full else 'limited'} range"
     return Unpacker(pixels, matrix, full, wanted.luma), about
+
+
+def _turned(stream: Any, frame: Any) -> tuple[int, bool]:
+    """Degrees counterclockwise that a player turns frames, and whether it mirrors left and right before that."""
+    try:
+        sides = frame.side_data if stream.codec.name in _SAFE else ()
+        matrix = next((bytes(one) for one in sides if one.type.name == "DISPLAYMATRIX"), b"")
+    except ValueError:  # of a kind that this PyAV has no name for
+        matrix = b""
+    a, b, _, c, d = struct.unpack("=5i", matrix[:20]) if len(matrix) == 36 else (1, 0, 0, 0, 1)
+    if a * d - b * c >= 0:
+        return int(frame.rotation), False
+    return round(-degrees(atan2(b / hypot(b, d), -a / hypot(a, c)))), True
 
 
 def check_pixels(path: Path, pixels: Pixels, wanted: Wanted) -> Pixels:

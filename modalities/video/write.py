@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,21 @@ from liveaction.modalities.video.timing import FrameTiming, parse_fraction
 from liveaction.signal import Signal
 
 _LOSSY = {".mp4", ".m4v", ".mov", ".webm"}
+
+
+def check_order(signal: Signal, path: Path) -> None:
+    """Refuse timestamps that go back, as of files that were joined, for ``.mkv``.
+
+    Raises:
+        FormatError: they do.
+    """
+    stamps = timing_of(signal, path).stamps
+    back = next((k for k, (one, two) in enumerate(pairwise(stamps), 1) if two < one), None)
+    if back is not None and path.suffix.lower() == ".mkv":
+        raise FormatError(
+            f"{path}: expected timestamps that do not go back, which .mkv cannot hold, got {stamps[back]} behind "
+            f"{stamps[back - 1]} at frame {back}; write a folder"
+        )
 
 
 def check_suffix(path: Path) -> None:

@@ -510,9 +510,22 @@ def test_filling_in_from_python_warns(made):
     model, _, _ = made
     broken = bytearray(write(made))
     broken[-3] ^= 1
-    with pytest.warns(LiveactionWarning, match=r"stream: 1 damaged chunks are filled with 7.0, the first with samples"):
-        signal = model.decompress(bytes(broken), fill=7.0)
-    assert (signal.values == 7).any()
+    with pytest.warns(LiveactionWarning, match=r"stream: 1 damaged chunks are filled with 3\.40282\S*, the first with"):
+        signal = model.decompress(bytes(broken), fill=1e300)  # the nearest that float32 holds
+    assert (signal.values == np.finfo(np.float32).max).any()
+
+
+def test_bytes_of_any_kind_are_a_stream(made):
+    model, _, _ = made
+    data = write(made)
+    whole = model.decompress(data)
+    for same in (bytearray(data), memoryview(data)):
+        assert np.array_equal(model.decompress(same).values, whole.values)
+        with model.open(same) as view:
+            assert np.array_equal(view[:3], whole.values[0, :3])
+    for wrong in (None, 5):
+        with pytest.raises(TypeError, match=r"stream: expected bytes or a path, got (NoneType|int)"):
+            model.decompress(wrong)
 
 
 def test_verify_takes_a_model_or_its_folder(made, tmp_path):

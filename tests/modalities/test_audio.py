@@ -388,6 +388,58 @@ def test_what_lies_behind_the_samples_is_said(tmp_path: Path) -> None:
         np.testing.assert_array_equal(_audio().read(tmp_path / "a.wav").values, there)
 
 
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
+def test_flac_whose_samples_are_others_is_refused(tmp_path: Path, subtype: str) -> None:
+    there = _file(tmp_path / "a.flac", subtype)
+    np.testing.assert_array_equal(_audio(2, options={"select": [2, 0]}).read(tmp_path / "a.flac").values, there[[2, 0]])
+    data = bytearray((tmp_path / "a.flac").read_bytes())
+    data[22:26] = (500).to_bytes(4, "big")  # fewer samples than there are
+    (tmp_path / "a.flac").write_bytes(data)
+    with pytest.raises(FormatError, match=r"a.flac: expected samples with the MD5 \w{32} as the header says, got"):
+        _audio().read(tmp_path / "a.flac")
+    data[26:42] = bytes(16)  # not known
+    (tmp_path / "a.flac").write_bytes(data)
+    np.testing.assert_array_equal(_audio().read(tmp_path / "a.flac").values, there[:, :500])
+
+
+def test_a_damaged_mp3_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.mp3", np.zeros((1000, 2)), 48000)
+    (tmp_path / "a.mp3").write_bytes((tmp_path / "a.mp3").read_bytes()[:100])
+    with pytest.raises(FormatError, match=r"a.mp3: expected a whole audio file that libsndfile reads, got: damage;"):
+        _audio(2).read(tmp_path / "a.mp3")
+
+
+@pytest.mark.parametrize("said", [6006, 6003])
+def test_part_of_a_sample_is_said_to_be_left_out(tmp_path: Path, said: int) -> None:
+    there = _file(tmp_path / "a.wav")
+    data = (tmp_path / "a.wav").read_bytes()
+    start = data.index(b"data") + 4
+    whole = data[:start] + said.to_bytes(4, "little") + data[start + 4 : start + 4 + (6006 if said == 6006 else 6003)]
+    (tmp_path / "a.wav").write_bytes(whole)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        values = _audio().read(tmp_path / "a.wav").values
+    np.testing.assert_array_equal(values, there[:, : 1001 if said == 6006 else 1000])
+    words = "a.wav: 3 bytes at the end of the recording are less than one sample of all channels, and left out"
+    assert any(words in str(one.message) for one in caught) == (said != 6006)
+
+
+@pytest.mark.parametrize("said", [6006, 0])
+def test_bw64_is_read_as_rf64(tmp_path: Path, said: int) -> None:
+    there = _file(tmp_path / "a.rf64", format="RF64")
+    data = bytearray((tmp_path / "a.rf64").read_bytes().replace(b"RF64", b"BW64", 1))
+    data[28:36] = said.to_bytes(8, "little")
+    (tmp_path / "a.wav").write_bytes(data + _chunk("axml", b"<a/>"))
+    if said:
+        signal = _audio().read(tmp_path / "a.wav")
+        np.testing.assert_array_equal(signal.values, there)
+        _audio().write(signal, tmp_path / "b.wav")
+        assert _info(tmp_path / "b.wav")[0] == "RF64" and b"axml" in (tmp_path / "b.wav").read_bytes()
+    else:
+        with pytest.warns(LiveactionWarning, match=r"does not say how long"):
+            np.testing.assert_array_equal(_audio().read(tmp_path / "a.wav").values[:, :1001], there)
+
+
 @pytest.mark.parametrize("container", ["AIFF", "W64", "FLAC"])
 def test_streams_of_other_formats_are_refused_with_a_way_out(tmp_path: Path, container: str) -> None:
     path = tmp_path / f"a.{container.lower()}"

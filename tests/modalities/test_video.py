@@ -549,3 +549,28 @@ def test_sample_files_come_back(video: Video, data_dir: Path, tmp_path: Path, na
     back = video.read(tmp_path / "a.mkv")
     np.testing.assert_array_equal(back.values, part.values)
     assert back.spacing == signal.spacing
+
+
+@pytest.mark.parametrize(("matrix", "rotation"), [((-1, 0, 0, 1), 0), ((0, -1, -1, 0), 90)])
+def test_mirroring_is_said_to_be_lost_and_is_no_rotation(
+    video: Video, tmp_path: Path, matrix: tuple[int, ...], rotation: int
+) -> None:
+    a, b, c, d = (65536 * each for each in matrix)
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("mpeg2video", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "yuv420p"
+        stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
+        container.mux(stream.encode(av.VideoFrame(16, 16, "yuv420p")))
+        container.mux(stream.encode())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert video.read(tmp_path / "a.mp4").metadata["rotation"] == rotation
+    assert any("a.mp4: not kept: mirroring" in str(one.message) for one in caught)
+
+
+def test_timestamps_that_go_back_are_refused_for_mkv(video: Video, tmp_path: Path) -> None:
+    signal = _signal(_noise((3, 4, 4, 6), 8), frame_rate=None, time_base="1/1000", timestamps=[0, 40, 0, 40])
+    with pytest.raises(FormatError, match=r"a.mkv: expected timestamps that do not go back, .* 0 behind 40 at frame 2"):
+        video.check_target(signal, tmp_path / "a.mkv")
+    video.write(signal, tmp_path / "a")
+    assert video.read(tmp_path / "a").metadata["timestamps"] == [0, 40, 0, 40]

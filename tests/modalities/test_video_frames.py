@@ -58,6 +58,78 @@ def test_tiff_pages_are_refused(tmp_path: Path) -> None:
         _video(1).read(tmp_path)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tiff_frames_in_tiles(tmp_path: Path, channels: int) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (17, 19, channels)).astype(np.uint8)
+    kind = "rgb" if channels == 3 else "minisblack"
+    tifffile.imwrite(tmp_path / "f0.tif", values.squeeze(), photometric=kind, tile=(16, 16), bigtiff=True)
+    np.testing.assert_array_equal(_video(channels).read(tmp_path).values[:, 0], values.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "options"),
+    [("int16", {}), ("int8", {}), ("float16", {}), ("uint32", {}), ("uint8", {"photometric": "separated"})],
+)
+def test_tiff_frames_of_other_numbers_or_inks_are_refused(tmp_path: Path, dtype: str, options: dict[str, str]) -> None:
+    values = np.full((5, 4, 4) if options else (5, 4), -1).astype(dtype)
+    tifffile.imwrite(tmp_path / "f0.tif", values, **({"photometric": "minisblack"} | options))
+    with pytest.raises(FormatError, match=rf"f0.tif: expected grey, RGB or .* got . x \d+-bit {dtype} as .*; convert"):
+        _video(3 if options else 1).read(tmp_path)
+
+
+def test_tiff_kinds(tmp_path: Path) -> None:
+    grey, file = np.arange(20, dtype=np.uint8).reshape(5, 4), tmp_path / "f0.tif"
+    tifffile.imwrite(file, grey, photometric="miniswhite")
+    np.testing.assert_array_equal(_video(1).read(tmp_path).values[0, 0], 255 - grey)
+    tifffile.imwrite(file, grey > 9, photometric="minisblack")
+    np.testing.assert_array_equal(_video(1).read(tmp_path).values[0, 0], 255 * (grey > 9))
+    colours = np.random.default_rng(0).integers(0, 2**16, (3, 256)).astype(np.uint16)
+    tifffile.imwrite(file, grey, photometric="palette", colormap=colours)
+    np.testing.assert_array_equal(_video().read(tmp_path).values[:, 0], colours[:, grey] >> 8)
+    tifffile.imwrite(file, grey.astype(np.uint16) * 200, photometric="minisblack", bitspersample=12)
+    signal = _video(1).read(tmp_path)
+    np.testing.assert_array_equal(signal.values[0, 0], grey.astype(np.uint16) * 200)
+    assert signal.bits == 12
+    tifffile.imwrite(file, np.stack([grey] * 4, -1), photometric="rgb", extrasamples=["unassalpha"])
+    with pytest.warns(LiveactionWarning, match=r"its opacity .alpha. is not kept"):
+        assert _video().read(tmp_path).values.shape == (3, 1, 5, 4)
+    tifffile.imwrite(file, grey, photometric="minisblack", extratags=[(274, 3, 1, 6, True)])
+    with pytest.warns(LiveactionWarning, match=r"not kept: orientation of frames"):
+        _video(1).read(tmp_path)
+
+
+def test_a_tiff_frame_cut_short_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "f0.tif", np.ones((9, 9), np.uint8), photometric="minisblack")
+    (tmp_path / "f0.tif").write_bytes((tmp_path / "f0.tif").read_bytes()[:-5])
+    with pytest.raises(FormatError, match=r"f0.tif: expected 1 strips or tiles within \d+ bytes, got 0: a damaged"):
+        _video(1).read(tmp_path)
+
+
+def test_a_frame_that_is_a_link_to_nothing_is_refused(folder: Path) -> None:
+    (last := max(folder.glob("*.png"), key=lambda path: int(path.stem[6:]))).unlink()
+    last.symlink_to("nowhere.png")
+    with pytest.raises(FormatError, match=rf"{last.name}: expected a readable picture, got No such file"):
+        _video().read(folder)
+
+
+def test_an_animation_is_no_frame(tmp_path: Path) -> None:
+    pictures = [Image.new("RGB", (4, 3), (shade, 0, 0)) for shade in (0, 9)]
+    pictures[0].save(tmp_path / "f0.png", save_all=True, append_images=pictures[1:])
+    with pytest.raises(FormatError, match=r"f0.png: expected one picture per file, got an animation; save each"):
+        _video().read(tmp_path)
+
+
+@pytest.mark.parametrize("text", ['{"bits":8,"frame_rate":"1e9999"}', '{"bits":8,"time_base":"0/0"}'])
+def test_a_ratio_that_is_none_is_refused(folder: Path, text: str) -> None:
+    (folder / "clip.json").write_text(text)
+    with pytest.raises(FormatError, match=r"clip.json: .* got: expected a positive ratio such as 30000/1001, got '"):
+        _video().read(folder)
+    (folder / "clip.json").unlink()
+    (folder / "clip.json").symlink_to("nowhere.json")
+    with pytest.raises(FormatError, match=r"clip.json: expected what is written beside frames, got: .*No such file"):
+        _video().read(folder)
+
+
 def test_png_kinds(tmp_path: Path) -> None:
     palette = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4) * 20).convert("RGB").quantize(8)
     palette.save(tmp_path / "0.png")

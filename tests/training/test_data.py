@@ -115,9 +115,18 @@ def test_a_changed_file_is_read_again(modality, scans, tmp_path):
 def test_synthetic_sources(modality):
     assert [item.seed for item in find_items(modality, ["synthetic:2:7"])] == [7, 8]
     assert len(find_items(modality, ["synthetic"])) == 6
-    for wrong in ("synthetic:0", "synthetic:x", "synthetic:1:2:3", "synthetic:"):
+    for wrong in (
+        "synthetic:0",
+        "synthetic:x",
+        "synthetic:1:2:3",
+        "synthetic:",
+        "synthetic:²",
+        "synthetic:" + 5000 * "9",
+    ):
         with pytest.raises(FormatError, match="--data: expected synthetic"):
             find_items(modality, [wrong])
+    with pytest.raises(FormatError, match="--data: expected at most 1000000 synthetic signals, got 99999999999; take"):
+        find_items(modality, ["synthetic:99999999999"])
 
 
 def test_one_item_in_ten_is_held_out(modality):
