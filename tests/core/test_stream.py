@@ -4,6 +4,8 @@ import io
 import json
 import os
 import pickle
+import subprocess
+import sys
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -470,9 +472,13 @@ def test_a_view_a_reader_and_a_model_may_be_pickled(few, made, monkeypatch):
         pickle.loads(pickled[0])
 
 
-class Slices(torch.utils.data.Dataset):
-    """The slices of a view."""
+LOADER = """
+import sys
+import numpy as np
+import torch
+import liveaction
 
+class Slices(torch.utils.data.Dataset):
     def __init__(self, view):
         self.view = view
 
@@ -482,14 +488,20 @@ class Slices(torch.utils.data.Dataset):
     def __getitem__(self, place):
         return self.view[place]
 
+if __name__ == "__main__":
+    with liveaction.open(sys.argv[1], sys.argv[2]) as view:
+        loader = torch.utils.data.DataLoader(Slices(view), num_workers=1, multiprocessing_context="spawn")
+        np.save(sys.argv[3], torch.cat(list(loader)).numpy())
+"""
+
 
 @pytest.mark.slow
-def test_a_loader_with_spawned_workers_reads_a_view(few):
+def test_a_loader_with_spawned_workers_reads_a_view(few, tmp_path):
     folder, path, whole = few
-    with liveaction.open(path, folder) as view:
-        loader = torch.utils.data.DataLoader(Slices(view), num_workers=1, multiprocessing_context="spawn")
-        found = torch.cat(list(loader)).numpy()
-        assert np.array_equal(found, whole[:4])
+    script, found = tmp_path / "loader.py", tmp_path / "found.npy"
+    script.write_text(LOADER)
+    subprocess.run([sys.executable, "-P", script, path, folder, found], check=True, timeout=300)
+    assert np.array_equal(np.load(found), whole[:4])
 
 
 def test_the_header_is_plain_json(made):
