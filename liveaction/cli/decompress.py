@@ -232,7 +232,8 @@ def _part_of(original: "Signal", reader: "StreamReader", box: "Box | None") -> "
     """The region of an original that was decoded; what has the region's shape already stays."""
     if box is None or original.shape != reader.layout.extents:
         return original
-    return original.crop(*(slice(low, high) for low, high in box))
+    part = original.crop(*(slice(low, high) for low, high in box))
+    return reader.modality.cropped(part, box, original.shape)
 
 
 def parse_region(text: str, extents: tuple[int, ...]) -> tuple[tuple[int, int], ...] | None:
