@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -180,3 +181,14 @@ def test_a_run_that_was_stopped_says_by_what_in_its_status(tmp_path, monkeypatch
     monkeypatch.setattr(runs, "train", lambda *given, **named: result)
     done = CliRunner().invoke(app, ["train", "ct_smoke", "--data", "synthetic:1", "--out", str(tmp_path), "-q"])
     assert done.exit_code == status and "stopped after step 1; --resume goes on" in done.output
+
+
+@pytest.mark.parametrize("constant", [1e17, -1e36])
+def test_a_constant_of_any_size_is_trained_on_and_comes_back(tmp_path, constant):
+    np.save(tmp_path / "a.npy", np.full((16, 20, 24), constant))
+    settings = [*TINY, "training.steps=2", "modality.options.dtype=float64", "modality.range={percentiles: [0, 100]}"]
+    train(load_recipe("array_smoke", settings), tmp_path / "a.npy", tmp_path / "run", device="cpu")
+    losses = [line["loss"] for line in read_log(tmp_path / "run") if line["kind"] == "train"]
+    model = load(tmp_path / "run")
+    assert losses and np.isfinite(losses).all()
+    assert (model.decompress(model.compress(tmp_path / "a.npy")).values == constant).all()
