@@ -2,7 +2,6 @@
 
 import warnings
 from dataclasses import replace
-from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from liveaction.modalities.array.template import array_recipe, gather_facts
 from liveaction.modalities.base import Modality
 from liveaction.modalities.exhibit import Exhibit
 from liveaction.modalities.find import find_files, leads_nowhere
+from liveaction.modalities.no_data import find_value
 from liveaction.modalities.options import parse_options
 from liveaction.modalities.third_party import one_line
 from liveaction.signal import Signal
@@ -191,15 +191,7 @@ class Array(Modality):
         if no_data is None:
             return None, 0.0
         number = float(no_data)
-        if values.dtype.kind in "iu":
-            info = np.iinfo(values.dtype)
-            if isnan(number) or number != round(number) or not info.min <= number <= info.max:
-                raise FormatError(
-                    f"{path}: expected values that can hold modality.options.no_data {no_data}, got "
-                    f"{values.dtype.name}; change no_data"
-                )
-        missing = np.isnan(values) if isnan(number) else values == values.dtype.type(number)
-        return (missing, number) if missing.any() else (None, number)
+        return find_value(values, number, path), number
 
     def _check(self, values: NDArray[Any], missing: NDArray[np.bool_] | None, path: Path) -> None:
         """Refuse NaN and infinity where something was measured."""
