@@ -188,9 +188,12 @@ def write_stream(
 def _outside(
     number: int, layout: ChunkLayout, signal: Signal, modality: "Modality", limits: tuple[float, float]
 ) -> int:
-    """How many of a chunk's values are clipped."""
+    """How many of a chunk's values are clipped; pages of a mapped file are released behind it."""
     part = (slice(None), *slices(layout.samples(layout.chunk_box(number))))
-    return modality.count_outside(signal.values[part], limits, None if signal.missing is None else signal.missing[part])
+    missing = None if signal.missing is None else signal.missing[part]
+    count = modality.count_outside(signal.values[part], limits, missing)
+    release_pages(signal.values)
+    return count
 
 
 def _read_back(writer: ContainerWriter, signal: Signal, model: "Model") -> ChunkLayout:
