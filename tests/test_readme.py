@@ -95,6 +95,9 @@ def test_figures_of_streams_stand_in_the_records():
     assert fuzz["mutations"] == 100_000 and "Of 100 000 changed streams none" in text
     assert set(fuzz["outcomes"]) <= {"FormatError", "IntegrityError", "decoded", "filled"}
     assert kills["rounds"] == 20 and kills["broken"] == 0 and kills["equal_in_the_end"] and "of 20 runs over" in text
+    ended = kills["training"]
+    assert ended["without_model"] == ended["others"] == 0
+    assert f"of {ended['killed'] + ended['stopped']} trainings ended" in " ".join(text.split())
     rows = json.loads((results / "memory_cpu.json").read_text())["rows"]["array_smoke"]
     for verb in ("compress", "decompress"):
         said = " and ".join(f"{row[verb]['peak'] / 2**30:.1f}" for row in rows[1:])
