@@ -36,9 +36,7 @@ _BY_BAND = ("descriptions", "scales", "offsets", "units", "colours", "band_tags"
 _ALWAYS = {*_BY_BAND[:5], "crs", "transform", "nodata", "tags", "layout"}
 _SPACES = {"", "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "IMAGERY"}  # kept, or said otherwise
 _LOSSY = ("jpeg", "webp", "lerc", "jxl")  # what names of lossy compressions begin with
-_OF_WAVELENGTHS = {
-    *("wavelength", "wavelength_unit", "wavelength_units", "central_wavelength_um", "fwhm_um", "fwhm"),
-}
+_OF_WAVELENGTHS = {"wavelength", "wavelength_unit", "wavelength_units", "central_wavelength_um", "fwhm_um", "fwhm"}
 _LAYOUT = ("interleave", "compress", "tiled", "blockxsize", "blockysize", "photometric")
 
 

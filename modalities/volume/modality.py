@@ -3,12 +3,12 @@
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.errors import FormatError, LiveactionWarning, ShapeError
+from liveaction.errors import FormatError, LiveactionWarning, ShapeError, SpecError
 from liveaction.metrics import psnr_along
 from liveaction.modalities.base import Modality
 from liveaction.modalities.no_data import find_value
@@ -29,12 +29,24 @@ class Volume(Modality):
 
     ``options.no_data`` names a value that stands where nothing was measured; NaN always does.
 
+    Attributes:
+        rank: how many axes there are.
+        layout: the same, in words.
+
     Raises:
-        SpecError: an unknown option.
+        SpecError: the recipe does not ask for these axes and one channel, or an unknown option.
     """
+
+    rank: ClassVar[int] = 3
+    layout: ClassVar[str] = "3 axes"
 
     def __init__(self, spec: ModalitySpec) -> None:
         super().__init__(spec)
+        if len(spec.axes) != self.rank or spec.channels != 1:
+            raise SpecError(
+                f"[modality] {spec.name}: expected {self.layout} and 1 channel, got axes {spec.axes!r} and channels "
+                f"{spec.channels}"
+            )
         self.options = parse_options(NoDataOptions, spec.options)
 
     def signal_of(self, found: VolumeFile, path: Path) -> Signal:

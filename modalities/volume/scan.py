@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import ClassVar
 
-from liveaction.errors import FormatError, SpecError
+from liveaction.errors import FormatError
 from liveaction.modalities.volume.dicom import check_dicom, read_dicom
 from liveaction.modalities.volume.dicom_folder import find_volumes, select_series, volume_parts
 from liveaction.modalities.volume.modality import Volume
 from liveaction.modalities.volume.nifti import check_nifti, is_nifti, read_nifti
 from liveaction.signal import Signal
-from liveaction.spec import ModalitySpec
 
 
 class Scan(Volume):
@@ -25,14 +24,6 @@ class Scan(Volume):
 
     in_hu: ClassVar[bool]
     wanted: ClassVar[str]
-
-    def __init__(self, spec: ModalitySpec) -> None:
-        super().__init__(spec)
-        if len(spec.axes) != 3 or spec.channels != 1:
-            raise SpecError(
-                f"[modality] {spec.name}: expected 3 axes and 1 channel, got axes {spec.axes!r} and channels "
-                f"{spec.channels}"
-            )
 
     def find(self, path: Path) -> list[Path]:
         """Volumes under ``path``, see :func:`find_volumes`: NIfTI files and DICOM series.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.errors import ShapeError, SpecError
+from liveaction.errors import ShapeError
 from liveaction.mapped import is_mapped
 from liveaction.metrics import psnr_along
 from liveaction.modalities.exhibit import Exhibit
@@ -18,7 +18,6 @@ from liveaction.modalities.volume.nifti_header import move_time
 from liveaction.modalities.volume.series_exhibits import series_exhibits
 from liveaction.modalities.volume.series_preview import draw_series
 from liveaction.signal import Signal
-from liveaction.spec import ModalitySpec
 
 
 class Series(Volume):
@@ -31,13 +30,8 @@ class Series(Volume):
         SpecError: the recipe does not ask for four axes and one channel.
     """
 
-    def __init__(self, spec: ModalitySpec) -> None:
-        super().__init__(spec)
-        if len(spec.axes) != 4 or spec.channels != 1:
-            raise SpecError(
-                f"[modality] series: expected 4 axes [t, x, y, z] and 1 channel, got axes {spec.axes!r} and channels "
-                f"{spec.channels}"
-            )
+    rank = 4
+    layout = "4 axes [t, x, y, z]"
 
     def find(self, path: Path) -> list[Path]:
         """NIfTI files under ``path``, sorted, see :func:`find_nifti`."""
