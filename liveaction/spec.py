@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Levels = Annotated[int, Field(ge=0, le=12, strict=True)]
+Block = Annotated[int, Field(ge=0, le=4096, strict=True)]
+Continuation = Annotated[int, Field(ge=0, le=12, strict=True)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 LARGEST = 2.0**127
 """Of the ends of a range and of their distance: samples are made in float32."""
@@ -98,11 +100,12 @@ class ModalitySpec(_Table):
 
     ``range`` maps onto [-1, 1]; values outside are clipped. It is [low, high] in the unit, ``native`` for all that the
     source's format can hold, or ``{percentiles: [low, high]}`` of each signal. ``options`` are the modality's own.
+    ``channels`` 0 takes signals of any number of them, which an encoder with a basis of each signal's own can code.
     """
 
     name: Line
     axes: tuple[Line, ...] = Field(min_length=1, max_length=4)  # as many as there are contexts for
-    channels: int = Field(default=1, ge=1)
+    channels: int = Field(default=1, ge=0)
     unit: Line = ""
     range: tuple[Finite, Finite] | Literal["native"] | Percentiles
     options: dict[str, Any] = Field(default_factory=dict)
@@ -133,20 +136,27 @@ class EncoderSpec(_Table):
     """Sensor side: ``depth`` residual blocks, then a projection E -> L.
 
     ``pointwise`` looks at one token only; ``paper`` normalises and pools over the whole input; ``linear`` has no
-    blocks. ``projection`` is ``dense`` (with a bias; takes the warm start) or ``monarch`` (no bias, as published).
+    blocks; ``sparse`` has no projection either: every coefficient of the transform is a latent.
+
+    ``basis`` is that of a sparse encoder's channels: ``none``; ``trained``, a rotation of the channels within each
+    band, learnt from the training data; or ``own``, a KLT of each signal's own channels, which its stream carries.
+    ``projection`` is ``dense`` (with a bias; takes the warm start) or ``monarch`` (no bias, as published).
     ``kernel_size`` 3 makes the Monarch factors of the ``paper`` blocks convolutions. ``layer_scale`` is what the
     ``pointwise`` blocks' factor per channel starts at under a random start (a warm one starts it at 0); null: none.
     """
 
-    kind: Literal["pointwise", "paper", "linear"] = "pointwise"
+    kind: Literal["pointwise", "paper", "linear", "sparse"] = "pointwise"
+    basis: Literal["none", "trained", "own"] = "none"
     depth: int = Field(default=4, ge=0, le=64)
     projection: Literal["dense", "monarch"] = "dense"
     kernel_size: Literal[1, 3] = 1
     layer_scale: Positive | None = 0.1
 
     @model_validator(mode="after")
-    def _kernel_belongs_to_paper_blocks(self) -> Self:
+    def _belongs_together(self) -> Self:
         _check_kernel(self.kind, self.kernel_size)
+        if self.basis != "none" and self.kind != "sparse":
+            raise ValueError(f"expected basis none for kind {self.kind}, got {self.basis}; only sparse takes another")
         return self
 
 
@@ -194,36 +204,110 @@ class QuantizerSpec(_Table):
         return self
 
 
-class CodecSpec(_Table):
+class TreeSpec(_Table):
+    """How the axes are split into bands.
+
+    ``levels`` of wavelet packets, a number for all axes or one per axis. ``lapped`` is the block of a lapped DCT in
+    their place, 0 where an axis takes packets; an axis with a block has ``levels`` 0. ``continuation`` splits the
+    lowest band of a sparse encoder further, inside each chunk: how many times along all axes, or a list of steps with
+    1 for every axis that a step splits.
+    """
+
+    levels: Levels | tuple[Levels, ...] = 3
+    lapped: Block | tuple[Block, ...] = 0
+    continuation: Continuation | tuple[tuple[Literal[0, 1], ...], ...] = 0
+
+    def levels_per_axis(self, axes: int) -> tuple[int, ...]:
+        """J for each of ``axes`` axes."""
+        return _per_axis("levels", self.levels, axes)
+
+    def blocks_per_axis(self, axes: int) -> tuple[int, ...]:
+        """The block of each axis's lapped DCT, 0 where it takes packets."""
+        return _per_axis("lapped", self.lapped, axes)
+
+    def factors(self, axes: int) -> tuple[int, ...]:
+        """F, samples per token along each axis."""
+        pairs = zip(self.levels_per_axis(axes), self.blocks_per_axis(axes), strict=True)
+        return tuple(block or 2**level for level, block in pairs)
+
+    def bands(self, axes: int) -> int:
+        """P, the number of bands per channel."""
+        return prod(self.factors(axes))
+
+    def steps(self, axes: int) -> tuple[tuple[int, ...], ...]:
+        """The steps of the continuation, each with 1 for the axes that it splits."""
+        if isinstance(self.continuation, int):
+            return ((1,) * axes,) * self.continuation
+        return self.continuation
+
+    def check_axes(self, axes: int) -> None:
+        """Refuse settings that do not belong to ``axes`` axes.
+
+        Raises:
+            ValueError: with the setting's name in front.
+        """
+        for level, block in zip(self.levels_per_axis(axes), self.blocks_per_axis(axes), strict=True):
+            if level and block:
+                raise ValueError(f"codec.lapped: expected levels 0 where a block is {block}, got {level}")
+        for step in self.steps(axes):
+            if len(step) != axes or not any(step):
+                raise ValueError(
+                    f"codec.continuation: expected steps of {axes} entries, 1 where an axis is split, got {list(step)}"
+                )
+
+
+def _per_axis(name: str, value: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
+    if isinstance(value, int):
+        return (value,) * axes
+    if len(value) != axes:
+        raise ValueError(f"codec.{name}: expected one number or one per axis ({axes}), got {list(value)}")
+    return value
+
+
+class CodecSpec(TreeSpec):
     """The codec between tensors; knows nothing of files or units.
 
     ``boundary`` folded and ``packet_order`` paper are what the published codecs compute: a periodic axis whose tail is
     folded back once, which is not invertible where an axis is shorter than the filter at some level, and on three axes
-    a permutation of the channels after each level.
+    a permutation of the channels after each level. ``latent_channels`` is null for a sparse encoder, whose latents are
+    all coefficients. ``trees`` are further ways to split the axes: of them and of the codec's own, ``compress`` takes
+    the one that costs a signal least.
     """
 
-    latent_channels: int = Field(ge=1)
+    latent_channels: int | None = Field(default=None, ge=1)
     wavelet: str = "bior4.4"
-    levels: Levels | tuple[Levels, ...] = 3
     boundary: Literal["symmetric", "periodic", "folded"] = "symmetric"
     packet_order: Literal["level", "paper"] = "level"
     compand: bool = False
+    trees: Annotated[tuple[TreeSpec, ...], Field(max_length=7)] = ()
     encoder: EncoderSpec = EncoderSpec()
     decoder: DecoderSpec = DecoderSpec()
     quantizer: QuantizerSpec = QuantizerSpec()
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
 
-    def levels_per_axis(self, axes: int) -> tuple[int, ...]:
-        """J for each of ``axes`` axes."""
-        if isinstance(self.levels, int):
-            return (self.levels,) * axes
-        if len(self.levels) != axes:
-            raise ValueError(f"codec.levels: expected one number or one per axis ({axes}), got {list(self.levels)}")
-        return self.levels
+    def tree(self, number: int) -> "CodecSpec":
+        """The codec with one tree alone: 0 its own, then ``trees`` in order."""
+        own = self.model_copy(update={"trees": ()})
+        return own.model_copy(update=dict(self.trees[number - 1])) if number else own
 
-    def bands(self, axes: int) -> int:
-        """P, the number of wavelet packets per channel."""
-        return prod(2**level for level in self.levels_per_axis(axes))
+    @model_validator(mode="after")
+    def _sparse_belongs_together(self) -> Self:
+        sparse = self.encoder.kind == "sparse"
+        if sparse and self.latent_channels is not None:
+            raise ValueError(
+                f"latent_channels: expected none for kind sparse, got {self.latent_channels}; leave it out"
+            )
+        if not sparse and self.latent_channels is None:
+            raise ValueError(f"latent_channels: expected a number for kind {self.encoder.kind}, got none")
+        if sparse and (self.compand or self.quantizer.kind != "uniform"):
+            raise ValueError("encoder.kind: sparse needs compand false and quantizer.kind uniform")
+        if sparse and not self.decoder.linear_path:
+            raise ValueError("encoder.kind: sparse needs a decoder with a linear path; set decoder.linear_path to true")
+        if not sparse and (self.trees or self.continuation):
+            raise ValueError(
+                f"expected neither trees nor a continuation for kind {self.encoder.kind}; only sparse takes them"
+            )
+        return self
 
 
 class TrainSpec(_Table):
@@ -278,16 +362,30 @@ class Recipe(_Table):
     @property
     def hidden(self) -> int:
         """E = C*P, the width of a token."""
-        return self.modality.channels * self.codec.bands(self.axes)
+        return self.channels * self.codec.bands(self.axes)
+
+    @property
+    def channels(self) -> int:
+        """C of the codec: the signal's, or 1 where each component of an own basis is coded by itself."""
+        return 1 if self.codec.encoder.basis == "own" else self.modality.channels
+
+    @property
+    def latents(self) -> int:
+        """L, the latent channels of a token."""
+        return self.codec.latent_channels or self.hidden
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        levels = self.codec.levels_per_axis(self.axes)
+        if self.modality.channels == 0 and self.codec.encoder.basis != "own":
+            raise ValueError("modality.channels: expected at least 1, got 0; any number needs codec.encoder.basis own")
+        levels, factors = self.codec.levels_per_axis(self.axes), self.codec.factors(self.axes)
+        for tree in (self.codec, *self.codec.trees):
+            tree.check_axes(self.axes)
         if self.codec.packet_order == "paper" and len(set(levels)) > 1:
             raise ValueError(f"codec.packet_order: paper needs one number of levels for all axes, got {list(levels)}")
         if 3 in (self.codec.encoder.kernel_size, self.codec.decoder.kernel_size) and self.axes > 3:
             raise ValueError(f"kernel_size: expected 1 on {self.axes} axes, got 3; convolutions have at most 3 axes")
-        if self.codec.latent_channels > self.hidden:
+        if self.latents > self.hidden:
             raise ValueError(
                 f"codec.latent_channels: expected at most the hidden width {self.hidden}, got "
                 f"{self.codec.latent_channels}"
@@ -296,8 +394,8 @@ class Recipe(_Table):
             got = crop if isinstance(crop, int) else list(crop)
             if len(extents) != self.axes:
                 raise ValueError(f"training.crop: expected a number, or one for each of {self.axes} axes, got {got}")
-            if any(n % 2**level or n < 2**level for n, level in zip(extents, levels, strict=True)):
-                raise ValueError(f"training.crop: expected multiples of 2**levels {list(levels)}, got {got}")
+            if any(n % factor or n < factor for n, factor in zip(extents, factors, strict=True)):
+                raise ValueError(f"training.crop: expected multiples of the factors {list(factors)}, got {got}")
         warm = self.training.start == "warm"
         if warm and (self.codec.encoder.projection != "dense" or not self.codec.decoder.linear_path):
             raise ValueError(

@@ -146,12 +146,15 @@ RULES = [
     (["training.crop=50"], " [training] crop: input should be a valid tuple, got 50"),
     (["training.steps=1.5"], " [training] steps: input should be a valid integer, got a number with a fractional part"),
     (["modality.range=[1]"], " [modality.range] 1: field required"),
-    (["codec.latent_channels=null"], " [codec] latent_channels: input should be a valid integer, got None"),
+    (["codec.latent_channels=null"], " codec: latent_channels: expected a number for kind pointwise, got none"),
     # names and choices
     (["name=a/b"], " name: string should match pattern '^[A-Za-z0-9_.-]+$', got 'a/b'"),
     (["codec.boundary=zero"], " [codec] boundary: input should be 'symmetric', 'periodic' or 'folded', got 'zero'"),
     (["codec.compute_dtype=float16"], " [codec] compute_dtype: input should be 'float32' or 'bfloat16', got 'float16'"),
-    (["codec.encoder.kind=x"], " [codec.encoder] kind: input should be 'pointwise', 'paper' or 'linear', got 'x'"),
+    (
+        ["codec.encoder.kind=x"],
+        " [codec.encoder] kind: input should be 'pointwise', 'paper', 'linear' or 'sparse', got 'x'",
+    ),
     (["codec.encoder.projection=x"], " [codec.encoder] projection: input should be 'dense' or 'monarch', got 'x'"),
     (["codec.decoder.kind=x"], " [codec.decoder] kind: input should be 'vit', 'light', 'paper' or 'linear', got 'x'"),
     (
@@ -162,7 +165,11 @@ RULES = [
     (["training.rate=x"], " [training] rate: input should be 'local', 'gaussian', 'channel' or 'global', got 'x'"),
     # limits
     (["modality.axes=[]"], " [modality] axes: tuple should have at least 1 item after validation"),
-    (["modality.channels=0"], " [modality] channels: input should be greater than or equal to 1, got 0"),
+    (["modality.channels=-1"], " [modality] channels: input should be greater than or equal to 0, got -1"),
+    (
+        ["modality.channels=0"],
+        ": modality.channels: expected at least 1, got 0; any number needs codec.encoder.basis own",
+    ),
     (["modality.range=[3, 1]"], " [modality] range: expected [low, high] with low < high, got [3.0, 1.0]"),
     (["modality.range=[1, 1]"], " [modality] range: expected [low, high] with low < high, got [1.0, 1.0]"),
     (["modality.range=[-.inf, 1]"], " [modality.range] 0: input should be a finite number, got -inf"),
@@ -186,8 +193,8 @@ RULES = [
     # what must fit together
     (["codec.levels=[1, 2]"], ": codec.levels: expected one number or one per axis (3), got [1, 2]"),
     (["codec.latent_channels=65"], ": codec.latent_channels: expected at most the hidden width 64, got 65"),
-    (["training.crop=[48, 50]"], ": training.crop: expected multiples of 2**levels [2, 2, 2], got 50"),
-    (["training.crop=[0]"], ": training.crop: expected multiples of 2**levels [2, 2, 2], got 0"),
+    (["training.crop=[48, 50]"], ": training.crop: expected multiples of the factors [4, 4, 4], got 50"),
+    (["training.crop=[0]"], ": training.crop: expected multiples of the factors [4, 4, 4], got 0"),
     (
         ["codec.decoder.kind=linear", "codec.decoder.linear_path=false", "training.start=random"],
         " [codec] decoder: a linear decoder is its linear path; set linear_path to true",
