@@ -67,7 +67,7 @@ class FolderDecompression(FolderTask):
 def _wanted(model: Model) -> Entry:
     """A line of the manifest for what ``model`` makes."""
     dtype = str(model.codec.compute_dtype).removeprefix("torch.")
-    return Entry("", "", "ok", weights=model.digest, tables=model.codec.tables.digest, dtype=dtype)
+    return Entry("", "", "ok", weights=model.digest, tables=model.codec.tables_digest, dtype=dtype)
 
 
 @dataclass

@@ -73,7 +73,7 @@ class Model:
     @property
     def device(self) -> torch.device:
         """Where the codec's weights are."""
-        return next(self.codec.parameters()).device
+        return self.codec.device
 
     def compress(self, source: Signal | str | Path, **options: Unpack[CompressOptions]) -> bytes:
         """A signal to the bytes of a stream.

@@ -85,7 +85,7 @@ class ModelCoder(Coder):
         for value, factor in zip(self.values, factors, strict=True):
             check_step(value, f"--factors: {factor:g} times the step that {folder} was trained with")
         self.recipe = self._model.recipe.name
-        self.weights = f"{self._model.digest}+{self._model.codec.tables.digest}"
+        self.weights = f"{self._model.digest}+{self._model.codec.tables_digest}"
         self.modality = self._model.modality
 
     def encode(self, signal: Signal, source: Source, value: float) -> tuple[bytes, Timings]:

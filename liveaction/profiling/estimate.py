@@ -31,7 +31,7 @@ from liveaction.training.freeze import freeze
 from liveaction.training.log import TrainingLog
 from liveaction.training.loop import build_optimizer
 from liveaction.training.loss import distortion, rate
-from liveaction.training.warm_start import packet_moments, warm_start
+from liveaction.training.warm_start import start_warm
 
 if TYPE_CHECKING:
     from liveaction.modalities.base import Modality
@@ -183,12 +183,10 @@ def _codec(source: str, recipe: Recipe, crops: Crops) -> tuple[Codec, float]:
             yield crops.batch([(1, recipe.training.seed, len(times))], recipe.crops[0]).x
             times.append(time.perf_counter())
 
-    moments = packet_moments(codec, batches())
+    start_warm(codec, batches())
     once = times[1] - times[0]  # the first one compiles
     each = (times[-1] - times[1]) / max(len(times) - 2, 1)
-    began = time.perf_counter()
-    warm_start(codec, moments)
-    return codec, once + each * wanted + time.perf_counter() - began
+    return codec, once + each * wanted
 
 
 def _parts(signal: Signal) -> list[Signal]:
