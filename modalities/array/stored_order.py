@@ -17,8 +17,9 @@ class ArrayOptions(NoDataOptions):
     """``modality.options`` of an array.
 
     ``order`` names the axes as stored, the channel axis among them; without it the channel axis (where there may be
-    more than one channel) comes first, then the transformed axes. ``key`` names one array of several in a file. ``dtype``
-    refuses files of another one. ``no_data`` stands where nothing was measured. ``spacing`` is per transformed axis.
+    more than one channel) comes first, then the transformed axes. ``key`` names one array of several in a file.
+    ``dtype`` refuses files of another one. ``no_data`` stands where nothing was measured. ``spacing`` is per
+    transformed axis.
     """
 
     order: tuple[str, ...] | None = None
@@ -83,8 +84,8 @@ class StoredOrder:
         sizes = dict(zip(order, array.shape, strict=True))
         if not self.spec.takes(sizes.get(self.channel, 1)):
             raise FormatError(
-                f"{path}: expected {self.spec.channels} channel(s) on axis {self.channel!r}, got {sizes[self.channel]}; "
-                "change modality.channels or options.order"
+                f"{path}: expected {self.spec.channels} channel(s) on axis {self.channel!r}, got "
+                f"{sizes[self.channel]}; change modality.channels or options.order"
             )
         for name, extent in sizes.items():
             if name not in (self.channel, *self.axes) and extent != 1:

@@ -56,8 +56,9 @@ class Hyperspectral(Modality):
     """Images as they are stored (DN): radiance, scaled reflectance or counts, ``[1, *S]`` or ``[bands, *S]``.
 
     The recipe's axes decide: band, y and x in any order with one channel, or y and x with a channel per band, as many
-    as the recipe says, or with ``channels: 0`` as many as each file has. Where nothing was measured (no data, NaN) values are missing: left out of everything, and restored exactly. Bands marked
-    bad in a header that do hold values are coded with the others, but are left out of the range and of ``compare``.
+    as the recipe says, or with ``channels: 0`` as many as each file has. Where nothing was measured (no data, NaN)
+    values are missing: left out of everything, and restored exactly. Bands marked bad in a header that do hold values
+    are coded with the others, but are left out of the range and of ``compare``.
 
     Raises:
         SpecError: other axes or channels, or options that are not known.

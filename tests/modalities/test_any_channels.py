@@ -162,9 +162,9 @@ def test_microphones_to_select_of_any_number(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", values.T, 16000)
     picked = build("array_audio", "t", options={"select": [6, 0, 3]}).read(tmp_path / "a.wav")
     np.testing.assert_array_equal(picked.values, values[[6, 0, 3]])
-    with pytest.raises(FormatError, match="expected channels 0 to 6 in modality.options.select"):
+    with pytest.raises(FormatError, match=r"expected channels 0 to 6 in modality\.options\.select"):
         build("array_audio", "t", options={"select": [7]}).read(tmp_path / "a.wav")
-    with pytest.raises(SpecError, match="expected any number of different channels .*, got \\[1, 1\\]; change one"):
+    with pytest.raises(SpecError, match=r"expected any number of different channels .*, got \[1, 1\]; change one"):
         build("array_audio", "t", options={"select": [1, 1]})
 
 
