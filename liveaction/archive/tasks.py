@@ -37,10 +37,10 @@ class FolderCompression(FolderTask):
         super().__init__(source, target, settings)
         model = load(settings.model, device="cpu", dtype=settings.dtype)
         step = choose_step(model.codec.quantizer.step, settings.step, settings.quality)
-        self.wanted = replace(_wanted(model), step=step, stripped=settings.strip_metadata)
+        self.wanted = replace(_wanted(model), step=step, stripped=settings.strip_metadata, fast=settings.fast)
         self.items = find_items(model.modality, Path(source), self.target)
         about = settings.model, self.device, settings.dtype, model.digest, self.threads
-        self.task = Compression(*about, step, settings.strip_metadata)
+        self.task = Compression(*about, step, settings.strip_metadata, settings.fast)
 
 
 class FolderDecompression(FolderTask):
@@ -100,10 +100,11 @@ class _ModelTask(ArchiveTask):
 
 @dataclass
 class Compression(_ModelTask):
-    """A signal to a stream with the quantiser step ``step``, perhaps with stripped metadata."""
+    """A signal to a stream with the quantiser step ``step``, perhaps with stripped metadata, perhaps fast."""
 
     step: float
     strip: bool
+    fast: bool
 
     def parts(self, item: ArchiveItem) -> list[Path]:
         """What the modality says a signal is made of."""
@@ -116,7 +117,7 @@ class Compression(_ModelTask):
     def make(self, item: ArchiveItem, signal: Signal, part: Path) -> dict[str, Any]:
         """Write the stream."""
         with part.open("w+b") as file:
-            written = write_stream(signal, file, self.model, step=self.step, strip_metadata=self.strip)
+            written = write_stream(signal, file, self.model, step=self.step, strip_metadata=self.strip, fast=self.fast)
         shares = {"clipped_share": written.clipped_share, "missing_share": written.missing_share}
         return _measures(signal, written.bytes) | shares
 

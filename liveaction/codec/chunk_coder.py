@@ -34,6 +34,9 @@ class ChunkCoder:
 
     Attributes:
         rows: of each part, how many belong to one component.
+        most: components that the tables are fitted to.
+        predicted: of each part, how many of a component's rows are predicted from their neighbours: a lowest band is
+            smooth, details are not.
         tables: one of each part.
     """
 
@@ -45,6 +48,7 @@ class ChunkCoder:
         self.rows = [channels * n for n in bands] + ([latents - channels] if latents > channels else [])
         if not sparse or not spec.steps(axes):
             self.rows = [latents]
+        self.predicted = [channels, *(0 for _ in self.rows[1:])] if sparse else self.rows
         self.most = MOST_COMPONENTS if spec.encoder.basis == "own" else 1
         outer = [0, *(self.most * n for n in self.rows[:-1])]
         self.tables: tuple[EntropyTables, ...] = tuple(

@@ -114,6 +114,16 @@ class Codec(nn.Module):
         return self.spec.encoder.kind == "sparse"
 
     @property
+    def own(self) -> bool:
+        """Whether it codes the components of each signal's own basis."""
+        return self.spec.encoder.basis == "own"
+
+    @property
+    def optimises(self) -> bool:
+        """Whether symbols may be chosen by what they cost: distortion is that of the latents, all at one step."""
+        return self.spec.quantizer.kind == "uniform" and not self.spec.compand
+
+    @property
     def tables(self) -> tuple[EntropyTables, ...]:
         """Of the entropy coder: one of each part of a chunk."""
         return self.chunks.tables
