@@ -16,6 +16,7 @@ from liveaction.codec.model import Model, load
 from liveaction.codec.outline import read_outline, targets_of
 from liveaction.codec.quality import choose_step
 from liveaction.codec.stream import write_signal, write_stream
+from liveaction.coding.tables import tables_digest
 from liveaction.errors import FormatError, IntegrityError, LiveactionError
 from liveaction.files import temporary_path
 from liveaction.signal import Signal
@@ -67,7 +68,7 @@ class FolderDecompression(FolderTask):
 def _wanted(model: Model) -> Entry:
     """A line of the manifest for what ``model`` makes."""
     dtype = str(model.codec.compute_dtype).removeprefix("torch.")
-    return Entry("", "", "ok", weights=model.digest, tables=model.codec.tables.digest, dtype=dtype)
+    return Entry("", "", "ok", weights=model.digest, tables=tables_digest(model.codec.tables), dtype=dtype)
 
 
 @dataclass

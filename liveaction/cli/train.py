@@ -93,6 +93,7 @@ def freeze(
     """Fit a model's entropy tables to data anew. Streams that were made with the former tables need those."""
     from liveaction.cli.progress import stages
     from liveaction.codec.weights import read_model, save_tables
+    from liveaction.coding.tables import tables_digest
     from liveaction.registry import build_modality
     from liveaction.training.data import Crops, cache_folder
     from liveaction.training.freeze import freeze as fit
@@ -108,4 +109,4 @@ def freeze(
         codec.tables = fit(codec, crops, recipe.training.seed)
         save_tables(codec.tables, model)
     print_left_out(sieve.left_out)
-    say(f"{model}: entropy tables {codec.tables.digest[:12]}")
+    say(f"{model}: entropy tables {tables_digest(codec.tables)[:12]}")

@@ -16,7 +16,7 @@ from torch import nn
 from liveaction.codec import grid
 from liveaction.codec.grid import Box, ChunkLayout, chunk_extents, relative, slices, window_extents
 from liveaction.coding.quantize import add_noise, build_quantizer, to_symbols
-from liveaction.coding.tables import generic_tables
+from liveaction.coding.tables import EntropyTables, generic_tables
 from liveaction.errors import ShapeError, SpecError
 from liveaction.kernels.parallel import over_tokens
 from liveaction.nn.decoder import Decoder
@@ -92,7 +92,7 @@ class Codec(nn.Module):
         self.quantizer = build_quantizer(spec.quantizer, spec.latent_channels)
         self.decoder = Decoder(spec.decoder, axes, width, spec.latent_channels)
         self.compute_dtype = getattr(torch, spec.compute_dtype)
-        self.tables = generic_tables(spec.latent_channels, axes)
+        self.tables: tuple[EntropyTables, ...] = (generic_tables(spec.latent_channels, axes),)
 
     def analyse(self, x: torch.Tensor) -> torch.Tensor:
         """Padded wavelet packets ``[B, E, *G]`` in float32 (float64 for float64 input), companded where the spec says.

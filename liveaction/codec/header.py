@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 from liveaction.codec.chunks import most_bytes
 from liveaction.codec.grid import ChunkLayout, shape_of
 from liveaction.coding.entropy import POSITIONS
+from liveaction.coding.tables import tables_digest
 from liveaction.errors import FormatError, IntegrityError, printable
 from liveaction.spec import LARGEST, Line, ModalitySpec, Recipe
 
@@ -135,7 +136,7 @@ def make_header(
     return {
         "recipe": recipe.name,
         "weights": digest,
-        "tables": codec.tables.digest,
+        "tables": tables_digest(codec.tables),
         "modality": recipe.modality.model_dump(mode="json"),
         "shape": signal.values.shape,
         "dtype": signal.values.dtype.name,
@@ -260,10 +261,11 @@ def check_codec(header: StreamHeader, codec: "Codec", digest: str, where: str, m
             f"{where}: expected the weights {header.weights[:12]} of recipe {header.recipe!r} it was made with, got "
             f"{digest[:12]}; pass the model directory that compressed it"
         )
-    if header.tables != codec.tables.digest:
+    if header.tables != tables_digest(codec.tables):
+        got = tables_digest(codec.tables)[:12]
         raise IntegrityError(
             f"{where}: expected the entropy tables {header.tables[:12]} it was made with, got "
-            f"{codec.tables.digest[:12]}; pass the model directory as it was before liveaction freeze changed it"
+            f"{got}; pass the model directory as it was before liveaction freeze changed it"
         )
     found = header.shape[0], header.latent_channels, header.factors
     wanted = codec.channels, codec.spec.latent_channels, codec.packets.factors

@@ -257,7 +257,7 @@ class StreamReader:
         try:
             if isinstance(data, FormatError):
                 raise data
-            symbols = unpack_symbols(data, shape, self.codec.tables, where)
+            symbols = unpack_symbols(data, [shape], self.codec.tables, where)[0]
             return _Chunk(symbols, unpack_mask(data, (self.header.shape[0], *shape_of(samples)), where))
         except FormatError as error:
             if self.fill is None:

@@ -219,7 +219,7 @@ def _pack_chunks(
         if signal.missing is not None:
             missing = signal.missing[(slice(None), *slices(layout.samples(chunk)))]
         part = np.ascontiguousarray(symbols[(slice(None), *slices(relative(chunk, box)))])
-        return pack_chunk(part, missing, codec.tables)
+        return pack_chunk([part], missing, codec.tables)
 
     numbers = list(layout.chunks_in(box))
     return dict(zip(numbers, in_threads(pack, numbers), strict=True))

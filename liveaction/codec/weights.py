@@ -6,7 +6,7 @@ that other weights are refused before anything is decoded.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,30 +110,55 @@ def read_model(folder: Path, device: str = "cpu", dtype: str = "", tables: bool 
     return codec.eval().to(device), recipe, digest
 
 
-def save_tables(tables: EntropyTables, folder: Path) -> None:
-    """Write the entropy tables of a model directory, atomically."""
-    _save(save_arrays, tables.arrays(), folder / TABLES)
+def save_tables(tables: Sequence[EntropyTables], folder: Path) -> None:
+    """Write the entropy tables of a model directory, atomically; those of part i > 0 have names ``i.predict`` etc."""
+    named = {_prefix(i) + name: array for i, table in enumerate(tables) for name, array in table.arrays().items()}
+    _save(save_arrays, named, folder / TABLES)
 
 
-def load_tables(folder: Path, recipe: Recipe) -> EntropyTables:
+def _prefix(part: int) -> str:
+    return f"{part}." if part else ""
+
+
+def load_tables(folder: Path, recipe: Recipe, channels: Sequence[int] = ()) -> tuple[EntropyTables, ...]:
     """The entropy tables of a model directory.
+
+    Args:
+        folder: of the model.
+        recipe: its own.
+        channels: rows of the tables of every part; by default one part of the recipe's latent channels.
 
     Raises:
         FormatError: they are not there, or not such tables, or those of another recipe.
     """
     path, way = folder / TABLES, f"liveaction freeze {folder} makes them"
-    expected = (
-        f"tables of {recipe.codec.latent_channels} latent channels and {recipe.axes} axes as recipe {recipe.name!r} has"
-    )
+    channels = tuple(channels) or (recipe.codec.latent_channels,)
+    rows = " and ".join(map(str, channels))
+    expected = f"tables of {rows} latent channels and {recipe.axes} axes as recipe {recipe.name!r} has"
     try:
-        wanted = table_shapes(recipe.codec.latent_channels, recipe.axes)
+        parts = list(zip(channels, (0, *channels[:-1]), strict=True))
+        wanted = {
+            _prefix(i) + name: entry
+            for i, (count, outer) in enumerate(parts)
+            for name, entry in table_shapes(count, recipe.axes, outer).items()
+        }
         arrays = {name: tensor.numpy().copy() for name, tensor in read_tensors(path, wanted, expected).items()}
-        return EntropyTables.from_arrays(arrays, str(path))
+        return tuple(_part(arrays, i, part, path) for i, part in enumerate(parts))
     except LiveactionError as error:
         raise type(error)(f"{error}; {way}") from error
     except _UNREADABLE as error:
         line = " ".join(str(error).split())[:200]
         raise FormatError(f"{path}: expected entropy tables, got {line}; {way}") from error
+
+
+def _part(arrays: Mapping[str, Any], number: int, part: tuple[int, int], path: Path) -> EntropyTables:
+    """Tables of a part by the names of its arrays, with (rows, rows of the coarser part)."""
+    rows, outer = part
+    names = table_shapes(rows, 1, outer)
+    tables = EntropyTables.from_arrays({name: arrays[_prefix(number) + name] for name in names}, str(path))
+    if tables.outer != outer:
+        raise FormatError(f"{path}: expected {outer} channels in the part before, got {tables.outer}")
+    return tables
 
 
 Wanted = Mapping[str, tuple[str, tuple[int, ...]]]

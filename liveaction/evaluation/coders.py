@@ -14,6 +14,7 @@ from liveaction.codec.model import load
 from liveaction.codec.quality import check_step
 from liveaction.codec.stream import compress, decompress
 from liveaction.codec.summary import summarise
+from liveaction.coding.tables import tables_digest
 from liveaction.evaluation.baselines.base import Array, Baseline
 from liveaction.evaluation.item import Source
 from liveaction.signal import Signal
@@ -85,7 +86,7 @@ class ModelCoder(Coder):
         for value, factor in zip(self.values, factors, strict=True):
             check_step(value, f"--factors: {factor:g} times the step that {folder} was trained with")
         self.recipe = self._model.recipe.name
-        self.weights = f"{self._model.digest}+{self._model.codec.tables.digest}"
+        self.weights = f"{self._model.digest}+{tables_digest(self._model.codec.tables)}"
         self.modality = self._model.modality
 
     def encode(self, signal: Signal, source: Source, value: float) -> tuple[bytes, Timings]:

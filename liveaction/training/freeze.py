@@ -17,7 +17,7 @@ SYMBOLS = 2**22
 """Symbols to look at per quantiser step, about."""
 
 
-def freeze(codec: Codec, crops: Crops, seed: int) -> EntropyTables:
+def freeze(codec: Codec, crops: Crops, seed: int) -> tuple[EntropyTables, ...]:
     """Entropy tables of a codec, fitted to chunks drawn from signals; equal seeds give equal tables.
 
     Args:
@@ -25,7 +25,7 @@ def freeze(codec: Codec, crops: Crops, seed: int) -> EntropyTables:
         crops: what to draw from, signals in proportion to their sizes.
         seed: of the draw.
     """
-    return fit_tables(_examples(codec, crops, seed), codec.spec.latent_channels, codec.axes)
+    return (fit_tables(_examples(codec, crops, seed), codec.spec.latent_channels, codec.axes),)
 
 
 def _examples(codec: Codec, crops: Crops, seed: int) -> Iterator[NDArray[np.int32]]:
