@@ -92,10 +92,10 @@ def contexts(tables: EntropyTables) -> Coder:
         corners = itertools.product(*(range(0, n, side) for n in shape[1:]))
         for data, at in zip(parts, corners, strict=True):
             view = symbols[(slice(None), *(slice(i, i + side) for i in at))]
-            view[...] = decode_chunk(data, view.shape, tables, "chunk")
+            view[...] = decode_chunk(data, [view.shape], [tables], "chunk")[0]
         return symbols
 
-    return Coder(lambda symbols: [encode_chunk(chunk, tables) for chunk in cut(symbols)], decode)
+    return Coder(lambda symbols: [encode_chunk([chunk], [tables]) for chunk in cut(symbols)], decode)
 
 
 def zstd() -> Coder:
@@ -230,7 +230,7 @@ def measure(path: Path, rounds: int) -> list[dict[str, Any]]:
         count = sum(a.size for a in now)
         common = {"modality": path.stem, "step": divide / FINER, "latents": count}
         yardsticks = {"own order 0": sum(map(order_0, now)), "static order 0": sum(static(seen, a) for a in now)}
-        yardsticks["ideal of the fitted"] = sum(ideal_bits(chunk, tables) for a in now for chunk in cut(a))
+        yardsticks["ideal of the fitted"] = sum(ideal_bits([chunk], [tables]) for a in now for chunk in cut(a))
         rows += [{**common, "coder": name, "bits": bits / count} for name, bits in yardsticks.items()]
         for name, coder in coders.items():
             bits = 8 * sum(len(part) for a in now for part in coder.encode(a))
@@ -261,7 +261,7 @@ def compile_seconds() -> dict[str, float]:
         "import time; t = time.perf_counter(); import numpy as np\n"
         "from liveaction.coding import entropy, tables\n"
         "x = np.ones((2, 5, 5), np.int32); t = time.perf_counter(); f = tables.generic_tables(2, 2)\n"
-        "entropy.decode_chunk(entropy.encode_chunk(x, f), x.shape, f, 'x'); print(time.perf_counter() - t)"
+        "entropy.decode_chunk(entropy.encode_chunk([x], [f]), [x.shape], [f], 'x'); print(time.perf_counter() - t)"
     )
     with tempfile.TemporaryDirectory() as folder:
         run = [sys.executable, "-P", "-c", code]

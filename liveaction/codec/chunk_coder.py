@@ -9,7 +9,8 @@ with the L latent channels of the codec, and so do the rows of a part.
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.coding.entropy import decode_chunk, encode_chunk, optimise_chunk
+from liveaction.coding.entropy import decode_chunk, encode_chunk
+from liveaction.coding.optimise import optimise_chunk
 from liveaction.coding.tables import EntropyTables, generic_tables
 from liveaction.spec import CodecSpec
 from liveaction.transforms.continuation import Continuation
@@ -18,9 +19,6 @@ Floats = NDArray[np.float32]
 MOST_COMPONENTS = 32
 """Components of an own basis that tables are fitted to; the others take what the last of these has. A cube of 200 bands
 keeps as many at the rates where it looks alike, and twice as many where a value is coded to its noise."""
-WEIGHT = 0.12
-"""Squared steps that a bit must spare: 2 ln 2 / 12 = 0.1155 is the slope of distortion over rate of a uniform quantiser
-at high rates, and from 0.09 to 0.12 pictures and scans take the same bits at equal error to 0.1 %."""
 
 
 class ChunkCoder:
@@ -105,7 +103,7 @@ class ChunkCoder:
         scaled = [part * np.float32(1 / step) for part in self.parts(latents)]
         tables = self.tables_of(components)
         if dead_zone is None:
-            return optimise_chunk(scaled, tables, WEIGHT)[1]
+            return optimise_chunk(scaled, tables)[1]
         return encode_chunk([rounded(part, dead_zone) for part in scaled], tables)
 
     def decode(self, data: bytes, components: int, extents: tuple[int, ...], step: float, where: str) -> Floats:

@@ -4,7 +4,7 @@ bytes  what (little-endian)
 4      M, length of the mask
 M      nothing where no value of the chunk is missing; else one bit per value of its samples [C, *], 1 for missing,
        most significant bit first, deflated (zlib)
-rest   the symbols [L, *], entropy coded
+rest   the symbols, parts [L, *] from coarse to fine, entropy coded
 """
 
 import struct
@@ -14,17 +14,16 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.coding.entropy import HEAD, decode_chunk, encode_chunk
-from liveaction.coding.tables import EntropyTables
+from liveaction.coding.entropy import HEAD
 from liveaction.errors import FormatError
 
 _LENGTH = struct.Struct("<I")
 
 
-def pack_chunk(symbols: NDArray[np.int32], missing: NDArray[np.bool_] | None, tables: EntropyTables) -> bytes:
-    """Bytes of the chunk with ``symbols`` ``[L, *]``, and ``missing`` ``[C, *]`` among its samples."""
+def pack_chunk(coded: bytes, missing: NDArray[np.bool_] | None) -> bytes:
+    """Bytes of the chunk of what the entropy coder made of its symbols, and ``missing`` ``[C, *]`` among its samples."""
     mask = b"" if missing is None or not missing.any() else zlib.compress(np.packbits(missing).tobytes(), 9)
-    return _LENGTH.pack(len(mask)) + mask + encode_chunk(symbols, tables)
+    return _LENGTH.pack(len(mask)) + mask + coded
 
 
 def most_bytes(samples: int, symbols: tuple[int, int]) -> int:
@@ -36,13 +35,13 @@ def most_bytes(samples: int, symbols: tuple[int, int]) -> int:
     return _LENGTH.size + 2 * -(-samples // 8) + 1024 + HEAD + 2 * channels * (4 * positions + 5)
 
 
-def unpack_symbols(data: bytes, shape: tuple[int, ...], tables: EntropyTables, where: str) -> NDArray[np.int32]:
-    """The symbols ``[L, *]`` of a chunk.
+def unpack_coded(data: bytes, where: str) -> bytes:
+    """What the entropy coder made of a chunk's symbols.
 
     Raises:
-        FormatError: the bytes do not hold them.
+        FormatError: the chunk is shorter than it says.
     """
-    return decode_chunk(data[_mask_end(data, where) :], shape, tables, where)
+    return data[_mask_end(data, where) :]
 
 
 def unpack_mask(data: bytes, shape: tuple[int, ...], where: str) -> NDArray[np.bool_] | None:

@@ -6,7 +6,6 @@
 B batch, C channels, D axes, S extents, J levels per axis, E = C * prod 2**J, L latent channels, G = ceil(S / 2**J).
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -19,7 +18,7 @@ from liveaction.codec import grid
 from liveaction.codec.chunk_coder import ChunkCoder
 from liveaction.codec.grid import Box, ChunkLayout, chunk_extents, relative, slices, window_extents
 from liveaction.coding.quantize import add_noise, build_quantizer, to_symbols
-from liveaction.coding.tables import EntropyTables
+from liveaction.coding.tables import EntropyTables, tables_digest
 from liveaction.errors import ShapeError, SpecError
 from liveaction.kernels.parallel import over_tokens
 from liveaction.nn.band_rotation import BandRotation
@@ -135,8 +134,7 @@ class Codec(nn.Module):
     @property
     def tables_digest(self) -> str:
         """SHA-256, in hexadecimal, of the tables of all trees; of a single one its own."""
-        digests = [table.digest for codec in self.trees for table in codec.tables]
-        return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+        return tables_digest([tables for codec in self.trees for tables in codec.tables])
 
     @property
     def trees(self) -> list["Codec"]:

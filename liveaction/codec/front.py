@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from liveaction.codec.codec import Source
 from liveaction.codec.grid import Box, slices
+from liveaction.codec.header import StreamHeader
 from liveaction.codec.own_basis import OwnBasis, fit_from
 from liveaction.codec.tree_choice import choose_tree
+from liveaction.coding.container import ContainerReader
 from liveaction.mapped import parts, release_pages
 from liveaction.signal import Signal
 
@@ -112,3 +114,14 @@ def _pieces(source: Source, signal: Signal) -> Iterator[tuple[NDArray[np.float32
     for part in parts(signal.values, whole=0):
         values = source.crop(tuple((each.start, each.stop) for each in part[1:]))[0].cpu().numpy()
         yield values, None if signal.missing is None else signal.missing[part]
+
+
+def basis_of(header: StreamHeader, container: ContainerReader, where: str) -> OwnBasis | None:
+    """The basis that a stream carries; None where it has none.
+
+    Raises:
+        FormatError: what it carries is no basis of its channels and components.
+    """
+    if not container.side and not header.components:
+        return None
+    return OwnBasis.from_bytes(container.side, header.shape[0], header.components, header.step, where)

@@ -11,10 +11,12 @@ from liveaction.codec.chunks import most_bytes
 from liveaction.codec.grid import ChunkLayout, shape_of
 from liveaction.coding.entropy import POSITIONS
 from liveaction.errors import FormatError, IntegrityError, printable
-from liveaction.spec import LARGEST, Line, ModalitySpec, Recipe
+from liveaction.spec import LARGEST, Line, ModalitySpec
 
 if TYPE_CHECKING:
     from liveaction.codec.codec import Codec
+    from liveaction.codec.front import Front
+    from liveaction.codec.model import Model
     from liveaction.signal import Signal
 
 DTYPES = (
@@ -81,12 +83,14 @@ class StreamHeader(BaseModel):
     metadata: dict[str, Any]
     no_data: Number | None
     range: tuple[Annotated[int | float, PlainValidator(_end)], Number]
-    latent_channels: int = Field(ge=1, le=2**20, strict=True)
+    latent_channels: int = Field(ge=0, le=2**20, strict=True)
     factors: Extents
     chunk: Extents
     window: Extents
     halo: int = Field(ge=0, le=2**16, strict=True)
     step: float = Field(gt=0, le=LARGEST, allow_inf_nan=False, strict=True)
+    tree: int = Field(default=0, ge=0, le=7, strict=True)
+    components: int = Field(default=0, ge=0, le=2**16, strict=True)
     extras: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("range")
@@ -127,15 +131,16 @@ class StreamHeader(BaseModel):
 
 
 def make_header(
-    signal: "Signal", codec: "Codec", recipe: Recipe, digest: str, step: float, limits: tuple[float, float],
+    signal: "Signal", model: "Model", front: "Front", step: float, limits: tuple[float, float],
     extras: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """The header of a stream of ``signal``, as JSON data that nobody has looked at yet."""
-    layout = codec.layout(signal.shape)
+    recipe, digest, codec = model.recipe, model.digest, model.codec.trees[front.tree]
+    layout = codec.layout(signal.shape, front.batch)
     return {
         "recipe": recipe.name,
         "weights": digest,
-        "tables": codec.tables.digest,
+        "tables": model.codec.tables_digest,
         "modality": recipe.modality.model_dump(mode="json"),
         "shape": signal.values.shape,
         "dtype": signal.values.dtype.name,
@@ -147,12 +152,14 @@ def make_header(
         "metadata": signal.metadata,
         "no_data": None if np.isnan(signal.no_data) else float(signal.no_data),
         "range": [end.item() if isinstance(end, np.generic) else end for end in limits],
-        "latent_channels": codec.spec.latent_channels,
+        "latent_channels": codec.latents * front.batch,
         "factors": layout.factors,
         "chunk": layout.chunk,
         "window": layout.window,
         "halo": layout.halo,
         "step": step,
+        "tree": front.tree,
+        "components": front.batch if front.basis is not None else 0,
         "extras": dict(extras),
     }
 
@@ -213,7 +220,7 @@ def _check_values(header: StreamHeader, where: str) -> None:
         if low > info.max or high < info.min:
             raise FormatError(f"{where}: expected a range that {header.dtype} values meet, got {(low, high)}")
     spec = header.modality
-    if spec.channels != header.shape[0] or len(spec.axes) != len(header.axes):
+    if not spec.takes(header.shape[0]) or len(spec.axes) != len(header.axes):
         raise FormatError(
             f"{where}: expected a modality of {header.shape[0]} channels and {len(header.axes)} axes as the shape has, "
             f"got {spec.channels} and {len(spec.axes)}"
@@ -222,8 +229,8 @@ def _check_values(header: StreamHeader, where: str) -> None:
 
 def _check_window(header: StreamHeader, codec: "Codec", max_voxels: int, where: str) -> None:
     """Memory and time: a region costs a window with its halo at least, whatever the chunks' bytes may be."""
-    layout, own = header.layout, codec.layout(header.shape[1:])
-    values = prod(header.factors) * header.shape[0]
+    layout, own = header.layout, codec.layout(header.shape[1:], max(1, header.components))
+    values = prod(header.factors) * max(header.shape[0], header.components)
     whole = own.halo == 0  # what this version decodes at once, nobody decodes in parts
     share, limit = (WHOLE_SHARE, MAX_VOXELS // WHOLE_SHARE) if whole else (WINDOW_SHARE, MAX_VOXELS // WINDOW_SHARE)
     most = max(limit, max_voxels // share) // values
@@ -248,28 +255,36 @@ def _with_halo(layout: ChunkLayout) -> int:
     return prod(min(w + 2 * layout.halo, g) for w, g in zip(layout.window, layout.grid, strict=True))
 
 
-def check_codec(header: StreamHeader, codec: "Codec", digest: str, where: str, max_voxels: int = MAX_VOXELS) -> None:
-    """Refuse a stream that was made with another model, or whose windows are larger than ``max_voxels`` allows.
+def check_codec(header: StreamHeader, model: "Model", where: str, max_voxels: int = MAX_VOXELS) -> "Codec":
+    """The codec of a stream's tree; refuse one made with another model, or with larger windows than are allowed.
 
     Raises:
         IntegrityError: other weights or entropy tables.
         FormatError: sizes that do not belong to the codec.
     """
+    digest, tables = model.digest, model.codec.tables_digest
     if header.weights != digest:
         raise IntegrityError(
             f"{where}: expected the weights {header.weights[:12]} of recipe {header.recipe!r} it was made with, got "
             f"{digest[:12]}; pass the model directory that compressed it"
         )
-    if header.tables != codec.tables.digest:
+    if header.tables != tables:
         raise IntegrityError(
-            f"{where}: expected the entropy tables {header.tables[:12]} it was made with, got "
-            f"{codec.tables.digest[:12]}; pass the model directory as it was before liveaction freeze changed it"
+            f"{where}: expected the entropy tables {header.tables[:12]} it was made with, got {tables[:12]}; pass the "
+            "model directory as it was before liveaction freeze changed it"
         )
-    found = header.shape[0], header.latent_channels, header.factors
-    wanted = codec.channels, codec.spec.latent_channels, codec.packets.factors
+    if header.tree >= len(model.codec.trees):
+        raise FormatError(
+            f"{where}: expected one of the {len(model.codec.trees)} trees of recipe {header.recipe!r}, got {header.tree}"
+        )
+    codec = model.codec.trees[header.tree]
+    components = header.components if codec.own else 1
+    found = header.shape[0] if not codec.own else 1, header.latent_channels, header.factors, header.components
+    wanted = codec.channels, codec.latents * components, codec.packets.factors, components if codec.own else 0
     if found != wanted:
         raise FormatError(
-            f"{where}: expected {wanted[0]} channels, {wanted[1]} latent channels and factors {wanted[2]}, as recipe "
-            f"{header.recipe!r} has, got {found[0]}, {found[1]} and {found[2]}"
+            f"{where}: expected {wanted[0]} channels, {wanted[1]} latent channels, factors {wanted[2]} and {wanted[3]} "
+            f"components, as recipe {header.recipe!r} has, got {found[0]}, {found[1]}, {found[2]} and {found[3]}"
         )
     _check_window(header, codec, max_voxels, where)
+    return codec

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from liveaction.codec.chunks import unpack_mask, unpack_symbols
+from liveaction.codec.chunks import unpack_coded, unpack_mask
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.grid import Box, overlap, relative, shape_of, slices
+from liveaction.codec.front import basis_of
 from liveaction.codec.header import MAX_VOXELS, check_codec, parse_header
 from liveaction.codec.kept import Kept
 from liveaction.codec.outline import modality_of
@@ -105,9 +106,10 @@ class StreamReader:
     ) -> None:
         options: ReaderOptions = {"fill": fill, "max_voxels": max_voxels, "keep_windows": keep_windows}
         self._opened = container, model, where, options
-        self.container, self.codec, self.where = container, model.codec, where
+        self.container, self.where = container, where
         self.header = parse_header(container.header, container.chunks, where, max_voxels)
-        check_codec(self.header, model.codec, model.digest, where, max_voxels)
+        self.codec = check_codec(self.header, model, where, max_voxels)
+        self.basis = basis_of(self.header, container, where)
         self.fill = _as(fill, np.dtype(self.header.dtype))
         _ = container.entries  # a wrong index is no damaged chunk
         self.layout = self.header.layout
@@ -214,7 +216,7 @@ class StreamReader:
         with self._coding.running():
             latents, missing = self._collect(window)
         with torch.no_grad():
-            apart = torch.from_numpy(latents).unflatten(0, (-1, self.codec.latents)).to(self.device)
+            apart = torch.from_numpy(latents).unflatten(0, (-1, self.codec.latents)).to(self.codec.device)
             x = self.codec.decode_window(apart, layout, window)
             x = x if self.basis is None else self.basis.synthesise(x[:, 0])[None]
         if not bool(torch.isfinite(x).all()):
@@ -258,9 +260,9 @@ class StreamReader:
         try:
             if isinstance(data, FormatError):
                 raise data
-            mask, coded = unpack_chunk(data, (self.header.shape[0], *shape_of(samples)), where)
-            components = shape[0] // self.codec.latents
-            return _Chunk(self.codec.chunks.decode(coded, components, shape[1:], self.header.step, where), mask)
+            coded, components = unpack_coded(data, where), shape[0] // self.codec.latents
+            latents = self.codec.chunks.decode(coded, components, shape[1:], self.header.step, where)
+            return _Chunk(latents, unpack_mask(data, (self.header.shape[0], *shape_of(samples)), where))
         except FormatError as error:
             if self.fill is None:
                 ranges = zip(self.header.axes, samples, strict=True)

@@ -155,8 +155,9 @@ def write_stream(
         front = front_of(model, signal, limits, chosen, stage)
         codec = codec.trees[front.tree]
         raw = make_header(signal, model, front, chosen, limits, extras or {})
-        writer = ContainerWriter(file, raw, codec.layout(signal.shape, front.batch).chunks, front.side)
-        layout = _read_back(writer, signal, model)
+        chunks = codec.layout(signal.shape, front.batch).chunks
+        writer = ContainerWriter(file, raw, chunks, front.side)
+        layout = _read_back(writer, chunks, signal, model)
         dead_zone = None if codec.optimises and not fast else codec.spec.quantizer.dead_zone
         ready: dict[int, bytes] = {}
         following = done = clipped = 0
@@ -191,15 +192,15 @@ def _outside(
     return count
 
 
-def _read_back(writer: ContainerWriter, signal: Signal, model: "Model") -> ChunkLayout:
+def _read_back(writer: ContainerWriter, chunks: int, signal: Signal, model: "Model") -> ChunkLayout:
     """The layout in the header that is about to be written, which a reader must take.
 
     Raises:
         FormatError: it would not; the key at fault is named.
     """
     most = max(MAX_VOXELS, signal.values.size)  # who makes a larger one may read it
-    header = parse_header(writer.header, model.codec.layout(signal.shape).chunks, "stream", most)
-    check_codec(header, model.codec, model.digest, "stream", max(MAX_VOXELS, signal.values.size * WHOLE_SHARE))
+    header = parse_header(writer.header, chunks, "stream", most)
+    check_codec(header, model, "stream", max(MAX_VOXELS, signal.values.size * WHOLE_SHARE))
     return header.layout
 
 

@@ -38,7 +38,8 @@ from liveaction.coding.layout import (
 )
 
 # Numba's caches name the classes of named tuples by their modules, and are read before their age is looked at: Plane,
-# ClassScales, ChannelScale, Contexts and Sums keep names and modules, or caches of before raise AttributeError.
+# ClassScales, ChannelScale, Contexts, Costs, Magnitudes and Sums keep names and modules, or caches of before raise
+# AttributeError.
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 BORDER = BEFORE + AFTER
@@ -227,12 +228,11 @@ def _residuals(values, plane, weights, sums):
 @compiled
 def _choose(symbols, values, plane, predictors, sums):
     """Predictor, border value and sum of |residual| of a channel: another than none must spare a 64th and 16."""
-    least, total = 0, 0
-    for s in symbols:
-        least += abs(np.int64(s))
-        total += s
+    least, total = size_of(symbols), 0
     if least == 0:
         return 0, 0, 0
+    for s in symbols:
+        total += s
     starts, length = plane.starts, plane.length
     best, charged, base = 0, least, (2 * total + len(symbols)) // (2 * len(symbols))
     values[:] = base
@@ -247,28 +247,62 @@ def _choose(symbols, values, plane, predictors, sums):
 
 
 @compiled
-def trace(symbols, plane, tables, scales, bins, classes, taken, bases, contexts, coded):
-    """Contexts and values of the symbols ``[L, N]`` of a chunk, with each channel's class, predictor and border value.
+def class_of(total, count, bounds):
+    """The class of a channel of ``count`` residuals by their sum of sizes."""
+    mean, k = (total << MEAN_BITS) // count, np.int64(total > 0)
+    while 0 < k < len(bounds) - 1 and mean >= bounds[k]:
+        k += 1
+    return k
+
+
+@compiled
+def size_of(symbols):
+    """Sum of the sizes of symbols."""
+    total = 0
+    for s in symbols:
+        total += abs(np.int64(s))
+    return total
+
+
+@compiled
+def spread(coarse, outer, index, fine):
+    """Fill the first rows of ``fine`` with those of ``coarse`` from ``outer`` on, each at ``index`` ``[N]``."""
+    for j in range(outer, len(coarse.empty)):
+        fine.empty[j - outer] = coarse.empty[j]
+        if not coarse.empty[j]:
+            a, b, a0, b0 = fine.alone[j - outer], fine.around[j - outer], coarse.alone[j], coarse.around[j]
+            for x in range(len(index)):
+                i = np.uint64(index[x])
+                a[x], b[x] = a0[i], b0[i]
+
+
+@compiled
+def trace(symbols, plane, tables, scales, bins, near_rows, heads, contexts, coded):
+    """Contexts and values of the symbols ``[L, N]`` of a part, with each channel's class, predictor and border value.
+
+    ``near_rows`` are the :class:`~liveaction.coding.layout.Magnitudes`, of which the coarser part's are there.
 
     Returns:
         how many of ``contexts`` and ``coded`` were written; channels of class 0 have none.
     """
-    starts, length, bounds = plane.starts, plane.length, scales.bounds
+    alone, around, empty = near_rows
+    classes, taken, bases = heads
+    starts, length = plane.starts, plane.length
     predictors, activity = tables.predictors.copy(), tables.activity
     channels, count = symbols.shape
+    first = len(empty) - channels
     values, sizes = np.zeros(plane.size, np.int32), np.zeros(plane.size, np.int32)
-    alone, around = np.zeros((channels, count), np.uint16), np.zeros((channels, count), np.uint16)
     active, sums, whole = np.zeros(count, np.int32), np.zeros(length, np.int32), np.zeros(plane.size, np.int32)
     outer = np.zeros((2, (plane.rows - 1) * (length + BORDER) + length), np.int32)
-    empty = np.zeros(channels, np.bool_)
     done = 0
     for c in range(channels):
         predictors[TRAINED] = tables.trained[c]
-        mode, base, total = _choose(symbols[c], values, plane, predictors, whole)
-        mean, k = (total << MEAN_BITS) // count, np.int64(total > 0)
-        while 0 < k < len(bounds) - 1 and mean >= bounds[k]:
-            k += 1
-        classes[c], taken[c], bases[c], empty[c] = k, mode, base, k == 0
+        if predictors[TRAINED].any():
+            mode, base, total = _choose(symbols[c], values, plane, predictors, whole)
+        else:
+            mode, base, total = 0, 0, size_of(symbols[c])
+        k = class_of(total, count, scales.bounds)
+        classes[c], taken[c], bases[c], empty[first + c] = k, mode, base, k == 0
         if k == 0:
             continue
         weights, near = predictors[mode], activity[c]
@@ -286,5 +320,5 @@ def trace(symbols, plane, tables, scales, bins, classes, taken, bases, contexts,
             _trace_row(symbols[c, to : to + length], values, sizes, at, sums, active[to : to + length], weights, near,
                        scale, bins, contexts[done:end], coded[done:end])  # fmt: skip
             done = end
-        keep(sizes, plane, alone[c], around[c])
+        keep(sizes, plane, alone[first + c], around[first + c])
     return done

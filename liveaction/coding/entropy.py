@@ -1,9 +1,10 @@
 """Symbols to bytes and back: integers only, so that the same symbols are the same bytes on every machine.
 
-A chunk is coded by itself: channel after channel, each symbol predicted from its neighbours, and the rest coded by a
-table that the magnitudes around it choose. docs/entropy.md says all of it.
+A chunk is coded by itself: part after part, coarse to fine, channel after channel, each symbol predicted from its
+neighbours, and the rest coded by a table that the magnitudes around it choose. docs/entropy.md says all of it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -18,9 +19,11 @@ from liveaction.coding.layout import (
     ESCAPE_BITS,
     LARGEST,
     STATE_BOTTOM,
+    Magnitudes,
     bins,
     class_scales,
     plane,
+    raised,
 )
 from liveaction.coding.tables import EntropyTables
 from liveaction.errors import FormatError
@@ -29,17 +32,22 @@ HEAD = 5
 """Bytes of the state in front, little-endian; then come words of two."""
 
 POSITIONS = 1 << 14
-"""A chunk has no more; 4096 are usual."""
+"""A part of a chunk has no more; 4096 are usual."""
+Parts = Sequence[NDArray[np.int32]]
+"""Symbols ``[L_i, *c_i]`` of a chunk, coarse to fine; the last part is the grid of tokens."""
+Tables = Sequence[EntropyTables]
+"""Those of each part."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a chunk ``[L, *c]`` consists of for the tables.
+    """What a part ``[L, *c]`` of a chunk consists of for its tables.
 
     Attributes:
         classes, taken, bases: int32 ``[L]``, each channel's class, predictor, and value around it.
         contexts: uint16 ``[n]``, the row of residual frequencies of each symbol in a channel that is not of class 0.
         values: uint32 ``[n]``, its residual r, as 2 r - 1 above 0 and -2 r else.
+        magnitudes: what later channels looked at, for :func:`next_magnitudes`.
     """
 
     classes: NDArray[np.int32]
@@ -47,84 +55,123 @@ class Trace:
     bases: NDArray[np.int32]
     contexts: NDArray[np.uint16]
     values: NDArray[np.uint32]
+    magnitudes: Magnitudes
 
 
-def trace_chunk(symbols: NDArray[np.int32], tables: EntropyTables) -> Trace:
-    """Contexts and values of a chunk ``[L, *c]``.
+def trace_chunk(parts: Parts, tables: Tables) -> list[Trace]:
+    """Contexts and values of the parts ``[L_i, *c_i]`` of a chunk, coarse to fine.
 
     Raises:
-        FormatError: other channels or axes than the tables', nothing in it, or a symbol of 2**24 or more in size.
+        FormatError: other channels or axes than the tables', parts whose grids do not follow each other, nothing in
+            one, or a symbol of 2**24 or more in size.
     """
     from liveaction.coding.context_numba import trace
 
     where = "symbols"
-    _check_shape(symbols.shape, tables, where)
-    largest = max(int(symbols.max()), -int(symbols.min()))
-    if largest >= LARGEST:
-        raise FormatError(f"{where}: expected sizes below 2**24, got {largest}; take a greater quantiser step")
-    flat = np.require(symbols, np.int32, ["C", "W"]).reshape(len(symbols), -1)
-    at = plane(symbols.shape[1:])
-    heads = np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32)
-    contexts, values = np.empty(flat.size, np.uint16), np.empty(flat.size, np.uint32)
-    count = trace(flat, at, tables.context, class_scales(), bins(), *heads, contexts, values)
-    return Trace(*heads, contexts[:count], values[:count])
+    shapes = [part.shape for part in parts]
+    check_shapes(shapes, tables, where)
+    found: list[Trace] = []
+    for part, table in zip(parts, tables, strict=True):
+        largest = max(int(part.max()), -int(part.min()))
+        if largest >= LARGEST:
+            raise FormatError(f"{where}: expected sizes below 2**24, got {largest}; take a greater quantiser step")
+        flat = np.require(part, np.int32, ["C", "W"]).reshape(len(part), -1)
+        near = next_magnitudes(found[-1].magnitudes if found else None, shapes, len(found))
+        heads = np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32)
+        contexts, values = np.empty(flat.size, np.uint16), np.empty(flat.size, np.uint32)
+        at = plane(part.shape[1:])
+        count = trace(flat, at, table.context, class_scales(), bins(), near, heads, contexts, values)
+        found.append(Trace(*heads, contexts[:count], values[:count], near))
+    return found
 
 
-def encode_chunk(symbols: NDArray[np.int32], tables: EntropyTables) -> bytes:
-    """Bytes of a chunk ``[L, *c]`` of symbols smaller than 2**24 in size, of any strides.
+def next_magnitudes(before: Magnitudes | None, shapes: Sequence[tuple[int, ...]], i: int) -> Magnitudes:
+    """Room for those of part ``i``, with the coarser part's, ``before``, on its grid."""
+    from liveaction.coding.context_numba import spread
+
+    outer = shapes[i - 1][0] if before else 0
+    rows, count = outer + shapes[i][0], prod(shapes[i][1:])
+    # rows that are empty are never read, and of a large allocation nothing is touched before it is written
+    made = Magnitudes(np.empty((rows, count), np.uint16), np.empty((rows, count), np.uint16), np.ones(rows, np.bool_))
+    if before:
+        spread(before, len(before.empty) - outer, raised(shapes[i - 1][1:], shapes[i][1:]), made)
+    return made
+
+
+def encode_chunk(parts: Parts, tables: Tables) -> bytes:
+    """Bytes of the parts ``[L_i, *c_i]`` of a chunk, symbols smaller than 2**24 in size, of any strides.
 
     Raises:
         FormatError: see :func:`trace_chunk`.
     """
+    return trace_bytes(trace_chunk(parts, tables), tables)
+
+
+def trace_bytes(found: Sequence[Trace], tables: Tables) -> bytes:
+    """:func:`encode_chunk` of what :func:`trace_chunk` found."""
     from liveaction.coding.rans_numba import encode
 
-    found = trace_chunk(symbols, tables)
     # a step gives out a word at most; a value takes four (escape, its token, raw bits twice), a channel's head five
-    words = np.empty(4 * len(found.values) + 5 * len(found.classes), np.uint16)
-    heads = found.classes, found.taken, found.bases, tables.class_offset.astype(np.int64)
-    state, count = encode(heads, found.contexts, found.values, tables.sums, tables.inverses, words)
+    words = np.empty(sum(4 * len(part.values) + 5 * len(part.classes) for part in found), np.uint16)
+    state, count = STATE_BOTTOM, 0
+    for part, table in zip(reversed(found), reversed(tables), strict=True):  # the decoder takes from a stack
+        heads = part.classes, part.taken, part.bases, table.class_offset.astype(np.int64)
+        state, count = encode(heads, part.contexts, part.values, table.sums, table.inverses, state, words, count)
     return int(state).to_bytes(HEAD, "little") + words[:count][::-1].astype("<u2").tobytes()
 
 
-def decode_chunk(data: bytes, shape: tuple[int, ...], tables: EntropyTables, where: str) -> NDArray[np.int32]:
-    """Symbols of ``shape`` = ``[L, *c]`` from :func:`encode_chunk`; memory and time are bounded by ``shape``.
+def decode_chunk(data: bytes, shapes: Sequence[tuple[int, ...]], tables: Tables, where: str) -> list[NDArray[np.int32]]:
+    """Symbols of ``shapes``, each ``[L_i, *c_i]``, from :func:`encode_chunk`; these bound memory and time.
 
     Raises:
-        FormatError: the bytes are not those of such a chunk, or ``shape`` is not one of the tables'.
+        FormatError: the bytes are not those of such a chunk, or ``shapes`` are not those of the tables.
     """
-    from liveaction.coding.rans_numba import GOOD, NO_TOKEN, TOO_LARGE, decode
+    from liveaction.coding.rans_numba import GOOD, decode
 
-    _check_shape(shape, tables, where)
+    check_shapes(shapes, tables, where)
     if len(data) < HEAD or len(data) % 2 != HEAD % 2:
         raise FormatError(f"{where}: expected {HEAD} bytes and an even number more, got {len(data)}")
-    state = int.from_bytes(data[:HEAD], "little")
+    state, read = int.from_bytes(data[:HEAD], "little"), 0
     if state < STATE_BOTTOM:
         raise FormatError(f"{where}: expected a state from 2**24 on, got {state}; the data are damaged")
     words = np.frombuffer(data, "<u2", offset=HEAD).astype(np.uint16)
-    symbols = np.empty((shape[0], prod(shape[1:])), np.int32)
-    offsets = tables.class_offset.astype(np.int64)
-    found, last, read = decode(
-        symbols, plane(shape[1:]), tables.context, class_scales(), bins(), offsets, tables.sums, state, words
-    )
-    if found == TOO_LARGE:
+    parts, near, code = [], None, GOOD
+    for i, (shape, table) in enumerate(zip(shapes, tables, strict=True)):
+        near = next_magnitudes(near, shapes, i)
+        part = np.empty((shape[0], prod(shape[1:])), np.int32)
+        offsets = table.class_offset.astype(np.int64)
+        code, state, read = decode(
+            part, plane(shape[1:]), table.context, class_scales(), bins(), near, offsets, table.sums, state, words, read
+        )
+        if code != GOOD:
+            break
+        parts.append(part.reshape(shape))
+    _check_end(code, state, read, len(words), where)
+    return parts
+
+
+def _check_end(code: int, state: int, read: int, words: int, where: str) -> None:
+    """Refuse what ``rans_numba.decode`` found of a chunk of so many ``words``, unless all is well."""
+    from liveaction.coding.rans_numba import GOOD, NO_TOKEN, TOO_LARGE
+
+    if code == TOO_LARGE:
         raise FormatError(f"{where}: expected symbols below 2**24 in size, got others; the data are damaged")
-    if found == NO_TOKEN:
+    if code == NO_TOKEN:
         raise FormatError(f"{where}: expected a token, got a number without meaning; the data are damaged")
-    if found != GOOD or read != len(words):
-        more = " or more" if found != GOOD else ""
-        raise FormatError(f"{where}: expected {read}{more} words of symbols, got {len(words)}; the data are damaged")
-    if last != STATE_BOTTOM:
-        raise FormatError(f"{where}: expected the state 2**24 at the end, got {last}; the data are damaged")
-    return symbols.reshape(shape)
+    if code != GOOD or read != words:
+        more = " or more" if code != GOOD else ""
+        raise FormatError(f"{where}: expected {read}{more} words of symbols, got {words}; the data are damaged")
+    if state != STATE_BOTTOM:
+        raise FormatError(f"{where}: expected the state 2**24 at the end, got {state}; the data are damaged")
 
 
-def ideal_bits(symbols: NDArray[np.int32], tables: EntropyTables) -> float:
-    """Bits that the tables' frequencies give a chunk ``[L, *c]``, side information included."""
-    return trace_bits(trace_chunk(symbols, tables), tables)
+def ideal_bits(parts: Parts, tables: Tables) -> float:
+    """Bits that the tables' frequencies give the parts ``[L_i, *c_i]`` of a chunk, side information included."""
+    return sum(trace_bits(found, table) for found, table in zip(trace_chunk(parts, tables), tables, strict=True))
 
 
 def trace_bits(found: Trace, tables: EntropyTables) -> float:
-    """:func:`ideal_bits` of what :func:`trace_chunk` found; must count all that ``rans_numba.encode`` puts."""
+    """:func:`ideal_bits` of what :func:`trace_chunk` found of a part; counts all that ``rans_numba.encode`` puts."""
     classes, taken = found.classes.astype(np.int64), found.taken
     before = np.concatenate([[CLASSES], classes[:-1]])
     rows = class_rows(before, tables.class_offset.astype(np.int64))
@@ -160,8 +207,25 @@ def _cost(frequencies: NDArray[np.uint16]) -> float:
     return float((16 - np.log2(frequencies.astype(np.float64))).sum())
 
 
-def _check_shape(shape: tuple[int, ...], tables: EntropyTables, where: str) -> None:
-    if len(shape) != tables.axes + 1 or shape[0] != tables.channels or min(shape) < 1:
-        raise FormatError(f"{where}: expected {tables.channels} channels and {tables.axes} axes, got {tuple(shape)}")
-    if prod(shape[1:]) > POSITIONS:
-        raise FormatError(f"{where}: expected at most {POSITIONS} positions in a chunk, got {prod(shape[1:])}")
+def check_shapes(shapes: Sequence[tuple[int, ...]], tables: Tables, where: str) -> None:
+    """Refuse parts of shapes ``[L_i, *c_i]`` that are not those of tables.
+
+    Raises:
+        FormatError: they are not as many, or one has other channels or axes, is empty or too large, or its grid does
+            not follow the one before.
+    """
+    if len(shapes) != len(tables) or not shapes:
+        raise FormatError(f"{where}: expected a chunk of {len(tables)} parts, got {len(shapes)}")
+    for i, (shape, table) in enumerate(zip(shapes, tables, strict=True)):
+        if len(shape) != table.axes + 1 or shape[0] != table.channels or min(shape) < 1:
+            raise FormatError(f"{where}: expected {table.channels} channels and {table.axes} axes, got {tuple(shape)}")
+        if prod(shape[1:]) > POSITIONS:
+            raise FormatError(f"{where}: expected at most {POSITIONS} positions in a chunk, got {prod(shape[1:])}")
+        before = shapes[i - 1] if i else (0, *shape[1:])
+        if before[0] != table.outer:
+            raise FormatError(f"{where}: expected {table.outer} channels in the coarser part, got {before[0]}")
+        if len(before) != len(shape) or not all(m <= n <= 2 * m for m, n in zip(before[1:], shape[1:], strict=True)):
+            raise FormatError(
+                f"{where}: expected axes as long as in the coarser part or up to twice that, got {shape[1:]} behind "
+                f"{before[1:]}"
+            )

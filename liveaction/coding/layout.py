@@ -197,3 +197,27 @@ def plane(shape: tuple[int, ...]) -> Plane:
         rows=shape[-2] if axes > 1 else 1,
         inner=sum(not any(offset[:-2]) for offset in neighbours(axes)),
     )
+
+
+class Magnitudes(NamedTuple):
+    """Normalised magnitudes of residuals that a part may look at: M rows of the coarser part, then its own L.
+
+    Attributes:
+        alone: uint16 ``[M + L, N]``, at each position; of an empty row, whatever was there.
+        around: uint16 ``[M + L, N]``, the sum of all next to it, likewise.
+        empty: bool ``[M + L]``, rows of class 0 and those that are not done: their magnitudes are 1 everywhere.
+    """
+
+    alone: NDArray[np.uint16]
+    around: NDArray[np.uint16]
+    empty: NDArray[np.bool_]
+
+
+@lru_cache(maxsize=64)
+def raised(coarse: tuple[int, ...], fine: tuple[int, ...]) -> NDArray[np.int64]:
+    """The position of a part ``coarse`` that each of the next part ``fine`` lies in, int64 ``[N]``.
+
+    Half the index on an axis that grew, at most the last; the same index on the others.
+    """
+    axes = [np.minimum(np.arange(n) >> (n > m), m - 1) for m, n in zip(coarse, fine, strict=True)]
+    return np.ravel_multi_index(np.meshgrid(*axes, indexing="ij"), coarse).reshape(-1).astype(np.int64)

@@ -90,14 +90,13 @@ def _put_rest(x, words, at, value):
 
 
 @compiled
-def _put_values(contexts, coded, cumulative, inverses, words):
-    """State and number of words after all values, the last first: the decoder takes them from a stack.
+def _put_values(contexts, coded, cumulative, inverses, x, words, at):
+    """State and number of words after all values of a part, the last first: the decoder takes them from a stack.
 
     The body of :func:`_put` is written out, for calls that take arrays cost more than the rest. ``inverses`` are
     2**32 // frequency, and divide: as x < frequency * 2**24, no product reaches 2**48; the first estimate of the share
     is too small by less than frequency / 256 + 256 / frequency + 1, and the second, of what that leaves, by at most 1.
     """
-    x, at = np.int64(STATE_BOTTOM), 0
     for n in range(len(coded)):
         i = np.uint64(len(coded) - 1 - n)  # an unsigned index spares the test for a negative one, here and below
         row, value = np.uint64(contexts[i]), np.int64(coded[i])
@@ -135,14 +134,15 @@ def _class_row(before, offset):
 
 
 @compiled
-def encode(heads, contexts, coded, sums, inverses, words):
-    """State, and how many ``words`` were written, for what ``trace`` found; they are read from the last to the first.
+def encode(heads, contexts, coded, sums, inverses, x, words, at):
+    """State, and how many ``words`` were written, for what ``trace`` found of a part; they are read from the last on.
 
-    ``heads`` are each channel's class, predictor, border value and usual step of the class; they are put in the reverse
-    of the order in which :func:`_heads` takes them.
+    ``x`` and ``at`` are those of the part behind it, which is put first. ``heads`` are each channel's class, predictor,
+    border value and usual step of the class; they are put in the reverse of the order in which :func:`_heads` takes
+    them.
     """
     classes, taken, bases, offsets = heads
-    x, at = _put_values(contexts, coded, sums.residuals, inverses, words)
+    x, at = _put_values(contexts, coded, sums.residuals, inverses, np.int64(x), words, np.int64(at))
     for c in range(len(classes) - 1, -1, -1):
         k, mode, base = np.int64(classes[c]), taken[c], np.int64(bases[c])
         if mode:
@@ -277,33 +277,39 @@ def _flat_row(row, values, start, prepared, weights):
 
 
 @compiled
-def decode(symbols, plane, tables, scales, bins, offsets, sums, x, words):
-    """Fill ``symbols`` ``[L, N]`` from a state and words; what was found, the last state, and the words read.
+def decode(symbols, plane, tables, scales, bins, near_rows, offsets, sums, x, words, at):
+    """Fill ``symbols`` ``[L, N]`` of a part from a state and words, ``at`` of which are read.
 
     Fields of the arguments: :class:`~liveaction.coding.layout.Plane`, :class:`~liveaction.coding.layout.ClassScales`,
-    :class:`~liveaction.coding.tables.Contexts`, :class:`~liveaction.coding.tables.Sums`.
+    :class:`~liveaction.coding.tables.Contexts`, :class:`~liveaction.coding.tables.Sums`,
+    :class:`~liveaction.coding.layout.Magnitudes`, of which the coarser part's are there.
+
+    Returns:
+        what was found, the last state, and the words read.
     """
+    alone, around, empty = near_rows
     starts, length = plane.starts, plane.length
     predictors, activity = tables.predictors.copy(), tables.activity
     channels, count = symbols.shape
     values, sizes = np.zeros(plane.size, np.int32), np.zeros(plane.size, np.int32)
-    alone, around = np.zeros((channels, count), np.uint16), np.zeros((channels, count), np.uint16)
+    first = len(empty) - channels
     active, prepared = np.zeros(count, np.int32), np.zeros(length, np.int32)
     outer = np.zeros((2, (plane.rows - 1) * (length + BORDER) + length), np.int32)
     classes, taken, bases = np.zeros(channels, np.int32), np.zeros(channels, np.int32), np.zeros(channels, np.int32)
-    x, at, found = _heads(x, words, 0, offsets, sums.classes, sums.modes, classes, taken, bases)
+    x, at, found = _heads(np.int64(x), words, np.int64(at), offsets, sums.classes, sums.modes, classes, taken, bases)
     for c in range(channels):
         if found != GOOD:
             break
         predictors[TRAINED] = tables.trained[c]
         k, mode, near = np.int64(classes[c]), taken[c], activity[c]
         weights = predictors[mode]
+        empty[first + c] = k == 0
         if k == 0 and mode == 0:
             symbols[c] = 0
             continue
         if k:
             own = near[len(plane.causal) :]
-            from_channels(own, tables.sources[c], alone, around, classes == 0, len(plane.around), active)
+            from_channels(own, tables.sources[c], alone, around, empty, len(plane.around), active)
         values[:] = bases[c]
         sizes[:] = ONE
         prepared[:] = 0
@@ -324,5 +330,5 @@ def decode(symbols, plane, tables, scales, bins, offsets, sums, x, words):
             if found != GOOD:
                 return found, x, at
         if k:
-            keep(sizes, plane, alone[c], around[c])
+            keep(sizes, plane, alone[first + c], around[first + c])
     return found, x, at

@@ -1,13 +1,16 @@
 """Tables of the entropy coder: integers that a model carries, made without data or fitted to some."""
 
 import hashlib
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from liveaction.coding.components import rows_of
+from liveaction.coding.costs import Costs, costs_of
 from liveaction.coding.layout import (
     AXES,
     CLASSES,
@@ -41,6 +44,10 @@ _DTYPES = {
     "modes": np.uint16,
     "residuals": np.uint16,
 }
+_OF_ROWS = ("predict", "activity", "class_offset", "modes")
+"""Arrays with a row per channel, beside the sources."""
+MOST_ROWS = 1 << 15
+"""Rows that sources may name, those of the coarser part and the own: they are int16."""
 GREATEST_PREDICT, GREATEST_ACTIVITY = 8 * PREDICT_ONE, 4 * WEIGHT_ONE
 """Largest weights; with these of activity, all neighbours and sources at their caps, the sum stays within 32 bits."""
 
@@ -79,18 +86,19 @@ class Contexts(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class EntropyTables:
-    """Integers that decide how latents ``[L, *c]`` of D axes are coded; F causal neighbours, K sources.
+    """Integers that decide how a part ``[L, *c]`` of D axes is coded; F causal neighbours, K sources.
 
     Attributes:
         predict: int16 ``[L, F]``, the trained predictor of each channel, in 256ths.
         activity: uint16 ``[L, F + 1 + 2 * K]``, weights in 1024ths of the neighbours, of 1, and of each source: at the
             position, and around it.
-        sources: int16 ``[L, K]``, preceding channels; -1 for none.
+        sources: int16 ``[L, K]``, rows of the coarser part, then preceding channels behind them; -1 for none.
         class_offset: int8 ``[L]``, usual step of the class from the preceding channel.
         classes: uint16 ``[79, 78]``, frequencies of a class by the preceding one, moved on by the usual step; the last
             row is for the first channel.
         modes: uint16 ``[L, 2, 3 + D]``, frequencies of predictors, for class 0 and others.
         residuals: uint16 ``[512, 117]``, frequencies of tokens by scale and level; the last token is the escape.
+        outer: M, channels of the coarser part; 0 for a first part.
     """
 
     axes: int
@@ -101,6 +109,7 @@ class EntropyTables:
     classes: NDArray[np.uint16]
     modes: NDArray[np.uint16]
     residuals: NDArray[np.uint16]
+    outer: int = 0
 
     @property
     def channels(self) -> int:
@@ -108,9 +117,31 @@ class EntropyTables:
         return len(self.predict)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All integers by name, for a file; ``axes`` is uint8 ``[1]``."""
-        named = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**named, "axes": np.array([self.axes], np.uint8)}
+        """All integers by name, for a file; ``axes`` is uint8 ``[1]``, ``outer`` uint16 ``[1]``, left out where 0."""
+        outer = {"outer": np.array([self.outer], np.uint16)} if self.outer else {}
+        return {name: getattr(self, name) for name in _DTYPES} | {"axes": np.array([self.axes], np.uint8)} | outer
+
+    def for_components(self, components: int, bands: int) -> "EntropyTables":
+        """Tables of ``components * bands`` rows, component-major, from these of a whole number of components.
+
+        Of fewer components these are the first; beyond the last, its rows are repeated with their sources moved on.
+
+        Args:
+            components: K, from 1 on.
+            bands: n, rows of a component.
+        """
+        if components * bands == self.channels:
+            return self
+        if (components, bands) not in self._others:
+            found = rows_of(components, bands, self.sources, self.outer)
+            of_rows = {name: getattr(self, name)[found.rows] for name in _OF_ROWS}
+            made = replace(self, **of_rows, sources=found.sources, outer=found.outer)
+            self._others[components, bands] = made
+        return self._others[components, bands]
+
+    @cached_property
+    def _others(self) -> dict[tuple[int, int], "EntropyTables"]:
+        return {}
 
     @cached_property
     def sums(self) -> "Sums":
@@ -124,6 +155,11 @@ class EntropyTables:
     def inverses(self) -> NDArray[np.int64]:
         """For the loops, int64 ``[512, 117]``: 2**32 over a residual's frequency, rounded down."""
         return (1 << 32) // np.maximum(self.residuals.astype(np.int64), 1)
+
+    @cached_property
+    def costs(self) -> Costs:
+        """For an encoder: bits."""
+        return costs_of(self.residuals, self.classes, self.modes)
 
     @cached_property
     def context(self) -> "Contexts":
@@ -149,7 +185,7 @@ class EntropyTables:
         Raises:
             FormatError: an array is missing or of another shape or dtype, a weight out of range, a sum not 2**16.
         """
-        if arrays.keys() != {"axes", *_DTYPES}:
+        if arrays.keys() - {"outer"} != {"axes", *_DTYPES}:
             raise FormatError(f"{where}: expected tables axes, {', '.join(_DTYPES)}, got {', '.join(sorted(arrays))}")
         axes, predict = arrays["axes"], arrays["predict"]
         if axes.dtype != np.uint8 or axes.shape != (1,) or not 1 <= axes[0] <= AXES:
@@ -159,11 +195,19 @@ class EntropyTables:
             array, dtype = arrays[name], np.dtype(_DTYPES[name])
             if array.dtype != dtype or array.shape != shape or not array.size:
                 raise FormatError(f"{where}: expected {name} as {dtype} {shape}, got {array.dtype} {array.shape}")
-        _check_values(arrays, where)
+        outer = _checked_outer(arrays, where)
+        _check_values(arrays, outer, where)
         made = {name: np.ascontiguousarray(arrays[name], _DTYPES[name]) for name in _DTYPES}
         for array in made.values():
             array.flags.writeable = False
-        return cls(int(axes[0]), **made)
+        return cls(int(axes[0]), **made, outer=outer)
+
+
+def tables_digest(tables: Sequence[EntropyTables]) -> str:
+    """Of a codec's tables, in hexadecimal: of one part its own digest, of several the SHA-256 of theirs in a row."""
+    if len(tables) == 1:
+        return tables[0].digest
+    return hashlib.sha256("".join(table.digest for table in tables).encode()).hexdigest()
 
 
 def _cumulative(table: NDArray[np.uint16]) -> NDArray[np.int32]:
@@ -184,13 +228,30 @@ def _shapes(channels: int, axes: int) -> dict[str, tuple[int, ...]]:
     }
 
 
-def table_shapes(channels: int, axes: int) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """NumPy's name of the dtype, and the shape, of every array in tables of L channels on D axes."""
+def table_shapes(channels: int, axes: int, outer: int = 0) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """NumPy's name of the dtype, and the shape, of every array in tables of L channels on D axes.
+
+    Args:
+        channels: L.
+        axes: D.
+        outer: channels of the coarser part.
+    """
     shapes = _shapes(channels, axes)
-    return {name: (np.dtype(_DTYPES[name]).name, shapes[name]) for name in _DTYPES} | {"axes": ("uint8", (1,))}
+    single = {"axes": ("uint8", (1,))} | ({"outer": ("uint16", (1,))} if outer else {})
+    return {name: (np.dtype(_DTYPES[name]).name, shapes[name]) for name in _DTYPES} | single
 
 
-def _check_values(arrays: dict[str, NDArray[Any]], where: str) -> None:
+def _checked_outer(arrays: dict[str, NDArray[Any]], where: str) -> int:
+    if "outer" not in arrays:
+        return 0
+    outer, most = arrays["outer"], MOST_ROWS - len(arrays["predict"])
+    if outer.dtype != np.uint16 or outer.shape != (1,) or not 1 <= outer[0] <= most:
+        got = f"{outer.dtype} {outer.tolist()}"
+        raise FormatError(f"{where}: expected outer as one uint16 from 1 to {most}, got {got}")
+    return int(outer[0])
+
+
+def _check_values(arrays: dict[str, NDArray[Any]], outer: int, where: str) -> None:
     for name in ("classes", "modes", "residuals"):
         table = arrays[name]
         if (table.sum(-1, dtype=np.int64) != FREQUENCIES).any():
@@ -199,7 +260,7 @@ def _check_values(arrays: dict[str, NDArray[Any]], where: str) -> None:
         if not needed.all():
             raise FormatError(f"{where}: expected frequencies of {name} from 1 on, got 0")
     sources = arrays["sources"].astype(np.int64)
-    if ((sources < -1) | (sources >= np.arange(len(sources))[:, None])).any():
+    if ((sources < -1) | (sources >= outer + np.arange(len(sources))[:, None])).any():
         raise FormatError(f"{where}: expected sources among the preceding channels or -1, got others")
     for name, greatest in (("predict", GREATEST_PREDICT), ("activity", GREATEST_ACTIVITY)):
         largest = int(np.abs(arrays[name].astype(np.int64)).max())
@@ -217,18 +278,20 @@ _GENERIC_SHARES = (162, 113, 79, 56)
 """Of the sources, nearest first: two fifths of WEIGHT_ONE together, each 0.7 of the one before."""
 
 
-def generic_tables(channels: int, axes: int) -> EntropyTables:
+def generic_tables(channels: int, axes: int, outer: int = 0) -> EntropyTables:
     """Tables made without any data, the same on every machine.
 
     Args:
         channels: L.
         axes: D, from 1 to 4.
+        outer: channels of the coarser part; 0 for a first part.
     """
     offsets = neighbours(axes)
     near = [_GENERIC_NEAR[sum(map(abs, offset)), max(map(abs, offset))] for offset in offsets]
     scale = WEIGHT_ONE // 2 // sum(near)  # the neighbours together have half
     own = [w * scale for w in near] + [_GENERIC_CONSTANT]
-    sources = np.array([[c - 1 - j if j < c else -1 for j in range(SOURCES)] for c in range(channels)], np.int16)
+    rows = range(outer, outer + channels)
+    sources = np.array([[max(c - 1 - j, -1) for j in range(SOURCES)] for c in rows], np.int16)
     # of a share, 11 parts in 20 for the position itself, 9 for all 2 D next to it together
     across = [w for share in _GENERIC_SHARES for w in (share * 11 // 20, share * 9 // (20 * 2 * axes))]
     heads = [quantised(row, 1) for row in mode_weights(axes)]
@@ -242,6 +305,8 @@ def generic_tables(channels: int, axes: int) -> EntropyTables:
         "modes": np.tile(np.stack(heads), (channels, 1, 1)),
         "residuals": np.stack([with_escape(row) for levels in residual_weights() for row in levels]),
     }
+    if outer:
+        arrays["outer"] = np.array([outer], np.uint16)
     return EntropyTables.from_arrays(arrays, "generic tables")
 
 

@@ -150,7 +150,7 @@ def estimate(
 
 def _fitting(codec: Codec, recipe: Recipe, crops: Crops) -> Cost:
     """What fitting entropy tables to this file costs, done in full; the codec has them from then on."""
-    fitted: list[EntropyTables] = []
+    fitted: list[tuple[EntropyTables, ...]] = []
     began = time.perf_counter()
     peak = peak_memory(lambda: fitted.append(freeze(codec, crops, recipe.training.seed)), CPU)
     codec.tables = fitted[0]

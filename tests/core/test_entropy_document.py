@@ -158,4 +158,4 @@ def test_a_decoder_by_the_document_gives_the_symbols(shape, scale):
     assert tuple(neighbours(axes)) == ours(axes)
     fitted = fit_tables([signal(seed, shape, scale) for seed in (2, 3)], shape[0], axes)
     for tables in (generic_tables(shape[0], axes), fitted):
-        assert np.array_equal(decode(encode_chunk(symbols, tables), shape, tables), symbols)
+        assert np.array_equal(decode(encode_chunk([symbols], [tables]), shape, tables), symbols)

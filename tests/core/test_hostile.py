@@ -168,7 +168,7 @@ def test_a_window_is_not_decoded_for_what_a_header_declares(tmp_path):
     keys = {"shape": [1, 512, 512, 512], "chunk": [16, 32, 32], "window": [64, 64, 64], "halo": 2}
     writer = ContainerWriter(file, {**header, **keys}, 16)
     for _ in range(16):
-        writer.add(pack_chunk(np.zeros((3, 16, 32, 32), np.int32), None, codec.tables))
+        writer.add(pack_chunk([np.zeros((3, 16, 32, 32), np.int32)], None, codec.tables))
     writer.close()
     (tmp_path / "a.lva").write_bytes(file.getvalue())
     assert len(file.getvalue()) < 2000 and verify(tmp_path / "a.lva").damaged == ()
@@ -205,7 +205,7 @@ def test_the_worst_chunk_has_the_bytes_that_it_may_have(made):
     symbols = rng.integers(-(2**24) + 1, 2**24, (3, 8, 16, 16)).astype(np.int32)
     symbols[rng.random(symbols.shape) < 0.5] = 0
     missing = rng.random((1, 16, 32, 32)) < 0.5
-    assert len(pack_chunk(symbols, missing, model.codec.tables)) < most_bytes(missing.size, (3, 8 * 16 * 16))
+    assert len(pack_chunk([symbols], missing, model.codec.tables)) < most_bytes(missing.size, (3, 8 * 16 * 16))
 
 
 def test_bits_beyond_a_mask_are_refused():
@@ -526,7 +526,7 @@ def test_entropy_tables_of_another_shape(made, tmp_path):
         FormatError, match="expected tables of 3 latent channels and 3 axes as recipe 'array_smoke' has"
     ):
         load(target)
-    arrays = model.codec.tables.arrays()
+    arrays = model.codec.tables[0].arrays()
     for wrong in (
         {}, {"x": np.zeros(3)}, {name: array[:0] for name, array in arrays.items()},
         {name: array.astype(np.float64) + 1 for name, array in arrays.items()},

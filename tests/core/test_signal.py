@@ -92,11 +92,11 @@ def test_missing_values_come_back_exactly(no_data):
 def test_a_mask_that_does_not_fit_is_refused():
     missing = np.zeros((1, 8, 8, 8), bool)
     missing[0, 1] = True
-    tables = generic_tables(2, 3)
-    data = pack_chunk(np.zeros((2, 1, 1, 1), np.int32), missing, tables)
+    tables = (generic_tables(2, 3),)
+    data = pack_chunk([np.zeros((2, 1, 1, 1), np.int32)], missing, tables)
     assert np.array_equal(unpack_mask(data, missing.shape, "here"), missing)
-    assert not unpack_symbols(data, (2, 1, 1, 1), tables, "here").any()
-    assert unpack_mask(pack_chunk(np.zeros((2, 1, 1, 1), np.int32), None, tables), missing.shape, "here") is None
+    assert not unpack_symbols(data, [(2, 1, 1, 1)], tables, "here")[0].any()
+    assert unpack_mask(pack_chunk([np.zeros((2, 1, 1, 1), np.int32)], None, tables), missing.shape, "here") is None
     (length,) = struct.unpack_from("<I", data)
     other = zlib.compress(bytes(63))
     for wrong, words in [

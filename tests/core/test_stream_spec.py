@@ -101,8 +101,8 @@ def test_a_reader_made_from_the_page_finds_header_index_masks_and_symbols(made):
         ours = unpack_mask(chunk, shape, "x")
         assert np.array_equal(found[place], np.zeros(shape, bool) if ours is None else ours)
         wanted = (header["latent_channels"], *(high - low for low, high in box))
-        symbols = unpack_symbols(chunk, wanted, codec.tables, "x")
-        again = unpack_symbols(b"\0\0\0\0" + rest, wanted, codec.tables, "x")
+        symbols = unpack_symbols(chunk, [wanted], codec.tables, "x")[0]
+        again = unpack_symbols(b"\0\0\0\0" + rest, [wanted], codec.tables, "x")[0]
         assert symbols.shape == wanted and np.array_equal(symbols, again)
     assert found.any() and np.array_equal(found, signal.missing)
 

@@ -123,7 +123,7 @@ def test_fitted_tables_beat_those_without_data_at_every_step():
     fitted, generic = fit_tables(examples(), 6, 2), generic_tables(6, 2)
     for scale in (0.25, 1.0, 4.0):
         chunk = latents(100, scale=scale)
-        assert ideal_bits(chunk, fitted) < 0.97 * ideal_bits(chunk, generic)
+        assert ideal_bits([chunk], [fitted]) < 0.97 * ideal_bits([chunk], [generic])
 
 
 def test_fitting_twice_gives_the_same_and_order_in_memory_does_not_matter():
@@ -135,7 +135,7 @@ def test_fitting_twice_gives_the_same_and_order_in_memory_does_not_matter():
 def test_fitting_on_nothing_but_zeros_still_codes_anything():
     tables = fit_tables([np.zeros((3, 4, 4), np.int32)], 3, 2)
     chunk = np.random.default_rng(0).integers(-500, 500, (3, 7, 5)).astype(np.int32)
-    assert len(encode_chunk(chunk, tables)) < 3 * 35 * 2.5
+    assert len(encode_chunk([chunk], [tables])) < 3 * 35 * 2.5
 
 
 @pytest.mark.parametrize("examples", [[], [np.zeros((3, 4), np.int32)], [np.zeros((2, 4, 4), np.int32)]], ids=len)
@@ -155,7 +155,7 @@ def test_what_is_counted_is_what_is_coded():
 
 def test_magnitudes_that_tables_are_fitted_to_are_those_of_the_coder():
     chunk = latents(4, channels=3)
-    found = trace_chunk(chunk, generic_tables(3, 2))
+    found = trace_chunk([chunk], [generic_tables(3, 2)])[0]
     assert found.classes.all()
     residuals = ((found.values.astype(int) + 1) // 2).reshape(3, -1)
     scales = [scale_of(class_scales(), int(k)) for k in found.classes]
