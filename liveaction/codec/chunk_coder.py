@@ -82,7 +82,7 @@ class ChunkCoder:
 
     def shapes(self, components: int, extents: tuple[int, ...]) -> list[tuple[int, ...]]:
         """Shapes of the parts of a chunk of ``extents``."""
-        sizes = self.continuation.shapes(extents) + [extents]
+        sizes = [*self.continuation.shapes(extents), extents]
         return [(components * n, *size) for n, size in zip(self.rows, sizes, strict=False)]
 
     def encode(self, latents: Floats, step: float, dead_zone: float | None = None) -> bytes:

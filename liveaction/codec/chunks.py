@@ -21,7 +21,7 @@ _LENGTH = struct.Struct("<I")
 
 
 def pack_chunk(coded: bytes, missing: NDArray[np.bool_] | None) -> bytes:
-    """Bytes of the chunk of what the entropy coder made of its symbols, and ``missing`` ``[C, *]`` among its samples."""
+    """Bytes of a chunk: what the entropy coder made of its symbols, and ``missing`` ``[C, *]`` among its samples."""
     mask = b"" if missing is None or not missing.any() else zlib.compress(np.packbits(missing).tobytes(), 9)
     return _LENGTH.pack(len(mask)) + mask + coded
 

@@ -33,9 +33,9 @@ class SignalSource:
 
     def crop(self, box: Box) -> torch.Tensor:
         """The values of a box, ``[1, C, *]``; pages of a mapped file are released behind it."""
-        part = self.modality.normalise(self.values[(slice(None), *slices(box))], self.limits)[None].to(self.device)
+        part = self.modality.normalise(self.values[(slice(None), *slices(box))], self.limits)
         release_pages(self.values)
-        return part
+        return part[None].to(self.device)
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,6 @@ def basis_of(header: StreamHeader, container: ContainerReader, where: str) -> Ow
     Raises:
         FormatError: what it carries is no basis of its channels and components.
     """
-    if not container.side and not header.components:
+    if not getattr(container, "side", b"") and not header.components:
         return None
     return OwnBasis.from_bytes(container.side, header.shape[0], header.components, header.step, where)

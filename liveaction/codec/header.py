@@ -273,11 +273,12 @@ def check_codec(header: StreamHeader, model: "Model", where: str, max_voxels: in
             f"{where}: expected the entropy tables {header.tables[:12]} it was made with, got {tables[:12]}; pass the "
             "model directory as it was before liveaction freeze changed it"
         )
-    if header.tree >= len(model.codec.trees):
+    trees = model.codec.trees
+    if header.tree >= len(trees):
         raise FormatError(
-            f"{where}: expected one of the {len(model.codec.trees)} trees of recipe {header.recipe!r}, got {header.tree}"
+            f"{where}: expected one of the {len(trees)} trees of recipe {header.recipe!r}, got number {header.tree}"
         )
-    codec = model.codec.trees[header.tree]
+    codec = trees[header.tree]
     components = header.components if codec.own else 1
     found = header.shape[0] if not codec.own else 1, header.latent_channels, header.factors, header.components
     wanted = codec.channels, codec.latents * components, codec.packets.factors, components if codec.own else 0

@@ -147,9 +147,9 @@ class Model:
         """
         signal = self._signal(source)
         limits, step = self.modality.range_of(signal), self.codec.quantizer.step
-        source = front_of(self, signal, limits, step, tree=0).source
+        front = front_of(self, signal, limits, step, tree=0)
         with torch.no_grad():
-            return self.codec.encode(source.crop(tuple((0, n) for n in signal.shape))).flatten(0, 1)[None]
+            return self.codec.encode(front.source.crop(tuple((0, n) for n in signal.shape))).flatten(0, 1)[None]
 
     def _signal(self, source: Signal | str | Path) -> Signal:
         return source if isinstance(source, Signal) else self.modality.read(Path(source))

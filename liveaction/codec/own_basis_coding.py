@@ -56,7 +56,7 @@ def fitting_scale(step: float, positions: int, mean: float, loading: float) -> S
 
 def pack(symbols: NDArray[np.int32], scale: Scale) -> bytes:
     """Bytes of int32 ``[1 + K, C]``: a row, the mean or a component, is a channel of the entropy coder."""
-    return _HEAD.pack(*scale) + encode_chunk(symbols, _tables(len(symbols)))
+    return _HEAD.pack(*scale) + encode_chunk([symbols], [_tables(len(symbols))])
 
 
 def unpack(data: bytes, shape: tuple[int, int], where: str) -> tuple[NDArray[np.int32], Scale]:
@@ -70,14 +70,14 @@ def unpack(data: bytes, shape: tuple[int, int], where: str) -> tuple[NDArray[np.
     scale = Scale(*_HEAD.unpack_from(data))
     if abs(scale.exponent) > MOST_EXPONENT:
         raise FormatError(f"{where}: expected an exponent of at most {MOST_EXPONENT} in size, got {scale.exponent}")
-    return decode_chunk(data[_HEAD.size :], shape, _tables(shape[0]), where), scale
+    return decode_chunk(data[_HEAD.size :], [shape], [_tables(shape[0])], where)[0], scale
 
 
 def bits_after(rows: list[NDArray[np.int32]], row: NDArray[np.int32]) -> float:
     """Bits that ``row`` takes in a chunk after ``rows``, of which the coder looks at the last few."""
     before = rows[-SOURCES:]
-    bits = ideal_bits(np.stack([*before, row]), _tables(len(before) + 1))
-    return bits - ideal_bits(np.stack(before), _tables(len(before))) if before else bits
+    bits = ideal_bits([np.stack([*before, row])], [_tables(len(before) + 1)])
+    return bits - ideal_bits([np.stack(before)], [_tables(len(before))]) if before else bits
 
 
 def orthonormal(vectors: NDArray[np.int32], where: str) -> NDArray[np.float64]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from liveaction.codec.chunks import unpack_coded, unpack_mask
 from liveaction.codec.clock import Stopwatch, Timings, timings
-from liveaction.codec.grid import Box, overlap, relative, shape_of, slices
 from liveaction.codec.front import basis_of
+from liveaction.codec.grid import Box, overlap, relative, shape_of, slices
 from liveaction.codec.header import MAX_VOXELS, check_codec, parse_header
 from liveaction.codec.kept import Kept
 from liveaction.codec.outline import modality_of

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, Unpack
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from liveaction.codec.chunks import pack_chunk
 from liveaction.codec.clock import Stopwatch, Timings, timings
-from liveaction.codec.codec import Codec
 from liveaction.codec.front import front_of
 from liveaction.codec.grid import Box, ChunkLayout, relative, slices
 from liveaction.codec.header import MAX_VOXELS, WHOLE_SHARE, check_codec, make_header, parse_header
@@ -156,7 +154,7 @@ def write_stream(
         codec = codec.trees[front.tree]
         raw = make_header(signal, model, front, chosen, limits, extras or {})
         chunks = codec.layout(signal.shape, front.batch).chunks
-        writer = ContainerWriter(file, raw, chunks, front.side)
+        writer = ContainerWriter(file, raw, chunks, front.side) if front.side else ContainerWriter(file, raw, chunks)
         layout = _read_back(writer, chunks, signal, model)
         dead_zone = None if codec.optimises and not fast else codec.spec.quantizer.dead_zone
         ready: dict[int, bytes] = {}
@@ -165,7 +163,9 @@ def write_stream(
         for box, latents in codec.encode_slabs(front.source, layout, chosen, rounded=False):
             arrived = latents.flatten(0, 1).cpu().numpy()
             with coding.running():
-                packed = _pack_chunks(arrived, box, layout, signal, lambda part: codec.chunks.encode(part, chosen, dead_zone))
+                packed = _pack_chunks(
+                    arrived, box, layout, signal, lambda part: codec.chunks.encode(part, chosen, dead_zone)
+                )
                 ready |= packed
                 clipped += sum(_outside(number, layout, signal, modality, limits) for number in packed)
                 while following in ready:

@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 from liveaction.codec.codec import Codec, build_codec
 from liveaction.codec.device import choose_dtype
 from liveaction.coding.tables import EntropyTables, table_shapes
-from liveaction.nn.band_rotation import BandRotation
 from liveaction.errors import FormatError, IntegrityError, LiveactionError
 from liveaction.files import atomic_path, read_small, require_regular
+from liveaction.nn.band_rotation import BandRotation
 from liveaction.recipe import dump_recipe, parse_recipe
 from liveaction.spec import Recipe
 from liveaction.strict_json import read_json_bytes
@@ -118,7 +118,7 @@ def read_model(folder: Path, device: str = "cpu", dtype: str = "", tables: bool 
 
 def save_tables(codec: Codec, folder: Path) -> None:
     """Write the entropy tables of a model directory, atomically."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for prefix, tables in _named_tables(codec).items():
         arrays |= {prefix + name: array for name, array in tables.arrays().items()}
     _save(save_arrays, arrays, folder / TABLES)

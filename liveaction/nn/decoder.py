@@ -16,9 +16,7 @@ class Decoder(nn.Module):
     the linear path alone. ``linear`` is another path than a dense one.
     """
 
-    def __init__(
-        self, spec: DecoderSpec, axes: int, width: int, latent: int, linear: nn.Module | None = None
-    ) -> None:
+    def __init__(self, spec: DecoderSpec, axes: int, width: int, latent: int, linear: nn.Module | None = None) -> None:
         super().__init__()
         self.linear = linear if linear is not None else Dense(latent, width) if spec.linear_path else None
         self.network: nn.Sequential | None = None

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from liveaction.codec.chunk_coder import WEIGHT, rounded
+from liveaction.codec.chunk_coder import rounded
 from liveaction.codec.codec import Codec
 from liveaction.codec.own_basis import fit_from
 from liveaction.codec.quality import QUALITIES
-from liveaction.coding.entropy import optimise_chunk
-from liveaction.coding.fit import fit_parts
+from liveaction.coding.fit import fit_tables
+from liveaction.coding.optimise import optimise_chunk
 from liveaction.training.data import Crops
 from liveaction.training.seeds import CropWord
 
@@ -38,7 +38,7 @@ def freeze(codec: Codec, crops: Crops, seed: int) -> None:
         plain = [[rounded(part, zone) for part in chunk] for chunk in chunks]
         tree.tables = fit_parts(plain, coder.rows, coder.most, axes, coder.predicted)
         if tree.optimises:
-            cheap = [optimise_chunk(chunk, coder.tables_of(len(chunk[0]) // coder.rows[0]), WEIGHT)[0] for chunk in chunks]
+            cheap = [optimise_chunk(chunk, coder.tables_of(len(chunk[0]) // coder.rows[0]))[0] for chunk in chunks]
             tree.tables = fit_parts(cheap, coder.rows, coder.most, axes, coder.predicted)
 
 
@@ -75,3 +75,23 @@ def front_crop(codec: Codec, x: torch.Tensor, step: float) -> torch.Tensor:
         return x
     items = [fit_from([(item.cpu().numpy(), None)], step).analyse(item) for item in x]
     return torch.cat(items)[:, None]
+
+
+def fit_parts(examples, rows, most, axes, predicted):
+    """Temporary."""
+    made = []
+    for i, n in enumerate(rows):
+        parts = []
+        for chunk in examples:
+            p = chunk[i]
+            want = n * most
+            p = p[:want]
+            if len(p) < want:
+                p = np.concatenate([p, np.zeros((want - len(p), *p.shape[1:]), np.int32)])
+            parts.append(np.ascontiguousarray(p))
+        t = fit_tables(parts, n * most, axes)
+        outer = len(made[-1].predict) if made else 0
+        from dataclasses import replace
+
+        made.append(replace(t, outer=outer, sources=np.where(t.sources >= 0, t.sources + outer, -1).astype(np.int16)))
+    return tuple(made)
