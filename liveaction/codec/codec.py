@@ -26,7 +26,6 @@ from liveaction.nn.decoder import Decoder
 from liveaction.nn.encoder import Encoder
 from liveaction.spec import CodecSpec, Recipe
 from liveaction.transforms.packet import WaveletPacket
-from liveaction.transforms.wavelet import support
 from liveaction.transforms.window import crop, pad_to_multiple
 
 LARGEST_SYMBOL = 2**24
@@ -90,7 +89,9 @@ class Codec(nn.Module):
         self.spec, self.channels, self.axes = spec, channels, axes
         width = channels * spec.bands(axes)
         levels = spec.levels_per_axis(axes)
-        self.packets = WaveletPacket(spec.wavelet, levels, spec.boundary, spec.packet_order, spec.compand)
+        self.packets = WaveletPacket(
+            spec.wavelet, levels, spec.boundary, spec.packet_order, spec.compand, spec.blocks_per_axis(axes)
+        )
         self.latents = spec.latent_channels or width
         self.encoder = Encoder(spec.encoder, axes, width, self.latents, channels)
         self.quantizer = build_quantizer(spec.quantizer, self.latents)
@@ -217,8 +218,7 @@ class Codec(nn.Module):
 
     def _reaches(self, layout: ChunkLayout) -> list[int]:
         """Latents per axis, on either side, whose samples packets depend on beyond their own."""
-        pairs = zip(self.packets.levels, layout.factors, strict=True)
-        return [-(-support(self.spec.wavelet, level) // factor) if level else 0 for level, factor in pairs]
+        return [-(-reach // factor) for reach, factor in zip(self.packets.reaches, layout.factors, strict=True)]
 
     def _reach(self, layout: ChunkLayout, box: Box) -> Box:
         """A box of latents with those around it whose samples its packets depend on."""
