@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 
 from liveaction.codec.chunks import most_bytes
 from liveaction.codec.grid import ChunkLayout, shape_of
+from liveaction.codec.lean import CODERS, fill, lean
 from liveaction.coding.entropy import POSITIONS
 from liveaction.errors import FormatError, IntegrityError, printable
 from liveaction.spec import LARGEST, Line, ModalitySpec
@@ -48,14 +49,21 @@ def _end(value: Any) -> int | float:
     raise ValueError("input should be a finite number, or an integer of 64 bits")
 
 
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+WEIGHTS_DIGITS, TABLES_DIGITS = 32, 16
+"""Hexadecimal digits of the digests that are written: enough to tell models apart. Accidents are the checksums' work."""
+
+WeightsDigest = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{32})$")]
+TablesDigest = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{16})$")]
 
 
 class StreamHeader(BaseModel):
     """The header's keys. An unknown one is refused, since a decoder may need it; what may be ignored is in ``extras``.
 
+    What a stream leaves out is filled in before: see :mod:`liveaction.codec.lean`.
+
     Attributes:
-        recipe: its name; ``weights`` and ``tables`` are sha256 digests of the model's weights and entropy tables.
+        recipe: its name; ``weights`` and ``tables`` are sha256 digests of the model's weights and entropy tables, or
+            their first 32 and 16 digits.
         modality: how the file is written back.
         shape: ``[C, *S]``; ``dtype`` of the values, ``native_dtype`` and ``bits`` of the source's.
         axes, unit, spacing, metadata, no_data: as in :class:`~liveaction.signal.Signal`.
@@ -64,14 +72,17 @@ class StreamHeader(BaseModel):
         latent_channels, factors, chunk, window, halo: L, and the grid as in
             :class:`~liveaction.codec.grid.ChunkLayout`.
         step: of the quantiser, in latent units.
+        tree: which of the codec's trees.
+        components: K of the signal's own basis, which the side bytes hold; 0: none. L counts those of all components.
+        coder: of the chunks' symbols.
         extras: anything else that a writer wants to keep; kept and shown, not needed to decode.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: Line
-    weights: Digest
-    tables: Digest
+    weights: WeightsDigest
+    tables: TablesDigest
     modality: ModalitySpec
     shape: Extents
     dtype: Line
@@ -89,9 +100,10 @@ class StreamHeader(BaseModel):
     window: Extents
     halo: int = Field(ge=0, le=2**16, strict=True)
     step: float = Field(gt=0, le=LARGEST, allow_inf_nan=False, strict=True)
-    tree: int = Field(default=0, ge=0, le=7, strict=True)
-    components: int = Field(default=0, ge=0, le=2**16, strict=True)
-    extras: dict[str, Any] = Field(default_factory=dict)
+    tree: int = Field(ge=0, le=7, strict=True)
+    components: int = Field(ge=0, le=2**16, strict=True)
+    coder: Line
+    extras: dict[str, Any]
 
     @field_validator("range")
     @classmethod
@@ -134,14 +146,14 @@ def make_header(
     signal: "Signal", model: "Model", front: "Front", step: float, limits: tuple[float, float],
     extras: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
-    """The header of a stream of ``signal``, as JSON data that nobody has looked at yet."""
+    """The header of a stream of ``signal``, as JSON data that nobody has looked at yet, without what can be told."""
     recipe, digest, codec = model.recipe, model.digest, model.codec.trees[front.tree]
     layout = codec.layout(signal.shape, front.batch)
-    return {
+    header = {
         "recipe": recipe.name,
-        "weights": digest,
-        "tables": model.codec.tables_digest,
-        "modality": recipe.modality.model_dump(mode="json"),
+        "weights": digest[:WEIGHTS_DIGITS],
+        "tables": model.codec.tables_digest[:TABLES_DIGITS],
+        "modality": recipe.modality.model_dump(mode="json", exclude_defaults=True),
         "shape": signal.values.shape,
         "dtype": signal.values.dtype.name,
         "native_dtype": signal.dtype,
@@ -160,8 +172,10 @@ def make_header(
         "step": step,
         "tree": front.tree,
         "components": front.batch if front.basis is not None else 0,
+        "coder": CODERS[0],
         "extras": dict(extras),
     }
+    return lean(header)
 
 
 def parse_header(raw: dict[str, Any], chunks: int, where: str, max_voxels: int = MAX_VOXELS) -> StreamHeader:
@@ -171,7 +185,7 @@ def parse_header(raw: dict[str, Any], chunks: int, where: str, max_voxels: int =
         FormatError: a key is wrong or unknown, or sizes do not belong together or are above ``max_voxels``.
     """
     try:
-        header = StreamHeader.model_validate(raw)
+        header = StreamHeader.model_validate(fill(raw))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))[:120]
@@ -219,6 +233,16 @@ def _check_values(header: StreamHeader, where: str) -> None:
         info = np.iinfo(header.dtype)
         if low > info.max or high < info.min:
             raise FormatError(f"{where}: expected a range that {header.dtype} values meet, got {(low, high)}")
+    if header.coder not in CODERS:
+        raise FormatError(
+            f"{where}: expected a coder among {', '.join(CODERS)}, got {printable(header.coder)[:80]!r}; take the version "
+            "of liveaction that wrote it"
+        )
+    if header.components and header.latent_channels % header.components:
+        raise FormatError(
+            f"{where}: expected latent channels for each of {header.components} components, got "
+            f"{header.latent_channels} in all"
+        )
     spec = header.modality
     if not spec.takes(header.shape[0]) or len(spec.axes) != len(header.axes):
         raise FormatError(
@@ -263,12 +287,12 @@ def check_codec(header: StreamHeader, model: "Model", where: str, max_voxels: in
         FormatError: sizes that do not belong to the codec.
     """
     digest, tables = model.digest, model.codec.tables_digest
-    if header.weights != digest:
+    if header.weights != digest[: len(header.weights)]:
         raise IntegrityError(
             f"{where}: expected the weights {header.weights[:12]} of recipe {header.recipe!r} it was made with, got "
             f"{digest[:12]}; pass the model directory that compressed it"
         )
-    if header.tables != tables:
+    if header.tables != tables[: len(header.tables)]:
         raise IntegrityError(
             f"{where}: expected the entropy tables {header.tables[:12]} it was made with, got {tables[:12]}; pass the "
             "model directory as it was before liveaction freeze changed it"

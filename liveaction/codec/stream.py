@@ -154,7 +154,7 @@ def write_stream(
         codec = codec.trees[front.tree]
         raw = make_header(signal, model, front, chosen, limits, extras or {})
         chunks = codec.layout(signal.shape, front.batch).chunks
-        writer = ContainerWriter(file, raw, chunks, front.side) if front.side else ContainerWriter(file, raw, chunks)
+        writer = ContainerWriter(file, raw, chunks, front.side)
         layout = _read_back(writer, chunks, signal, model)
         dead_zone = None if codec.optimises and not fast else codec.spec.quantizer.dead_zone
         ready: dict[int, bytes] = {}
