@@ -14,9 +14,19 @@ WEIGHT = 0.12
 half an octave, a fourth, with every bit: its slope is 2 ln 2 / 12 = 0.1155. By trial; a little more costs nothing."""
 
 
-def optimise_chunk(
-    latents: Sequence[NDArray[np.float32]], tables: Tables, weight: float = WEIGHT
-) -> tuple[list[NDArray[np.int32]], bytes]:
+DEAD_ZONE = 0.2
+"""Latents are drawn so much towards 0 by :func:`dead_zone`, about as the choice by costs draws them."""
+Latents = Sequence[NDArray[np.float32]]
+"""Parts ``[L_i, *c_i]`` of a chunk, coarse to fine, in units of the quantiser's step."""
+
+
+def dead_zone(latents: Latents) -> list[NDArray[np.int32]]:
+    """Symbols of a chunk without any tables: sizes less :data:`DEAD_ZONE`, rounded."""
+    sizes = ((np.maximum(np.abs(part) + np.float32(0.5 - DEAD_ZONE), 0)).astype(np.int32) for part in latents)
+    return [np.where(part < 0, -size, size) for part, size in zip(latents, sizes, strict=True)]
+
+
+def optimise_chunk(latents: Latents, tables: Tables, weight: float = WEIGHT) -> tuple[list[NDArray[np.int32]], bytes]:
     """Symbols and bytes of a chunk, each symbol the one of least squared error and ``weight`` times its bits.
 
     Args:
@@ -35,7 +45,7 @@ def optimise_chunk(
 
 
 def optimise_trace(
-    latents: Sequence[NDArray[np.float32]], tables: Tables, weight: float = WEIGHT
+    latents: Latents, tables: Tables, weight: float = WEIGHT
 ) -> tuple[list[NDArray[np.int32]], list[Trace]]:
     """:func:`optimise_chunk` without the bytes: what its symbols consist of for the tables."""
     from liveaction.coding.rdo_numba import optimise

@@ -23,11 +23,10 @@ from liveaction.coding.context_numba import (
     unsigned,
 )
 from liveaction.coding.layout import BORDER_BITS, CLASSES, DIRECT, ONE, TRAINED
+from liveaction.coding.optimise import DEAD_ZONE
 from liveaction.coding.rans_numba import _class_row, _top_bit
 
 HALF = np.float32(0.5)
-DEAD_ZONE = 0.2
-"""Latents are drawn so much towards 0 before a channel's class is chosen, about as the walk itself will do."""
 SILENT = int(np.float32(0.5 + DEAD_ZONE).view(np.int32))
 """Bits of the float32 size from which on a latent leaves a symbol there; sizes order as their bits do."""
 SIZE_BITS = np.int32(0x7FFFFFFF)

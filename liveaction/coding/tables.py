@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.coding.components import rows_of
+from liveaction.coding.components import first_rows, rows_of
 from liveaction.coding.costs import Costs, costs_of
 from liveaction.coding.layout import (
     AXES,
@@ -138,6 +138,14 @@ class EntropyTables:
             made = replace(self, **of_rows, sources=found.sources, outer=found.outer)
             self._others[components, bands] = made
         return self._others[components, bands]
+
+    def first(self, rows: int, outer: int) -> "EntropyTables":
+        """Tables of the first rows, behind a coarser part that has the first ``outer`` of its rows."""
+        if rows == self.channels and outer == self.outer:
+            return self
+        of_rows = {name: getattr(self, name)[:rows] for name in _OF_ROWS}
+        sources = first_rows(rows, outer, self.sources, self.outer)
+        return replace(self, **of_rows, sources=sources, outer=outer)
 
     @cached_property
     def _others(self) -> dict[tuple[int, int], "EntropyTables"]:

@@ -5,7 +5,7 @@ import pytest
 
 from liveaction.coding.context_numba import magnitude, scale_of
 from liveaction.coding.entropy import class_rows, encode_chunk, ideal_bits, tokens, trace_chunk
-from liveaction.coding.fit import _normalised, fit_tables
+from liveaction.coding.fit import fit_tables
 from liveaction.coding.layout import CLASSES, class_scales, fixed_predictors, neighbours
 from liveaction.coding.priors import with_escape
 from liveaction.coding.rans_numba import _class_row, _put_rest
@@ -138,7 +138,7 @@ def test_fitting_on_nothing_but_zeros_still_codes_anything():
     assert len(encode_chunk([chunk], [tables])) < 3 * 35 * 2.5
 
 
-@pytest.mark.parametrize("examples", [[], [np.zeros((3, 4), np.int32)], [np.zeros((2, 4, 4), np.int32)]], ids=len)
+@pytest.mark.parametrize("examples", [[], [np.zeros((3, 4), np.int32)], [np.zeros((4, 4, 4), np.int32)]], ids=len)
 def test_examples_that_do_not_fit_are_refused(examples):
     with pytest.raises(FormatError, match=r"fit_tables: expected (examples|3 channels and 2 axes)"):
         fit_tables(examples, 3, 2)
@@ -153,11 +153,14 @@ def test_what_is_counted_is_what_is_coded():
     assert tokens(values)[0].tolist() == [_put_rest(1 << 24, words, 0, int(value))[2] for value in values]
 
 
-def test_magnitudes_that_tables_are_fitted_to_are_those_of_the_coder():
+def test_magnitudes_are_those_of_the_residuals_and_around_them():
     chunk = latents(4, channels=3)
     found = trace_chunk([chunk], [generic_tables(3, 2)])[0]
-    assert found.classes.all()
+    assert found.classes.all() and not found.magnitudes.empty.any()
     residuals = ((found.values.astype(int) + 1) // 2).reshape(3, -1)
     scales = [scale_of(class_scales(), int(k)) for k in found.classes]
-    sizes = [[magnitude(int(r), scale) / 64 for r in row] for row, scale in zip(residuals, scales, strict=True)]
-    assert np.array_equal(_normalised(chunk, found).reshape(3, -1), sizes)
+    sizes = [[magnitude(int(r), scale) for r in row] for row, scale in zip(residuals, scales, strict=True)]
+    assert np.array_equal(found.magnitudes.alone, sizes)
+    wide = np.pad(np.reshape(sizes, chunk.shape), ((0, 0), (1, 1), (1, 1)), constant_values=64)
+    around = wide[:, :-2, 1:-1] + wide[:, 2:, 1:-1] + wide[:, 1:-1, :-2] + wide[:, 1:-1, 2:]
+    assert np.array_equal(found.magnitudes.around.reshape(chunk.shape), around)
