@@ -122,8 +122,8 @@ class ChannelMoments:
         counts, sums = self._pairs or (np.zeros(size), np.zeros(size))
         self._pairs = counts, sums
         self._products += x @ x.T
-        bands = ~gone.all(1)  # one product will do where whole channels are missing, three elsewhere
-        whole = ~gone[bands].any(0)
+        bands = np.asarray(~gone.all(1))  # one product will do where whole channels are missing, three elsewhere
+        whole = np.asarray(~gone[bands].any(0))
         counts += int(whole.sum()) * (bands[:, None] & bands)
         sums += np.where(bands[:, None] & bands, x.sum(1, where=whole)[:, None], 0)
         if not whole.all():

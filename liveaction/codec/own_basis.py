@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from liveaction.codec.channel_moments import MOST_CHANNELS, ChannelMoments
 from liveaction.codec.own_basis_coding import Scale, bits_after, fitting_scale, orthonormal, pack, unpack
+from liveaction.codec.quality import check_step
 from liveaction.errors import FormatError, ShapeError
 
 MOST_LOADINGS = 1 << 22
@@ -57,7 +58,8 @@ class OwnBasis:
     @cached_property
     def mean(self) -> NDArray[np.float64]:
         """``[C]``."""
-        return self.symbols[0] * self.scale.quanta(self.step)[0]
+        found: NDArray[np.float64] = self.symbols[0] * self.scale.quanta(self.step)[0]
+        return found
 
     @cached_property
     def matrix(self) -> NDArray[np.float64]:
@@ -71,6 +73,11 @@ class OwnBasis:
     @classmethod
     def from_bytes(cls, data: bytes, channels: int, components: int, step: float, where: str) -> "OwnBasis":
         """The basis that :meth:`to_bytes` wrote; C and K, which are bounded, bound time and memory.
+
+        Args:
+            data: nothing but the basis.
+            channels: C; ``components``: K; ``step``: of the quantiser, from 2**-100 to 2**100.
+            where: stands first in messages.
 
         Raises:
             FormatError: the bytes are not those of a mean and K independent vectors of C integers each.
@@ -90,7 +97,7 @@ class OwnBasis:
     def analyse(self, x: torch.Tensor) -> torch.Tensor:
         """Components ``[K, *S]`` of ``x`` ``[C, *S]``, float32, on its device.
 
-        Beside the result it takes 16 MiB, or a copy of ``x`` where that is not contiguous.
+        Any finite values may stand in a bad band. Beside the result it takes 16 MiB, or a copy of ``x`` where that is not contiguous.
 
         Raises:
             ShapeError: other channels, or not float32.
@@ -142,7 +149,9 @@ def fit_own_basis(moments: ChannelMoments, step: float, positions: int) -> OwnBa
 
     Raises:
         FormatError: a value of the signal was NaN or infinite.
+        SpecError: a step that :func:`liveaction.codec.quality.check_step` refuses.
     """
+    check_step(step, "own basis: step")
     mean, covariance = moments.mean(), moments.covariance()
     error = step * step / 12
     variances, vectors = np.linalg.eigh(covariance)
@@ -151,22 +160,30 @@ def fit_own_basis(moments: ChannelMoments, step: float, positions: int) -> OwnBa
     # its greatest entry is positive, so that the sign is not the library's choice
     loadings = loadings * np.sign(np.take_along_axis(loadings, np.abs(loadings).argmax(1)[:, None], 1))
     largest = float(np.abs(mean).max()), float(np.abs(loadings).max(initial=0))
-    scale = fitting_scale(step, max(positions, 1), *largest)
+    scale = fitting_scale(step, _worth_positions(positions, count, int((np.diagonal(covariance) > 0).sum())), *largest)
     rows = np.concatenate([mean[None] / scale.quanta(step)[0], loadings / scale.quanta(step)[1]])
     worth = 2 * log(2) * error / max(positions, 1)
     return OwnBasis(_paying(np.rint(rows).astype(np.int32), covariance, error, worth), scale, step)
+
+
+def _worth_positions(positions: int, components: int, varying: int) -> float:
+    """N for the quantum of the vectors: less where they leave few of the ``varying`` channels' directions open.
+
+    An error of a vector costs what it turns towards those, and next to nothing towards the other vectors. A quarter at
+    the least, for a basis that is turned within its span decorrelates less.
+    """
+    return max(positions, 1) * max(1 - components / max(varying, 1), 0.25)
 
 
 def _paying(
     symbols: NDArray[np.int32], covariance: NDArray[np.float64], error: float, worth: float
 ) -> NDArray[np.int32]:
     """The mean, and of the vectors after it those whose variance beyond ``error`` is above ``worth`` of their bits."""
-    kept, rows = [symbols[0]], np.empty((0, symbols.shape[1]))
+    kept, directions = [symbols[0]], np.empty((len(symbols) - 1, symbols.shape[1]))
     for row in symbols[1:]:
         if not row.any():
             continue
-        length = float(np.linalg.norm(row))
-        own = row / length
+        own, rows = row / float(np.linalg.norm(row)), directions[: len(kept) - 1]
         for _ in range(2):  # once more, as what the first round leaves may be small
             own = own - (rows @ own) @ rows
         sine = float(np.linalg.norm(own))
@@ -176,8 +193,8 @@ def _paying(
         # of the direction that is left, as others have the rest
         variance = float(own @ covariance @ own)
         if worth * bits_after(kept, row) < variance - error:
+            directions[len(kept) - 1] = own
             kept.append(row)
-            rows = np.concatenate([rows, own[None]])
     return np.stack(kept)
 
 
@@ -194,7 +211,7 @@ def fit_from(
         positions: of the whole signal; None where the boxes are all of it.
 
     Raises:
-        FormatError: a value was NaN or infinite.
+        FormatError, SpecError: as there.
         ShapeError: no box, boxes of unlike channels, or more of them than ``MOST_CHANNELS``.
     """
     moments: ChannelMoments | None = None

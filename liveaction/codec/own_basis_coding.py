@@ -40,7 +40,7 @@ class Scale(NamedTuple):
         return ldexp(vectors, self.octaves), vectors
 
 
-def fitting_scale(step: float, positions: int, mean: float, loading: float) -> Scale:
+def fitting_scale(step: float, positions: float, mean: float, loading: float) -> Scale:
     """Quanta next to ``step / sqrt(positions)``, so far coarser that the largest mean and loading are below 2**24.
 
     A quarter octave is fine enough: 9 % off the quantum costs a hundredth of a bit for each number. What is coarser is

@@ -11,7 +11,7 @@ from liveaction.codec.channel_moments import MOST_CHANNELS, ChannelMoments
 from liveaction.codec.own_basis import OwnBasis, box_stride, fit_from, fit_own_basis
 from liveaction.codec.own_basis_coding import LEAST_SINE, orthonormal, pack
 from liveaction.coding.layout import LARGEST
-from liveaction.errors import FormatError, ShapeError
+from liveaction.errors import FormatError, ShapeError, SpecError
 
 
 def scene(channels: int, shape: tuple[int, ...], sources: int, noise: float, seed: int = 0) -> np.ndarray:
@@ -217,14 +217,34 @@ def test_values_far_from_0_keep_their_small_variance():
 
 
 def test_a_great_many_positions_take_a_coarser_quantum_and_no_larger_numbers():
+    x = scene(6, (64, 64), 4, 0.0)
     moments = ChannelMoments(6)
-    moments.add(scene(6, (64, 64), 6, 0.2))
-    for positions, step in ((10**4, 0.05), (10**8, 0.01), (10**12, 2.0**-20), (10**12, 2.0**-100)):
+    moments.add(x)
+    for positions, step in ((10**4, 0.05), (10**8, 0.01), (10**12, 2.0**-20), (10**12, 2.0**-40)):
         basis = sent(fit_own_basis(moments, step, positions))
-        assert np.abs(basis.symbols).max() < LARGEST and basis.components == 6
+        assert np.abs(basis.symbols).max() < LARGEST and basis.components >= 3
         # coarser by powers of two, so at most twice as coarse as it must be
         ratio = basis.scale.quanta(step)[1] / (step / positions**0.5)
-        assert ratio > 0.9 and (ratio < 1.1 or np.abs(basis.symbols[1:]).max() >= LARGEST // 3)
+        assert ratio > 1.1 and (ratio < 2.2 or np.abs(basis.symbols[1:]).max() >= LARGEST // 3)
+        np.testing.assert_allclose(basis.mean, moments.mean(), atol=max(1.2 * step / positions**0.5, 2.0**-23))
+
+
+@pytest.mark.parametrize("size", [2.0**-100, 1.0, 2.0**120])
+@pytest.mark.parametrize("step", [2.0**-100, 2.0**100])
+def test_steps_and_values_at_the_ends_of_their_ranges(size, step):
+    x = (scene(3, (30, 30), 3, 0.1) * size).astype(np.float32)
+    basis = sent(fit_from([(x, None)], step, 1 << 40))
+    assert basis.components == (3 if step < size else 0)
+    assert np.isfinite(basis.mean).all() and np.isfinite(basis.matrix).all()
+
+
+def test_vectors_are_coarser_where_they_leave_few_directions_open():
+    rng = np.random.default_rng(6)
+    for deviations, octaves in (([1] * 8, 1.0), ([1] * 4 + [1e-3] * 4, 0.5), ([1] + [1e-3] * 7, 0.0)):
+        x = (rng.standard_normal((8, 10_000)) * np.array(deviations)[:, None]).astype(np.float32)
+        basis = basis_of(x, 0.1)
+        assert basis.components == deviations.count(1)
+        assert abs(np.log2(basis.scale.quanta(0.1)[1] * 100 / 0.1) - octaves) <= 0.25
 
 
 def test_what_rounding_leaves_of_small_vectors_is_sent_only_where_independent():
@@ -260,6 +280,11 @@ def test_sizes_and_dtypes_that_do_not_fit_are_refused():
     for call, words in cases:
         with pytest.raises(ShapeError, match=words):
             call()
+
+
+def test_a_step_that_is_no_step_is_refused():
+    with pytest.raises(SpecError, match="own basis: step: expected a positive number, got 0"):
+        basis_of(scene(2, (9,), 1, 0.1), 0)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
