@@ -113,7 +113,7 @@ class Trainer:
         torch.manual_seed(self.spec.seed)
         self.codec: Codec = build_codec(recipe).to(accelerator.device)
         self.optimizer = build_optimizer(self.codec, self.spec)
-        self.elements_per_latent = recipe.hidden / recipe.codec.latent_channels
+        self.elements_per_latent = recipe.hidden / recipe.latents
         self.validations: list[Validation] = []
         self.stopped = 0
 
@@ -243,7 +243,7 @@ class Trainer:
         self.accelerator.backward(loss)
         self.optimizer.step()
         token = float(rate(out.companded.detach(), self.codec.quantizer.step, "gaussian"))
-        used = max(token / self.recipe.codec.latent_channels, 1e-6)
+        used = max(token / self.recipe.latents, 1e-6)
         quality = 10 * math.log10(4) - 10 * error.item()
         ratio = self.bits * self.elements_per_latent / used
         return StepReport(step + 1, loss.item(), quality, used, ratio, rate_now, x.shape[-1], frozen)
