@@ -122,11 +122,9 @@ def load_tables(folder: Path, recipe: Recipe) -> EntropyTables:
         FormatError: they are not there, or not such tables, or those of another recipe.
     """
     path, way = folder / TABLES, f"liveaction freeze {folder} makes them"
-    expected = (
-        f"tables of {recipe.codec.latent_channels} latent channels and {recipe.axes} axes as recipe {recipe.name!r} has"
-    )
+    expected = f"tables of {recipe.latents} latent channels and {recipe.axes} axes as recipe {recipe.name!r} has"
     try:
-        wanted = table_shapes(recipe.codec.latent_channels, recipe.axes)
+        wanted = table_shapes(recipe.latents, recipe.axes)
         arrays = {name: tensor.numpy().copy() for name, tensor in read_tensors(path, wanted, expected).items()}
         return EntropyTables.from_arrays(arrays, str(path))
     except LiveactionError as error:

@@ -269,7 +269,7 @@ def _kept(recipe: Recipe, codec: Codec, crops: Crops) -> int:
     """Bytes all along: weights, gradients, the optimiser's two states, a checkpoint's copy; pages of mapped files."""
     weights = sum(4 * p.numel() for p in codec.parameters())
     values = crops.signals[0].values
-    touched = recipe.training.steps * recipe.training.batch * prod(recipe.crops[-1]) * values.shape[0]
+    touched: int = recipe.training.steps * recipe.training.batch * prod(recipe.crops[-1]) * values.shape[0]
     return 5 * weights + 2 * min(touched, values.size) * values.itemsize
 
 
