@@ -97,12 +97,12 @@ class ModelCoder(Coder):
         return decompress(data, self._model)
 
     def macs(self, source: Source) -> dict[str, float]:
-        """Learned parts and wavelets; what padding adds is counted."""
-        sizes = summarise(self._model.recipe, source.shape[1:])
+        """Learned parts, wavelets and a signal's own basis; what padding adds is counted."""
+        sizes = summarise(self._model.recipe, source.shape[1:], source.shape[0])
         more = np.prod(sizes.padded) / np.prod(sizes.shape)
         return {
-            "encode": float((sizes.encoder_macs + sizes.wavelet_macs) * more),
-            "decode": float((sizes.decoder_macs + sizes.wavelet_macs) * more),
+            "encode": float((sizes.encoder_macs + sizes.wavelet_macs + sizes.basis_macs) * more),
+            "decode": float((sizes.decoder_macs + sizes.wavelet_macs + sizes.basis_macs) * more),
         }
 
 

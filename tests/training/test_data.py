@@ -283,7 +283,7 @@ def test_crops_of_which_nothing_was_measured_give_finite_losses_and_gradients():
 
 
 def recordings(folder, *numbers):
-    """The modality of any number of microphones, and a file of each number, in which channel c of file i is 100 i + c."""
+    """The modality of any number of microphones, and a file of each number, channel c of file i being 100 i + c."""
     spec = {"name": "array_audio", "axes": ["t"], "channels": 0, "range": [-1000, 1000]}
     modality = build_modality(ModalitySpec.model_validate(spec))
     for i, channels in enumerate(numbers):
@@ -341,10 +341,9 @@ def test_the_cache_keeps_numbers_of_channels_apart(tmp_path):
     modality = recordings(tmp_path, 7)
     path = str(tmp_path / "0.wav")
     select = {"options": {"select": [0, 3]}}
-    others = [
-        modality.spec.model_copy(update=update) for update in ({"channels": 7}, {"channels": 2, **select}, select)
-    ]
-    keys = {find_items(each, [path])[0].key(each) for each in (modality, *map(build_modality, others))}
+    updates = {}, {"channels": 7}, {"channels": 2, **select}, select
+    others = [build_modality(modality.spec.model_copy(update=update)) for update in updates]
+    keys = {find_items(each, [path])[0].key(each) for each in others}
     assert len(keys) == 4
     item = find_items(modality, [path])[0]
     assert cached_signal(item, modality, tmp_path / "cache").values.shape == (7, 50)
