@@ -46,8 +46,8 @@ class ChunkCoder:
         self.rows = [channels * n for n in bands] + ([latents - channels] if latents > channels else [])
         if not sparse or not spec.steps(axes):
             self.rows = [latents]
-        self.predicted = [channels, *(0 for _ in self.rows[1:])] if sparse else self.rows
         self.most = MOST_COMPONENTS if spec.encoder.basis == "own" else 1
+        self.predicted = [self.most * channels, *(0 for _ in self.rows[1:])] if spec.steps(axes) else [latents]
         outer = [0, *(self.most * n for n in self.rows[:-1])]
         self.tables: tuple[EntropyTables, ...] = tuple(
             generic_tables(self.most * n, axes, before) for n, before in zip(self.rows, outer, strict=True)

@@ -10,15 +10,12 @@ from liveaction.codec.chunk_coder import rounded
 from liveaction.codec.codec import Codec
 from liveaction.codec.own_basis import fit_from
 from liveaction.codec.quality import QUALITIES
-from liveaction.coding.fit import fit_tables
-from liveaction.coding.optimise import optimise_chunk
+from liveaction.coding.fit import fit_latents, fit_parts
 from liveaction.training.data import Crops
 from liveaction.training.seeds import CropWord
 
 SYMBOLS = 2**22
 """Symbols to look at per quantiser step, about."""
-DEAD_ZONE = 0.2
-"""Of the symbols that the first tables are fitted to, which then choose better ones: about what those come to."""
 
 
 def freeze(codec: Codec, crops: Crops, seed: int) -> None:
@@ -32,14 +29,13 @@ def freeze(codec: Codec, crops: Crops, seed: int) -> None:
         seed: of the draw.
     """
     for tree in codec.trees:
-        coder, axes = tree.chunks, tree.axes
-        chunks = list(_examples(tree, crops, seed))
-        zone = DEAD_ZONE if tree.optimises and tree.sparse else tree.spec.quantizer.dead_zone
-        plain = [[rounded(part, zone) for part in chunk] for chunk in chunks]
-        tree.tables = fit_parts(plain, coder.rows, coder.most, axes, coder.predicted)
+        coder, chunks = tree.chunks, list(_examples(tree, crops, seed))
+        rows = [coder.most * n for n in coder.rows]
         if tree.optimises:
-            cheap = [optimise_chunk(chunk, coder.tables_of(len(chunk[0]) // coder.rows[0]))[0] for chunk in chunks]
-            tree.tables = fit_parts(cheap, coder.rows, coder.most, axes, coder.predicted)
+            tree.tables = fit_latents(chunks, rows, tree.axes, coder.predicted)
+        else:
+            plain = ([rounded(part, tree.spec.quantizer.dead_zone) for part in chunk] for chunk in chunks)
+            tree.tables = fit_parts(plain, rows, tree.axes, coder.predicted)
 
 
 def _examples(codec: Codec, crops: Crops, seed: int) -> Iterator[list[NDArray[np.float32]]]:
@@ -56,7 +52,8 @@ def _examples(codec: Codec, crops: Crops, seed: int) -> Iterator[list[NDArray[np
             if y is None or codec.own:
                 y = _latents(codec, x, step)
             if len(y):
-                yield [part * np.float32(1 / step) for part in codec.chunks.parts(y)]
+                parts = zip(codec.chunks.parts(y), codec.chunks.rows, strict=True)
+                yield [part[: codec.chunks.most * rows] * np.float32(1 / step) for part, rows in parts]
 
 
 def _latents(codec: Codec, x: torch.Tensor, step: float) -> NDArray[np.float32]:
@@ -75,23 +72,3 @@ def front_crop(codec: Codec, x: torch.Tensor, step: float) -> torch.Tensor:
         return x
     items = [fit_from([(item.cpu().numpy(), None)], step).analyse(item) for item in x]
     return torch.cat(items)[:, None]
-
-
-def fit_parts(examples, rows, most, axes, predicted):
-    """Temporary."""
-    made = []
-    for i, n in enumerate(rows):
-        parts = []
-        for chunk in examples:
-            p = chunk[i]
-            want = n * most
-            p = p[:want]
-            if len(p) < want:
-                p = np.concatenate([p, np.zeros((want - len(p), *p.shape[1:]), np.int32)])
-            parts.append(np.ascontiguousarray(p))
-        t = fit_tables(parts, n * most, axes)
-        outer = len(made[-1].predict) if made else 0
-        from dataclasses import replace
-
-        made.append(replace(t, outer=outer, sources=np.where(t.sources >= 0, t.sources + outer, -1).astype(np.int16)))
-    return tuple(made)
