@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from liveaction.codec.channel_moments import MOST_CHANNELS, ChannelMoments
-from liveaction.codec.own_basis import OwnBasis, box_stride, fit_from, fit_own_basis
+from liveaction.codec.own_basis import OwnBasis, _paying, box_stride, fit_from, fit_own_basis
 from liveaction.codec.own_basis_coding import LEAST_SINE, orthonormal, pack
 from liveaction.coding.layout import LARGEST
 from liveaction.errors import FormatError, ShapeError, SpecError
@@ -253,6 +253,13 @@ def test_what_rounding_leaves_of_small_vectors_is_sent_only_where_independent():
     for step in np.linspace(1, 4, 41):
         basis = sent(basis_of(x, float(step)))
         assert np.abs(basis.matrix @ basis.matrix.T - np.eye(basis.components)).max(initial=0) < 1e-12
+
+
+def test_a_vector_that_the_others_make_up_is_not_sent_whatever_its_variance():
+    rows = np.array([[5, 5, 5], [900, 31, 7], [2700, 93, 21], [1 << 22, 1, 0], [1 << 22, 40, 0], [0, 0, 1]], np.int32)
+    kept = _paying(rows, 1e6 * np.eye(3), 1e-6, 1e-9)
+    assert kept.tolist() == rows[[0, 1, 3, 5]].tolist()
+    assert np.isfinite(orthonormal(kept[1:], "basis")).all()
 
 
 def test_it_takes_blocks_without_a_seam(monkeypatch: pytest.MonkeyPatch):
