@@ -21,9 +21,10 @@ from liveaction.codec.quality import check_step
 from liveaction.errors import FormatError, ShapeError
 
 MOST_LOADINGS = 1 << 22
-"""Components times channels: 32 MiB as float64, and seconds of the decoder, whatever a stream says."""
+"""Components times channels: 32 MiB as float64, and a second or two of the decoder, whatever a stream says."""
 MOST_SEEN = 1 << 28
-"""Values that a fit looks at, more or less: 2**28 of 200 bands take a minute, and no covariance needs more."""
+"""Values that a fit looks at, more or less: of 200 bands they take some three seconds of a processor, of 4096 half a
+minute; no covariance needs more."""
 _WORTH_SINE = 2.0**-6
 """Vectors that are sent lean so much out of the span of those before: far from where the decoder refuses them, and a
 small vector that leans less is all rounding."""
@@ -97,7 +98,8 @@ class OwnBasis:
     def analyse(self, x: torch.Tensor) -> torch.Tensor:
         """Components ``[K, *S]`` of ``x`` ``[C, *S]``, float32, on its device.
 
-        Any finite values may stand in a bad band. Beside the result it takes 16 MiB, or a copy of ``x`` where that is not contiguous.
+        Any finite values may stand in a bad band. Beside the result it takes some 16 MiB, and a copy of ``x`` where
+        that is not contiguous.
 
         Raises:
             ShapeError: other channels, or not float32.
