@@ -216,7 +216,8 @@ class StreamReader:
         with self._coding.running():
             latents, missing = self._collect(window)
         with torch.no_grad():
-            apart = torch.from_numpy(latents).unflatten(0, (-1, self.codec.latents)).to(self.codec.device)
+            components = len(latents) // self.codec.latents
+            apart = torch.from_numpy(latents).unflatten(0, (components, self.codec.latents)).to(self.codec.device)
             x = self.codec.decode_window(apart, layout, window)
             x = x if self.basis is None else self.basis.synthesise(x[:, 0])[None]
         if not bool(torch.isfinite(x).all()):
