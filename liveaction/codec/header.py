@@ -1,6 +1,5 @@
-"""What a stream says of itself: made when it is written, checked before anything is allocated."""
+"""What a stream says of itself, checked before anything is allocated."""
 
-from collections.abc import Mapping
 from math import inf, isfinite, nextafter, prod
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,14 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 
 from liveaction.codec.chunks import most_bytes
 from liveaction.codec.grid import ChunkLayout, shape_of
-from liveaction.codec.lean import CODERS, fill, lean
+from liveaction.codec.lean import CODERS, fill, latents_of
 from liveaction.coding.entropy import POSITIONS
 from liveaction.errors import FormatError, IntegrityError, printable
-from liveaction.spec import LARGEST, Line, ModalitySpec, Recipe
+from liveaction.spec import LARGEST, Line, ModalitySpec
 
 if TYPE_CHECKING:
     from liveaction.codec.codec import Codec
-    from liveaction.signal import Signal
 
 DTYPES = (
     "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
@@ -46,9 +44,6 @@ def _end(value: Any) -> int | float:
         return value
     raise ValueError("input should be a finite number, or an integer of 64 bits")
 
-
-WEIGHTS_DIGITS, TABLES_DIGITS = 32, 16
-"""Hexadecimal digits of the digests that are written: enough to tell models apart. Accidents are the checksums' work."""
 
 WeightsDigest = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{32})$")]
 TablesDigest = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{16})$")]
@@ -138,46 +133,6 @@ class StreamHeader(BaseModel):
     def missing_value(self) -> float:
         """What stands where values are missing; JSON has no NaN, so ``no_data`` is null for it."""
         return float("nan") if self.no_data is None else self.no_data
-
-
-def make_header(
-    signal: "Signal", codec: "Codec", recipe: Recipe, digest: str, step: float, limits: tuple[float, float],
-    extras: Mapping[str, Any],
-) -> dict[str, Any]:  # fmt: skip
-    """The header of a stream of ``signal``, as JSON data that nobody has looked at yet, without what can be told."""
-    layout = codec.layout(signal.shape)
-    header = {
-        "recipe": recipe.name,
-        "weights": digest[:WEIGHTS_DIGITS],
-        "tables": codec.tables.digest[:TABLES_DIGITS],
-        "modality": recipe.modality.model_dump(mode="json", exclude_defaults=True),
-        "shape": signal.values.shape,
-        "dtype": signal.values.dtype.name,
-        "native_dtype": signal.dtype,
-        "bits": signal.bits,
-        "axes": signal.axes,
-        "unit": signal.unit,
-        "spacing": [float(step) for step in signal.spacing],
-        "metadata": signal.metadata,
-        "no_data": None if np.isnan(signal.no_data) else float(signal.no_data),
-        "range": [end.item() if isinstance(end, np.generic) else end for end in limits],
-        "latent_channels": _latents(codec),
-        "factors": layout.factors,
-        "chunk": layout.chunk,
-        "window": layout.window,
-        "halo": layout.halo,
-        "step": step,
-        "tree": 0,
-        "components": 0,
-        "coder": CODERS[0],
-        "extras": dict(extras),
-    }
-    return lean(header)
-
-
-def _latents(codec: "Codec") -> int:
-    """L of one component."""
-    return codec.spec.latent_channels or codec.channels * codec.packets.bands
 
 
 def parse_header(raw: dict[str, Any], chunks: int, where: str, max_voxels: int = MAX_VOXELS) -> StreamHeader:
@@ -300,7 +255,7 @@ def check_codec(header: StreamHeader, codec: "Codec", digest: str, where: str, m
         )
     each = max(1, header.components)  # of which each is a signal of the codec
     found = codec.channels if header.components else header.shape[0], header.latent_channels, header.factors
-    wanted = codec.channels, each * _latents(codec), codec.packets.factors
+    wanted = codec.channels, each * latents_of(codec), codec.packets.factors
     if found != wanted:
         raise FormatError(
             f"{where}: expected {wanted[0]} channels, {wanted[1]} latent channels and factors {wanted[2]}, as recipe "

@@ -1,16 +1,24 @@
-"""Which keys of a header are left out, and what then stands for them: rules of the format, which never change.
+"""Headers as they are written: which keys are left out, and what stands for them: rules of the format for ever.
 
 ``docs/stream.md`` is the specification.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from liveaction.codec.grid import chunk_extents, halo_of, window_extents
+from liveaction.spec import Recipe
+
+if TYPE_CHECKING:
+    from liveaction.codec.codec import Codec
+    from liveaction.signal import Signal
+
+WEIGHTS_DIGITS, TABLES_DIGITS = 32, 16
+"""Hexadecimal digits of the digests that are written: enough to tell models apart. Accidents are the checksums' work."""
 
 CHUNK_TOKENS = 4096
 """Latents of a chunk whose extents are left out, at most."""
@@ -23,6 +31,46 @@ CODERS = ("fast",)
 _CONSTANT: dict[str, Any] = {
     "bits": 0, "metadata": {}, "no_data": 0.0, "tree": 0, "components": 0, "coder": CODERS[0], "extras": {},
 }  # fmt: skip
+
+
+def make_header(
+    signal: "Signal", codec: "Codec", recipe: Recipe, digest: str, step: float, limits: tuple[float, float],
+    extras: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """The header of a stream of ``signal``, as JSON data that nobody has looked at yet, without what can be told."""
+    layout = codec.layout(signal.shape)
+    header = {
+        "recipe": recipe.name,
+        "weights": digest[:WEIGHTS_DIGITS],
+        "tables": codec.tables.digest[:TABLES_DIGITS],
+        "modality": recipe.modality.model_dump(mode="json", exclude_defaults=True),
+        "shape": signal.values.shape,
+        "dtype": signal.values.dtype.name,
+        "native_dtype": signal.dtype,
+        "bits": signal.bits,
+        "axes": signal.axes,
+        "unit": signal.unit,
+        "spacing": [float(step) for step in signal.spacing],
+        "metadata": signal.metadata,
+        "no_data": None if np.isnan(signal.no_data) else float(signal.no_data),
+        "range": [end.item() if isinstance(end, np.generic) else end for end in limits],
+        "latent_channels": latents_of(codec),
+        "factors": layout.factors,
+        "chunk": layout.chunk,
+        "window": layout.window,
+        "halo": layout.halo,
+        "step": step,
+        "tree": 0,
+        "components": 0,
+        "coder": CODERS[0],
+        "extras": dict(extras),
+    }
+    return lean(header)
+
+
+def latents_of(codec: "Codec") -> int:
+    """L of one component."""
+    return codec.spec.latent_channels or codec.channels * codec.packets.bands
 
 
 def fill(raw: dict[str, Any]) -> dict[str, Any]:

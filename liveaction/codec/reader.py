@@ -257,8 +257,9 @@ class StreamReader:
         try:
             if isinstance(data, FormatError):
                 raise data
-            symbols = unpack_symbols(data, shape, self.codec.tables, where)
-            return _Chunk(symbols, unpack_mask(data, (self.header.shape[0], *shape_of(samples)), where))
+            symbols = unpack_symbols(data, shape, self.codec.tables, where, self.container.version)
+            extents = self.header.shape[0], *shape_of(samples)
+            return _Chunk(symbols, unpack_mask(data, extents, where, self.container.version))
         except FormatError as error:
             if self.fill is None:
                 ranges = zip(self.header.axes, samples, strict=True)
