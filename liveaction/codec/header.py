@@ -8,17 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 
 from liveaction.codec.chunks import most_bytes
 from liveaction.codec.grid import ChunkLayout, shape_of
-from liveaction.codec.lean import CODERS, fill, latents_of
+from liveaction.codec.lean import CODERS, DTYPES, fill, latents_of
 from liveaction.coding.entropy import POSITIONS
 from liveaction.errors import FormatError, IntegrityError, printable
 from liveaction.spec import LARGEST, Line, ModalitySpec
 
 if TYPE_CHECKING:
     from liveaction.codec.codec import Codec
-
-DTYPES = (
-    "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
-)  # fmt: skip
 
 MAX_VOXELS = 2**34
 """Values that a stream may declare unless a caller allows more."""
@@ -144,7 +140,7 @@ def parse_header(raw: dict[str, Any], chunks: int, where: str, max_voxels: int =
     try:
         header = StreamHeader.model_validate(fill(raw))
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda entry: entry["type"] == "missing")  # one that is wrong says more
         key = ".".join(map(str, first["loc"]))[:120]
         if first["type"] == "extra_forbidden":
             raise FormatError(
@@ -192,8 +188,8 @@ def _check_values(header: StreamHeader, where: str) -> None:
             raise FormatError(f"{where}: expected a range that {header.dtype} values meet, got {(low, high)}")
     if header.coder not in CODERS:
         raise FormatError(
-            f"{where}: expected a coder among {', '.join(CODERS)}, got {printable(header.coder)[:80]!r}; take the version "
-            "of liveaction that wrote it"
+            f"{where}: expected a coder among {', '.join(CODERS)}, got {printable(header.coder)[:80]!r}; take the "
+            "version of liveaction that wrote it"
         )
     if header.components and header.latent_channels % header.components:
         raise FormatError(

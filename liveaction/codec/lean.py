@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from liveaction.codec.codec import Codec
     from liveaction.signal import Signal
 
+DTYPES = (
+    "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
+)  # fmt: skip
+
 WEIGHTS_DIGITS, TABLES_DIGITS = 32, 16
-"""Hexadecimal digits of the digests that are written: enough to tell models apart. Accidents are the checksums' work."""
+"""Hexadecimal digits of the digests that are written: they tell models apart; accidents are the checksums' work."""
 
 CHUNK_TOKENS = 4096
 """Latents of a chunk whose extents are left out, at most."""
@@ -121,24 +125,18 @@ def _sizes(value: Any) -> tuple[int, ...] | None:
     return tuple(value) if there and all(type(n) is int and 0 < n <= 2**62 for n in value) else None
 
 
-def _grid(header: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None:
-    """Shape, factors and grid, where they are right."""
+def _chunk(header: dict[str, Any]) -> tuple[int, ...] | None:
     shape, factors = _sizes(header.get("shape")), _sizes(header.get("factors"))
     if shape is None or factors is None or len(factors) != len(shape) - 1:
-        return None
-    return shape, factors, tuple(-(-n // f) for n, f in zip(shape[1:], factors, strict=True))
-
-
-def _chunk(header: dict[str, Any]) -> tuple[int, ...] | None:
-    found = _grid(header)
-    return None if found is None else chunk_extents(found[2], CHUNK_TOKENS)
+        return factors  # is refused
+    return chunk_extents([-(-n // f) for n, f in zip(shape[1:], factors, strict=True)], CHUNK_TOKENS)
 
 
 def _window(header: dict[str, Any]) -> tuple[int, ...] | None:
-    found, chunk = _grid(header), _sizes(header.get("chunk"))
-    if found is None or chunk is None or len(chunk) != len(found[2]):
-        return None
-    shape, factors, grid = found
+    shape, factors, chunk = (_sizes(header.get(name)) for name in ("shape", "factors", "chunk"))
+    if shape is None or factors is None or chunk is None or not len(factors) == len(chunk) == len(shape) - 1:
+        return chunk  # is refused
+    grid = [-(-n // f) for n, f in zip(shape[1:], factors, strict=True)]
     channels = 1 if header.get("components") else shape[0]
     return window_extents(grid, chunk, WINDOW_SAMPLES // (channels * prod(factors)))
 
@@ -146,6 +144,11 @@ def _window(header: dict[str, Any]) -> tuple[int, ...] | None:
 def _modality(header: dict[str, Any], key: str) -> Any:
     table = header.get("modality")
     return table.get(key) if isinstance(table, dict) else None
+
+
+def _dtype(header: dict[str, Any]) -> str | None:
+    found = header.get("native_dtype")
+    return found if isinstance(found, str) and found in DTYPES else None
 
 
 def _range(header: dict[str, Any]) -> list[Any] | None:
@@ -158,7 +161,7 @@ def _range(header: dict[str, Any]) -> list[Any] | None:
 
 
 _RULES: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "dtype": lambda header: header.get("native_dtype"),
+    "dtype": _dtype,
     "axes": lambda header: _modality(header, "axes"),
     "unit": lambda header: _modality(header, "unit") or "",
     "spacing": lambda header: [1.0] * (len(header["shape"]) - 1) if _is_list(header.get("shape")) else None,

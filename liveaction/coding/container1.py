@@ -1,16 +1,16 @@
 """Container version 1, which is read for ever and written no more. ``docs/stream.md`` is the specification.
 
-    offset  bytes  what (little-endian)
-    0       8      magic 89 4C 56 41 0D 0A 1A 0A
-    8       2      version, 1
-    10      4      H, length of the header
-    14      4      CRC-32 of the header
-    18      4      N, number of chunks
-    22      4      CRC-32 of the index
-    26      4      CRC-32 of bytes 0 to 25
-    30      H      header, a JSON object in UTF-8
-    30+H    16 N   index: offset (8), length (4) and CRC-32 (4) of each chunk
-    ...            the chunks in order, without gaps; then nothing
+offset  bytes  what (little-endian)
+0       8      magic 89 4C 56 41 0D 0A 1A 0A
+8       2      version, 1
+10      4      H, length of the header
+14      4      CRC-32 of the header
+18      4      N, number of chunks
+22      4      CRC-32 of the index
+26      4      CRC-32 of bytes 0 to 25
+30      H      header, a JSON object in UTF-8
+30+H    16 N   index: offset (8), length (4) and CRC-32 (4) of each chunk
+...            the chunks in order, without gaps; then nothing
 """
 
 import struct

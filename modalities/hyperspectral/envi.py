@@ -115,8 +115,9 @@ def read_envi(path: Path) -> Cube:
         path: the header, or its raw file.
 
     Returns:
-        The image; metadata hold the header (as it is, or deflated, base64, where it is not ASCII), what lies before the
-        header offset, and the raw file's ending. ``byte order`` and ``header offset`` are 0 where the header does not say.
+        The image; metadata hold the header (as it is, or deflated, base64, where it is not ASCII), what lies before
+        the header offset, and the raw file's ending. ``byte order`` and ``header offset`` are 0 where the header does
+        not say.
 
     Raises:
         FormatError: one of the two is missing, damaged, of another size, or not understood.

@@ -169,7 +169,9 @@ def prefix_fields(rng: random.Random, parts: Parts, other: Parts) -> bytes:
     if field == "version":
         return parts.build(version=rng.choice([0, 1, 3, 2**16 - 1, rng.randrange(2**16)]))
     near = len(parts.item()) if field == "size" else len(parts.chunks)
-    return parts.build(**{field: rng.choice([0, 1, 2, near, near + 1, near - 1, 2**24, 2**32, 2**63, rng.randrange(2**16)])})
+    return parts.build(
+        **{field: rng.choice([0, 1, 2, near, near + 1, near - 1, 2**24, 2**32, 2**63, rng.randrange(2**16)])}
+    )
 
 
 def packed_bytes(rng: random.Random, parts: Parts, other: Parts) -> bytes:
@@ -181,7 +183,11 @@ def packed_bytes(rng: random.Random, parts: Parts, other: Parts) -> bytes:
     if draw < 0.4:
         many = rng.choice([b" ", b"[", b"\0", b"\x82", b"\x83", b"0,"]) * rng.choice([2**10, 2**20, 2**25])
         return replace(parts, payload=rng.choice([many, b'{"a":[\x82]}\0' + many])).build()
-    numbers = [[round(k * k / 7, rng.randint(0, 5)) for k in range(20)], [k / 1024 for k in range(9)], [10**k for k in range(9)]]
+    numbers = [
+        [round(k * k / 7, rng.randint(0, 5)) for k in range(20)],
+        [k / 1024 for k in range(9)],
+        [10**k for k in range(9)],
+    ]
     extras = {"a": numbers, "b": base64.b64encode(bytes(range(60))).decode(), "c": bytes(range(20)).hex()}
     payload = payload_of(_text(header_of(parts) | {"extras": extras}))
     if draw < 0.9:

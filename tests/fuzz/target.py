@@ -81,7 +81,7 @@ class Parts:
         return write_varints((right | fields).values()) + deflated + self.side + lengths + crcs
 
     def build(self, entries: list[tuple[int, int]] | None = None, **fields: int) -> bytes:
-        """The container; ``entries`` and ``fields`` (of the item, ``version``, ``items``, ``size``) as in :meth:`item`."""
+        """The container; ``entries`` and ``fields``, also ``version``, ``items`` and ``size``, as in :meth:`item`."""
         own = {name: value for name, value in fields.items() if name not in ("version", "items", "size")}
         head = write_varint(fields.get("items", 1 + len(self.more))) + self.item(entries, **own)
         head += b"".join(item for item, _ in self.more)
