@@ -112,7 +112,7 @@ def front_of(
 
 
 def _pieces(source: Source, signal: Signal) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_] | None]]:
-    """A signal piece by piece, all channels of each: values in [-1, 1], and which are missing; of a large one a share."""
+    """Pieces of a signal, of a large one a share: values of all channels in [-1, 1], and which are missing."""
     stride = box_stride(signal.values.size)
     for part in islice(parts(signal.values, whole=0), 0, None, stride):
         values = source.crop(tuple((each.start, each.stop) for each in part[1:]))[0].cpu().numpy()

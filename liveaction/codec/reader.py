@@ -261,9 +261,10 @@ class StreamReader:
         try:
             if isinstance(data, FormatError):
                 raise data
-            coded, components = unpack_coded(data, where), shape[0] // self.codec.latents
+            version, components = self.container.version, shape[0] // self.codec.latents
+            coded = unpack_coded(data, where, version)
             latents = self.codec.chunks.decode(coded, components, shape[1:], self.header.step, where)
-            return _Chunk(latents, unpack_mask(data, (self.header.shape[0], *shape_of(samples)), where))
+            return _Chunk(latents, unpack_mask(data, (self.header.shape[0], *shape_of(samples)), where, version))
         except FormatError as error:
             if self.fill is None:
                 ranges = zip(self.header.axes, samples, strict=True)
