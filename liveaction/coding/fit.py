@@ -164,7 +164,7 @@ def _predictors(chunks: Parts, start: EntropyTables, predicted: int) -> NDArray[
     square = np.zeros((predicted, len(offsets), len(offsets)))
     right = np.zeros((predicted, len(offsets)))
     for chunk in chunks:
-        busy = np.flatnonzero(chunk[:predicted].reshape(len(chunk[:predicted]), -1).any(1))
+        busy = np.flatnonzero(chunk[:predicted].any(tuple(range(1, chunk.ndim))))
         if not len(busy):
             continue
         part = chunk[busy].astype(np.float32)
