@@ -174,6 +174,7 @@ def transform(samples: Floats, packets: Floats, plan: PacketPlan, forward: bool,
     """``samples`` ``[B*C, N]`` to (companded) ``packets`` ``[B, C*F, N/F]``, or back; both contiguous float32."""
     assert plan.cascade is not None
     (axis,) = plan.cascade
+    assert isinstance(axis, AxisCascade)
     table = axis.analysis if forward else axis.synthesis
     pairs = (table.index, table.first, table.second)
     cuts = window_cuts(axis, packets.shape[2])

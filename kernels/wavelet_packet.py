@@ -1,8 +1,8 @@
 """N-D wavelet packets from tables: analysis and synthesis.
 
-A stage is J levels of one axis, F = 2**J, taken at once by composite filters at stride F; an axis of N samples becomes
-P = N/F blocks of F bands. A plan is the stages of all axes and the order that the channels end in. Which wavelet and
-which boundary rule the tables stand for is not known here.
+A stage is J levels of one axis, F = 2**J, taken at once by composite filters at stride F, or another bank of F filters
+at that stride; an axis of N samples becomes P = N/F blocks of F bands. A plan is the stages of all axes and the order
+that the channels end in. Which wavelet and which boundary rule the tables stand for is not known here.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 
 from liveaction.kernels.dispatch import choose
+from liveaction.kernels.lapped import AxisBlocks
 from liveaction.kernels.quantize import compand_composed, compand_reference, expand_composed, expand_reference
 
 LONGEST = 64
@@ -85,6 +86,11 @@ class AxisCascade:
     analysis: PairTable
     synthesis: PairTable
 
+    @property
+    def factor(self) -> int:
+        """Bands, and samples of a block."""
+        return 1 << self.levels
+
 
 @dataclass(frozen=True)
 class PacketPlan:
@@ -95,13 +101,14 @@ class PacketPlan:
             stage, band of the second, ...), the last fastest.
         order: int64 ``[C*P]``: channel k of the result is channel ``order[k]`` of those.
         back: the inverse permutation.
-        cascade: the same transform level by level, one entry per axis; None where it was not asked for.
+        cascade: the same transform level by level, or block by block, one entry per axis; None where it was not asked
+            for.
     """
 
     stages: tuple[tuple[int, StageTables], ...]
     order: torch.Tensor
     back: torch.Tensor
-    cascade: tuple[AxisCascade, ...] | None = None
+    cascade: tuple[AxisCascade | AxisBlocks, ...] | None = None
 
 
 def wavelet_packet_analysis(x: torch.Tensor, plan: PacketPlan, companded: bool = False) -> torch.Tensor:
@@ -160,7 +167,8 @@ def _numba_refused(x: torch.Tensor, plan: PacketPlan) -> str:
     """Why the Numba kernels cannot take ``x``; empty where they can."""
     if x.dtype != torch.float32 or plan.cascade is None:
         return f"they take float32, not {x.dtype}"
-    if x.numel() == 0 or max(axis.analysis.index.shape[1] for axis in plan.cascade) > LONGEST:
+    widths = [axis.analysis.index.shape[1] for axis in plan.cascade if isinstance(axis, AxisCascade)]
+    if x.numel() == 0 or max(widths, default=0) > LONGEST:
         return f"they take filters of at most {LONGEST} taps, and at least one sample"
     return ""
 

@@ -3,8 +3,8 @@
 A tile holds one whole axis for LANES neighbouring positions of the other axes. A level is a sparse product: two outputs
 share the samples they read (:class:`liveaction.kernels.wavelet_packet.PairTable`), so boundary rules and wavelets are
 data. An axis with others behind it is done in place, columns as lanes; the last axis takes rows as lanes, and the
-channels end in the order of the plan. Every output is the same sum in the same order, whatever the tile or the number
-of threads.
+channels end in the order of the plan. Lapped axes are :mod:`liveaction.kernels.lapped_numba`'s. Every output is the
+same sum in the same order, whatever the tile or the number of threads.
 """
 
 # mypy: disable-error-code="no-untyped-call, no-untyped-def, untyped-decorator"
@@ -17,10 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from liveaction.kernels import wavelet_line_numba
+from liveaction.kernels import lapped_numba, wavelet_line_numba
+from liveaction.kernels.lapped import AxisBlocks
 from liveaction.kernels.parallel import in_threads
 from liveaction.kernels.quantize_numba import _compand, _expand
-from liveaction.kernels.wavelet_packet import PacketPlan
+from liveaction.kernels.wavelet_packet import AxisCascade, PacketPlan
+from liveaction.kernels.wavelet_places_numba import _copy, _places, places_of
 
 LANES = 128
 
@@ -108,32 +110,14 @@ def _cascade(one, two, n, pairs, levels, forward):
 
 
 @_compiled
-def _places(row, extents, factors, bands, channels):
-    """Where row (batch, channel, (band, block) of each axis but the last) begins in ``[B, C*P, *G]``, in blocks."""
-    block, band, scale_block, scale_band = 0, 0, 1, 1
-    for axis in range(len(extents) - 1, -1, -1):
-        blocks = extents[axis] // factors[axis]
-        inside = row % extents[axis]
-        row //= extents[axis]
-        block += (inside % blocks) * scale_block
-        band += (inside // blocks) * scale_band
-        scale_block *= blocks
-        scale_band *= factors[axis]
-    batch, channel = row // channels, row % channels
-    return batch, channel * bands + band, block
-
-
-@_compiled
-def _rows(rows, packets, begin, end, extents, factors, factor, place, channels, pairs, levels, forward, companded):
+def _rows(rows, packets, begin, end, places, factor, pairs, levels, forward, companded):
     """The last axis: ``rows`` ``[R, N]`` to their final places in ``packets`` ``[B, C*P, blocks, N/F]``, or back.
 
     Where ``companded``, a tile of packets is companded before it is stored, or expanded once it is loaded.
     """
     n = rows.shape[1]
     blocks = n // factor
-    bands = 1
-    for f in factors:
-        bands *= f
+    place = places[0]
     one, two = np.zeros(n * LANES, np.float32), np.zeros(n * LANES, np.float32)
     for left in range(begin, end, LANES):
         width = min(LANES, end - left)
@@ -147,7 +131,7 @@ def _rows(rows, packets, begin, end, extents, factors, factor, place, channels, 
                 _compand(one, two)
                 one, two = two, one
         for lane in range(width):
-            batch, band, block = _places(left + lane, extents, factors, bands, channels)
+            batch, band, block = _places(left + lane, places)
             for f in range(factor):
                 channel = place[band * factor + f]
                 if forward:
@@ -173,7 +157,7 @@ def analysis(x: torch.Tensor, plan: PacketPlan, companded: bool = False) -> torc
     factors = _factors(plan)
     grid = [n // f for n, f in zip(extents, factors, strict=True)]
     source = x.detach().contiguous().numpy()
-    if len(extents) == 1:
+    if _is_line(plan):
         out = torch.empty(batch, channels * factors[0], *grid)
         wavelet_line_numba.transform(source.reshape(batch * channels, -1), out.numpy(), plan, True, companded)
         return out
@@ -197,7 +181,7 @@ def synthesis(y: torch.Tensor, plan: PacketPlan, companded: bool = False) -> tor
     extents = [n * f for n, f in zip(grid, factors, strict=True)]
     out = torch.empty(batch, channels, *extents)
     values = out.numpy()
-    if len(extents) == 1:
+    if _is_line(plan):
         packets = y.detach().contiguous().numpy()
         wavelet_line_numba.transform(values.reshape(batch * channels, -1), packets, plan, False, companded)
         return out
@@ -214,11 +198,15 @@ def _along(
 ) -> None:
     shape = (lead * prod(extents[:axis]), extents[axis], prod(extents[axis + 1 :]))
     source, target = source.reshape(shape), target.reshape(shape)
-    pairs, levels = _pairs(plan, axis, forward)
+    way = _way(plan, axis)
+    if isinstance(way, AxisBlocks):
+        lapped_numba.along(source, target, way, forward)
+        return
+    pairs = _pairs(way, forward)
     tiles = -(-shape[2] // LANES)
     share = max(1, min(tiles, 2**20 // (LANES * shape[1])))  # a task is about a million samples at most
     tasks = [(outer, tile, min(tile + share, tiles)) for outer in range(shape[0]) for tile in range(0, tiles, share)]
-    in_threads(lambda task: _columns(source, target, *task, pairs, levels, forward), tasks)
+    in_threads(lambda task: _columns(source, target, *task, pairs, way.levels, forward), tasks)
 
 
 def _along_last(
@@ -230,25 +218,39 @@ def _along_last(
     forward: bool,
     companded: bool,
 ) -> None:
-    pairs, levels = _pairs(plan, len(extents) - 1, forward)
+    way = _way(plan, len(extents) - 1)
+    places = places_of(plan, channels, extents[:-1])
+    if isinstance(way, AxisBlocks):
+        lapped_numba.along_last(rows, packets, places, way, forward, companded)
+        return
+    pairs, factor = _pairs(way, forward), 1 << way.levels
     share = LANES * max(1, 2**20 // (LANES * rows.shape[1]))
-    place, factors = plan.back.numpy(), _factors(plan)
-    outer, before = np.array(extents[:-1], np.int64), np.array(factors[:-1], np.int64)
 
     def run(begin: int) -> None:
         end = min(begin + share, len(rows))
-        _rows(rows, packets, begin, end, outer, before, factors[-1], place, channels, pairs, levels, forward, companded)
+        if factor == 1:
+            _copy(rows, packets, begin, end, places, forward, companded)
+        else:
+            _rows(rows, packets, begin, end, places, factor, pairs, way.levels, forward, companded)
 
     in_threads(run, range(0, len(rows), share))
 
 
-def _pairs(plan: PacketPlan, axis: int, forward: bool) -> tuple[Any, int]:
+def _way(plan: PacketPlan, axis: int) -> AxisCascade | AxisBlocks:
     assert plan.cascade is not None
-    cascade = plan.cascade[axis]
+    return plan.cascade[axis]
+
+
+def _is_line(plan: PacketPlan) -> bool:
+    """Whether there is one axis, of levels, which is done in windows."""
+    return len(plan.cascade or ()) == 1 and isinstance(_way(plan, 0), AxisCascade)
+
+
+def _pairs(cascade: AxisCascade, forward: bool) -> Any:
     table = cascade.analysis if forward else cascade.synthesis
-    return (table.index, table.first, table.second), cascade.levels
+    return table.index, table.first, table.second
 
 
 def _factors(plan: PacketPlan) -> tuple[int, ...]:
     assert plan.cascade is not None
-    return tuple(2**axis.levels for axis in plan.cascade)
+    return tuple(axis.factor for axis in plan.cascade)

@@ -126,6 +126,15 @@ class ModalitySpec(_Table):
             raise ValueError(f"expected [low, high] within ±2**127, got {[low, high]}; scale the values")
         return value
 
+    def takes(self, channels: int) -> bool:
+        """Whether a signal may have so many channels: those of the recipe, or any number from 1 on where it says 0."""
+        return channels >= 1 and self.channels in (0, channels)
+
+    @property
+    def values(self) -> str:
+        """The shape of a signal's values as messages name it, such as ``[3, y, x]``; ``[C, y, x]`` of any channels."""
+        return f"[{', '.join((str(self.channels or 'C'), *self.axes))}]"
+
 
 def _check_kernel(kind: str, size: int) -> None:
     if size != 1 and kind != "paper":

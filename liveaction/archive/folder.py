@@ -29,7 +29,7 @@ class Settings:
 
     ``model`` is a model directory; ``step`` or ``quality`` choose the rate, as for one signal, neither the rate trained
     with; ``jobs`` is a number of processes, among which torch's threads are shared; ``force`` makes anew what is there;
-    ``strip_metadata`` keeps metadata of geometry, type and unit alone.
+    ``strip_metadata`` keeps metadata of geometry, type and unit alone; ``fast`` does not weigh what symbols cost.
     """
 
     model: Path
@@ -40,6 +40,7 @@ class Settings:
     jobs: int = 1
     force: bool = False
     strip_metadata: bool = False
+    fast: bool = False
 
 
 class FolderTask:

@@ -45,11 +45,12 @@ class Entry:
     step: float = 0.0
     dtype: str = ""
     stripped: bool = False
+    fast: bool = False
     error: str = ""
 
     def same_work(self, other: "Entry") -> bool:
         """Whether both are of the same source with the same settings."""
-        keys = ("source_digest", "weights", "tables", "step", "dtype", "stripped")
+        keys = ("source_digest", "weights", "tables", "step", "dtype", "stripped", "fast")
         return all(getattr(self, key) == getattr(other, key) for key in keys)
 
 

@@ -16,7 +16,6 @@ from liveaction.codec.model import Model, load
 from liveaction.codec.outline import read_outline, targets_of
 from liveaction.codec.quality import choose_step
 from liveaction.codec.stream import write_signal, write_stream
-from liveaction.coding.tables import tables_digest
 from liveaction.errors import FormatError, IntegrityError, LiveactionError
 from liveaction.files import temporary_path
 from liveaction.signal import Signal
@@ -38,10 +37,10 @@ class FolderCompression(FolderTask):
         super().__init__(source, target, settings)
         model = load(settings.model, device="cpu", dtype=settings.dtype)
         step = choose_step(model.codec.quantizer.step, settings.step, settings.quality)
-        self.wanted = replace(_wanted(model), step=step, stripped=settings.strip_metadata)
+        self.wanted = replace(_wanted(model), step=step, stripped=settings.strip_metadata, fast=settings.fast)
         self.items = find_items(model.modality, Path(source), self.target)
         about = settings.model, self.device, settings.dtype, model.digest, self.threads
-        self.task = Compression(*about, step, settings.strip_metadata)
+        self.task = Compression(*about, step, settings.strip_metadata, settings.fast)
 
 
 class FolderDecompression(FolderTask):
@@ -68,7 +67,7 @@ class FolderDecompression(FolderTask):
 def _wanted(model: Model) -> Entry:
     """A line of the manifest for what ``model`` makes."""
     dtype = str(model.codec.compute_dtype).removeprefix("torch.")
-    return Entry("", "", "ok", weights=model.digest, tables=tables_digest(model.codec.tables), dtype=dtype)
+    return Entry("", "", "ok", weights=model.digest, tables=model.codec.tables_digest, dtype=dtype)
 
 
 @dataclass
@@ -101,10 +100,11 @@ class _ModelTask(ArchiveTask):
 
 @dataclass
 class Compression(_ModelTask):
-    """A signal to a stream with the quantiser step ``step``, perhaps with stripped metadata."""
+    """A signal to a stream with the quantiser step ``step``, perhaps with stripped metadata, perhaps fast."""
 
     step: float
     strip: bool
+    fast: bool
 
     def parts(self, item: ArchiveItem) -> list[Path]:
         """What the modality says a signal is made of."""
@@ -117,7 +117,7 @@ class Compression(_ModelTask):
     def make(self, item: ArchiveItem, signal: Signal, part: Path) -> dict[str, Any]:
         """Write the stream."""
         with part.open("w+b") as file:
-            written = write_stream(signal, file, self.model, step=self.step, strip_metadata=self.strip)
+            written = write_stream(signal, file, self.model, step=self.step, strip_metadata=self.strip, fast=self.fast)
         shares = {"clipped_share": written.clipped_share, "missing_share": written.missing_share}
         return _measures(signal, written.bytes) | shares
 

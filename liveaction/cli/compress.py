@@ -44,6 +44,9 @@ def compress(
     strip_metadata: Annotated[
         bool, typer.Option("--strip-metadata", help="Keep of the source's metadata geometry, type and unit alone.")
     ] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Do not weigh what each symbol costs: more bits, in less time.")
+    ] = False,
     device: Device = "auto",
     dtype: Dtype = "",
     jobs: Jobs = 1,
@@ -64,7 +67,7 @@ def compress(
     check_rate(step, quality)
     if series is not None:
         source = _series(source, series)
-    settings = Settings(model, step, quality, device, dtype, jobs, force, strip_metadata)
+    settings = Settings(model, step, quality, device, dtype, jobs, force, strip_metadata, fast)
     if target.suffix != ".lva":
         run_folder(lambda: FolderCompression(source, target, settings), quiet, as_json)
         return
@@ -97,8 +100,15 @@ def _compress(
     check_source(model, source, target)
     stage(f"reading {source}")
     signal = model.modality.read(source)
-    strip, quality, step = settings.strip_metadata, settings.quality, settings.step
-    written = model.compress_file(signal, target, quality=quality, step=step, strip_metadata=strip, stage=stage)
+    written = model.compress_file(
+        signal,
+        target,
+        quality=settings.quality,
+        step=settings.step,
+        strip_metadata=settings.strip_metadata,
+        fast=settings.fast,
+        stage=stage,
+    )
     return signal, written
 
 
@@ -134,6 +144,8 @@ def _report(target: Path, signal: "Signal", written: "Written") -> dict[str, Any
         "ratio": signal.native_bits / (8 * written.bytes),
         "bits_per_element": 8 * written.bytes / elements,
         "step": written.step,
+        "tree": written.tree,
+        "components": written.components,
         "clipped_share": written.clipped_share,
         "missing_share": written.missing_share,
         "encode_seconds": spent.tensors,

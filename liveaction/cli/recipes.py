@@ -33,7 +33,7 @@ def recipes(as_json: AsJson = False) -> None:
         return
     table = Table("recipe", "reduction", "encoder", "decoder", "description", box=None, pad_edge=False)
     for recipe in found:
-        learned, reduction = count_parameters(recipe), recipe.hidden / recipe.codec.latent_channels
+        learned, reduction = count_parameters(recipe), recipe.hidden / recipe.latents
         sizes = (_count(learned.encoder), _count(learned.decoder))
         table.add_row(recipe.name, f"{reduction:g}x", *sizes, recipe.description)
     Console(highlight=False, markup=False).print(table)
@@ -65,6 +65,10 @@ def new(
 def check(
     recipe: RecipeName,
     shape: Annotated[str, typer.Option(help="Extents of a signal, such as `512,512,300`.")] = "",
+    channels: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of a signal, where the recipe takes any number; default 1. Of --data the file's."),
+    ] = None,
     data: Annotated[
         str,
         typer.Option(help="A file to read and to measure on: range, padding, seconds and memory to expect here."),
@@ -83,9 +87,11 @@ def check(
     if data:
         if shape:
             raise SpecError("--shape, --data: expected one of them, got both; the file has a shape of its own")
+        if channels is not None:
+            raise SpecError("--channels, --data: expected one of them, got both; the file has channels of its own")
         _check_data(recipe, loaded, data, quiet, as_json)
         return
-    summary = summarise(loaded, extents(shape))
+    summary = summarise(loaded, extents(shape), channels)
     if as_json:
         print_json(asdict(summary))
     else:
@@ -111,7 +117,7 @@ def _check_data(source: str, recipe: "Recipe", data: str, quiet: bool, as_json: 
         signal = item.read(modality)
         facts = sample_facts(item.name, signal, modality, recipe, perf_counter() - began)
         costs = estimate(source, recipe, signal, modality, stage)
-    summary = summarise(recipe, signal.shape)
+    summary = summarise(recipe, signal.shape, signal.values.shape[0])
     if as_json:
         print_json({**asdict(summary), "data": asdict(facts), "estimate": asdict(costs)})
         return
@@ -142,14 +148,18 @@ def _facts_lines(facts: "SampleFacts") -> dict[str, str]:
 
 
 def _summary_lines(recipe: "Recipe", summary: "Summary", advice: tuple[str, ...]) -> dict[str, str]:
+    own = recipe.codec.encoder.basis == "own"
+    taken = "" if recipe.modality.channels else ", of any number"
+    basis = f"own basis at most {summary.basis_macs:.0f} each way, " if own else ""
     return {
         "recipe": f"{recipe.name}: {recipe.description}",
-        "signal": f"{_times(summary.shape)} {', '.join(recipe.modality.axes)}; {recipe.modality.channels} channel(s)",
+        "signal": f"{_times(summary.shape)} {', '.join(recipe.modality.axes)}; {summary.channels} channel(s){taken}",
         "padded": _times(summary.padded),
-        "latents": f"{summary.latent_channels} x {_times(summary.grid)} tokens; hidden width {summary.hidden}",
+        "latents": f"{summary.latent_channels} x {_times(summary.grid)} tokens{' per component' if own else ''}; "
+        f"hidden width {summary.hidden}",
         "dimension reduction": f"{summary.dimension_reduction:.4g}",
         "parameters": f"encoder {summary.encoder_parameters:,}, decoder {summary.decoder_parameters:,}",
-        "MACs per sample": f"wavelets {summary.wavelet_macs:.0f} each way, encoder {summary.encoder_macs:.0f}, "
+        "MACs per sample": f"{basis}wavelets {summary.wavelet_macs:.0f} each way, encoder {summary.encoder_macs:.0f}, "
         f"decoder {summary.decoder_macs:,.0f}",
         "advice": "\n".join(advice) or "none",
     }

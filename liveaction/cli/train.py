@@ -93,7 +93,6 @@ def freeze(
     """Fit a model's entropy tables to data anew. Streams that were made with the former tables need those."""
     from liveaction.cli.progress import stages
     from liveaction.codec.weights import read_model, save_tables
-    from liveaction.coding.tables import tables_digest
     from liveaction.registry import build_modality
     from liveaction.training.data import Crops, cache_folder
     from liveaction.training.freeze import freeze as fit
@@ -106,7 +105,7 @@ def freeze(
         sieve = Sieve(modality, cache_folder(), skip_bad, stage)
         crops = Crops(modality, sieve.read("--data", sieve.find("--data", data)), sieve.folder)
         stage("fitting entropy tables")
-        codec.tables = fit(codec, crops, recipe.training.seed)
-        save_tables(codec.tables, model)
+        fit(codec, crops, recipe.training.seed)
+        save_tables(codec, model)
     print_left_out(sieve.left_out)
-    say(f"{model}: entropy tables {tables_digest(codec.tables)[:12]}")
+    say(f"{model}: entropy tables {codec.tables_digest[:12]}")

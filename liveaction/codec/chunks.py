@@ -9,25 +9,19 @@ rest   the symbols, parts [L, *] from coarse to fine, entropy coded
 
 import struct
 import zlib
-from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.coding.entropy import HEAD, Parts, Tables, decode_chunk, encode_chunk
+from liveaction.coding.entropy import HEAD
 from liveaction.errors import FormatError
 
 _LENGTH = struct.Struct("<I")
 
 
-def pack_chunk(parts: Parts, missing: NDArray[np.bool_] | None, tables: Tables) -> bytes:
-    """Bytes of the chunk with the symbols ``parts`` ``[L_i, *]``, and ``missing`` ``[C, *]`` among its samples."""
-    return pack_bytes(encode_chunk(parts, tables), missing)
-
-
-def pack_bytes(coded: bytes, missing: NDArray[np.bool_] | None) -> bytes:
-    """Bytes of the chunk of what the entropy coder made of its symbols, and ``missing`` ``[C, *]``."""
+def pack_chunk(coded: bytes, missing: NDArray[np.bool_] | None) -> bytes:
+    """Bytes of a chunk: what the entropy coder made of its symbols, and ``missing`` ``[C, *]`` among its samples."""
     mask = b"" if missing is None or not missing.any() else zlib.compress(np.packbits(missing).tobytes(), 9)
     return _LENGTH.pack(len(mask)) + mask + coded
 
@@ -41,15 +35,13 @@ def most_bytes(samples: int, symbols: tuple[int, int]) -> int:
     return _LENGTH.size + 2 * -(-samples // 8) + 1024 + HEAD + 2 * channels * (4 * positions + 5)
 
 
-def unpack_symbols(
-    data: bytes, shapes: Sequence[tuple[int, ...]], tables: Tables, where: str
-) -> list[NDArray[np.int32]]:
-    """The symbols of a chunk, parts of ``shapes`` ``[L_i, *]``.
+def unpack_coded(data: bytes, where: str) -> bytes:
+    """What the entropy coder made of a chunk's symbols.
 
     Raises:
-        FormatError: the bytes do not hold them.
+        FormatError: the chunk is shorter than it says.
     """
-    return decode_chunk(data[_mask_end(data, where) :], shapes, tables, where)
+    return data[_mask_end(data, where) :]
 
 
 def unpack_mask(data: bytes, shape: tuple[int, ...], where: str) -> NDArray[np.bool_] | None:

@@ -8,22 +8,24 @@ B batch, C channels, D axes, S extents, J levels per axis, E = C * prod 2**J, L 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Protocol
 
 import torch
 from torch import nn
 
 from liveaction.codec import grid
+from liveaction.codec.chunk_coder import ChunkCoder
 from liveaction.codec.grid import Box, ChunkLayout, chunk_extents, relative, slices, window_extents
 from liveaction.coding.quantize import add_noise, build_quantizer, to_symbols
-from liveaction.coding.tables import EntropyTables, generic_tables
+from liveaction.coding.tables import EntropyTables, tables_digest
 from liveaction.errors import ShapeError, SpecError
 from liveaction.kernels.parallel import over_tokens
+from liveaction.nn.band_rotation import BandRotation
 from liveaction.nn.decoder import Decoder
 from liveaction.nn.encoder import Encoder
 from liveaction.spec import CodecSpec, Recipe
 from liveaction.transforms.packet import WaveletPacket
-from liveaction.transforms.wavelet import support
 from liveaction.transforms.window import crop, pad_to_multiple
 
 LARGEST_SYMBOL = 2**24
@@ -87,12 +89,58 @@ class Codec(nn.Module):
         self.spec, self.channels, self.axes = spec, channels, axes
         width = channels * spec.bands(axes)
         levels = spec.levels_per_axis(axes)
-        self.packets = WaveletPacket(spec.wavelet, levels, spec.boundary, spec.packet_order, spec.compand)
-        self.encoder = Encoder(spec.encoder, axes, width, spec.latent_channels)
-        self.quantizer = build_quantizer(spec.quantizer, spec.latent_channels)
-        self.decoder = Decoder(spec.decoder, axes, width, spec.latent_channels)
+        self.packets = WaveletPacket(
+            spec.wavelet, levels, spec.boundary, spec.packet_order, spec.compand, spec.blocks_per_axis(axes)
+        )
+        self.latents = spec.latent_channels or width
+        self.encoder = Encoder(spec.encoder, axes, width, self.latents, channels)
+        self.quantizer = build_quantizer(spec.quantizer, self.latents)
+        rotated, back = spec.encoder.basis == "trained", None
+        if self.sparse:
+            back = BandRotation(channels, width // channels, rotated, inverse=True)
+        self.decoder = Decoder(spec.decoder, axes, width, self.latents, back)
         self.compute_dtype = getattr(torch, spec.compute_dtype)
-        self.tables: tuple[EntropyTables, ...] = (generic_tables(spec.latent_channels, axes),)
+        self.chunks = ChunkCoder(spec, channels, axes, self.latents)
+        self.others = nn.ModuleList(Codec(spec.tree(number + 1), channels, axes) for number in range(len(spec.trees)))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(chain(self.parameters(), self.buffers())).device
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the latents are all coefficients."""
+        return self.spec.encoder.kind == "sparse"
+
+    @property
+    def own(self) -> bool:
+        """Whether it codes the components of each signal's own basis."""
+        return self.spec.encoder.basis == "own"
+
+    @property
+    def optimises(self) -> bool:
+        """Whether symbols may be chosen by what they cost: distortion is that of the latents, all at one step."""
+        return self.spec.quantizer.kind == "uniform" and not self.spec.compand
+
+    @property
+    def tables(self) -> tuple[EntropyTables, ...]:
+        """Of the entropy coder: one of each part of a chunk."""
+        return self.chunks.tables
+
+    @tables.setter
+    def tables(self, tables: tuple[EntropyTables, ...]) -> None:
+        self.chunks.tables = tables
+
+    @property
+    def tables_digest(self) -> str:
+        """SHA-256, in hexadecimal, of the tables of all trees; of a single one its own."""
+        return tables_digest([tables for codec in self.trees for tables in codec.tables])
+
+    @property
+    def trees(self) -> list["Codec"]:
+        """The codec with each of its trees: itself, then those of ``spec.trees``."""
+        return [self, *(other for other in self.others if isinstance(other, Codec))]
 
     def analyse(self, x: torch.Tensor) -> torch.Tensor:
         """Padded wavelet packets ``[B, E, *G]`` in float32 (float64 for float64 input), companded where the spec says.
@@ -130,9 +178,11 @@ class Codec(nn.Module):
         return symbols
 
     def encode_slabs(
-        self, source: Source, layout: ChunkLayout, step: float | None = None
+        self, source: Source, layout: ChunkLayout, step: float | None = None, rounded: bool = True
     ) -> Iterator[tuple[Box, torch.Tensor]]:
         """:meth:`quantize` of :meth:`encode`, box by box of whole chunks: latents of the box, symbols ``[B, L, *]``.
+
+        Where not ``rounded``, what is given is companded latents, float32, that somebody else rounds.
 
         The signal is asked for with the samples around a box that its packets depend on, and each chunk is encoded on
         its own, so symbols do not depend on how large the boxes are. Encoders that look at the whole signal, and axes
@@ -141,31 +191,34 @@ class Codec(nn.Module):
         Raises:
             SpecError: as :meth:`quantize`.
         """
-        for box in self._slabs(layout):
+
+        def last(y: torch.Tensor) -> torch.Tensor:
+            return self.quantize(y, step) if rounded else self.quantizer.compand(y)
+
+        for box in self._slabs(layout, source.shape[0]):
             around = self._reach(layout, box)
             with torch.no_grad():
                 v = self.analyse(source.crop(layout.samples(around)))
                 v = v[(slice(None), slice(None), *slices(box, around))]
                 chunks = [relative(layout.chunk_box(number), box) for number in layout.chunks_in(box)]
-                symbols = self._latents(v, lambda y: self.quantize(y, step), chunks)
+                made = self._latents(v, last, chunks)
             del v  # before the next slab is made
-            yield box, symbols
+            yield box, made
 
-    def slabs(self, layout: ChunkLayout) -> list[Box]:
-        """The latents whose samples :meth:`encode_slabs` asks for at a time."""
-        return [self._reach(layout, box) for box in self._slabs(layout)]
+    def slabs(self, layout: ChunkLayout, batch: int = 1) -> list[Box]:
+        """The latents whose samples :meth:`encode_slabs` asks for at a time, of so many signals side by side."""
+        return [self._reach(layout, box) for box in self._slabs(layout, batch)]
 
-    def _slabs(self, layout: ChunkLayout) -> Iterator[Box]:
+    def _slabs(self, layout: ChunkLayout, batch: int) -> Iterator[Box]:
         slab = layout.grid
         if self._separable and self.encoder.tokenwise:
-            per_latent = self.channels * self.packets.bands
+            per_latent = batch * self.channels * self.packets.bands
             slab = window_extents(layout.grid, layout.chunk, grid.SLAB_SAMPLES // per_latent, self._reaches(layout))
         return replace(layout, window=slab).windows()
 
     def _reaches(self, layout: ChunkLayout) -> list[int]:
         """Latents per axis, on either side, whose samples packets depend on beyond their own."""
-        pairs = zip(self.packets.levels, layout.factors, strict=True)
-        return [-(-support(self.spec.wavelet, level) // factor) if level else 0 for level, factor in pairs]
+        return [-(-reach // factor) for reach, factor in zip(self.packets.reaches, layout.factors, strict=True)]
 
     def _reach(self, layout: ChunkLayout, box: Box) -> Box:
         """A box of latents with those around it whose samples its packets depend on."""
@@ -209,54 +262,54 @@ class Codec(nn.Module):
             ShapeError: the latent grid does not fit ``extents``.
         """
         wanted = tuple(-(-n // f) for n, f in zip(extents, self.packets.factors, strict=True))
-        if tuple(symbols.shape[1:]) != (self.spec.latent_channels, *wanted):
+        if tuple(symbols.shape[1:]) != (self.latents, *wanted):
             raise ShapeError(
-                f"codec: expected symbols [B, {self.spec.latent_channels}, *{wanted}] for extents {extents}, got "
+                f"codec: expected symbols [B, {self.latents}, *{wanted}] for extents {extents}, got "
                 f"{tuple(symbols.shape)}"
             )
         layout = self.layout(extents)
         boxes = list(layout.windows())
+        step = step or self.quantizer.step
         if len(boxes) == 1 or torch.is_grad_enabled():
-            return self.synthesise(symbols.float() * (step or self.quantizer.step), extents)
+            return self.synthesise(symbols.float() * step, extents)
         x = None
         for box in boxes:
-            part = self.decode_window(
-                symbols[(slice(None), slice(None), *slices(layout.around(box)))], layout, box, step
-            )
+            part = symbols[(slice(None), slice(None), *slices(layout.around(box)))]
+            part = self.decode_window(part.float() * step, layout, box)
             x = part.new_empty(*part.shape[:2], *extents) if x is None else x
             x[(slice(None), slice(None), *slices(layout.samples(box)))] = part
         assert x is not None
         return x
 
-    def layout(self, extents: tuple[int, ...]) -> ChunkLayout:
-        """How the latents of a signal of ``extents`` are cut into chunks, and decoded in windows."""
+    def layout(self, extents: tuple[int, ...], batch: int = 1) -> ChunkLayout:
+        """How the latents of a signal of ``extents`` are cut into chunks, and decoded in windows.
+
+        Windows are smaller where ``batch`` signals are coded side by side.
+        """
         whole = ChunkLayout(extents, self.packets.factors, extents, extents, 0)
         chunk = chunk_extents(whole.grid)
         if not self._separable or not self.decoder.windowed:
             return replace(
                 whole, chunk=chunk, window=tuple(-(-g // c) * c for g, c in zip(whole.grid, chunk, strict=True))
             )
-        positions = grid.WINDOW_SAMPLES // (self.channels * self.packets.bands)
+        positions = grid.WINDOW_SAMPLES // (batch * self.channels * self.packets.bands)
         return replace(
             whole, chunk=chunk, window=window_extents(whole.grid, chunk, positions), halo=grid.halo_of(self.axes)
         )
 
-    def decode_window(
-        self, symbols: torch.Tensor, layout: ChunkLayout, box: Box, step: float | None = None
-    ) -> torch.Tensor:
+    def decode_window(self, companded: torch.Tensor, layout: ChunkLayout, box: Box) -> torch.Tensor:
         """One window of :meth:`decode`.
 
         Args:
-            symbols: of the latents ``layout.around(box)``, ``[B, L, *]``.
+            companded: the dequantised latents ``layout.around(box)``, ``[B, L, *]``.
             layout: of the signal.
             box: latents of the window.
-            step: as for :meth:`decode`.
 
         Returns:
             The samples ``layout.samples(box)``, ``[B, C, *]``.
         """
         around = layout.around(box)
-        x = self._signal(self._packets(symbols.float() * (step or self.quantizer.step)))
+        x = self._signal(self._packets(companded))
         return x[(slice(None), slice(None), *slices(layout.samples(box), layout.samples(around)))]
 
     @property
@@ -311,4 +364,4 @@ def build_codec(recipe: Recipe) -> Codec:
         >>> codec.axes, codec.channels
         (3, 1)
     """
-    return Codec(recipe.codec, recipe.modality.channels, recipe.axes)
+    return Codec(recipe.codec, recipe.channels, recipe.axes)

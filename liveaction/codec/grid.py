@@ -21,12 +21,13 @@ SLAB_SAMPLES = 2**25
 """Samples that are encoded at a time, with those around them; at least one chunk."""
 
 
-def chunk_extents(grid: Sequence[int]) -> tuple[int, ...]:
+def chunk_extents(grid: Sequence[int], tokens: int | None = None) -> tuple[int, ...]:
     """Extents of a chunk: powers of two, or all of a short axis, as even as they can be.
 
-    ``(64, 64, 64)`` gives 16 x 16 x 16, a short first axis ``(3, 90, 160)`` gives 3 x 32 x 32.
+    ``(64, 64, 64)`` gives 16 x 16 x 16, a short first axis ``(3, 90, 160)`` gives 3 x 32 x 32. ``tokens`` is how many
+    positions there may be, :data:`CHUNK_TOKENS` where None.
     """
-    left, sides = float(CHUNK_TOKENS), [0] * len(grid)
+    left, sides = float(CHUNK_TOKENS if tokens is None else tokens), [0] * len(grid)
     order = sorted(range(len(grid)), key=lambda axis: grid[axis])
     for done, axis in enumerate(order):
         fair = 1

@@ -9,13 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 
 from liveaction.codec.chunks import most_bytes
 from liveaction.codec.grid import ChunkLayout, shape_of
+from liveaction.codec.lean import CODERS, fill, lean
 from liveaction.coding.entropy import POSITIONS
-from liveaction.coding.tables import tables_digest
 from liveaction.errors import FormatError, IntegrityError, printable
-from liveaction.spec import LARGEST, Line, ModalitySpec, Recipe
+from liveaction.spec import LARGEST, Line, ModalitySpec
 
 if TYPE_CHECKING:
     from liveaction.codec.codec import Codec
+    from liveaction.codec.front import Front
+    from liveaction.codec.model import Model
     from liveaction.signal import Signal
 
 DTYPES = (
@@ -47,14 +49,21 @@ def _end(value: Any) -> int | float:
     raise ValueError("input should be a finite number, or an integer of 64 bits")
 
 
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+WEIGHTS_DIGITS, TABLES_DIGITS = 32, 16
+"""Hexadecimal digits of the digests that are written: enough to tell models apart. Accidents are the checksums' work."""
+
+WeightsDigest = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{32})$")]
+TablesDigest = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{16})$")]
 
 
 class StreamHeader(BaseModel):
     """The header's keys. An unknown one is refused, since a decoder may need it; what may be ignored is in ``extras``.
 
+    What a stream leaves out is filled in before: see :mod:`liveaction.codec.lean`.
+
     Attributes:
-        recipe: its name; ``weights`` and ``tables`` are sha256 digests of the model's weights and entropy tables.
+        recipe: its name; ``weights`` and ``tables`` are sha256 digests of the model's weights and entropy tables, or
+            their first 32 and 16 digits.
         modality: how the file is written back.
         shape: ``[C, *S]``; ``dtype`` of the values, ``native_dtype`` and ``bits`` of the source's.
         axes, unit, spacing, metadata, no_data: as in :class:`~liveaction.signal.Signal`.
@@ -63,14 +72,17 @@ class StreamHeader(BaseModel):
         latent_channels, factors, chunk, window, halo: L, and the grid as in
             :class:`~liveaction.codec.grid.ChunkLayout`.
         step: of the quantiser, in latent units.
+        tree: which of the codec's trees.
+        components: K of the signal's own basis, which the side bytes hold; 0: none. L counts those of all components.
+        coder: of the chunks' symbols.
         extras: anything else that a writer wants to keep; kept and shown, not needed to decode.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: Line
-    weights: Digest
-    tables: Digest
+    weights: WeightsDigest
+    tables: TablesDigest
     modality: ModalitySpec
     shape: Extents
     dtype: Line
@@ -82,13 +94,16 @@ class StreamHeader(BaseModel):
     metadata: dict[str, Any]
     no_data: Number | None
     range: tuple[Annotated[int | float, PlainValidator(_end)], Number]
-    latent_channels: int = Field(ge=1, le=2**20, strict=True)
+    latent_channels: int = Field(ge=0, le=2**20, strict=True)
     factors: Extents
     chunk: Extents
     window: Extents
     halo: int = Field(ge=0, le=2**16, strict=True)
     step: float = Field(gt=0, le=LARGEST, allow_inf_nan=False, strict=True)
-    extras: dict[str, Any] = Field(default_factory=dict)
+    tree: int = Field(ge=0, le=7, strict=True)
+    components: int = Field(ge=0, le=2**16, strict=True)
+    coder: Line
+    extras: dict[str, Any]
 
     @field_validator("range")
     @classmethod
@@ -128,16 +143,17 @@ class StreamHeader(BaseModel):
 
 
 def make_header(
-    signal: "Signal", codec: "Codec", recipe: Recipe, digest: str, step: float, limits: tuple[float, float],
+    signal: "Signal", model: "Model", front: "Front", step: float, limits: tuple[float, float],
     extras: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
-    """The header of a stream of ``signal``, as JSON data that nobody has looked at yet."""
-    layout = codec.layout(signal.shape)
-    return {
+    """The header of a stream of ``signal``, as JSON data that nobody has looked at yet, without what can be told."""
+    recipe, digest, codec = model.recipe, model.digest, model.codec.trees[front.tree]
+    layout = codec.layout(signal.shape, front.batch)
+    header = {
         "recipe": recipe.name,
-        "weights": digest,
-        "tables": tables_digest(codec.tables),
-        "modality": recipe.modality.model_dump(mode="json"),
+        "weights": digest[:WEIGHTS_DIGITS],
+        "tables": model.codec.tables_digest[:TABLES_DIGITS],
+        "modality": recipe.modality.model_dump(mode="json", exclude_defaults=True),
         "shape": signal.values.shape,
         "dtype": signal.values.dtype.name,
         "native_dtype": signal.dtype,
@@ -148,14 +164,18 @@ def make_header(
         "metadata": signal.metadata,
         "no_data": None if np.isnan(signal.no_data) else float(signal.no_data),
         "range": [end.item() if isinstance(end, np.generic) else end for end in limits],
-        "latent_channels": codec.spec.latent_channels,
+        "latent_channels": codec.latents * front.batch,
         "factors": layout.factors,
         "chunk": layout.chunk,
         "window": layout.window,
         "halo": layout.halo,
         "step": step,
+        "tree": front.tree,
+        "components": front.batch if front.basis is not None else 0,
+        "coder": CODERS[0],
         "extras": dict(extras),
     }
+    return lean(header)
 
 
 def parse_header(raw: dict[str, Any], chunks: int, where: str, max_voxels: int = MAX_VOXELS) -> StreamHeader:
@@ -165,7 +185,7 @@ def parse_header(raw: dict[str, Any], chunks: int, where: str, max_voxels: int =
         FormatError: a key is wrong or unknown, or sizes do not belong together or are above ``max_voxels``.
     """
     try:
-        header = StreamHeader.model_validate(raw)
+        header = StreamHeader.model_validate(fill(raw))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))[:120]
@@ -213,8 +233,18 @@ def _check_values(header: StreamHeader, where: str) -> None:
         info = np.iinfo(header.dtype)
         if low > info.max or high < info.min:
             raise FormatError(f"{where}: expected a range that {header.dtype} values meet, got {(low, high)}")
+    if header.coder not in CODERS:
+        raise FormatError(
+            f"{where}: expected a coder among {', '.join(CODERS)}, got {printable(header.coder)[:80]!r}; take the version "
+            "of liveaction that wrote it"
+        )
+    if header.components and header.latent_channels % header.components:
+        raise FormatError(
+            f"{where}: expected latent channels for each of {header.components} components, got "
+            f"{header.latent_channels} in all"
+        )
     spec = header.modality
-    if spec.channels != header.shape[0] or len(spec.axes) != len(header.axes):
+    if not spec.takes(header.shape[0]) or len(spec.axes) != len(header.axes):
         raise FormatError(
             f"{where}: expected a modality of {header.shape[0]} channels and {len(header.axes)} axes as the shape has, "
             f"got {spec.channels} and {len(spec.axes)}"
@@ -223,8 +253,8 @@ def _check_values(header: StreamHeader, where: str) -> None:
 
 def _check_window(header: StreamHeader, codec: "Codec", max_voxels: int, where: str) -> None:
     """Memory and time: a region costs a window with its halo at least, whatever the chunks' bytes may be."""
-    layout, own = header.layout, codec.layout(header.shape[1:])
-    values = prod(header.factors) * header.shape[0]
+    layout, own = header.layout, codec.layout(header.shape[1:], max(1, header.components))
+    values = prod(header.factors) * max(header.shape[0], header.components)
     whole = own.halo == 0  # what this version decodes at once, nobody decodes in parts
     share, limit = (WHOLE_SHARE, MAX_VOXELS // WHOLE_SHARE) if whole else (WINDOW_SHARE, MAX_VOXELS // WINDOW_SHARE)
     most = max(limit, max_voxels // share) // values
@@ -249,29 +279,37 @@ def _with_halo(layout: ChunkLayout) -> int:
     return prod(min(w + 2 * layout.halo, g) for w, g in zip(layout.window, layout.grid, strict=True))
 
 
-def check_codec(header: StreamHeader, codec: "Codec", digest: str, where: str, max_voxels: int = MAX_VOXELS) -> None:
-    """Refuse a stream that was made with another model, or whose windows are larger than ``max_voxels`` allows.
+def check_codec(header: StreamHeader, model: "Model", where: str, max_voxels: int = MAX_VOXELS) -> "Codec":
+    """The codec of a stream's tree; refuse one made with another model, or with larger windows than are allowed.
 
     Raises:
         IntegrityError: other weights or entropy tables.
         FormatError: sizes that do not belong to the codec.
     """
-    if header.weights != digest:
+    digest, tables = model.digest, model.codec.tables_digest
+    if header.weights != digest[: len(header.weights)]:
         raise IntegrityError(
             f"{where}: expected the weights {header.weights[:12]} of recipe {header.recipe!r} it was made with, got "
             f"{digest[:12]}; pass the model directory that compressed it"
         )
-    if header.tables != tables_digest(codec.tables):
-        got = tables_digest(codec.tables)[:12]
+    if header.tables != tables[: len(header.tables)]:
         raise IntegrityError(
-            f"{where}: expected the entropy tables {header.tables[:12]} it was made with, got "
-            f"{got}; pass the model directory as it was before liveaction freeze changed it"
+            f"{where}: expected the entropy tables {header.tables[:12]} it was made with, got {tables[:12]}; pass the "
+            "model directory as it was before liveaction freeze changed it"
         )
-    found = header.shape[0], header.latent_channels, header.factors
-    wanted = codec.channels, codec.spec.latent_channels, codec.packets.factors
+    trees = model.codec.trees
+    if header.tree >= len(trees):
+        raise FormatError(
+            f"{where}: expected one of the {len(trees)} trees of recipe {header.recipe!r}, got number {header.tree}"
+        )
+    codec = trees[header.tree]
+    components = header.components if codec.own else 1
+    found = header.shape[0] if not codec.own else 1, header.latent_channels, header.factors, header.components
+    wanted = codec.channels, codec.latents * components, codec.packets.factors, components if codec.own else 0
     if found != wanted:
         raise FormatError(
-            f"{where}: expected {wanted[0]} channels, {wanted[1]} latent channels and factors {wanted[2]}, as recipe "
-            f"{header.recipe!r} has, got {found[0]}, {found[1]} and {found[2]}"
+            f"{where}: expected {wanted[0]} channels, {wanted[1]} latent channels, factors {wanted[2]} and {wanted[3]} "
+            f"components, as recipe {header.recipe!r} has, got {found[0]}, {found[1]}, {found[2]} and {found[3]}"
         )
     _check_window(header, codec, max_voxels, where)
+    return codec

@@ -29,6 +29,8 @@ def read_info(path: str | Path) -> dict[str, Any]:
     bits = 8 * container.size
     return {
         **fields,
+        "version": container.version,
+        "items": container.items,
         "grid": list(header.layout.grid),
         "chunks": container.chunks,
         "bytes": container.size,

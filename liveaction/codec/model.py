@@ -9,10 +9,10 @@ import torch
 
 from liveaction.codec.codec import Codec
 from liveaction.codec.device import choose_device
+from liveaction.codec.front import front_of
 from liveaction.codec.stream import (
     CompressOptions,
     DecompressOptions,
-    SignalSource,
     Written,
     compress,
     compress_file,
@@ -73,7 +73,7 @@ class Model:
     @property
     def device(self) -> torch.device:
         """Where the codec's weights are."""
-        return next(self.codec.parameters()).device
+        return self.codec.device
 
     def compress(self, source: Signal | str | Path, **options: Unpack[CompressOptions]) -> bytes:
         """A signal to the bytes of a stream.
@@ -138,15 +138,18 @@ class Model:
             source: a signal, or a file or folder that holds one.
 
         Returns:
-            float32 ``[1, L, *G]`` on the model's device, G the extents over the packets' factors, rounded up.
+            float32 ``[1, L, *G]`` on the model's device, G the extents over the packets' factors, rounded up. With a
+        basis of each signal's own L is K times the codec's, and latents of two signals are not to be compared; of
+        several trees it is the first one's.
 
         Raises:
             FormatError, ShapeError: as :meth:`compress`.
         """
         signal = self._signal(source)
-        values = SignalSource(self.modality, signal.filled(), self.modality.range_of(signal), self.device)
+        limits, step = self.modality.range_of(signal), self.codec.quantizer.step
+        front = front_of(self, signal, limits, step, tree=0)
         with torch.no_grad():
-            return self.codec.encode(values.crop(tuple((0, n) for n in signal.shape)))
+            return self.codec.encode(front.source.crop(tuple((0, n) for n in signal.shape))).flatten(0, 1)[None]
 
     def _signal(self, source: Signal | str | Path) -> Signal:
         return source if isinstance(source, Signal) else self.modality.read(Path(source))

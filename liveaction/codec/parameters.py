@@ -17,8 +17,8 @@ class Parameters:
 def count_parameters(recipe: Recipe) -> Parameters:
     """Those of the codec that ``build_codec`` makes of the recipe, which may be too large for this machine."""
     codec, axes, width = recipe.codec, recipe.axes, recipe.hidden
-    scales = codec.latent_channels if codec.quantizer.kind == "laplace" else 0
+    scales = recipe.latents if codec.quantizer.kind == "laplace" else 0
     return Parameters(
-        encoder_parameters(codec.encoder, axes, width, codec.latent_channels) + scales,
-        decoder_parameters(codec.decoder, axes, width, codec.latent_channels),
+        encoder_parameters(codec.encoder, axes, width, recipe.latents) + scales,
+        decoder_parameters(codec.decoder, axes, width, recipe.latents),
     )

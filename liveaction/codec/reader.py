@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from liveaction.codec.chunks import unpack_mask, unpack_symbols
+from liveaction.codec.chunks import unpack_coded, unpack_mask
 from liveaction.codec.clock import Stopwatch, Timings, timings
+from liveaction.codec.front import basis_of
 from liveaction.codec.grid import Box, overlap, relative, shape_of, slices
 from liveaction.codec.header import MAX_VOXELS, check_codec, parse_header
 from liveaction.codec.kept import Kept
@@ -43,12 +44,12 @@ class Damage:
 
 @dataclass(frozen=True)
 class _Chunk:
-    symbols: NDArray[np.int32]
+    latents: NDArray[np.float32]
     missing: NDArray[np.bool_] | None
 
     @property
     def nbytes(self) -> int:
-        return self.symbols.nbytes
+        return self.latents.nbytes
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,10 @@ class StreamReader:
     ) -> None:
         options: ReaderOptions = {"fill": fill, "max_voxels": max_voxels, "keep_windows": keep_windows}
         self._opened = container, model, where, options
-        self.container, self.codec, self.where = container, model.codec, where
+        self.container, self.where = container, where
         self.header = parse_header(container.header, container.chunks, where, max_voxels)
-        check_codec(self.header, model.codec, model.digest, where, max_voxels)
+        self.codec = check_codec(self.header, model, where, max_voxels)
+        self.basis = basis_of(self.header, container, where)
         self.fill = _as(fill, np.dtype(self.header.dtype))
         _ = container.entries  # a wrong index is no damaged chunk
         self.layout = self.header.layout
@@ -185,19 +187,19 @@ class StreamReader:
                 f"{self.where}: expected metadata that place a region, got {type(error).__name__}; read it without one"
             ) from error
 
-    def _collect(self, window: Box) -> tuple[NDArray[np.int32], NDArray[np.bool_] | None]:
-        """Symbols ``[L, *]`` of a window with its halo, and where its samples ``[C, *]`` are missing."""
+    def _collect(self, window: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+        """Latents ``[L, *]`` of a window with its halo, and where its samples ``[C, *]`` are missing."""
         header, layout = self.header, self.layout
         around = layout.around(window)
         samples = layout.samples(window)
         numbers = list(layout.chunks_in(around))
         chunks = self._chunks(numbers)
-        symbols = np.zeros((header.latent_channels, *shape_of(around)), np.int32)
+        latents = np.zeros((header.latent_channels, *shape_of(around)), np.float32)
         missing: NDArray[np.bool_] | None = None
         for number, chunk in zip(numbers, chunks, strict=True):
             box = layout.chunk_box(number)
             shared = overlap(box, around)
-            symbols[(slice(None), *slices(shared, around))] = chunk.symbols[(slice(None), *slices(shared, box))]
+            latents[(slice(None), *slices(shared, around))] = chunk.latents[(slice(None), *slices(shared, box))]
             inside = overlap(layout.samples(box), samples)
             if chunk.missing is not None and 0 not in shape_of(inside):
                 missing = np.zeros((header.shape[0], *shape_of(samples)), bool) if missing is None else missing
@@ -205,17 +207,18 @@ class StreamReader:
                 missing[(slice(None), *slices(inside, samples))] = part
         lost = [layout.chunk_box(number) for number in numbers if number in self.damaged]
         if lost:
-            _continue_into(symbols, [relative(overlap(box, around), around) for box in lost])
-        return symbols, missing
+            _continue_into(latents, [relative(overlap(box, around), around) for box in lost])
+        return latents, missing
 
     def _decode_window(self, window: Box) -> _Window:
         """Values ``[C, *]`` of a window in the unit, and which of them are missing."""
         header, layout = self.header, self.layout
         with self._coding.running():
-            symbols, missing = self._collect(window)
+            latents, missing = self._collect(window)
         with torch.no_grad():
-            device = next(self.codec.parameters()).device
-            x = self.codec.decode_window(torch.from_numpy(symbols)[None].to(device), layout, window, header.step)
+            apart = torch.from_numpy(latents).unflatten(0, (-1, self.codec.latents)).to(self.codec.device)
+            x = self.codec.decode_window(apart, layout, window)
+            x = x if self.basis is None else self.basis.synthesise(x[:, 0])[None]
         if not bool(torch.isfinite(x).all()):
             raise FormatError(
                 f"{self.where}: expected finite samples, got others from the latents {window}; it is no signal's stream"
@@ -257,15 +260,16 @@ class StreamReader:
         try:
             if isinstance(data, FormatError):
                 raise data
-            symbols = unpack_symbols(data, [shape], self.codec.tables, where)[0]
-            return _Chunk(symbols, unpack_mask(data, (self.header.shape[0], *shape_of(samples)), where))
+            coded, components = unpack_coded(data, where), shape[0] // self.codec.latents
+            latents = self.codec.chunks.decode(coded, components, shape[1:], self.header.step, where)
+            return _Chunk(latents, unpack_mask(data, (self.header.shape[0], *shape_of(samples)), where))
         except FormatError as error:
             if self.fill is None:
                 ranges = zip(self.header.axes, samples, strict=True)
                 place = printable(", ".join(f"{axis} {low}:{high}" for axis, (low, high) in ranges))
                 raise type(error)(f"{error} (chunk {number} holds {place}; --fill VALUE decodes the rest)") from error
             self.damaged[number] = Damage(number, samples, str(error))
-            return _Chunk(np.zeros(shape, np.int32), None)
+            return _Chunk(np.zeros(shape, np.float32), None)
 
 
 def _made_again(container: ContainerReader, model: "Model", where: str, options: ReaderOptions) -> StreamReader:
@@ -273,21 +277,21 @@ def _made_again(container: ContainerReader, model: "Model", where: str, options:
     return StreamReader(container, model, where, **options)
 
 
-def _continue_into(symbols: NDArray[np.int32], lost: list[Box]) -> None:
-    """Put the nearest symbols that are there where boxes were lost, so that what lies beside decodes well.
+def _continue_into(latents: NDArray[np.float32], lost: list[Box]) -> None:
+    """Put the nearest latents that are there where boxes were lost, so that what lies beside decodes well.
 
     Args:
-        symbols: ``[L, *]``, changed in place.
-        lost: boxes within the grid of ``symbols``.
+        latents: ``[L, *]``, changed in place.
+        lost: boxes within their grid.
     """
     from scipy.ndimage import distance_transform_edt
 
-    gone = np.zeros(symbols.shape[1:], bool)
+    gone = np.zeros(latents.shape[1:], bool)
     for box in lost:
         gone[slices(box)] = True
     if not gone.all():
         nearest = distance_transform_edt(gone, return_distances=False, return_indices=True)
-        symbols[:, gone] = symbols[(slice(None), *nearest[:, gone])]
+        latents[:, gone] = latents[(slice(None), *nearest[:, gone])]
 
 
 def _as(fill: float | None, dtype: np.dtype[Any]) -> Any:

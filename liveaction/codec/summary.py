@@ -19,16 +19,19 @@ class Summary:
 
     Attributes:
         shape: extents S of the signal; ``padded`` after padding; ``grid`` G of the latents.
+        channels: of the signal. With a basis of its own all that follows is of each component, of which there are at
+            most as many.
         hidden: E; ``latent_channels``: L.
         dimension_reduction: input elements per latent element, padding included.
         encoder_parameters, decoder_parameters: learned numbers on either side.
         encoder_macs, decoder_macs: multiply-accumulates per sample of the padded signal in the learned parts, without
-            the wavelets; ``wavelet_macs`` one way.
+            the wavelets; ``wavelet_macs`` one way, ``basis_macs`` at most, for the components of an own basis.
         advice: one line per published heuristic that the recipe breaks.
     """
 
     recipe: str
     shape: tuple[int, ...]
+    channels: int
     padded: tuple[int, ...]
     grid: tuple[int, ...]
     hidden: int
@@ -39,42 +42,53 @@ class Summary:
     encoder_macs: float
     decoder_macs: float
     wavelet_macs: float
+    basis_macs: float
     advice: tuple[str, ...]
 
 
-def summarise(recipe: Recipe, shape: tuple[int, ...] | None = None) -> Summary:
+def summarise(recipe: Recipe, shape: tuple[int, ...] | None = None, channels: int | None = None) -> Summary:
     """Build the codec on the meta device and count.
 
     Args:
         shape: extents of a signal; the largest training crop where None.
+        channels: of the signal; where None the recipe's, or 1 where it takes any number.
 
     Raises:
-        SpecError: ``shape`` has another number of axes, or the recipe cannot be built.
+        SpecError: ``shape`` has another number of axes, ``channels`` are not the recipe's, or it cannot be built.
     """
     shape = shape or max(recipe.crops, key=prod)
     if len(shape) != recipe.axes or min(shape) < 1:
         raise SpecError(f"--shape: expected {recipe.axes} positive extents {recipe.modality.axes}, got {shape}")
+    channels = (recipe.modality.channels or 1) if channels is None else channels
+    if not recipe.modality.takes(channels):
+        many = str(recipe.modality.channels or "at least 1")
+        raise SpecError(
+            f"--channels: expected {many} as recipe {recipe.name} has, got {channels}; change modality.channels, or "
+            "leave the option out"
+        )
     with torch.device("meta"):
         codec = build_codec(recipe)
-    factors = codec.packets.factors
+    factors = recipe.codec.factors(recipe.axes)
     grid = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
     padded = tuple(g * f for g, f in zip(grid, factors, strict=True))
-    samples = prod(padded) * codec.channels
-    width, latent = recipe.hidden, recipe.codec.latent_channels
+    samples = prod(padded) * recipe.channels
+    width, latent = recipe.hidden, recipe.latents
     learned = count_parameters(recipe)
     return Summary(
         recipe=recipe.name,
         shape=shape,
+        channels=channels,
         padded=padded,
         grid=grid,
         hidden=width,
         latent_channels=latent,
-        dimension_reduction=prod(shape) * codec.channels / (prod(grid) * latent),
+        dimension_reduction=prod(shape) * recipe.channels / (prod(grid) * latent),
         encoder_parameters=learned.encoder,
         decoder_parameters=learned.decoder,
         encoder_macs=_macs(codec.encoder, (1, width, *grid)) / samples,
         decoder_macs=_macs(codec.decoder, (1, latent, *grid)) / samples,
         wavelet_macs=_wavelet_macs(codec),
+        basis_macs=float(channels) if recipe.codec.encoder.basis == "own" else 0.0,
         advice=tuple(_advice(recipe, padded)),
     )
 
@@ -96,21 +110,21 @@ def _wavelet_macs(codec: Codec) -> float:
 
 def _advice(recipe: Recipe, padded: tuple[int, ...]) -> list[str]:
     """The published heuristics that the recipe breaks on a signal of these extents, each with what to change."""
-    codec, width = recipe.codec, recipe.hidden
+    codec, width, sparse = recipe.codec, recipe.hidden, recipe.codec.encoder.kind == "sparse"
     lines = []
-    if not 512 <= width <= 1536:
+    if not sparse and not 512 <= width <= 1536:
         way = "fewer" if width > 1536 else "more"
         lines.append(f"the hidden width C*2^(J*D) is {width}, outside 512 to 1536; try {way} codec.levels")
-    if codec.encoder.kind != "linear" and codec.encoder.depth != 4:
+    if codec.encoder.kind not in ("linear", "sparse") and codec.encoder.depth != 4:
         lines.append(f"encoder depth is {codec.encoder.depth}; 4 served every published configuration")
     if codec.decoder.kind == "vit" and codec.decoder.depth != 8:
         lines.append(f"decoder depth is {codec.decoder.depth}; 8 served every published configuration")
-    if width / codec.latent_channels > 128:
+    if width / recipe.latents > 128:
         lines.append(
-            f"the dimension reduction is {width / codec.latent_channels:g}; more than 128 loses detail that no decoder "
+            f"the dimension reduction is {width / recipe.latents:g}; more than 128 loses detail that no decoder "
             "brings back, try more codec.latent_channels"
         )
-    if recipe.modality.channels > 16 and recipe.axes < 3:
+    if recipe.modality.channels > 16 and recipe.axes < 3 and codec.encoder.basis == "none":
         lines.append(
             f"{recipe.modality.channels} channels: where they share a unit and are as many as the samples along an "
             "axis, make them an axis"

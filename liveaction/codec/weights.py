@@ -6,7 +6,8 @@ that other weights are refused before anything is decoded.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from liveaction.codec.device import choose_dtype
 from liveaction.coding.tables import EntropyTables, table_shapes
 from liveaction.errors import FormatError, IntegrityError, LiveactionError
 from liveaction.files import atomic_path, read_small, require_regular
+from liveaction.nn.band_rotation import BandRotation
 from liveaction.recipe import dump_recipe, parse_recipe
 from liveaction.spec import Recipe
 from liveaction.strict_json import read_json_bytes
@@ -28,6 +30,7 @@ CONFIG, WEIGHTS, ENCODER = "config.json", "model.safetensors", "encoder.safetens
 TABLES = "entropy.safetensors"
 FORMAT = 1
 LONGEST_CONFIG = 1 << 24
+_SENSOR = re.compile(r"(others\.\d+\.)?(encoder|quantizer)\.")
 _UNREADABLE = (OSError, SafetensorError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, MemoryError)
 
 
@@ -59,12 +62,12 @@ def save_model(codec: Codec, recipe: Recipe, folder: str | Path) -> str:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in codec.state_dict().items()}
-    sensor = {name: tensor for name, tensor in state.items() if name.startswith(("encoder.", "quantizer."))}
+    sensor = {name: tensor for name, tensor in state.items() if _SENSOR.match(name)}
     tables = dump_recipe(recipe)
     digest = weights_digest(codec, tables)
     save_tensors(state, folder / WEIGHTS)
     save_tensors(sensor, folder / ENCODER)
-    save_tables(codec.tables, folder)
+    save_tables(codec, folder)
     write_json({"format": FORMAT, "digest": digest, "recipe": tables}, folder / CONFIG)
     return digest
 
@@ -92,6 +95,9 @@ def read_model(folder: Path, device: str = "cpu", dtype: str = "", tables: bool 
         state = read_tensors(folder / WEIGHTS, wanted, f"the weights of recipe {recipe.name!r}")
         codec = build_codec(recipe)
         codec.load_state_dict(state)
+        for part in codec.modules():
+            if isinstance(part, BandRotation):
+                part.check(str(folder / WEIGHTS))
     except LiveactionError:
         raise
     except _UNREADABLE as error:
@@ -104,61 +110,64 @@ def read_model(folder: Path, device: str = "cpu", dtype: str = "", tables: bool 
             "the file was changed after it was saved, take the original"
         )
     if tables:
-        codec.tables = load_tables(folder, recipe)
+        load_tables(codec, folder, recipe.name)
     codec.requires_grad_(False)
     codec.compute_dtype = choose_dtype(dtype, recipe)
     return codec.eval().to(device), recipe, digest
 
 
-def save_tables(tables: Sequence[EntropyTables], folder: Path) -> None:
-    """Write the entropy tables of a model directory, atomically; those of part i > 0 have names ``i.predict`` etc."""
-    named = {_prefix(i) + name: array for i, table in enumerate(tables) for name, array in table.arrays().items()}
-    _save(save_arrays, named, folder / TABLES)
+def save_tables(codec: Codec, folder: Path) -> None:
+    """Write the entropy tables of a model directory, atomically."""
+    arrays: dict[str, Any] = {}
+    for prefix, tables in _named_tables(codec).items():
+        arrays |= {prefix + name: array for name, array in tables.arrays().items()}
+    _save(save_arrays, arrays, folder / TABLES)
 
 
-def _prefix(part: int) -> str:
-    return f"{part}." if part else ""
-
-
-def load_tables(folder: Path, recipe: Recipe, channels: Sequence[int] = ()) -> tuple[EntropyTables, ...]:
-    """The entropy tables of a model directory.
+def load_tables(codec: Codec, folder: Path, name: str) -> None:
+    """Give a codec the entropy tables of a model directory.
 
     Args:
+        codec: of the recipe ``name``.
         folder: of the model.
-        recipe: its own.
-        channels: rows of the tables of every part; by default one part of the recipe's latent channels.
 
     Raises:
         FormatError: they are not there, or not such tables, or those of another recipe.
     """
     path, way = folder / TABLES, f"liveaction freeze {folder} makes them"
-    channels = tuple(channels) or (recipe.codec.latent_channels,)
-    rows = " and ".join(map(str, channels))
-    expected = f"tables of {rows} latent channels and {recipe.axes} axes as recipe {recipe.name!r} has"
+    named = _named_tables(codec)
+    expected = f"tables of {codec.latents} latent channels and {codec.axes} axes as recipe {name!r} has"
     try:
-        parts = list(zip(channels, (0, *channels[:-1]), strict=True))
         wanted = {
-            _prefix(i) + name: entry
-            for i, (count, outer) in enumerate(parts)
-            for name, entry in table_shapes(count, recipe.axes, outer).items()
+            prefix + key: value
+            for prefix, tables in named.items()
+            for key, value in table_shapes(tables.channels, codec.axes, tables.outer).items()
         }
-        arrays = {name: tensor.numpy().copy() for name, tensor in read_tensors(path, wanted, expected).items()}
-        return tuple(_part(arrays, i, part, path) for i, part in enumerate(parts))
+        found = {key: tensor.numpy().copy() for key, tensor in read_tensors(path, wanted, expected).items()}
+        read = {}
+        for prefix, tables in named.items():
+            own = table_shapes(tables.channels, codec.axes, tables.outer)
+            read[prefix] = EntropyTables.from_arrays({key: found[prefix + key] for key in own}, str(path))
     except LiveactionError as error:
         raise type(error)(f"{error}; {way}") from error
     except _UNREADABLE as error:
         line = " ".join(str(error).split())[:200]
         raise FormatError(f"{path}: expected entropy tables, got {line}; {way}") from error
+    for number, tree in enumerate(codec.trees):
+        tree.tables = tuple(read[_prefix(number, part)] for part in range(len(tree.tables)))
 
 
-def _part(arrays: Mapping[str, Any], number: int, part: tuple[int, int], path: Path) -> EntropyTables:
-    """Tables of a part by the names of its arrays, with (rows, rows of the coarser part)."""
-    rows, outer = part
-    names = table_shapes(rows, 1, outer)
-    tables = EntropyTables.from_arrays({name: arrays[_prefix(number) + name] for name in names}, str(path))
-    if tables.outer != outer:
-        raise FormatError(f"{path}: expected {outer} channels in the part before, got {tables.outer}")
-    return tables
+def _prefix(tree: int, part: int) -> str:
+    """Before the names of the tables of a tree's part; the first of all has none."""
+    return f"{tree}.{part}." if tree or part else ""
+
+
+def _named_tables(codec: Codec) -> dict[str, EntropyTables]:
+    return {
+        _prefix(number, part): tables
+        for number, tree in enumerate(codec.trees)
+        for part, tables in enumerate(tree.tables)
+    }
 
 
 Wanted = Mapping[str, tuple[str, tuple[int, ...]]]

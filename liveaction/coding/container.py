@@ -1,93 +1,95 @@
-"""Container version 1: a header, an index, chunks; every byte is checked. ``docs/stream.md`` is the specification.
+"""The container: a header, an index, chunks; every byte is checked. ``docs/stream.md`` is the specification.
 
-    offset  bytes  what (little-endian)
-    0       8      magic 89 4C 56 41 0D 0A 1A 0A
-    8       2      version, 1
-    10      4      H, length of the header
-    14      4      CRC-32 of the header
-    18      4      N, number of chunks
-    22      4      CRC-32 of the index
-    26      4      CRC-32 of bytes 0 to 25
-    30      H      header, a JSON object in UTF-8
-    30+H    16 N   index: offset (8), length (4) and CRC-32 (4) of each chunk
-    ...            the chunks in order, without gaps; then nothing
-
-The magic has a high bit and both line endings, so a transfer as text is noticed.
+Version 2 is written, version 1 is read as well. The magic has a high bit and both line endings, so a transfer as text
+is noticed.
 """
 
-import struct
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, BinaryIO, overload
+from typing import Any, BinaryIO
 
+from liveaction.coding.container1 import Head1
+from liveaction.coding.container2 import LONGEST_SIDE, START, Head2, NewItem, build_head
+from liveaction.coding.index import LONGEST_HEADER, MOST_CHUNKS, Entry, Index, read_header
+from liveaction.coding.packed import pack_text, payload_of
 from liveaction.coding.source import Source
 from liveaction.errors import FormatError, IntegrityError
-from liveaction.strict_json import read_json_bytes, write_json_bytes
+from liveaction.strict_json import write_json_bytes
+
+__all__ = ["LONGEST_HEADER", "MAGIC", "MOST_CHUNKS", "VERSION", "ContainerReader", "ContainerWriter", "Entry", "Index"]
 
 MAGIC = b"\x89LVA\r\n\x1a\n"
-VERSION = 1
-LONGEST_HEADER = 1 << 24
-MOST_CHUNKS = 1 << 28
-_PREFIX = struct.Struct("<8sHIIII")
-_CRC = struct.Struct("<I")
-_ENTRY = struct.Struct("<QII")
-FIXED = _PREFIX.size + _CRC.size
-_PIECE = _ENTRY.size << 16  # of the index, looked at at a time
+VERSION = 2
+_PIECE = 1 << 20  # of a chunk, or of the file, at a time
 
 
 class ContainerWriter:
-    """Writes a container to a file that can seek: header first, chunks as they come, the index at the end.
+    """Writes a container: chunks as they come; what stands before them, which nobody can know sooner, at the end.
 
     Args:
-        file: at position 0, empty; nothing is written before the first chunk.
+        file: empty; open to read, write and seek. Nothing is written before the first chunk.
         header: JSON data.
         chunks: how many will come.
+        side: bytes beside the header, that the transform of this signal needs.
 
     Attributes:
         header: as a reader finds it.
 
     Raises:
-        FormatError: a reader would refuse the header; the key at fault is named.
+        FormatError: a reader would refuse the header or the side; what is at fault is named.
     """
 
-    def __init__(self, file: BinaryIO, header: dict[str, Any], chunks: int) -> None:
-        self._file, self._entries, self._count = file, list[tuple[int, int, int]](), chunks
+    def __init__(self, file: BinaryIO, header: dict[str, Any], chunks: int, side: bytes = b"") -> None:
+        self._file, self._size, self._first = file, 0, b""
+        self._items = list[NewItem]()
+        self.next_item(header, chunks, side)
+
+    def next_item(self, header: dict[str, Any], chunks: int, side: bytes = b"") -> None:
+        """Begin another item; arguments and errors as for the first.
+
+        Raises:
+            FormatError: as for the first.
+            ValueError: the chunks of the item before are not all there.
+        """
+        self._check_count()
         way = "change it in the source, or leave it out there"
-        self._text = write_json_bytes(header, "stream", way, LONGEST_HEADER)
-        self.header = _read_header(self._text, zlib.crc32(self._text), "stream")
-        self._next = FIXED + len(self._text) + _ENTRY.size * chunks
-        file.seek(self._next)
+        text = write_json_bytes(header, "stream", way, LONGEST_HEADER)
+        self.header = read_header(text, "stream")
+        if len(side) > LONGEST_SIDE:
+            raise FormatError(f"stream: expected at most {LONGEST_SIDE} bytes beside the header, got {len(side)}")
+        self._items.append(NewItem(pack_text(text, self._first), side, chunks))
+        self._first = self._first or payload_of(text)
 
     def add(self, chunk: bytes) -> None:
-        """Append the next chunk."""
-        self._entries.append((self._next, len(chunk), zlib.crc32(chunk)))
+        """Append the next chunk, of at least one byte."""
+        if not chunk:
+            raise ValueError("expected a chunk of at least one byte, got none")
+        self._items[-1].add(chunk)
         self._file.write(chunk)
-        self._next += len(chunk)
+        self._size += len(chunk)
 
     def close(self) -> int:
-        """Write what stands before the chunks; the file itself stays open.
+        """Move the chunks to their place and write what stands before them; the file itself stays open.
 
         Returns:
             The size of the container in bytes.
         """
-        if len(self._entries) != self._count:
-            raise ValueError(f"expected {self._count} chunks, got {len(self._entries)}")
-        index = b"".join(_ENTRY.pack(*entry) for entry in self._entries)
-        prefix = _PREFIX.pack(MAGIC, VERSION, len(self._text), zlib.crc32(self._text), self._count, zlib.crc32(index))
+        self._check_count()
+        head = build_head(MAGIC + VERSION.to_bytes(2, "little"), self._items)
+        for end in range(self._size, 0, -_PIECE):
+            begin = max(0, end - _PIECE)
+            self._file.seek(begin)
+            data = self._file.read(end - begin)
+            self._file.seek(begin + len(head))
+            self._file.write(data)
         self._file.seek(0)
-        self._file.write(prefix + _CRC.pack(zlib.crc32(prefix)) + self._text + index)
-        self._file.seek(self._next)
-        return self._next
+        self._file.write(head)
+        self._file.seek(len(head) + self._size)
+        return len(head) + self._size
 
-
-@dataclass(frozen=True)
-class Entry:
-    """Where a chunk lies in the file, how long it is, and its CRC-32."""
-
-    offset: int
-    length: int
-    crc: int
+    def _check_count(self) -> None:
+        for item in self._items[-1:]:
+            if item.chunks != item.count:
+                raise ValueError(f"expected {item.count} chunks, got {item.chunks}")
 
 
 class ContainerReader:
@@ -98,31 +100,33 @@ class ContainerReader:
     Args:
         file: from its beginning to its end a container; a file object must be able to seek.
         where: stands first in errors.
+        item: which of its items; most containers have one.
+
+    Attributes:
+        version: of the container, 1 or 2.
+        items: how many it holds.
+        header, chunks, side: of the item: JSON data, how many chunks, and bytes beside the header.
+        size: of the container in bytes.
 
     Raises:
         FormatError: not a container, a version this one does not know, cut short, or longer than its index says.
         IntegrityError: a checksum does not match.
     """
 
-    def __init__(self, file: Source | BinaryIO, where: str) -> None:
-        self._source, self._where = file if isinstance(file, Source) else Source(file), where
+    def __init__(self, file: Source | BinaryIO, where: str, item: int = 0) -> None:
+        self._source, self._where, self._item = file if isinstance(file, Source) else Source(file), where, item
         self.size = self._source.size
-        self.prefix = self._source.read_at(0, FIXED)
-        header_length, header_crc, self.chunks, self._index_crc = _read_prefix(self.prefix, where)
-        self._index_at = FIXED + header_length
-        if self.size < self._index_at + _ENTRY.size * self.chunks:
-            raise FormatError(
-                f"{where}: expected at least {self._index_at + _ENTRY.size * self.chunks} bytes of header and index, "
-                f"got {self.size}; the file is cut short"
-            )
-        self.header = _read_header(self._source.read_at(FIXED, header_length), header_crc, where)
+        self.version = _version_of(self._source.read_at(0, START), where)
+        self._head = (Head1 if self.version == 1 else Head2)(self._source, where, item)
+        self.prefix, self.items, self.chunks = self._head.prefix, self._head.items, self._head.chunks
+        self.header, self.side = self._head.header, self._head.side
         self._entries: Index | None = None
 
     @property
-    def entries(self) -> "Index":
+    def entries(self) -> Index:
         """The index, read when it is first asked for, and checked against the size of the file."""
         if self._entries is None:
-            self._entries = self._read_index()
+            self._entries = self._head.read_index()
         return self._entries
 
     def read(self, number: int, most: int | None = None) -> bytes:
@@ -169,32 +173,6 @@ class ContainerReader:
             "is damaged"
         )
 
-    def _read_index(self) -> "Index":
-        """In pieces: what a damaged or sparse index claims takes no memory."""
-        where, end = self._where, self._index_at + _ENTRY.size * self.chunks
-        crc, place, wrong, kept = 0, end, "", bytearray()
-        for at in range(self._index_at, end, _PIECE):
-            piece = self._source.read_at(at, min(_PIECE, end - at))
-            crc = zlib.crc32(piece, crc)
-            first = (at - self._index_at) // _ENTRY.size
-            whole = piece[: len(piece) // _ENTRY.size * _ENTRY.size]  # it may shrink meanwhile
-            for number, (offset, length, _) in enumerate(() if wrong else _ENTRY.iter_unpack(whole), first):
-                if offset != place:
-                    wrong = f"{where}: expected chunk {number} at byte {place}, got {offset}"
-                    break
-                place += length
-            if not wrong:
-                kept += piece
-        if crc != self._index_crc:
-            raise IntegrityError(f"{where}: expected index checksum {self._index_crc:08x}, got another; it is damaged")
-        if wrong:
-            raise FormatError(wrong)
-        if place > self.size:
-            raise FormatError(f"{where}: expected {place} bytes, got {self.size}; the file is cut short")
-        if place < self.size:
-            raise FormatError(f"{where}: expected {place} bytes, got {self.size}; something was appended")
-        return Index(bytes(kept))
-
     def check_unchanged(self, prefix: bytes) -> None:
         """Refuse what is not the stream that began with ``prefix``, which holds the checksums of all of it.
 
@@ -207,70 +185,30 @@ class ContainerReader:
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _opened_again, (self._source, self._where, self.prefix)
+        return _opened_again, (self._source, self._where, self._item, self.prefix)
 
 
-class Index(Sequence[Entry]):
-    """The entries of an index, in the bytes that they take in the file."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def __len__(self) -> int:
-        return len(self._data) // _ENTRY.size
-
-    @overload
-    def __getitem__(self, key: int) -> Entry: ...
-    @overload
-    def __getitem__(self, key: slice) -> list[Entry]: ...
-    def __getitem__(self, key: int | slice) -> Entry | list[Entry]:
-        if isinstance(key, slice):
-            return [self[number] for number in range(len(self))[key]]
-        return Entry(*_ENTRY.unpack_from(self._data, _ENTRY.size * range(len(self))[key]))
-
-    @property
-    def bytes_of_chunks(self) -> int:
-        """Of all chunks together."""
-        return sum(length for _, length, _ in _ENTRY.iter_unpack(self._data))
-
-
-def _opened_again(source: Source, where: str, prefix: bytes) -> ContainerReader:
+def _opened_again(source: Source, where: str, item: int, prefix: bytes) -> ContainerReader:
     """What a pickled reader becomes.
 
     Raises:
         FormatError: the source holds another stream now, whose checksums are others.
     """
     reader = ContainerReader(source, where)
-    reader.check_unchanged(prefix)
-    return reader
+    reader.check_unchanged(prefix)  # before an item is looked for that another stream may not have
+    return ContainerReader(source, where, item) if item else reader
 
 
-def _read_prefix(data: bytes, where: str) -> tuple[int, int, int, int]:
-    """Length and CRC-32 of the header, number of chunks, CRC-32 of the index."""
+def _version_of(data: bytes, where: str) -> int:
+    """The version of a container that begins so."""
     if data[:8] != MAGIC:
         hint = "; it went through a transfer as text" if data[1:4] == b"LVA" else ""
         raise FormatError(f"{where}: expected a liveaction stream, got other bytes{hint}")
-    version = int.from_bytes(data[8:10], "little") if len(data) >= 10 else VERSION
+    if len(data) < START:
+        raise FormatError(f"{where}: expected at least {START} bytes, got {len(data)}; the file is cut short")
+    version = int.from_bytes(data[8:START], "little")
     if version == 0:
         raise FormatError(f"{where}: expected stream version {VERSION}, got 0, a draft; compress the source again")
-    if version != VERSION:
+    if version > VERSION:
         raise FormatError(f"{where}: expected stream version {VERSION}, got {version}; use the version that wrote it")
-    if len(data) < FIXED:
-        raise FormatError(f"{where}: expected at least {FIXED} bytes, got {len(data)}; the file is cut short")
-    if _CRC.unpack_from(data, _PREFIX.size)[0] != zlib.crc32(data[: _PREFIX.size]):
-        raise IntegrityError(f"{where}: expected another checksum of the first {_PREFIX.size} bytes; it is damaged")
-    _, _, header_length, header_crc, chunks, index_crc = _PREFIX.unpack_from(data)
-    if header_length > LONGEST_HEADER:
-        raise FormatError(f"{where}: expected a header of at most {LONGEST_HEADER} bytes, got {header_length}")
-    if chunks > MOST_CHUNKS:
-        raise FormatError(f"{where}: expected at most {MOST_CHUNKS} chunks, got {chunks}")
-    return header_length, header_crc, chunks, index_crc
-
-
-def _read_header(text: bytes, crc: int, where: str) -> dict[str, Any]:
-    if zlib.crc32(text) != crc:
-        raise IntegrityError(f"{where}: expected header checksum {crc:08x}, got another; the file is damaged")
-    header = read_json_bytes(text, where)
-    if not isinstance(header, dict):
-        raise FormatError(f"{where}: expected a JSON object as header, got {type(header).__name__}")
-    return header
+    return version

@@ -14,7 +14,6 @@ from liveaction.codec.model import load
 from liveaction.codec.quality import check_step
 from liveaction.codec.stream import compress, decompress
 from liveaction.codec.summary import summarise
-from liveaction.coding.tables import tables_digest
 from liveaction.evaluation.baselines.base import Array, Baseline
 from liveaction.evaluation.item import Source
 from liveaction.signal import Signal
@@ -86,7 +85,7 @@ class ModelCoder(Coder):
         for value, factor in zip(self.values, factors, strict=True):
             check_step(value, f"--factors: {factor:g} times the step that {folder} was trained with")
         self.recipe = self._model.recipe.name
-        self.weights = f"{self._model.digest}+{tables_digest(self._model.codec.tables)}"
+        self.weights = f"{self._model.digest}+{self._model.codec.tables_digest}"
         self.modality = self._model.modality
 
     def encode(self, signal: Signal, source: Source, value: float) -> tuple[bytes, Timings]:
@@ -98,12 +97,12 @@ class ModelCoder(Coder):
         return decompress(data, self._model)
 
     def macs(self, source: Source) -> dict[str, float]:
-        """Learned parts and wavelets; what padding adds is counted."""
-        sizes = summarise(self._model.recipe, source.shape[1:])
+        """Learned parts, wavelets and a signal's own basis; what padding adds is counted."""
+        sizes = summarise(self._model.recipe, source.shape[1:], source.shape[0])
         more = np.prod(sizes.padded) / np.prod(sizes.shape)
         return {
-            "encode": float((sizes.encoder_macs + sizes.wavelet_macs) * more),
-            "decode": float((sizes.decoder_macs + sizes.wavelet_macs) * more),
+            "encode": float((sizes.encoder_macs + sizes.wavelet_macs + sizes.basis_macs) * more),
+            "decode": float((sizes.decoder_macs + sizes.wavelet_macs + sizes.basis_macs) * more),
         }
 
 

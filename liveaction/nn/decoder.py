@@ -13,12 +13,12 @@ class Decoder(nn.Module):
     """v = linear(y) + out(blocks(up(y))) with a linear path, else v = blocks(up(y)) as published.
 
     Both projections of the network are Monarch ones; ``out`` starts at zero under the warm start, so that step 0 is
-    the linear path alone.
+    the linear path alone. ``linear`` is another path than a dense one.
     """
 
-    def __init__(self, spec: DecoderSpec, axes: int, width: int, latent: int) -> None:
+    def __init__(self, spec: DecoderSpec, axes: int, width: int, latent: int, linear: nn.Module | None = None) -> None:
         super().__init__()
-        self.linear = Dense(latent, width) if spec.linear_path else None
+        self.linear = linear if linear is not None else Dense(latent, width) if spec.linear_path else None
         self.network: nn.Sequential | None = None
         if spec.kind != "linear":
             self.network = nn.Sequential(Monarch(latent, width))

@@ -3,23 +3,28 @@
 import torch
 from torch import nn
 
+from liveaction.nn.band_rotation import BandRotation
 from liveaction.nn.blocks import Block, PaperBlock, PointwiseBlock
 from liveaction.nn.monarch import Dense, Monarch
 from liveaction.spec import EncoderSpec
 
 
 class Encoder(nn.Module):
-    """y = down(blocks(v)): residual blocks around the identity, then one projection E -> L.
+    """y = down(blocks(v)): residual blocks around the identity, then one projection E -> L, of C channels' packets.
 
     With every layer scale at 0 the pointwise encoder is its projection alone, hence linear; the warm start uses that.
     """
 
-    def __init__(self, spec: EncoderSpec, axes: int, width: int, latent: int) -> None:
+    def __init__(self, spec: EncoderSpec, axes: int, width: int, latent: int, channels: int = 1) -> None:
         super().__init__()
         self.blocks = nn.Sequential()
-        for _ in range(spec.depth if spec.kind != "linear" else 0):
+        for _ in range(0 if spec.kind in ("linear", "sparse") else spec.depth):
             self.blocks.append(_block(spec, axes, width))
-        self.down = Dense(width, latent) if spec.projection == "dense" else Monarch(width, latent)
+        self.down: nn.Module
+        if spec.kind == "sparse":
+            self.down = BandRotation(channels, width // channels, spec.basis == "trained")
+        else:
+            self.down = Dense(width, latent) if spec.projection == "dense" else Monarch(width, latent)
 
     @property
     def tokenwise(self) -> bool:
@@ -38,7 +43,8 @@ class Encoder(nn.Module):
 
     def forward(self, v: torch.Tensor) -> torch.Tensor:
         """``[B, E, *G] -> [B, L, *G]``."""
-        return self.down(self.blocks(v))
+        y: torch.Tensor = self.down(self.blocks(v))
+        return y
 
 
 def _block(spec: EncoderSpec, axes: int, width: int) -> Block:

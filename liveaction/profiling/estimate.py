@@ -31,7 +31,7 @@ from liveaction.training.freeze import freeze
 from liveaction.training.log import TrainingLog
 from liveaction.training.loop import build_optimizer
 from liveaction.training.loss import distortion, rate
-from liveaction.training.warm_start import packet_moments, warm_start
+from liveaction.training.warm_start import start_warm
 
 if TYPE_CHECKING:
     from liveaction.modalities.base import Modality
@@ -183,12 +183,10 @@ def _codec(source: str, recipe: Recipe, crops: Crops) -> tuple[Codec, float]:
             yield crops.batch([(1, recipe.training.seed, len(times))], recipe.crops[0]).x
             times.append(time.perf_counter())
 
-    moments = packet_moments(codec, batches())
+    start_warm(codec, batches())
     once = times[1] - times[0]  # the first one compiles
     each = (times[-1] - times[1]) / max(len(times) - 2, 1)
-    began = time.perf_counter()
-    warm_start(codec, moments)
-    return codec, once + each * wanted + time.perf_counter() - began
+    return codec, once + each * wanted
 
 
 def _parts(signal: Signal) -> list[Signal]:
@@ -221,12 +219,32 @@ def _measured(run: Callable[[], Any], first: bool) -> tuple[Any, Cost, float]:
 
 def _training(recipe: Recipe, codec: Codec, crops: Crops, started: float, fitting: Cost, say: Say) -> Cost:
     """Warm start, steps of every crop size before and after the encoder is frozen, validations."""
-    spec, model = recipe.training, copy.deepcopy(codec)
+    spec, largest = recipe.training, max(recipe.crops, key=prod)
+    learns = next(codec.parameters(), None) is not None
+    free, frozen, once = _steps(recipe, codec, crops, say) if learns else (Line(), Line(), 0.0)
+    steps, crop = spec.steps, _validation(codec, crops, largest)
+    total = started + once + _opening_a_log() + _validations(recipe) * _VALIDATION_CROPS * crop.seconds
+    for i, extents in enumerate(recipe.crops if learns else ()):
+        work = Work(*[prod(extents) * spec.batch] * 2)
+        begin, end = (-(-steps * k // len(recipe.crops)) for k in (i, i + 1))
+        split = min(max(round(spec.freeze_at * steps), begin), end)
+        total += (split - begin) * free.at(work).seconds + (end - split) * frozen.at(work).seconds
+    step_bytes = free.at(Work(*[prod(largest) * spec.batch] * 2)).bytes if learns else 0
+    total += fitting.seconds
+    if step_bytes is None or crop.bytes is None or fitting.bytes is None:
+        return Cost(total, None)
+    channels = crops.signals[0].values.shape[0]
+    held = 12 * _VALIDATION_CROPS * prod(largest) * channels  # float32 crops, symbols and decoded crops
+    return Cost(total, max(step_bytes, held + crop.bytes, fitting.bytes) + _kept(recipe, codec, crops))
+
+
+def _steps(recipe: Recipe, codec: Codec, crops: Crops, say: Say) -> tuple[Line, Line, float]:
+    """Costs of steps before and after the encoder is frozen, and the seconds that the first ones take more."""
+    spec, model, largest = recipe.training, copy.deepcopy(codec), max(recipe.crops, key=prod)
     optimizer = build_optimizer(model, spec)
-    largest = max(recipe.crops, key=prod)
-    factors = codec.packets.factors
+    factors = recipe.codec.factors(recipe.axes)
     half = tuple(max(f, n // 2 // f * f) for n, f in zip(largest, factors, strict=True))
-    free, frozen = Line(), Line()
+    free, frozen, started = Line(), Line(), 0.0
     for number, (extents, batch) in enumerate(((half, 1), (largest, 1), (largest, spec.batch))):
         samples = prod(extents) * batch
         if free.points and samples <= free.points[-1][0].total:
@@ -242,26 +260,14 @@ def _training(recipe: Recipe, codec: Codec, crops: Crops, started: float, fittin
             started += once
         if free.points[-1][1].seconds > 2 * LONG_ENOUGH:
             break
-    steps, crop = spec.steps, _validation(codec, crops, largest)
-    total = started + _opening_a_log() + _validations(recipe) * _VALIDATION_CROPS * crop.seconds
-    for i, extents in enumerate(recipe.crops):
-        work = Work(*[prod(extents) * spec.batch] * 2)
-        begin, end = (-(-steps * k // len(recipe.crops)) for k in (i, i + 1))
-        split = min(max(round(spec.freeze_at * steps), begin), end)
-        total += (split - begin) * free.at(work).seconds + (end - split) * frozen.at(work).seconds
-    step_bytes = free.at(Work(*[prod(largest) * spec.batch] * 2)).bytes
-    total += fitting.seconds
-    if step_bytes is None or crop.bytes is None or fitting.bytes is None:
-        return Cost(total, None)
-    held = 12 * _VALIDATION_CROPS * prod(largest) * codec.channels  # float32 crops, symbols and decoded crops
-    return Cost(total, max(step_bytes, held + crop.bytes, fitting.bytes) + _kept(recipe, codec, crops))
+    return free, frozen, started
 
 
 def _kept(recipe: Recipe, codec: Codec, crops: Crops) -> int:
     """Bytes all along: weights, gradients, the optimiser's two states, a checkpoint's copy; pages of mapped files."""
     weights = sum(4 * p.numel() for p in codec.parameters())
     values = crops.signals[0].values
-    touched = recipe.training.steps * recipe.training.batch * prod(recipe.crops[-1]) * codec.channels
+    touched: int = recipe.training.steps * recipe.training.batch * prod(recipe.crops[-1]) * values.shape[0]
     return 5 * weights + 2 * min(touched, values.size) * values.itemsize
 
 

@@ -55,7 +55,7 @@ def sample_facts(
     Raises:
         SpecError: the recipe's range does not fit the signal's dtype.
     """
-    summary = summarise(recipe, signal.shape)
+    summary = summarise(recipe, signal.shape, signal.values.shape[0])
     low, high = modality.range_of(signal)
     least, largest, clipped = _spread(signal, low, high)
     missing = 0.0 if signal.missing is None else float(signal.missing.mean())
@@ -117,34 +117,43 @@ def _of_values(least: float, largest: float, limits: tuple[float, float], clippe
 
 def _of_extents(recipe: Recipe, shape: tuple[int, ...], padding: tuple[int, ...], grid: tuple[int, ...]) -> list[str]:
     lines = []
-    levels, names = recipe.codec.levels_per_axis(recipe.axes), recipe.modality.axes
+    levels, blocks = recipe.codec.levels_per_axis(recipe.axes), recipe.codec.blocks_per_axis(recipe.axes)
     taps = len(level_filters(recipe.codec.wavelet)[0])
-    for name, n, level, more in zip(names, shape, levels, padding, strict=True):
-        reach = taps * 2 ** (level - 1) if level else 1
+    for name, n, level, block, more in zip(recipe.modality.axes, shape, levels, blocks, padding, strict=True):
+        reach = block or (taps * 2 ** (level - 1) if level else 1)
+        what, way = f"the filter of level {level}", "fewer codec.levels"
+        if block:
+            what, way = "a block of codec.lapped", "a smaller one"
         if n < reach:
-            lines.append(
-                f"axis {name} has {n} samples and the filter of level {level} spans {reach}; fewer codec.levels there"
-            )
+            lines.append(f"axis {name} has {n} samples and {what} spans {reach}; {way} there")
         if more > 0.1 * n:
-            lines.append(f"padding adds {more} to the {n} samples of axis {name}; fewer codec.levels there")
+            lines.append(f"padding adds {more} to the {n} samples of axis {name}; {way} there")
     if prod(grid) < 8:
-        lines.append(f"the levels leave {prod(grid)} token(s) of this file; fewer codec.levels")
+        way = "a smaller codec.lapped" if any(blocks) else "fewer codec.levels"
+        lines.append(f"the {'blocks' if any(blocks) else 'levels'} leave {prod(grid)} token(s) of this file; {way}")
     if any(extent > n for crop in recipe.crops for extent, n in zip(crop, shape, strict=True)):
         crop = max(recipe.crops, key=prod)
         lines.append(
             f"training crops of {list(crop)} are longer than this file, and repeat its edge; shorten training.crop"
         )
-    factors = [2**level for level in levels]
+    return lines + _of_warm_start(recipe, prod(grid))
+
+
+def _of_warm_start(recipe: Recipe, tokens: int) -> list[str]:
+    """Whether there are tokens enough for the moments that a warm start measures; a sparse encoder's takes none."""
+    if recipe.training.start != "warm" or recipe.codec.encoder.kind == "sparse":
+        return []
+    lines, factors = [], recipe.codec.factors(recipe.axes)
     seen = recipe.training.warm_crops * prod(n // f for n, f in zip(recipe.crops[0], factors, strict=True))
-    if recipe.training.start == "warm" and seen < 4 * recipe.hidden:
+    if seen < 4 * recipe.hidden:
         lines.append(
             f"the warm start measures {seen} tokens for a hidden width of {recipe.hidden}; more "
             f"training.warm_crops, at least {-(-4 * recipe.hidden * recipe.training.warm_crops // seen)}"
         )
-    if recipe.training.start == "warm" and prod(grid) < 4 * recipe.hidden:
-        files = -(-4 * recipe.hidden // prod(grid))
+    if tokens < 4 * recipe.hidden:
+        files = -(-4 * recipe.hidden // tokens)
         lines.append(
-            f"this file has {prod(grid)} tokens of their own for a hidden width of {recipe.hidden}; train on at least "
+            f"this file has {tokens} tokens of their own for a hidden width of {recipe.hidden}; train on at least "
             f"{files} such files, or with fewer codec.levels"
         )
     return lines

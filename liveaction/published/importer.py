@@ -55,7 +55,7 @@ def import_livecodec(
     stage(f"reading {path}")
     checkpoint = read_checkpoint(path)
     tables = _modality_tables(modality)
-    channels = {table.channels for table in tables} if modality else set()
+    channels = {table.channels for table in tables if table.channels} if modality else set()
     translation = livecodec.translate(checkpoint, str(path), min(channels) if len(channels) == 1 else None)
     return _write(translation, checkpoint, path, out, tables, modality, "livecodec", stage)
 
@@ -117,7 +117,8 @@ def _modality_tables(modality: str) -> list[ModalitySpec]:
     tables: dict[tuple[str, int, int], ModalitySpec] = {}
     for name in recipe_names():
         table = load_recipe(name).modality
-        tables.setdefault((table.name, len(table.axes), table.channels), table)
+        if table.channels:  # a published codec has a fixed number
+            tables.setdefault((table.name, len(table.axes), table.channels), table)
     found = [table for table in tables.values() if modality in ("", table.name)]
     if not found:
         names = ", ".join(sorted({table.name for table in tables.values()}))

@@ -144,7 +144,7 @@ class _Walloc:
         sizes = {"channels": translation.channels, "J": self.levels, "latent_dim": spec.latent_channels}
         sizes |= {"latent_bits": spec.quantizer.bits}
         # their networks behind the encoder are not compared, and as small as can be
-        small = {"Ne": 32, "Nd": 32 * -(-spec.latent_channels // 32), "lightweight_encode": True}
+        small = {"Ne": 32, "Nd": 32 * -(-(spec.latent_channels or 0) // 32), "lightweight_encode": True}
         if self.linear:
             self.model = LinearCodec2D(**sizes)
         elif self.axes == 2:

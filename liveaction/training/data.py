@@ -161,9 +161,9 @@ def _load(base: Path) -> Cached | None:
 
 @dataclass(frozen=True)
 class Batch:
-    """Crops ``x`` ``[B, C, *extents]`` float32 in [-1, 1]; ``known`` of the same shape is 0 where nothing was measured.
+    """Crops ``x`` ``[B, C, *extents]`` float32 in [-1, 1] of signals of C channels.
 
-    ``known`` is None where everything was.
+    ``known`` of the same shape is 0 where nothing was measured, and None where everything was.
     """
 
     x: torch.Tensor
@@ -176,6 +176,8 @@ class Batch:
 
 class Crops:
     """Seeded random crops of several signals, drawn in proportion to their sizes.
+
+    Signals may differ in channels, where the recipe takes any number: a batch is then of signals of one number.
 
     Args:
         modality: normalises the crops to [-1, 1].
@@ -208,20 +210,26 @@ class Crops:
         return crops
 
     def batch(self, keys: Sequence[Sequence[int]], extents: tuple[int, ...]) -> Batch:
-        """One crop of ``extents`` samples per key.
+        """One crop of ``extents`` samples per key, all of signals with as many channels as the first key's.
 
         Args:
-            keys: non-negative integers each; equal keys give equal crops.
+            keys: non-negative integers each. Equal keys give equal crops; where signals differ in channels, equal
+                lists of keys do, as the first one says which signals the others may be drawn from.
             extents: per axis. Of a shorter axis all is taken, and its last sample repeated.
         """
-        crops = [self._crop(np.random.default_rng(list(key)), extents) for key in keys]
+        shares = [self.shares, *[self._alike(keys[0])] * (len(keys) - 1)]
+        crops = [
+            self._crop(np.random.default_rng(list(key)), extents, each) for key, each in zip(keys, shares, strict=True)
+        ]
         lost = any(known is not None for _, known in crops)
         full = torch.ones(crops[0][0].shape)
         known = torch.stack([full if known is None else known for _, known in crops]) if lost else None
         return Batch(torch.stack([x for x, _ in crops]), known)
 
     def chunk(self, key: Sequence[int], layout: Callable[[tuple[int, ...]], "ChunkLayout"]) -> torch.Tensor:
-        """A chunk of one of the signals as a codec cuts them, ``[C, *]`` in [-1, 1]; equal keys give equal chunks.
+        """A chunk of one of the signals as a codec cuts them, ``[C, *]`` in [-1, 1] with the C channels of that signal.
+
+        Equal keys give equal chunks.
 
         Args:
             key: non-negative integers.
@@ -234,8 +242,20 @@ class Crops:
         part = (slice(None), *(slice(low, high) for low, high in box))
         return self.modality.normalise(signal.values[part], signal.limits)
 
-    def _crop(self, rng: np.random.Generator, extents: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        signal = self.signals[rng.choice(len(self.signals), p=self.shares)]
+    def _alike(self, key: Sequence[int]) -> NDArray[np.float64]:
+        """The shares of the signals with as many channels as the one that ``key`` draws; 0 for all others."""
+        channels = np.array([len(signal.values) for signal in self.signals])
+        first = np.random.default_rng(list(key)).choice(len(self.signals), p=self.shares)
+        alike = channels == channels[first]
+        if alike.all():
+            return self.shares
+        shares = np.where(alike, self.shares, 0.0)
+        return np.asarray(shares / shares.sum())
+
+    def _crop(
+        self, rng: np.random.Generator, extents: tuple[int, ...], shares: NDArray[np.float64]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        signal = self.signals[rng.choice(len(self.signals), p=shares)]
         shape = signal.values.shape[1:]
         starts = [int(rng.integers(0, max(n - extent, 0) + 1)) for n, extent in zip(shape, extents, strict=True)]
         part = (slice(None), *(slice(start, start + extent) for start, extent in zip(starts, extents, strict=True)))

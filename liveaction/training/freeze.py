@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from liveaction.codec.chunk_coder import rounded
 from liveaction.codec.codec import Codec
+from liveaction.codec.own_basis import fit_from
 from liveaction.codec.quality import QUALITIES
-from liveaction.coding.fit import fit_tables
-from liveaction.coding.tables import EntropyTables
+from liveaction.coding.fit import fit_latents, fit_parts
 from liveaction.training.data import Crops
 from liveaction.training.seeds import CropWord
 
@@ -17,26 +18,57 @@ SYMBOLS = 2**22
 """Symbols to look at per quantiser step, about."""
 
 
-def freeze(codec: Codec, crops: Crops, seed: int) -> tuple[EntropyTables, ...]:
-    """Entropy tables of a codec, fitted to chunks drawn from signals; equal seeds give equal tables.
+def freeze(codec: Codec, crops: Crops, seed: int) -> None:
+    """Fit the entropy tables of a codec to chunks drawn from signals, in place; equal seeds give equal tables.
+
+    Where ``compress`` weighs what symbols cost, tables are fitted to plain symbols first, then to what these leave.
 
     Args:
         codec: trained.
         crops: what to draw from, signals in proportion to their sizes.
         seed: of the draw.
     """
-    return (fit_tables(_examples(codec, crops, seed), codec.spec.latent_channels, codec.axes),)
+    for tree in codec.trees:
+        coder, chunks = tree.chunks, list(_examples(tree, crops, seed))
+        rows = [coder.most * n for n in coder.rows]
+        if tree.optimises:
+            tree.tables = fit_latents(chunks, rows, tree.axes, coder.predicted)
+        else:
+            plain = ([rounded(part, tree.spec.quantizer.dead_zone) for part in chunk] for chunk in chunks)
+            tree.tables = fit_parts(plain, rows, tree.axes, coder.predicted)
 
 
-def _examples(codec: Codec, crops: Crops, seed: int) -> Iterator[NDArray[np.int32]]:
-    """Symbols ``[L, *c]`` of chunks at every quality; at least eight chunks, at most 64."""
-    device, seen = next(codec.parameters()).device, 0
+def _examples(codec: Codec, crops: Crops, seed: int) -> Iterator[list[NDArray[np.float32]]]:
+    """The parts of chunks in steps, at every quality; at least eight chunks, at most 64."""
+    seen = 0
     for number in range(64):
         if number >= 8 and seen >= SYMBOLS:
             return
-        with torch.no_grad():
-            x = crops.chunk((CropWord.TABLES, seed, number), codec.layout).to(device)
-            y = codec.encode(x[None])
-            for factor in QUALITIES.values():
-                yield codec.quantize(y, codec.quantizer.step * factor)[0].cpu().numpy()
-        seen += y.numel()
+        x = crops.chunk((CropWord.TABLES, seed, number), codec.layout)
+        seen += x.numel()
+        y = None
+        for factor in QUALITIES.values():
+            step = codec.quantizer.step * factor
+            if y is None or codec.own:
+                y = _latents(codec, x, step)
+            if len(y):
+                parts = zip(codec.chunks.parts(y), codec.chunks.rows, strict=True)
+                yield [part[: codec.chunks.most * rows] * np.float32(1 / step) for part, rows in parts]
+
+
+def _latents(codec: Codec, x: torch.Tensor, step: float) -> NDArray[np.float32]:
+    """Companded latents ``[K L, *c]`` of a chunk's samples ``[C, *]``."""
+    with torch.no_grad():
+        x = front_crop(codec, x[None].to(codec.device), step)
+        return codec.quantizer.compand(codec.encode(x)).flatten(0, 1).cpu().numpy()
+
+
+def front_crop(codec: Codec, x: torch.Tensor, step: float) -> torch.Tensor:
+    """Crops ``[B, C, *]`` as the codec takes them: as they are, or the components of bases of their own, ``[K, 1, *]``.
+
+    A crop's basis is that of the crop, which has somewhat fewer components than one of the whole signal.
+    """
+    if not codec.own:
+        return x
+    items = [fit_from([(item.cpu().numpy(), None)], step).analyse(item) for item in x]
+    return torch.cat(items)[:, None]

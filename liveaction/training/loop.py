@@ -30,7 +30,7 @@ from liveaction.training.loss import distortion, rate, symbol_entropy
 from liveaction.training.result import TrainingResult, Validation
 from liveaction.training.seeds import CropWord, NoiseWord, torch_seed
 from liveaction.training.start_from import take_weights
-from liveaction.training.warm_start import packet_moments, warm_start
+from liveaction.training.warm_start import start_warm
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -113,7 +113,7 @@ class Trainer:
         torch.manual_seed(self.spec.seed)
         self.codec: Codec = build_codec(recipe).to(accelerator.device)
         self.optimizer = build_optimizer(self.codec, self.spec)
-        self.elements_per_latent = recipe.hidden / recipe.codec.latent_channels
+        self.elements_per_latent = recipe.hidden / recipe.latents
         self.validations: list[Validation] = []
         self.stopped = 0
 
@@ -157,7 +157,7 @@ class Trainer:
     def _save(self) -> str:
         self.listener.stage("fitting entropy tables")
         self.codec.eval()
-        self.codec.tables = freeze(self.codec, self.train_crops, self.spec.seed)
+        freeze(self.codec, self.train_crops, self.spec.seed)
         return save_model(self.codec, self.recipe, self.folder)
 
     def _warm_start(self) -> None:
@@ -167,7 +167,7 @@ class Trainer:
             self.train_crops.batch([(CropWord.WARM_START, self.spec.seed, i)], extents).x.to(device)
             for i in range(self.spec.warm_crops)
         )
-        warm_start(self.codec, packet_moments(self.codec, batches))
+        start_warm(self.codec, batches)
 
     def _resume(self) -> int | None:
         found = list_checkpoints(self.folder / CHECKPOINTS)
@@ -243,7 +243,7 @@ class Trainer:
         self.accelerator.backward(loss)
         self.optimizer.step()
         token = float(rate(out.companded.detach(), self.codec.quantizer.step, "gaussian"))
-        used = max(token / self.recipe.codec.latent_channels, 1e-6)
+        used = max(token / self.recipe.latents, 1e-6)
         quality = 10 * math.log10(4) - 10 * error.item()
         ratio = self.bits * self.elements_per_latent / used
         return StepReport(step + 1, loss.item(), quality, used, ratio, rate_now, x.shape[-1], frozen)

@@ -2,7 +2,7 @@
 
 One pass over crops accumulates mean and covariance of the wavelet packets in float64. The projection E -> L starts as
 the leading eigenvectors, the linear path back as their transpose, and every residual part at zero: step 0 of training
-already is optimal linear transform coding.
+already is optimal linear transform coding. Of a sparse encoder only channels are rotated, within each band.
 """
 
 from collections.abc import Iterable
@@ -12,6 +12,7 @@ import torch
 
 from liveaction.codec.codec import Codec
 from liveaction.errors import SpecError
+from liveaction.nn.band_rotation import BandRotation
 from liveaction.nn.monarch import Dense
 
 
@@ -74,3 +75,55 @@ def warm_start(codec: Codec, moments: Moments) -> torch.Tensor:
     codec.decoder.start_at_linear_path()
     eigenvalues: torch.Tensor = values.flip(0).clamp(min=0)
     return eigenvalues
+
+
+def start_warm(codec: Codec, batches: Iterable[torch.Tensor]) -> None:
+    """The warm start of any codec, in place, in one pass over the batches.
+
+    Args:
+        codec: of any kind of encoder that has a warm start.
+        batches: signals in [-1, 1], or components of their own bases, ``[B, C, *S]``.
+
+    Raises:
+        SpecError: there was no batch, or the codec has no warm start.
+    """
+    if not codec.sparse:
+        warm_start(codec, packet_moments(codec, batches))
+        return
+    moments = [torch.zeros((), dtype=torch.float64) for _ in codec.trees]
+    empty = True
+    for batch in batches:
+        empty = False
+        moments = [total + _band_moments(tree, batch) for total, tree in zip(moments, codec.trees, strict=True)]
+    if empty:
+        raise SpecError("[training] warm_crops: expected at least one crop to measure, got none")
+    for tree, total in zip(codec.trees, moments, strict=True):
+        _start_sparse(tree, total)
+
+
+def _band_moments(codec: Codec, batch: torch.Tensor) -> torch.Tensor:
+    """Second moments of the channels of each band, summed over tokens, float64 ``[P, C, C]``.
+
+    They are not centred: only the lowest bands have a mean, and there it is what should be one channel.
+    """
+    with torch.no_grad():
+        v = codec.analyse(batch).flatten(2).unflatten(1, (codec.channels, codec.packets.bands)).double()
+        return torch.einsum("bcpn,bdpn->pcd", v, v)
+
+
+def _start_sparse(codec: Codec, moments: torch.Tensor) -> None:
+    """In each band the eigenvectors of its channels' moments ``[P, C, C]``, and bands by falling variance."""
+    down, up = codec.encoder.down, codec.decoder.linear
+    assert isinstance(down, BandRotation) and isinstance(up, BandRotation)
+    if down.weight is None:
+        variances = moments.diagonal(dim1=1, dim2=2).T
+        rotations = torch.eye(down.channels).expand(down.bands, -1, -1)
+    else:
+        values, vectors = torch.linalg.eigh(moments)
+        rotations, variances = vectors.flip(2).transpose(1, 2), values.flip(1).T
+        # eigenvectors have no sign of their own: the entry largest in size is made positive, so that runs agree
+        largest = rotations.gather(2, rotations.abs().argmax(2, keepdim=True))
+        rotations = rotations * torch.where(largest < 0, -1.0, 1.0)
+    for part in (down, up):
+        part.start_at(rotations, variances)
+    codec.decoder.start_at_linear_path()

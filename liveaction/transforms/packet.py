@@ -1,6 +1,6 @@
-"""WaveletPacket: the full packet tree on any number of axes.
+"""WaveletPacket: the full packet tree, or a lapped DCT in its place, on any number of axes.
 
-B batch, C channels, D axes, S extents, F = 2**J per axis, P = prod F bands, G = S/F.
+B batch, C channels, D axes, S extents, F = 2**J or M per axis, P = prod F bands, G = S/F.
 """
 
 from functools import lru_cache
@@ -21,7 +21,9 @@ from liveaction.kernels.wavelet_packet import (
     wavelet_packet_analysis,
     wavelet_packet_synthesis,
 )
+from liveaction.transforms import lapped as blocks
 from liveaction.transforms import wavelet as banks
+from liveaction.transforms.order import channel_orders
 from liveaction.transforms.window import padded_extents
 
 LEAST_WINDOW = 2**14
@@ -34,8 +36,11 @@ EQUAL = 1e-9
 class WaveletPacket(nn.Module):
     """Invertible N-D wavelet packet transform: ``[B, C, *S] -> [B, C*P, *G]``.
 
-    Every axis takes J levels at once, as composite filters at stride 2**J. Channel order is level-major: the signal
-    channel first, then for each level one bit per axis, the last axis most significant.
+    Every axis takes J levels at once, as composite filters at stride 2**J, or a lapped DCT of a block of M samples.
+    Channel order is level-major: the signal channel first, then for each level one bit per axis, the last axis most
+    significant. Where an axis is lapped, it is the signal channel, then the band of each axis, the last axis fastest;
+    a lapped axis counts frequencies, one of packets its natural band number, the bit of level 1 most significant.
+    Either way the first of a signal channel's bands is the lowest of all axes.
 
     Args:
         wavelet: a discrete wavelet of PyWavelets, orthogonal or biorthogonal.
@@ -45,9 +50,13 @@ class WaveletPacket(nn.Module):
             filter has taps at every level.
         order: ``level``, or ``paper``: on three axes the published code permutes the channels after each level.
         companded: packets come and go with their range compressed; see :func:`liveaction.kernels.quantize.compand`.
+        lapped: M per axis of a lapped DCT, see :mod:`liveaction.transforms.lapped`; 0 where an axis takes packets, as
+            do all where nothing is given. Such an axis has 0 levels and extents that are multiples of M; it reflects
+            at its ends, whatever ``boundary`` says.
 
     Raises:
-        SpecError: unknown wavelet or boundary, a wavelet without a symmetric rule, or an order that does not apply.
+        SpecError: unknown wavelet or boundary, a wavelet without a symmetric rule, an order that does not apply, or a
+            block that is out of range or has levels beside it.
     """
 
     def __init__(
@@ -57,22 +66,25 @@ class WaveletPacket(nn.Module):
         boundary: str = "symmetric",
         order: str = "level",
         companded: bool = False,
+        lapped: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         if boundary not in banks.BOUNDARIES:
             raise SpecError(f"[codec] boundary: expected one of {', '.join(banks.BOUNDARIES)}, got {boundary!r}")
         if boundary == "symmetric":
             banks.reflection(wavelet)
-        if order not in ("level", "paper") or (order == "paper" and len(set(levels)) > 1):
+        self.lapped = _checked_blocks(tuple(lapped), tuple(levels))
+        if order not in ("level", "paper") or (order == "paper" and (len(set(levels)) > 1 or any(self.lapped))):
             raise SpecError(
-                f"[codec] packet_order: expected level, or paper with equal levels, got {order!r} with {levels}"
+                f"[codec] packet_order: expected level, or paper with equal levels and no lapped axis, got {order!r} "
+                f"with {levels}"
             )
         self.wavelet, self.levels, self.boundary, self.order = wavelet, tuple(levels), boundary, order
         self.companded = companded
         self.rule = "folded3" if boundary == "folded" and len(self.levels) == 3 else boundary
-        self.factors = tuple(2**level for level in levels)
+        self.factors = tuple(block or 2**level for level, block in zip(levels, self.lapped, strict=True))
         self.bands = prod(self.factors)
-        # (axis, levels) in the order of application
+        # (axis, levels) of packets in the order of application
         self.stages = tuple(
             (a, stage) for a, level in enumerate(levels) for stage in banks.split_levels(wavelet, level)
         )
@@ -81,13 +93,26 @@ class WaveletPacket(nn.Module):
         """What ``print(model)`` shows."""
         order = "" if self.order == "level" else f", order={self.order!r}"
         companded = ", companded=True" if self.companded else ""
-        return f"{self.wavelet!r}, levels={self.levels}, boundary={self.boundary!r}{order}{companded}"
+        lapped = f", lapped={self.lapped}" if any(self.lapped) else ""
+        return f"{self.wavelet!r}, levels={self.levels}, boundary={self.boundary!r}{order}{companded}{lapped}"
+
+    @property
+    def reaches(self) -> tuple[int, ...]:
+        """Samples per axis that the bands of a block, or its inverse, may depend on beyond the block, on either side.
+
+        Cropping by this much (rounded up to a block) makes packets independent of what lies further away, on axes
+        that do not wrap.
+        """
+        pairs = zip(self.levels, self.lapped, strict=True)
+        return tuple(
+            blocks.lapped_reach(block) if block else banks.support(self.wavelet, level) for level, block in pairs
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Analysis.
 
         Args:
-            x: ``[B, C, *S]``, float32 or float64, every extent a positive multiple of its 2**J.
+            x: ``[B, C, *S]``, float32 or float64, every extent a positive multiple of its F.
 
         Returns:
             ``[B, C*P, *G]``, same dtype.
@@ -107,7 +132,9 @@ class WaveletPacket(nn.Module):
         return wavelet_packet_synthesis(y, self._plan(y.shape[1] // self.bands, extents, y), self.companded)
 
     def _plan(self, channels: int, extents: tuple[int, ...], like: torch.Tensor) -> PacketPlan:
-        return packet_plan(self.wavelet, self.stages, self.rule, self.order, channels, extents, like.dtype, like.device)
+        return packet_plan(
+            self.wavelet, self.stages, self.rule, self.order, channels, extents, like.dtype, like.device, self.lapped
+        )
 
     def _check(self, x: torch.Tensor, factors: tuple[int, ...]) -> None:
         if x.ndim != len(self.levels) + 2:
@@ -131,16 +158,19 @@ def packet_plan(
     extents: tuple[int, ...],
     dtype: torch.dtype,
     device: torch.device,
+    lapped: tuple[int, ...] = (),
 ) -> PacketPlan:
     """The tables of a whole transform on the device, kept for the next call.
 
     Args:
-        stages: (axis, levels) in the order of application.
+        stages: (axis, levels) of packets in the order of application.
         boundary: ``symmetric``, ``periodic``, ``folded`` or, for the latter on three axes, ``folded3``.
         order: ``level`` or ``paper``.
         channels: C; ``extents`` S.
+        lapped: block per axis, 0 where packets. With one, all axes are applied from the first to the last.
     """
-    return _packet_plan(wavelet, stages, boundary, order, channels, extents, dtype, device)
+    lapped = lapped or (0,) * len(extents)
+    return _packet_plan(wavelet, stages, boundary, order, channels, extents, dtype, device, lapped)
 
 
 @lru_cache(maxsize=64)
@@ -153,18 +183,30 @@ def _packet_plan(
     extents: tuple[int, ...],
     dtype: torch.dtype,
     device: torch.device,
+    lapped: tuple[int, ...],
 ) -> PacketPlan:
     left, tables = list(extents), []
-    for axis, levels in stages:
-        tables.append((axis, _tables(wavelet, levels, boundary, left[axis], dtype, device)))
-        left[axis] //= 2**levels
+    for axis, levels in _with_blocks(stages, lapped):
+        tables.append((axis, _tables(wavelet, levels, boundary, lapped[axis], left[axis], dtype, device)))
+        left[axis] //= lapped[axis] or 2**levels
     per_axis = tuple(sum(levels for a, levels in stages if a == axis) for axis in range(len(extents)))
     cascade = None
     if dtype == torch.float32 and device.type == "cpu":
         alone = len(extents) == 1
-        pairs = zip(per_axis, extents, strict=True)
-        cascade = tuple(_axis_cascade(wavelet, levels, boundary, n, alone) for levels, n in pairs)
-    return PacketPlan(tuple(tables), *_channel_orders(channels, per_axis, stages, order, device), cascade)
+        cascade = tuple(
+            blocks.axis_blocks(block) if block else _axis_cascade(wavelet, levels, boundary, n, alone)
+            for levels, n, block in zip(per_axis, extents, lapped, strict=True)
+        )
+    orders = channel_orders(channels, per_axis, stages, lapped, order, device)
+    return PacketPlan(tuple(tables), *orders, cascade)
+
+
+def _with_blocks(stages: tuple[tuple[int, int], ...], lapped: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """The stages of packets, and axis by axis between them those of lapped axes, with 0 levels."""
+    if not any(lapped):
+        return stages
+    added = tuple((axis, 0) for axis, block in enumerate(lapped) if block)
+    return tuple(sorted((*stages, *added), key=lambda stage: stage[0]))
 
 
 @lru_cache(maxsize=64)
@@ -203,63 +245,25 @@ def _run(step: list[np.ndarray], stride: int) -> tuple[int, int]:
     return int(before[-1]) + 1 if len(before) else 0, middle + int(behind[0]) if len(behind) else len(index)
 
 
-@lru_cache(maxsize=64)
-def _channel_orders(
-    channels: int, levels: tuple[int, ...], stages: tuple[tuple[int, int], ...], order: str, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where in the order of application each of the C*P channels stands, and back; on the device, kept."""
-    index = (np.arange(channels)[:, None] * 2 ** sum(levels) + _level_major(levels, stages)).reshape(-1)
-    if order == "paper" and len(levels) == 3:
-        index = index[_paper_order(channels, levels[0])]
-    with torch.inference_mode(False):
-        return torch.tensor(index, device=device), torch.tensor(np.argsort(index), device=device)
-
-
-def _paper_order(channels: int, levels: int) -> np.ndarray:
-    """The published order of 3-D packets: for each channel ``[C*8**J]``, its place in level-major order.
-
-    After each level on C channels the low-pass octant is taken to be the first C channels and the other seven the
-    rest, although octants are interleaved: out[8c] = y[c], out[8c + 1 + k] = y[C + 7c + k].
-    """
-    order = np.arange(channels)
-    for _ in range(levels):
-        split = (order[:, None] * 8 + np.arange(8)).reshape(-1)
-        low, high = split[: len(order), None], split[len(order) :].reshape(-1, 7)
-        order = np.concatenate([low, high], axis=1).reshape(-1)
-    return order
-
-
-def _level_major(levels: tuple[int, ...], stages: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """For each band in level-major order, its position in the order of application."""
-    applied: list[tuple[int, int]] = []
-    for axis, count in stages:
-        done = sum(1 for a, _ in applied if a == axis)
-        applied += [(axis, done + i) for i in range(count)]
-    wanted = [
-        (axis, level)
-        for level in range(max(levels, default=0))
-        for axis in reversed(range(len(levels)))
-        if level < levels[axis]
-    ]
-    positions = np.arange(2 ** len(applied)).reshape((2,) * len(applied))
-    return positions.transpose([applied.index(bit) for bit in wanted]).reshape(-1)
-
-
 @lru_cache(maxsize=256)
-def _tables(wavelet: str, levels: int, boundary: str, n: int, dtype: torch.dtype, device: torch.device) -> StageTables:
+def _tables(
+    wavelet: str, levels: int, boundary: str, block: int, n: int, dtype: torch.dtype, device: torch.device
+) -> StageTables:
     """Tables of one stage for an axis of ``n`` samples, on the device, kept for the next call."""
 
     def put(table: banks.Array | None) -> torch.Tensor | None:
         with torch.inference_mode(False):  # kept for later training steps too, which refuse inference tensors
             return None if table is None else torch.tensor(table, dtype=dtype, device=device)
 
-    bank = banks.filter_bank(wavelet, levels, boundary)
+    bank = blocks.lapped_bank(block) if block else banks.filter_bank(wavelet, levels, boundary)
     if n < bank.shortest:
+        if block:  # one block, which has no border
+            return StageTables(block, matrix=put(blocks.dct(block)), inverse=put(blocks.dct(block).T))
         matrix = banks.packet_matrix(wavelet, levels, n, boundary)
         inverse = banks.packet_inverse(wavelet, levels, n, boundary)
         return StageTables(2**levels, matrix=put(matrix), inverse=put(inverse))
     return StageTables(
-        2**levels,
+        block or 2**levels,
         periodic=bank.periodic,
         analysis=put(bank.analysis),
         synthesis=put(bank.synthesis),
@@ -268,3 +272,22 @@ def _tables(wavelet: str, levels: int, boundary: str, n: int, dtype: torch.dtype
         synthesis_head=put(bank.synthesis_head),
         synthesis_tail=put(bank.synthesis_tail),
     )
+
+
+def _checked_blocks(lapped: tuple[int, ...], levels: tuple[int, ...]) -> tuple[int, ...]:
+    """The block of every axis; ``()`` stands for none.
+
+    Raises:
+        SpecError: another number of axes, levels beside a block, or a block that is not taken.
+    """
+    lapped = lapped or (0,) * len(levels)
+    if len(lapped) != len(levels) or any(block and level for block, level in zip(lapped, levels, strict=True)):
+        raise SpecError(
+            f"[codec] lapped: expected one block per axis, 0 where an axis has levels, got {lapped} with {levels}"
+        )
+    for block in lapped:
+        if block and not blocks.SMALLEST <= block <= blocks.LARGEST:
+            raise SpecError(
+                f"[codec] lapped: expected 0 or a block of {blocks.SMALLEST} to {blocks.LARGEST} samples, got {block}"
+            )
+    return lapped

@@ -40,7 +40,7 @@ _LONGEST_BANK = 512
 
 @dataclass(frozen=True)
 class FilterBank:
-    """J levels along one axis as tables; ``F = 2**levels``.
+    """J levels along one axis as tables, ``F = 2**levels``; or another bank of F filters, with ``levels`` 0.
 
     Attributes:
         analysis: ``[F, F + 2 pad]`` composite filters.

@@ -104,11 +104,8 @@ class Array(Modality):
         name, form = _format(path)
         if path.is_dir() and not form.holds(path):
             raise FormatError(f"{path}: expected a new name or a {name} store to replace, got a folder of other files")
-        if signal.values.ndim != len(self.spec.axes) + 1 or signal.values.shape[0] != self.spec.channels:
-            raise ShapeError(
-                f"{path}: expected values [{self.spec.channels}, *S] with axes {self.spec.axes}, got "
-                f"{signal.values.shape}"
-            )
+        if signal.values.ndim != len(self.spec.axes) + 1 or not self.spec.takes(signal.values.shape[0]):
+            raise ShapeError(f"{path}: expected values {self.spec.values}, got {signal.values.shape}")
         _stored_dtype(signal, path)
         return super().check_target(signal, path)
 

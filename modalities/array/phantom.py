@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from liveaction.spec import ModalitySpec
 
+_CHANNELS = 3  # where the recipe takes any number
 _EXTENTS = {1: (16384,), 2: (192, 256), 3: (64, 80, 96), 4: (12, 24, 32, 40)}
 
 
@@ -25,13 +26,13 @@ def array_phantom(
         no_data: put where nothing was measured, at the far end of every axis; None for a whole array.
 
     Returns:
-        Values ``[C, *S]`` within the recipe's range, and what is missing.
+        Values ``[C, *S]`` within the recipe's range, and what is missing. C is 3 where the recipe takes any number.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     axes = len(spec.axes)
     shape = extents or _EXTENTS.get(axes, (8,) * axes)
     common = _edges(rng, shape) + _texture(rng, shape, 3) * 0.16 + _texture(rng, shape, 12) * 0.05
-    field = np.empty((spec.channels, *shape))
+    field = np.empty((spec.channels or _CHANNELS, *shape))
     for channel in field:
         gain = 0.7 + 0.5 * rng.random()
         channel[...] = common * gain + _texture(rng, shape, 6) * 0.06 + (rng.random(shape) - 0.5) * 0.01

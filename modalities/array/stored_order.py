@@ -16,9 +16,10 @@ from liveaction.spec import ModalitySpec, Positive
 class ArrayOptions(NoDataOptions):
     """``modality.options`` of an array.
 
-    ``order`` names the axes as stored, the channel axis among them; without it the channel axis (where there is more
-    than one channel) comes first, then the transformed axes. ``key`` names one array of several in a file. ``dtype``
-    refuses files of another one. ``no_data`` stands where nothing was measured. ``spacing`` is per transformed axis.
+    ``order`` names the axes as stored, the channel axis among them; without it the channel axis (where there may be
+    more than one channel) comes first, then the transformed axes. ``key`` names one array of several in a file.
+    ``dtype`` refuses files of another one. ``no_data`` stands where nothing was measured. ``spacing`` is per
+    transformed axis.
     """
 
     order: tuple[str, ...] | None = None
@@ -48,14 +49,15 @@ class StoredOrder:
     """
 
     def __init__(self, spec: ModalitySpec, options: ArrayOptions) -> None:
-        self.axes, self.channels, self.channel = spec.axes, spec.channels, options.channel_axis
-        self.order = options.order or ((self.channel,) if spec.channels > 1 else ()) + spec.axes
+        self.spec, self.axes, self.channel = spec, spec.axes, options.channel_axis
+        several = spec.channels != 1  # or may be
+        self.order = options.order or ((self.channel,) if several else ()) + spec.axes
         if self.channel in spec.axes:
             raise SpecError(
                 f"[modality.options] channel_axis: expected a name that is not in axes {list(spec.axes)}, got "
                 f"{self.channel!r}; choose another name for the channel axis"
             )
-        wanted = {*spec.axes, self.channel} if spec.channels > 1 else {*spec.axes}
+        wanted = {*spec.axes, self.channel} if several else {*spec.axes}
         twice = len(set(self.order)) != len(self.order) or len(set(spec.axes)) != len(spec.axes)
         if twice or not wanted <= {*self.order}:
             raise SpecError(
@@ -80,10 +82,10 @@ class StoredOrder:
         if 0 in array.shape:
             raise FormatError(f"{path}: expected at least one sample per axis {list(order)}, {stored}")
         sizes = dict(zip(order, array.shape, strict=True))
-        if sizes.get(self.channel, 1) != self.channels:
+        if not self.spec.takes(sizes.get(self.channel, 1)):
             raise FormatError(
-                f"{path}: expected {self.channels} channel(s) on axis {self.channel!r}, got {sizes[self.channel]}; "
-                "change modality.channels or options.order"
+                f"{path}: expected {self.spec.channels} channel(s) on axis {self.channel!r}, got "
+                f"{sizes[self.channel]}; change modality.channels or options.order"
             )
         for name, extent in sizes.items():
             if name not in (self.channel, *self.axes) and extent != 1:

@@ -49,10 +49,12 @@ class Audio(Modality):
         if len(spec.axes) != 1:
             raise SpecError(f"[modality] {spec.name}: expected 1 axis, time, got axes {spec.axes!r}; take axes: [t]")
         self.select = parse_options(AudioOptions, spec.options).select
-        if self.select is not None and (len(self.select) != spec.channels or len(set(self.select)) != spec.channels):
+        picked = self.select
+        if picked is not None and not (spec.takes(len(picked)) and len(set(picked)) == len(picked)):
+            wanted = "any number of" if spec.channels == 0 else str(spec.channels)
             raise SpecError(
-                f"[modality.options] select: expected {spec.channels} different channels as modality.channels says, "
-                f"got {list(self.select)}; change one of the two"
+                f"[modality.options] select: expected {wanted} different channels as modality.channels says, got "
+                f"{list(picked)}; change one of the two"
             )
 
     def find(self, path: Path) -> list[Path]:
@@ -67,7 +69,7 @@ class Audio(Modality):
         """Read one recording; of more than 64 MiB the values are mapped from a temporary file.
 
         Returns:
-            ``[C, T]``, C as the recipe says; lossy sources as int16.
+            ``[C, T]``, C as the recipe says, or the file where that is 0; lossy sources as int16.
 
         Raises:
             FormatError: not such a file, damaged or cut short, of other channels than the recipe, NaN or infinity.
@@ -105,13 +107,14 @@ class Audio(Modality):
     def synthetic(self, seed: int, extents: tuple[int, ...] | None = None) -> Signal:
         """Talkers around microphones at 16 kHz (:func:`array_phantom`), or music at 44.1 kHz (:func:`music_phantom`).
 
-        int16 ``[C, T]``, about 4 s where ``extents`` is None.
+        int16 ``[C, T]``, about 4 s where ``extents`` is None. A recipe of any number of channels gets four talked to,
+        as small arrays have, and stereo music.
         """
-        make, rate, usual = (
-            (music_phantom, 44100, 176400) if self.spec.name == "music" else (array_phantom, 16000, 65536)
+        make, rate, usual, channels = (
+            (music_phantom, 44100, 176400, 2) if self.spec.name == "music" else (array_phantom, 16000, 65536, 4)
         )
         (samples,) = extents or (usual,)
-        values = make(seed, self.spec.channels, samples)
+        values = make(seed, self.spec.channels or channels, samples)
         return self._signal(values, About(rate, "WAV", "PCM_16"), source="synthetic", seed=seed)
 
     def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:

@@ -124,7 +124,7 @@ def read_audio(path: Path, channels: int, select: Sequence[int] | None = None) -
 
     Args:
         path: an existing file.
-        channels: how many the recipe has.
+        channels: how many the recipe has; 0 takes any number.
         select: which of the file's channels are taken, in that order; None takes all.
 
     Raises:
@@ -238,9 +238,9 @@ def _about(path: Path, file: Any, parts: Parts | None) -> About:
 
 
 def _pick(path: Path, there: int, wanted: int, select: Sequence[int] | None) -> list[int]:
-    """Indices of the channels to take, as many as the recipe has."""
+    """Indices of the channels to take, as many as the recipe has, or all there are where it has 0."""
     if select is None:
-        if there == wanted:
+        if wanted in (0, there):
             return list(range(there))
         way = f"or take some with --set modality.options.select={list(range(wanted))}"
         raise FormatError(

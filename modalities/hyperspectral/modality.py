@@ -27,6 +27,7 @@ from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
 
 _BY_BAND = ("wavelengths", "bad_bands")  # metadata of phantoms
+_BANDS = 32  # of a phantom where any number is taken: the least with bands that are marked bad
 _WANTED = "an ENVI header (.hdr) or its raw file, a .mat, .npy or .tif file, or a folder that holds such"
 _KINDS = (
     {".mat": "mat", ".npy": "npy"} | dict.fromkeys(geotiff.SUFFIXES, "geotiff") | dict.fromkeys(envi.SUFFIXES, "envi")
@@ -54,9 +55,10 @@ class HyperspectralOptions(Options):
 class Hyperspectral(Modality):
     """Images as they are stored (DN): radiance, scaled reflectance or counts, ``[1, *S]`` or ``[bands, *S]``.
 
-    The recipe's axes decide: band, y and x in any order with one channel, or y and x with a channel per band. Where
-    nothing was measured (no data, NaN) values are missing: left out of everything, and restored exactly. Bands marked
-    bad in a header that do hold values are coded with the others, but are left out of the range and of ``compare``.
+    The recipe's axes decide: band, y and x in any order with one channel, or y and x with a channel per band, as many
+    as the recipe says, or with ``channels: 0`` as many as each file has. Where nothing was measured (no data, NaN)
+    values are missing: left out of everything, and restored exactly. Bands marked bad in a header that do hold values
+    are coded with the others, but are left out of the range and of ``compare``.
 
     Raises:
         SpecError: other axes or channels, or options that are not known.
@@ -69,7 +71,7 @@ class Hyperspectral(Modality):
         if axes != ["x", "y"] and (axes != ["band", "x", "y"] or spec.channels != 1):
             raise SpecError(
                 "[modality] hyperspectral: expected axes band, y, x with 1 channel, or y, x with as many channels as "
-                f"bands, got axes {spec.axes!r} and channels {spec.channels}"
+                f"bands or 0 for any number, got axes {spec.axes!r} and channels {spec.channels}"
             )
 
     def find(self, path: Path) -> list[Path]:
@@ -108,7 +110,7 @@ class Hyperspectral(Modality):
             cube = arrays.read_npy(path, order)
         else:
             cube = geotiff.read_geotiff(path) if kind == "geotiff" else envi.read_envi(path)
-        if "band" not in self.spec.axes and len(cube.values) != self.spec.channels:
+        if "band" not in self.spec.axes and not self.spec.takes(len(cube.values)):
             raise FormatError(
                 f"{path}: expected {self.spec.channels} bands as the recipe has channels, got {len(cube.values)}; set "
                 f"modality.channels to {len(cube.values)} and train, or take a recipe with bands as an axis"
@@ -149,8 +151,12 @@ class Hyperspectral(Modality):
             self._write_array(signal, cube, kind, path)
 
     def synthetic(self, seed: int, extents: tuple[int, ...] | None = None) -> Signal:
-        """A seeded scene of 96 bands or the recipe's channels, 96 x 96 pixels, see :func:`hyperspectral_phantom`."""
-        sizes = {"band": self.spec.channels if "band" not in self.spec.axes else 96, "y": 96, "x": 96}
+        """A seeded scene of 96 x 96 pixels, see :func:`hyperspectral_phantom`.
+
+        It has 96 bands, or as channels those of the recipe, 32 where it takes any number.
+        """
+        bands = 96 if "band" in self.spec.axes else self.spec.channels or _BANDS
+        sizes = {"band": bands, "y": 96, "x": 96}
         sizes |= dict(zip(self.spec.axes, extents or (), strict=False))
         scene = hyperspectral_phantom(seed, (sizes["band"], sizes["y"], sizes["x"]))
         metadata = {"source": "synthetic", "seed": seed, "wavelengths": scene.wavelengths, "bad_bands": scene.bad_bands}
@@ -242,8 +248,8 @@ class Hyperspectral(Modality):
 
     def _bands_first(self, array: NDArray[Any]) -> NDArray[Any]:
         """``[C, *S]`` to ``[band, y, x]``, contiguous."""
-        if array.ndim != len(self.spec.axes) + 1 or array.shape[0] != self.spec.channels:
-            raise ShapeError(f"expected values [{self.spec.channels}, {', '.join(self.spec.axes)}], got {array.shape}")
+        if array.ndim != len(self.spec.axes) + 1 or not self.spec.takes(array.shape[0]):
+            raise ShapeError(f"expected values {self.spec.values}, got {array.shape}")
         if "band" in self.spec.axes:
             return contiguous(array[0].transpose([self.spec.axes.index(axis) for axis in AXES]))
         return contiguous(array if self.spec.axes == ("y", "x") else array.transpose(0, 2, 1))

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liveaction.coding.container import FIXED, LONGEST_HEADER, MAGIC, MOST_CHUNKS, ContainerReader, ContainerWriter
+from liveaction.coding.container import LONGEST_HEADER, MAGIC, MOST_CHUNKS, ContainerReader, ContainerWriter
+from liveaction.coding.container1 import FIXED
 from liveaction.coding.source import Guard, Source
 from liveaction.errors import FormatError, IntegrityError
 

@@ -346,7 +346,7 @@ def test_other_refusals(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"got 8 NaN or infinite.*, or say no_data: nan in modality\.options"):
         make().read(nan)
     signal = make().read(save(tmp_path / "a.npy", values((2, 2, 2))))
-    with pytest.raises(ShapeError, match=r"expected values \[1, \*S\] with axes"):
+    with pytest.raises(ShapeError, match=r"expected values \[1, "):
         make().write(replace(signal, values=signal.values[:, 0], axes=("x", "t"), spacing=(1, 1)), tmp_path / "b.npy")
     with pytest.raises(SpecError, match="expected \\[low, high\\] or percentiles for int64 values, got 'native'"):
         make(limits="native").range_of(make().read(save(tmp_path / "i.npy", values((2, 2, 2), "int64"))))

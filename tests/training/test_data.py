@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -12,10 +13,12 @@ from typer.testing import CliRunner
 
 import liveaction
 from liveaction.cli.main import app
+from liveaction.codec.codec import build_codec
 from liveaction.errors import FormatError
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
+from liveaction.spec import ModalitySpec
 from liveaction.training import freeze as fits
 from liveaction.training import loop
 from liveaction.training import run as runs
@@ -277,3 +280,73 @@ def test_crops_of_which_nothing_was_measured_give_finite_losses_and_gradients():
     loss = distortion(x, made, torch.zeros_like(x))
     loss.backward()
     assert torch.isfinite(loss) and torch.equal(made.grad, torch.zeros_like(made))
+
+
+def recordings(folder, *numbers):
+    """The modality of any number of microphones, and a file of each number, channel c of file i being 100 i + c."""
+    spec = {"name": "array_audio", "axes": ["t"], "channels": 0, "range": [-1000, 1000]}
+    modality = build_modality(ModalitySpec.model_validate(spec))
+    for i, channels in enumerate(numbers):
+        signal = modality.synthetic(0, (50,)).crop(slice(0, 50))
+        values = np.repeat(100 * i + np.arange(channels, dtype=np.int16)[:, None], 50, axis=1)
+        modality.write(replace(signal, values=values), folder / f"{i}.wav")
+    return modality
+
+
+def drawn(x):
+    """The number of the file that a crop is of, as :func:`recordings` made it."""
+    return round(float(x[0, 0]) * 10)
+
+
+def test_a_batch_is_of_signals_of_one_number_of_channels(tmp_path):
+    modality = recordings(tmp_path, 1, 5, 7, 5)
+    crops = Crops(modality, find_items(modality, [str(tmp_path)]), tmp_path / "cache")
+    of_number = {1: {0}, 5: {1, 3}, 7: {2}}
+    seen = {channels: set() for channels in of_number}
+    for step in range(60):
+        keys = [(0, 1, step, i) for i in range(5)]
+        x = crops.batch(keys, (9,)).x
+        assert x.shape[0] == 5 and x.shape[2] == 9
+        seen[x.shape[1]] |= {drawn(one) for one in x}
+        assert torch.equal(x, crops.batch(keys, (9,)).x)
+        assert torch.equal(x[:1], crops.batch(keys[:1], (9,)).x)
+    assert seen == of_number
+
+
+def test_single_crops_and_chunks_have_the_channels_of_their_signal_and_its_share(tmp_path):
+    modality = recordings(tmp_path, 1, 5, 7, 5)
+    crops = Crops(modality, find_items(modality, [str(tmp_path)]), tmp_path / "cache")
+    layout = build_codec(load_recipe("array_audio_smoke")).layout
+    found, counts = set(), np.zeros(4)
+    for n in range(400):
+        x = crops.batch([(2, n)], (9,)).x
+        counts[drawn(x[0])] += 1
+        assert x.shape == (1, (1, 5, 7, 5)[drawn(x[0])], 9)
+        if n < 40:
+            chunk = crops.chunk((4, 0, n), layout)
+            found.add(chunk.shape[0])
+            assert chunk.shape[1] == 50 and torch.equal(chunk, crops.chunk((4, 0, n), layout))
+    assert found == {1, 5, 7}
+    np.testing.assert_allclose(counts / 400, crops.shares, atol=0.07)
+
+
+def test_signals_of_one_number_are_drawn_as_before(modality, scans, tmp_path):
+    crops = Crops(modality, find_items(modality, [str(scans)]), tmp_path / "cache")
+    keys = [(3, i) for i in range(6)]
+    x = crops.batch(keys, (4, 4, 4)).x
+    assert all(torch.equal(x[i : i + 1], crops.batch([key], (4, 4, 4)).x) for i, key in enumerate(keys))
+
+
+def test_the_cache_keeps_numbers_of_channels_apart(tmp_path):
+    modality = recordings(tmp_path, 7)
+    path = str(tmp_path / "0.wav")
+    select = {"options": {"select": [0, 3]}}
+    updates = {}, {"channels": 7}, {"channels": 2, **select}, select
+    others = [build_modality(modality.spec.model_copy(update=update)) for update in updates]
+    keys = {find_items(each, [path])[0].key(each) for each in others}
+    assert len(keys) == 4
+    item = find_items(modality, [path])[0]
+    assert cached_signal(item, modality, tmp_path / "cache").values.shape == (7, 50)
+    (phantom,) = find_items(modality, ["synthetic:1"])
+    two = build_modality(modality.spec.model_copy(update={"channels": 2}))
+    assert phantom.read(modality).values.shape[0] == 4 and phantom.key(modality) != phantom.key(two)

@@ -1,0 +1,34 @@
+"""Lapped transform of one axis, as the kernels for CPUs take it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class AxisBlocks:
+    """Blocks of M samples, a filter across every border between two and a transform of each block; forth and back.
+
+    Of the h = M // 2 samples on either side of a border, mirrored pairs (a, b), a before it, become (a + b) / 2 plus
+    and minus a product of all differences a - b. A transform has symmetric even rows and antisymmetric odd ones, so
+    it is two products of half the size, over sums and differences of a block's mirrored samples; the middle one of an
+    odd block counts as a sum.
+
+    Tables are float32, with zeros behind to multiples of 4 rows and columns, as the kernel takes 4 of each at a time.
+
+    Attributes:
+        factor: M.
+        border: ``[h, h]``, rows and columns from the border outwards.
+        even: ``[M - h, M - h]`` even rows of the transform, of the first half of its columns.
+        odd: ``[h, h]`` odd rows.
+        border_back, even_back, odd_back: the same for the inverse, which is the transpose for a transform.
+    """
+
+    factor: int
+    border: NDArray[np.float32]
+    even: NDArray[np.float32]
+    odd: NDArray[np.float32]
+    border_back: NDArray[np.float32]
+    even_back: NDArray[np.float32]
+    odd_back: NDArray[np.float32]

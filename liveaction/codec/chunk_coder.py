@@ -1,0 +1,124 @@
+"""Between the latents of a chunk and the bytes of its symbols.
+
+A chunk of a sparse encoder is coded in parts: its lowest bands are split on inside the chunk
+(:class:`liveaction.transforms.continuation.Continuation`), and come first, from coarse to fine; all other bands follow.
+Every other chunk is one part. The latents of K components of an own basis stand one component after the other, each
+with the L latent channels of the codec, and so do the rows of a part.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liveaction.coding.entropy import decode_chunk, encode_chunk
+from liveaction.coding.optimise import optimise_chunk
+from liveaction.coding.tables import EntropyTables, generic_tables
+from liveaction.spec import CodecSpec
+from liveaction.transforms.continuation import Continuation
+
+Floats = NDArray[np.float32]
+MOST_COMPONENTS = 32
+"""Components of an own basis that tables are fitted to; the others take what the last of these has. A cube of 200 bands
+keeps as many at the rates where it looks alike, and twice as many where a value is coded to its noise."""
+
+
+class ChunkCoder:
+    """The parts of a codec's chunks, and the tables that code them.
+
+    Args:
+        spec: of the codec, with one tree.
+        channels: C; each has a lowest band.
+        axes: D.
+        latents: L.
+
+    Attributes:
+        rows: of each part, how many belong to one component.
+        most: components that the tables are fitted to.
+        predicted: of each part, how many of a component's rows are predicted from their neighbours: a lowest band is
+            smooth, details are not.
+        tables: one of each part.
+    """
+
+    def __init__(self, spec: CodecSpec, channels: int, axes: int, latents: int) -> None:
+        self.latents, self.channels = latents, channels
+        self.continuation = Continuation(spec.wavelet, spec.steps(axes))
+        bands = self.continuation.bands()
+        sparse = spec.encoder.kind == "sparse"
+        self.rows = [channels * n for n in bands] + ([latents - channels] if latents > channels else [])
+        if not sparse or not spec.steps(axes):
+            self.rows = [latents]
+        self.most = MOST_COMPONENTS if spec.encoder.basis == "own" else 1
+        self.predicted = [self.most * channels, *(0 for _ in self.rows[1:])] if spec.steps(axes) else [latents]
+        outer = [0, *(self.most * n for n in self.rows[:-1])]
+        self.tables: tuple[EntropyTables, ...] = tuple(
+            generic_tables(self.most * n, axes, before) for n, before in zip(self.rows, outer, strict=True)
+        )
+
+    def tables_of(self, components: int) -> tuple[EntropyTables, ...]:
+        """The tables of chunks with so many components."""
+        if self.most == 1 or components == self.most:
+            return self.tables
+        pairs = zip(self.tables, self.rows, strict=True)
+        return tuple(table.for_components(components, rows) for table, rows in pairs)
+
+    def parts(self, latents: Floats) -> list[Floats]:
+        """A chunk's latents ``[K L, *c]`` in the parts that are coded, from coarse to fine."""
+        if not self.continuation.steps:
+            return [np.ascontiguousarray(latents)]
+        apart = latents.reshape(-1, self.latents, *latents.shape[1:])
+        lowest, others = apart[:, : self.channels], apart[:, self.channels :]
+        parts = self.continuation.split(np.ascontiguousarray(lowest).reshape(-1, *latents.shape[1:]))
+        if others.shape[1]:
+            parts.append(np.ascontiguousarray(others).reshape(-1, *latents.shape[1:]))
+        return parts
+
+    def join(self, parts: list[Floats], extents: tuple[int, ...]) -> Floats:
+        """The inverse of :meth:`parts`."""
+        if not self.continuation.steps:
+            return parts[0]
+        split = len(self.continuation.steps) + 1
+        lowest = self.continuation.join(parts[:split], extents).reshape(-1, self.channels, *extents)
+        others = [part.reshape(len(lowest), -1, *extents) for part in parts[split:]]
+        return np.concatenate([lowest, *others], axis=1).reshape(-1, *extents)
+
+    def shapes(self, components: int, extents: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Shapes of the parts of a chunk of ``extents``."""
+        sizes = [*self.continuation.shapes(extents), extents]
+        return [(components * n, *size) for n, size in zip(self.rows, sizes, strict=False)]
+
+    def encode(self, latents: Floats, step: float, dead_zone: float | None = None) -> bytes:
+        """The bytes of a chunk's latents ``[K L, *c]``, which are rounded on the way.
+
+        Args:
+            latents: companded ones.
+            step: of the quantiser.
+            dead_zone: round so: pull values by so much of a step towards 0 first; None chooses the symbols that cost
+                least in distortion and bits together.
+
+        Raises:
+            FormatError: a latent is so large, or not finite, that its symbol is out of range.
+        """
+        components = len(latents) // self.latents
+        if not components:
+            return b""
+        scaled = [part * np.float32(1 / step) for part in self.parts(latents)]
+        tables = self.tables_of(components)
+        if dead_zone is None:
+            return optimise_chunk(scaled, tables)[1]
+        return encode_chunk([rounded(part, dead_zone) for part in scaled], tables)
+
+    def decode(self, data: bytes, components: int, extents: tuple[int, ...], step: float, where: str) -> Floats:
+        """The dequantised latents ``[K L, *c]`` of a chunk.
+
+        Raises:
+            FormatError: the bytes do not hold them.
+        """
+        if not components:
+            return np.zeros((0, *extents), np.float32)
+        symbols = decode_chunk(data, self.shapes(components, extents), self.tables_of(components), where)
+        return self.join([part.astype(np.float32) * np.float32(step) for part in symbols], extents)
+
+
+def rounded(scaled: Floats, dead_zone: float) -> NDArray[np.int32]:
+    """Latents in steps to symbols: pulled towards 0 by ``dead_zone``, then rounded half to even."""
+    small = np.maximum(np.abs(scaled) - np.float32(dead_zone), 0)
+    return np.copysign(np.rint(small), scaled).astype(np.int32)

@@ -1,0 +1,69 @@
+"""The projection of sparse latents: every coefficient is one, channels rotated within each band, bands in order."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from liveaction.errors import FormatError
+
+
+class BandRotation(nn.Module):
+    """An orthogonal map of a token's coefficients, ``[B, C*P, *G] -> [B, C*P, *G]``, and its inverse.
+
+    Channels are rotated by a C x C matrix of each band's own, then put in order: the lowest bands of all channels
+    first, the others by falling variance once they are known.
+
+    Args:
+        channels: C.
+        bands: P.
+        rotated: learn the rotations; without, channels stay as they are.
+        inverse: from latents to coefficients.
+    """
+
+    order: torch.Tensor
+
+    def __init__(self, channels: int, bands: int, rotated: bool, inverse: bool = False) -> None:
+        super().__init__()
+        self.channels, self.bands, self.inverse = channels, bands, inverse
+        start = torch.eye(channels).repeat(bands, 1, 1)
+        self.weight = nn.Parameter(start) if rotated and channels > 1 else None
+        lowest = np.arange(channels) * bands
+        others = np.setdiff1d(np.arange(channels * bands), lowest)
+        self.register_buffer("order", torch.tensor([*lowest.tolist(), *others.tolist()]))
+
+    def extra_repr(self) -> str:
+        """What ``print(model)`` shows."""
+        rotated = ", rotated" if self.weight is not None else ""
+        return f"channels={self.channels}, bands={self.bands}{rotated}{', inverse' if self.inverse else ''}"
+
+    @torch.no_grad()
+    def start_at(self, rotations: torch.Tensor, variances: torch.Tensor) -> None:
+        """Take rotations ``[P, C, C]``, rows the new channels, and the order of variances ``[C, P]``; in place."""
+        if self.weight is not None:
+            self.weight.copy_(rotations)
+        lowest = self.order[: self.channels]
+        others = np.setdiff1d(np.arange(self.channels * self.bands), lowest.cpu().numpy())
+        falling = np.argsort(-variances.flatten().cpu().numpy()[others], kind="stable")
+        self.order.copy_(torch.cat([lowest.cpu(), torch.from_numpy(others[falling])]))
+
+    def check(self, where: str) -> None:
+        """Refuse an order that is none.
+
+        Raises:
+            FormatError: with ``where`` in front.
+        """
+        count = self.channels * self.bands
+        if not torch.equal(self.order.sort().values.cpu(), torch.arange(count)):
+            raise FormatError(f"{where}: expected an order of {count} latent channels, each once, got another")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Coefficients to latents, or back where it is the inverse."""
+        if self.inverse:
+            return self._rotated(x[:, torch.argsort(self.order)], "pcd,bcp...->bdp...")
+        return self._rotated(x, "pcd,bdp...->bcp...")[:, self.order]
+
+    def _rotated(self, x: torch.Tensor, product: str) -> torch.Tensor:
+        if self.weight is None:
+            return x
+        apart = x.unflatten(1, (self.channels, self.bands))
+        return torch.einsum(product, self.weight.to(x.dtype), apart).flatten(1, 2)
