@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Levels = Annotated[int, Field(ge=0, le=12, strict=True)]
-Block = Annotated[int, Field(ge=0, le=4096, strict=True)]
+Block = Annotated[int, Field(ge=0, le=1024, strict=True)]
 Continuation = Annotated[int, Field(ge=0, le=12, strict=True)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 LARGEST = 2.0**127

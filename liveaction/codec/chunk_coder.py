@@ -16,9 +16,10 @@ from liveaction.spec import CodecSpec
 from liveaction.transforms.continuation import Continuation
 
 Floats = NDArray[np.float32]
-MOST_COMPONENTS = 32
-"""Components of an own basis that tables are fitted to; the others take what the last of these has. A cube of 200 bands
-keeps as many at the rates where it looks alike, and twice as many where a value is coded to its noise."""
+MOST_COMPONENTS, MOST_ROWS = 32, 4096
+"""Components of an own basis that tables are fitted to, and rows of their tables; at least four components, whatever
+their rows. The others take what the last of these has. A cube of 200 bands keeps as many at the rates where it looks
+alike, and twice as many where a value is coded to its noise."""
 
 
 class ChunkCoder:
@@ -46,7 +47,9 @@ class ChunkCoder:
         self.rows = [channels * n for n in bands] + ([latents - channels] if latents > channels else [])
         if not sparse or not spec.steps(axes):
             self.rows = [latents]
-        self.most = MOST_COMPONENTS if spec.encoder.basis == "own" else 1
+        self.most = 1
+        if spec.encoder.basis == "own":
+            self.most = min(MOST_COMPONENTS, max(4, MOST_ROWS // latents))
         self.predicted = [self.most * channels, *(0 for _ in self.rows[1:])] if spec.steps(axes) else [latents]
         outer = [0, *(self.most * n for n in self.rows[:-1])]
         self.tables: tuple[EntropyTables, ...] = tuple(

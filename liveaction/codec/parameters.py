@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from liveaction.nn.sizes import decoder_parameters, encoder_parameters
-from liveaction.spec import Recipe
+from liveaction.nn.sizes import decoder_parameters, encoder_parameters, rotation_parameters
+from liveaction.spec import CodecSpec, Recipe
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,17 @@ class Parameters:
 
 def count_parameters(recipe: Recipe) -> Parameters:
     """Those of the codec that ``build_codec`` makes of the recipe, which may be too large for this machine."""
-    codec, axes, width = recipe.codec, recipe.axes, recipe.hidden
-    scales = recipe.latents if codec.quantizer.kind == "laplace" else 0
+    counts = [_of_tree(recipe, recipe.codec.tree(number)) for number in range(1 + len(recipe.codec.trees))]
+    return Parameters(sum(count.encoder for count in counts), sum(count.decoder for count in counts))
+
+
+def _of_tree(recipe: Recipe, codec: CodecSpec) -> Parameters:
+    axes, channels = recipe.axes, recipe.channels
+    width = channels * codec.bands(axes)
+    latents = codec.latent_channels or width
+    scales = latents if codec.quantizer.kind == "laplace" else 0
+    path = rotation_parameters(codec.encoder, width, channels) if codec.encoder.kind == "sparse" else None
     return Parameters(
-        encoder_parameters(codec.encoder, axes, width, recipe.latents) + scales,
-        decoder_parameters(codec.decoder, axes, width, recipe.latents),
+        encoder_parameters(codec.encoder, axes, width, latents, channels) + scales,
+        decoder_parameters(codec.decoder, axes, width, latents, path),
     )

@@ -16,7 +16,7 @@ from liveaction.coding.entropy import ideal_bits
 
 SIDE = 256
 """Samples of the middle of each axis that are tried, at most; of the last axes all where that leaves few."""
-TRIED = 2**20
+TRIED = 2**19
 """Samples that are tried, about."""
 DEAD_ZONE = 0.2
 """As what optimised symbols come to, closely enough to tell trees apart."""

@@ -12,8 +12,10 @@ def choose_groups(c_in: int, c_out: int) -> tuple[int, int]:
     return min(pairs, key=lambda pair: (c_in * c_in // pair[0] + c_in * c_out // pair[1], pair[0]))
 
 
-def encoder_parameters(spec: EncoderSpec, axes: int, width: int, latent: int) -> int:
+def encoder_parameters(spec: EncoderSpec, axes: int, width: int, latent: int, channels: int = 1) -> int:
     """Of :class:`liveaction.nn.encoder.Encoder`; the arguments are its own."""
+    if spec.kind == "sparse":
+        return rotation_parameters(spec, width, channels)
     down = _dense(width, latent) if spec.projection == "dense" else _monarch(width, latent)
     if spec.kind == "linear":
         return down
@@ -22,9 +24,14 @@ def encoder_parameters(spec: EncoderSpec, axes: int, width: int, latent: int) ->
     return spec.depth * (_pointwise_block(width) - (width if spec.layer_scale is None else 0)) + down
 
 
-def decoder_parameters(spec: DecoderSpec, axes: int, width: int, latent: int) -> int:
-    """Of :class:`liveaction.nn.decoder.Decoder`; the arguments are its own."""
-    linear = _dense(latent, width) if spec.linear_path else 0
+def rotation_parameters(spec: EncoderSpec, width: int, channels: int) -> int:
+    """Of :class:`liveaction.nn.band_rotation.BandRotation` on either side of a sparse codec."""
+    return width * channels if spec.basis == "trained" and channels > 1 else 0
+
+
+def decoder_parameters(spec: DecoderSpec, axes: int, width: int, latent: int, path: int | None = None) -> int:
+    """Of :class:`liveaction.nn.decoder.Decoder`, whose linear path has ``path`` where it is no dense one."""
+    linear = path if path is not None else _dense(latent, width) if spec.linear_path else 0
     if spec.kind == "linear":
         return linear
     if spec.kind == "light":

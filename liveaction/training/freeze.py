@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from liveaction.codec.chunk_coder import rounded
 from liveaction.codec.codec import Codec
-from liveaction.codec.own_basis import fit_from
 from liveaction.codec.quality import QUALITIES
 from liveaction.coding.fit import fit_latents, fit_parts
 from liveaction.training.data import Crops
+from liveaction.training.front import crop_front
 from liveaction.training.seeds import CropWord
 
 SYMBOLS = 2**22
@@ -59,16 +59,5 @@ def _examples(codec: Codec, crops: Crops, seed: int) -> Iterator[list[NDArray[np
 def _latents(codec: Codec, x: torch.Tensor, step: float) -> NDArray[np.float32]:
     """Companded latents ``[K L, *c]`` of a chunk's samples ``[C, *]``."""
     with torch.no_grad():
-        x = front_crop(codec, x[None].to(codec.device), step)
-        return codec.quantizer.compand(codec.encode(x)).flatten(0, 1).cpu().numpy()
-
-
-def front_crop(codec: Codec, x: torch.Tensor, step: float) -> torch.Tensor:
-    """Crops ``[B, C, *]`` as the codec takes them: as they are, or the components of bases of their own, ``[K, 1, *]``.
-
-    A crop's basis is that of the crop, which has somewhat fewer components than one of the whole signal.
-    """
-    if not codec.own:
-        return x
-    items = [fit_from([(item.cpu().numpy(), None)], step).analyse(item) for item in x]
-    return torch.cat(items)[:, None]
+        front, _ = crop_front(codec, x[None].to(codec.device), step)
+        return codec.quantizer.compand(codec.encode(front)).flatten(0, 1).cpu().numpy()

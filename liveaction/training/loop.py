@@ -25,6 +25,7 @@ from liveaction.training.checkpoint import Checkpoint, check_recipe, list_checkp
 from liveaction.training.curves import draw_curves
 from liveaction.training.data import Batch, Crops, prefetch
 from liveaction.training.freeze import freeze
+from liveaction.training.front import crop_front, try_crop
 from liveaction.training.log import TrainingLog
 from liveaction.training.loss import distortion, rate, symbol_entropy
 from liveaction.training.result import TrainingResult, Validation
@@ -112,7 +113,19 @@ class Trainer:
             raise SpecError(f"[training] batch: expected a multiple of the {ranks} processes, got {self.spec.batch}")
         torch.manual_seed(self.spec.seed)
         self.codec: Codec = build_codec(recipe).to(accelerator.device)
-        self.optimizer = build_optimizer(self.codec, self.spec)
+        learns = any(True for _ in self.codec.parameters())
+        if self.spec.steps and not learns:
+            raise SpecError(
+                f"[training] steps: expected 0 for recipe {recipe.name!r}, whose codec has nothing to learn, got "
+                f"{self.spec.steps}"
+            )
+        if self.spec.steps and (self.codec.own or len(self.codec.trees) > 1):
+            what = "bases of each signal's own" if self.codec.own else "several trees"
+            raise SpecError(
+                f"[training] steps: expected 0 for a codec with {what}, got {self.spec.steps}; their networks cannot "
+                "be trained yet"
+            )
+        self.optimizer: Any = build_optimizer(self.codec, self.spec) if learns else None
         self.elements_per_latent = recipe.hidden / recipe.latents
         self.validations: list[Validation] = []
         self.stopped = 0
@@ -164,7 +177,9 @@ class Trainer:
         self.listener.stage("warm start: measuring the covariance of the wavelet packets")
         extents, device = self.recipe.crops[0], self.accelerator.device
         batches = (
-            self.train_crops.batch([(CropWord.WARM_START, self.spec.seed, i)], extents).x.to(device)
+            crop_front(
+                self.codec, self.train_crops.batch([(CropWord.WARM_START, self.spec.seed, i)], extents).x.to(device)
+            )[0]
             for i in range(self.spec.warm_crops)
         )
         start_warm(self.codec, batches)
@@ -256,9 +271,9 @@ class Trainer:
         with torch.no_grad():
             batch = self.held_out.batch(keys, max(self.recipe.crops, key=prod)).to(self.accelerator.device)
             x = batch.x
-            symbols = torch.cat([self.codec.to_symbols(crop) for crop in x.split(1)])
-            decoded = torch.cat([self.codec.decode(s, tuple(x.shape[2:])) for s in symbols.split(1)])
-        bits = max(symbol_entropy(symbols), 1e-6)
+            tried = [try_crop(self.codec, crop) for crop in x.split(1)]
+            decoded = torch.cat([made for _, made in tried])
+        bits = max(symbol_entropy(torch.cat([symbols for symbols, _ in tried])), 1e-6)
         quality = 10 * math.log10(4) - 10 * float(distortion(x, decoded, batch.known))
         result = Validation(done, quality, bits, self.bits * self.elements_per_latent / bits)
         self.validations.append(result)
