@@ -3,7 +3,8 @@
     x ─ pad ─ wavelet packets, companded where the spec says ─ encoder ─ y ─ quantise ─ symbols
     x̂ ─ crop ─ inverse packets ───────────────────────────── decoder ─ ŷ ─ dequantise ───┘
 
-B batch, C channels, D axes, S extents, J levels per axis, E = C * prod 2**J, L latent channels, G = ceil(S / 2**J).
+B batch, C channels, D axes, S extents, F samples per token along each axis (2**J of J levels, or the block of a lapped
+axis), E = C * prod F, L latent channels, G = ceil(S / F).
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +24,6 @@ from liveaction.nn.decoder import Decoder
 from liveaction.nn.encoder import Encoder
 from liveaction.spec import CodecSpec, Recipe
 from liveaction.transforms.packet import WaveletPacket
-from liveaction.transforms.wavelet import support
 from liveaction.transforms.window import crop, pad_to_multiple
 
 LARGEST_SYMBOL = 2**24
@@ -87,7 +87,8 @@ class Codec(nn.Module):
         self.spec, self.channels, self.axes = spec, channels, axes
         width = channels * spec.bands(axes)
         levels = spec.levels_per_axis(axes)
-        self.packets = WaveletPacket(spec.wavelet, levels, spec.boundary, spec.packet_order, spec.compand)
+        blocks = spec.blocks_per_axis(axes)
+        self.packets = WaveletPacket(spec.wavelet, levels, spec.boundary, spec.packet_order, spec.compand, blocks)
         self.encoder = Encoder(spec.encoder, axes, width, spec.latent_channels)
         self.quantizer = build_quantizer(spec.quantizer, spec.latent_channels)
         self.decoder = Decoder(spec.decoder, axes, width, spec.latent_channels)
@@ -113,7 +114,7 @@ class Codec(nn.Module):
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """Signal in [-1, 1] to latents: ``[B, C, *S] -> [B, L, *G]``, float32.
 
-        Extents that are not multiples of 2**J are padded by repeating the last sample.
+        Extents that are not multiples of F are padded by repeating the last sample.
         """
         return self._latents(self.analyse(x), lambda y: y)
 
@@ -164,8 +165,7 @@ class Codec(nn.Module):
 
     def _reaches(self, layout: ChunkLayout) -> list[int]:
         """Latents per axis, on either side, whose samples packets depend on beyond their own."""
-        pairs = zip(self.packets.levels, layout.factors, strict=True)
-        return [-(-support(self.spec.wavelet, level) // factor) if level else 0 for level, factor in pairs]
+        return [-(-reach // factor) for reach, factor in zip(self.packets.reaches, layout.factors, strict=True)]
 
     def _reach(self, layout: ChunkLayout, box: Box) -> Box:
         """A box of latents with those around it whose samples its packets depend on."""

@@ -134,7 +134,7 @@ def _of_extents(recipe: Recipe, shape: tuple[int, ...], padding: tuple[int, ...]
         lines.append(
             f"training crops of {list(crop)} are longer than this file, and repeat its edge; shorten training.crop"
         )
-    factors = [2**level for level in levels]
+    factors = recipe.codec.factors(recipe.axes)
     seen = recipe.training.warm_crops * prod(n // f for n, f in zip(recipe.crops[0], factors, strict=True))
     if recipe.training.start == "warm" and seen < 4 * recipe.hidden:
         lines.append(
