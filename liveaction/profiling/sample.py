@@ -119,14 +119,16 @@ def _of_extents(recipe: Recipe, shape: tuple[int, ...], padding: tuple[int, ...]
     lines = []
     levels, names = recipe.codec.levels_per_axis(recipe.axes), recipe.modality.axes
     taps = len(level_filters(recipe.codec.wavelet)[0])
-    for name, n, level, more in zip(names, shape, levels, padding, strict=True):
+    blocks = recipe.codec.blocks_per_axis(recipe.axes)
+    for name, n, level, block, more in zip(names, shape, levels, blocks, padding, strict=True):
         reach = taps * 2 ** (level - 1) if level else 1
         if n < reach:
             lines.append(
                 f"axis {name} has {n} samples and the filter of level {level} spans {reach}; fewer codec.levels there"
             )
         if more > 0.1 * n:
-            lines.append(f"padding adds {more} to the {n} samples of axis {name}; fewer codec.levels there")
+            way = "a smaller block of codec.lapped" if block else "fewer codec.levels"
+            lines.append(f"padding adds {more} to the {n} samples of axis {name}; {way} there")
     if prod(grid) < 8:
         lines.append(f"the levels leave {prod(grid)} token(s) of this file; fewer codec.levels")
     if any(extent > n for crop in recipe.crops for extent, n in zip(crop, shape, strict=True)):

@@ -7,6 +7,8 @@ import pytest
 import scipy.fft
 import torch
 
+from liveaction.codec import codec as codec_model
+from liveaction.codec import grid
 from liveaction.codec.codec import Codec
 from liveaction.errors import ShapeError, SpecError
 from liveaction.kernels.wavelet_packet import analysis_matrix, synthesis_matrix
@@ -194,17 +196,46 @@ def test_bands_reach_half_a_block_into_both_neighbours():
     assert change[:28].max() < 1e-12 < change[28:44].min() and change[44:].max() < 1e-12
 
 
+def lapped_codec(levels, blocks):
+    torch.manual_seed(0)
+    encoder, decoder = {"kind": "pointwise", "depth": 1}, {"kind": "linear"}
+    spec = {"latent_channels": 4, "levels": levels, "lapped": blocks, "encoder": encoder, "decoder": decoder}
+    return Codec(CodecSpec.model_validate(spec), 1, len(levels)).eval()
+
+
 def test_a_codec_has_lapped_axes():
-    spec = CodecSpec.model_validate({
-        "latent_channels": 4, "levels": [0, 2], "lapped": [3, 0], "encoder": {"depth": 0}, "decoder": {"kind": "linear"}
-    })  # fmt: skip
-    codec = Codec(spec, 1, 2).eval()
+    codec = lapped_codec([0, 2], [3, 0])
     assert codec.packets.lapped == (3, 0) and codec.packets.factors == (3, 4)
     assert codec._reaches(codec.layout((90, 80))) == [1, 3]
     x = torch.rand(1, 1, 65, 63) * 2 - 1
     symbols = codec.to_symbols(x)
     assert symbols.shape == (1, 4, 22, 16)
     assert codec.decode(symbols, (65, 63)).shape == x.shape
+
+
+@pytest.mark.parametrize(("levels", "blocks"), [([0, 0], [8, 5]), ([0, 1, 0], [4, 0, 3]), ([0], [64])], ids=str)
+def test_slabs_have_the_packets_of_the_whole_to_the_bit_and_windows_its_samples(levels, blocks, monkeypatch):
+    codec = lapped_codec(levels, blocks)
+    tokens = {1: (300,), 2: (31, 33), 3: (13, 11, 9)}[len(levels)]
+    extents = tuple(f * n - 1 for f, n in zip(codec.packets.factors, tokens, strict=True))
+    x = torch.rand(1, 1, *extents) * 2 - 1
+    with torch.no_grad():
+        packets = codec.analyse(x)
+        symbols = codec.to_symbols(x, 0.01)
+        whole = codec.decode(symbols, extents, 0.01)
+        monkeypatch.setattr(grid, "CHUNK_TOKENS", 64)
+        monkeypatch.setattr(grid, "SLAB_SAMPLES", x.numel() // 3)
+        monkeypatch.setattr(grid, "WINDOW_SAMPLES", x.numel() // 3)
+        layout = codec.layout(extents)
+        seen, latents = [], codec._latents
+        monkeypatch.setattr(codec, "_latents", lambda v, *rest: seen.append(v) or latents(v, *rest))
+        boxes = [box for box, _ in codec.encode_slabs(codec_model._Tensor(x), layout, 0.01)]
+        assert len(boxes) > 2 and layout.count_windows() > 2
+        for box, v in zip(boxes, seen, strict=True):
+            assert torch.equal(v, packets[(slice(None), slice(None), *grid.slices(box))])
+        # wavelets on three axes reach further than the halo of a window
+        tolerance = 0.05 if any(levels) else 1e-6
+        assert (codec.decode(symbols, extents, 0.01) - whole).abs().max() <= tolerance * whole.abs().max()
 
 
 @pytest.mark.parametrize(
