@@ -16,6 +16,8 @@ CASES = [
     *(((0,), (block,), (block * count,)) for block in (2, 3, 5, 8, 16) for count in (1, 2, 125, 126, 127, 300)),
     ((0,), (64,), (64 * 40,)),
     ((0,), (255,), (255 * 3,)),
+    ((0, 0), (40, 32), (120, 96)),
+    ((0, 0), (64, 48), (64, 144)),
     ((0, 0), (8, 8), (24, 1040)),
     ((0, 0), (8, 0), (80, 129)),
     ((0, 0), (3, 5), (63, 65)),
@@ -52,18 +54,31 @@ def test_numba_agrees_with_the_reference(levels, blocks, extents, companded):
     assert (back - x).abs().max() <= 1e-5 * x.abs().max()
 
 
-@pytest.mark.parametrize("block", [2, 3, 5, 8, 64])
-def test_the_folded_tables_are_the_transform_and_the_filter(block):
+@pytest.mark.parametrize(
+    ("block", "folds"), [(2, 0), (3, 0), (5, 0), (8, 0), (31, 0), (32, 1), (40, 1), (48, 1), (64, 2)]
+)
+@pytest.mark.parametrize("inverse", [False, True], ids=["forth", "back"])
+def test_the_folded_tables_are_the_transform_and_the_filter(block, folds, inverse):
     axis, half = axis_blocks(block), block // 2
-    sums = block - half
-    folded = np.zeros((block, block))
-    folded[::2, :sums], folded[1::2, :half] = axis.even[:sums, :sums], axis.odd[:half, :half]
-    folded[::2, sums:], folded[1::2, sums:] = folded[::2, :half][:, ::-1], -folded[1::2, :half][:, ::-1]
-    assert np.abs(folded - dct(block)).max() < 1e-7
-    assert np.abs(2 * axis.border[:half, :half] - differences(block)).max() < 1e-6
-    assert np.abs(differences(block) @ differences(block, inverse=True) - np.eye(half)).max() < 1e-12
-    for table in (axis.border, axis.even, axis.odd, axis.border_back, axis.even_back, axis.odd_back):
-        assert table.dtype == np.float32 and not any(n % 4 for n in table.shape)
+    assert axis.folds == folds
+    even, odd, border = (
+        (axis.even_back.T, axis.odd_back, axis.border_back) if inverse else (axis.even, axis.odd, axis.border)
+    )
+    tables, at, n = [], 0, block
+    for fold in range(folds + 1):  # every table as its rows over all samples
+        wide = -(-(n // 2) // 4) * 4
+        table = odd[at : at + wide * wide].reshape(wide, wide)
+        table = (table.T if inverse else table)[:, : n // 2][:, ::-1]
+        tables.append(np.concatenate([table, np.zeros((wide, n % 2)), -table[:, ::-1]], 1))
+        at, n = at + wide * wide, n // 2 if fold < folds else n
+    even = even[:, : n - n // 2]
+    tables.insert(0, np.concatenate([even, even[:, : n // 2][:, ::-1]], 1))
+    for _ in range(block.bit_length()):
+        tables = [t if t.shape[1] == block else np.concatenate([t, t[:, ::-1]], 1) for t in tables]
+    assert at == len(odd) and np.abs(np.concatenate(tables)[axis.rows] - dct(block)).max() < 1e-7
+    assert np.abs(2 * border[:half, :half] - differences(block, inverse)).max() < 1e-6
+    for given in (axis.border, axis.even, axis.border_back, axis.even_back):
+        assert given.dtype == np.float32 and not any(size % 4 for size in given.shape)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
