@@ -29,19 +29,21 @@ _HALF = np.float32(0.5)
 
 
 @_compiled
-def _product(table, count, source, begin, step, target, first, apart):
-    """Rows ``first + i * apart`` of ``target`` are ``table`` times the ``count`` rows ``begin + j * step``.
+def _product(table, count, source, begin, target, first):
+    """Rows of ``target`` from ``first`` on are ``table`` times ``count`` rows of ``source`` from ``begin`` on.
 
     Rows that only pad the table are written too: up to three behind the last one.
     """
     for i in range(0, table.shape[0], 4):
-        t0, t1 = np.uint64((first + i * apart) * LANES), np.uint64((first + (i + 1) * apart) * LANES)
-        t2, t3 = np.uint64((first + (i + 2) * apart) * LANES), np.uint64((first + (i + 3) * apart) * LANES)
+        t0, t1 = np.uint64((first + i) * LANES), np.uint64((first + i + 1) * LANES)
+        t2, t3 = np.uint64((first + i + 2) * LANES), np.uint64((first + i + 3) * LANES)
         for j in range(0, table.shape[1], 4):
             # of columns that only pad the table any row is read
-            r0, r1 = np.uint64((begin + j * step) * LANES), np.uint64((begin + min(j + 1, count - 1) * step) * LANES)
-            r2 = np.uint64((begin + min(j + 2, count - 1) * step) * LANES)
-            r3 = np.uint64((begin + min(j + 3, count - 1) * step) * LANES)
+            r0, r1 = np.uint64((begin + j) * LANES), np.uint64((begin + min(j + 1, count - 1)) * LANES)
+            r2, r3 = (
+                np.uint64((begin + min(j + 2, count - 1)) * LANES),
+                np.uint64((begin + min(j + 3, count - 1)) * LANES),
+            )
             a0, a1, a2, a3 = table[i, j], table[i, j + 1], table[i, j + 2], table[i, j + 3]
             b0, b1, b2, b3 = table[i + 1, j], table[i + 1, j + 1], table[i + 1, j + 2], table[i + 1, j + 3]
             c0, c1, c2, c3 = table[i + 2, j], table[i + 2, j + 1], table[i + 2, j + 2], table[i + 2, j + 3]
@@ -80,7 +82,7 @@ def _border(left, right, shift, factor, table, parts):
             a, b = near[lane], far[lane]
             difference[lane] = a - b
             near[lane] = _HALF * (a + b)
-    _product(table, half, parts, 0, 1, parts, products, 1)
+    _product(table, half, parts, 0, parts, products)
     for i in range(half):
         near, far = left[(factor - 1 - i) * LANES :][:count], right[i * LANES + shift :][:count]
         difference = parts[(products + i) * LANES :][:count]
@@ -91,50 +93,66 @@ def _border(left, right, shift, factor, table, parts):
 
 
 @_compiled
-def _transform(block, factor, even, odd, parts, bands):
-    """Samples of a block to bands; up to 7 rows behind the last one of ``bands`` are written too."""
-    half, sums = factor // 2, factor - factor // 2
-    for i in range(half):
-        one, other = block[i * LANES :][:LANES], block[(factor - 1 - i) * LANES :][:LANES]
-        total, difference = parts[i * LANES :][:LANES], parts[(sums + i) * LANES :][:LANES]
+def _fold(block, n):
+    """Mirrored rows of the first ``n`` become their sums, at the earlier one, and differences, at the later one."""
+    for i in range(n // 2):
+        one, other = block[i * LANES :][:LANES], block[(n - 1 - i) * LANES :][:LANES]
         for lane in range(LANES):
             a, b = one[lane], other[lane]
-            total[lane] = a + b
-            difference[lane] = a - b
-    if sums > half:
-        parts[half * LANES : sums * LANES] = block[half * LANES : sums * LANES]
-    _product(even, sums, parts, 0, 1, bands, 0, 2)
-    _product(odd, half, parts, sums, 1, bands, 1, 2)
-
-
-@_compiled
-def _transform_back(bands, factor, even, odd, parts, block):
-    """Inverse of :func:`_transform`."""
-    half, sums = factor // 2, factor - factor // 2
-    begin = even.shape[0]
-    _product(even, sums, bands, 0, 2, parts, 0, 1)
-    _product(odd, half, bands, 1, 2, parts, begin, 1)
-    for i in range(half):
-        total, difference = parts[i * LANES :][:LANES], parts[(begin + i) * LANES :][:LANES]
-        one, other = block[i * LANES :][:LANES], block[(factor - 1 - i) * LANES :][:LANES]
-        for lane in range(LANES):
-            a, b = total[lane], difference[lane]
             one[lane] = a + b
             other[lane] = a - b
-    if sums > half:
-        block[half * LANES : sums * LANES] = parts[half * LANES : sums * LANES]
 
 
 @_compiled
-def _move(values, tile, left, width, begin, count, load):
-    """Rows of ``[outer, N, inner]`` from ``begin`` on to a tile, or back; lane 0 is column ``left`` of all."""
+def _transform(block, factor, folds, even, odd, bands):
+    """Samples of a block, which are lost, to bands, in the order of the tables."""
+    n, at, row = factor, 0, len(even)
+    for fold in range(folds + 1):
+        half = n // 2
+        wide = (half + 3) // 4 * 4
+        _fold(block, n)
+        _product(odd[at : at + wide * wide].reshape(wide, wide), half, block, n - half, bands, row)
+        at, row = at + wide * wide, row + wide
+        if fold < folds:
+            n = half
+    _product(even, n - n // 2, block, 0, bands, 0)
+
+
+@_compiled
+def _transform_back(bands, factor, folds, even, odd, parts, block):
+    """Inverse of :func:`_transform`; ``parts`` is lost."""
+    n, at, row = factor >> folds, len(odd), len(even)
+    for fold in range(folds):
+        row += factor >> fold + 1
+    _product(even, n - n // 2, bands, 0, block, 0)
+    for _ in range(folds + 1):
+        half = n // 2
+        wide = (half + 3) // 4 * 4
+        at -= wide * wide
+        _product(odd[at : at + wide * wide].reshape(wide, wide), half, bands, row, parts, 0)
+        for i in range(half):
+            one, other = block[i * LANES :][:LANES], block[(n - 1 - i) * LANES :][:LANES]
+            difference = parts[(half - 1 - i) * LANES :][:LANES]
+            for lane in range(LANES):
+                a, b = one[lane], difference[lane]
+                one[lane] = a + b
+                other[lane] = a - b
+        n, row = 2 * n, row - n
+
+
+@_compiled
+def _move(values, tile, left, width, begin, order, load):
+    """Rows of ``[outer, N, inner]`` from ``begin`` on to rows ``order`` of a tile, or back.
+
+    Lane 0 is column ``left`` of (outer, inner).
+    """
     inner = values.shape[2]
     lane = 0
     while lane < width:
         outer, column = (left + lane) // inner, (left + lane) % inner
         run = min(inner - column, width - lane)
-        for row in range(count):
-            there, here = values[outer, begin + row, column : column + run], tile[row * LANES + lane :][:run]
+        for row in range(len(order)):
+            there, here = values[outer, begin + row, column : column + run], tile[order[row] * LANES + lane :][:run]
             if load:
                 for k in range(run):
                     here[k] = there[k]
@@ -147,8 +165,8 @@ def _move(values, tile, left, width, begin, count, load):
 @_compiled
 def _columns(source, target, begin, end, factor, tables, forward):
     """Axis 1 of ``[outer, N, inner]`` for the columns ``begin`` to ``end`` of (outer, inner); may be in place."""
-    border, even, odd = tables
-    blocks = source.shape[1] // factor
+    folds, border, even, odd, order = tables
+    blocks, plain = source.shape[1] // factor, np.arange(factor)
     size = (factor + 8) * LANES
     one, two, bands, parts = (
         np.zeros(size, np.float32),
@@ -159,23 +177,23 @@ def _columns(source, target, begin, end, factor, tables, forward):
     for left in range(begin, end, LANES):
         width = min(LANES, end - left)
         if forward:
-            _move(source, one, left, width, 0, factor, True)
+            _move(source, one, left, width, 0, plain, True)
         for p in range(blocks):
             if forward:
                 if p + 1 < blocks:
-                    _move(source, two, left, width, (p + 1) * factor, factor, True)
+                    _move(source, two, left, width, (p + 1) * factor, plain, True)
                     _border(one, two, 0, factor, border, parts)
-                _transform(one, factor, even, odd, parts, bands)
-                _move(target, bands, left, width, p * factor, factor, False)
+                _transform(one, factor, folds, even, odd, bands)
+                _move(target, bands, left, width, p * factor, order, False)
             else:
-                _move(source, bands, left, width, p * factor, factor, True)
-                _transform_back(bands, factor, even, odd, parts, two)
+                _move(source, bands, left, width, p * factor, order, True)
+                _transform_back(bands, factor, folds, even, odd, parts, two)
                 if p > 0:
                     _border(one, two, 0, factor, border, parts)
-                    _move(target, one, left, width, (p - 1) * factor, factor, False)
+                    _move(target, one, left, width, (p - 1) * factor, plain, False)
             one, two = two, one
         if not forward:
-            _move(target, one, left, width, (blocks - 1) * factor, factor, False)
+            _move(target, one, left, width, (blocks - 1) * factor, plain, False)
 
 
 @_compiled
@@ -211,16 +229,16 @@ def _turn(flat, tile, left, right, start, factor, load):
 
 
 @_compiled
-def _place(packets, tile, left, right, start, factor, blocks, places, store):
-    """Bands of lanes ``left`` to ``right`` of a tile to their places, or back; lane 0 is block ``start``."""
+def _place(packets, tile, left, right, start, order, blocks, places, store):
+    """Bands, rows ``order`` of a tile, of lanes ``left`` to ``right`` to their places, or back; lane 0 is ``start``."""
     lane = left
     while lane < right:
         row, p = (start + lane) // blocks, (start + lane) % blocks
         run = min(blocks - p, right - lane)
         batch, band, block = _places(row, places)
-        for f in range(factor):
-            there = packets[batch, places[0][band * factor + f], block, p : p + run]
-            here = tile[f * LANES + lane :][:run]
+        for f in range(len(order)):
+            there = packets[batch, places[0][band * len(order) + f], block, p : p + run]
+            here = tile[order[f] * LANES + lane :][:run]
             if store:
                 for k in range(run):
                     there[k] = here[k]
@@ -236,7 +254,7 @@ def _last(flat, packets, begin, end, places, factor, tables, forward, companded)
 
     A tile has a block before and one behind those that it is for, as far as there are such.
     """
-    border, even, odd = tables
+    folds, border, even, odd, order = tables
     blocks, total = packets.shape[3], len(flat) // factor
     size = (factor + 8) * LANES
     tile, bands, parts, kept = (
@@ -252,17 +270,17 @@ def _last(flat, packets, begin, end, places, factor, tables, forward, companded)
         if forward:
             _turn(flat, tile, left, right, start, factor, True)
             _borders(tile, factor, start, blocks, border, parts, kept)
-            _transform(tile, factor, even, odd, parts, bands)
+            _transform(tile, factor, folds, even, odd, bands)
             if companded:
-                _compand(bands[: factor * LANES], parts[: factor * LANES])
+                _compand(bands, parts)
                 bands, parts = parts, bands
-            _place(packets, bands, 1, 1 + count, start, factor, blocks, places, True)
+            _place(packets, bands, 1, 1 + count, start, order, blocks, places, True)
         else:
-            _place(packets, bands, left, right, start, factor, blocks, places, False)
+            _place(packets, bands, left, right, start, order, blocks, places, False)
             if companded:
-                _expand(bands[: factor * LANES], parts[: factor * LANES])
+                _expand(bands, parts)
                 bands, parts = parts, bands
-            _transform_back(bands, factor, even, odd, parts, tile)
+            _transform_back(bands, factor, folds, even, odd, parts, tile)
             _borders(tile, factor, start, blocks, border, parts, kept)
             _turn(flat, tile, 1, 1 + count, start, factor, False)
 
@@ -297,4 +315,6 @@ def along_last(rows: Floats, packets: Floats, places: Any, axis: AxisBlocks, for
 
 
 def _tables(axis: AxisBlocks, forward: bool) -> Any:
-    return (axis.border, axis.even, axis.odd) if forward else (axis.border_back, axis.even_back, axis.odd_back)
+    if forward:
+        return axis.folds, axis.border, axis.even, axis.odd, axis.rows
+    return axis.folds, axis.border_back, axis.even_back, axis.odd_back, axis.rows

@@ -209,6 +209,21 @@ def test_check_reads_a_file_and_measures(cube: Path) -> None:
         assert words in lines
 
 
+def test_check_advises_on_lapped_axes(cube: Path) -> None:
+    axes = ("--set", "codec.levels=0", "--set", "codec.lapped=[16,2,4]", "--set", "training.warm_crops=1")
+    said = invoke("check", "array_smoke", "--data", cube, *SMALL, *axes, "--json")
+    assert said.exit_code == 0, said.exception
+    report = json.loads(said.stdout)
+    assert report["grid"] == [3, 17, 6] and report["data"]["padding"] == [8, 1, 3]
+    lines = "\n".join(report["data"]["advice"])
+    for words in (
+        "padding adds 8 to the 40 samples of axis ",
+        "a smaller block of codec.lapped there",
+        "measures 32 t",
+    ):
+        assert words in lines
+
+
 def test_check_prints_a_table(cube: Path) -> None:
     said = invoke("check", "array_smoke", "--data", cube, *SMALL)
     assert said.exit_code == 0, said.exception

@@ -23,6 +23,9 @@ SCALE = 1.3
 SMALLEST, LARGEST = 2, 1024
 """Blocks that are taken. One sample has no border; tables grow with the square, to about 100 MB in float64."""
 
+SHORTEST_FOLD = 32
+"""Samples from which folding a transform twice saves more than its additions cost."""
+
 
 @lru_cache(maxsize=32)
 def dct(n: int) -> Array:
@@ -107,10 +110,20 @@ def lapped_reach(block: int) -> int:
 @lru_cache(maxsize=32)
 def axis_blocks(block: int) -> AxisBlocks:
     """What the kernels for CPUs take: the filters and the transform folded about their symmetry."""
-    half, transform = block // 2, dct(block)
-    even, odd = transform[0::2, : block - half], transform[1::2, :half]
-    forth, back = differences(block) / 2, differences(block, inverse=True) / 2
-    return AxisBlocks(block, *(_padded(table) for table in (forth, even, odd, back, even.T, odd.T)))
+    rest, tables = dct(block), []
+    while len(rest) % 8 == 0 and len(rest) >= SHORTEST_FOLD:
+        tables.append(rest[1::2, len(rest) // 2 - 1 :: -1])
+        rest = rest[0::2, : len(rest) // 2]
+    even = _padded(rest[0::2, : (len(rest) + 1) // 2])
+    tables.append(rest[1::2, len(rest) // 2 - 1 :: -1])
+    rows, behind, numbers = np.zeros(block, np.int64), len(even), np.arange(block)
+    for table in tables:
+        rows[numbers[1::2]] = behind + np.arange(len(table))
+        behind, numbers = behind + len(_padded(table)), numbers[0::2]
+    rows[numbers] = np.arange(len(numbers))
+    forth, back = (_padded(differences(block, inverse) / 2) for inverse in (False, True))
+    odd, odd_back = (np.concatenate([_padded(t).reshape(-1) for t in ts]) for ts in (tables, [t.T for t in tables]))
+    return AxisBlocks(block, len(tables) - 1, forth, even, odd, rows, back, np.ascontiguousarray(even.T), odd_back)
 
 
 def _padded(table: Array) -> np.ndarray:

@@ -37,9 +37,10 @@ def draw(*shape, dtype=torch.float64):
 
 
 @pytest.mark.parametrize("boundary", INVERTIBLE)
+@pytest.mark.parametrize("wavelet", ["bior4.4", "bior6.8"])
 @pytest.mark.parametrize(("levels", "extents"), CASES, ids=str)
-def test_perfect_reconstruction(levels, extents, boundary):
-    packets = WaveletPacket("bior4.4", levels, boundary)
+def test_perfect_reconstruction(levels, extents, wavelet, boundary):
+    packets = WaveletPacket(wavelet, levels, boundary)
     x = draw(2, 3, *extents)
     y = packets(x)
     grid = tuple(n // 2**j for n, j in zip(extents, levels, strict=True))

@@ -38,6 +38,13 @@ def test_sizes_of_an_odd_shape():
         summarise(load_recipe("ct_f8c8"), (512, 512))
 
 
+def test_sizes_with_lapped_axes():
+    changes = ["codec.levels=[0,0,2]", "codec.lapped=[8,5,0]", "training.crop=[40]", "codec.latent_channels=16"]
+    summary = summarise(load_recipe("ct_f8c8", changes), (63, 61, 30))
+    assert summary.padded == (64, 65, 32) and summary.grid == (8, 13, 8) and summary.hidden == 160
+    assert summary.wavelet_macs == 0.75 * 13 + 28
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
