@@ -288,8 +288,9 @@ def test_a_header_with_all_that_can_be_packed_and_several_items():
         "weights": "00112233445566778899aabbccddeeff", "metadata": {
             "header": base64.b64encode(bytes(range(65))).decode(), "affine": [0.1, float(np.float32(0.7)), -0.0, 1e-20],
             "floats": [float(np.float32(value)) for value in (0.7, -1e10, 3e-5)],
-            "text": "wavelength = {" + ", ".join(f"{400 + k * k / 7:.6g}" for k in range(65)) + "}\nkept = {0.10, 0.20, 0.30,"
-            " 0.40, 0.50, 0.60, 0.70}", "list": [float(k * k - 40) for k in range(63)], "whole": [-(7**k) for k in range(20)],
+            "text": "wavelength = {" + ", ".join(f"{400 + k * k / 7:.6g}" for k in range(65)) + "}",
+            "kept": "{0.10, 0.20, 0.30, 0.40, 0.50, 0.60, 0.70}", "list": [float(k * k - 40) for k in range(63)],
+            "whole": [-(7**k) for k in range(20)],
         },
     }  # fmt: skip
     file = io.BytesIO()
