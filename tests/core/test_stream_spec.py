@@ -77,7 +77,7 @@ def decimals(data, at):
     k, at = varint(data, at)
     s, at = varint(data, at)
     between, at = data[at : at + s].decode(), at + s
-    order, style, places = k % 4, k // 4 % 3, k // 12
+    order, style, places = k % 5, k // 5 % 3, k // 15
     values = []
     for _ in range(n):
         z, at = varint(data, at)
