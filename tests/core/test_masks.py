@@ -39,7 +39,7 @@ def test_bad_bands_borders_and_chunks_without_any_value_cost_some_bytes():
     shape = (4, 32, 128, 128)  # as many values as a large chunk has
     bad, border, nothing = (np.zeros(shape, bool) for _ in range(3))
     bad[2], bad[:, 5:9], border[..., 100:], nothing[...] = True, True, True, True
-    for missing, most in [(bad, 20), (border, 80), (nothing, 10)]:
+    for missing, most in [(bad, 24), (border, 80), (nothing, 10)]:
         size, at = read_varint(pack_chunk(SYMBOLS, missing, TABLES), 0)
         assert size <= most and at == 1
         assert np.array_equal(unpack_mask(pack_chunk(SYMBOLS, missing, TABLES), shape, "here"), missing)
