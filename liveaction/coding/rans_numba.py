@@ -264,6 +264,41 @@ def _decode_row(row, values, sizes, start, prepared, active, weights, near, scal
 
 
 @compiled
+def _decode_plain(row, sizes, start, active, near, scale, bins, x, words, at, sums, firsts):
+    """:func:`_decode_row` of a channel without a predictor; symbols are the residuals, and most are 0."""
+    n1, n2 = np.int64(sizes[start - 1]), np.int64(sizes[start - 2])
+    a1, a2 = near[0], near[1]
+    largest = 0
+    for i in range(len(row)):
+        table = np.uint64(row_of(active[i] + a1 * n1 + a2 * n2, 0, scale.shift, bins))
+        n2, slot = n1, x & MASK
+        value, low, high = np.int64(0), np.int32(0), sums[table, 1]
+        if slot >= high:
+            value = np.int64(firsts[table, np.uint64(slot >> FIRST_BITS)])
+            low, high = sums[table, np.uint64(value)], sums[table, np.uint64(value + 1)]
+            while high <= slot:
+                value += 1
+                low, high = high, sums[table, np.uint64(value + 1)]
+        x = (high - low) * (x >> WORD) + slot - low
+        if x < STATE_BOTTOM:
+            x, at = x << WORD | (np.int64(words[np.uint64(at)]) if at < len(words) else 0), at + 1
+        if value == 0:
+            n1, row[i], sizes[start + i] = 0, 0, 0
+            continue
+        if value >= DIRECT:
+            x, at, value = _rest_of_value(x, words, at, value)
+            if value < 0:
+                return x, at, NO_TOKEN
+        s = signed(value)
+        largest = max(largest, abs(s))
+        n1 = magnitude(s, scale)
+        row[i], sizes[start + i] = s, n1
+    if at > len(words):
+        return x, at, SHORT
+    return x, at, TOO_LARGE if largest >= LARGEST else GOOD
+
+
+@compiled
 def _flat_row(row, values, start, prepared, weights):
     """The symbols of a row whose residuals are all 0: :func:`_decode_row` of a channel of class 0."""
     s1, s2 = np.int64(values[start - 1]), np.int64(values[start - 2])
@@ -321,6 +356,12 @@ def decode(symbols, plane, tables, scales, bins, near_rows, offsets, sums, x, wo
                 prepare(values, start, r, plane, weights, outer[0], prepared)
             if k:
                 prepare(sizes, start, r, plane, near, outer[1], active[to:end])
+            if k and not mode:
+                x, at, found = _decode_plain(
+                    symbols[c, to:end], sizes, start, active[to:end], near, scale, bins, x, words, at, sums.residuals,
+                    sums.firsts,
+                )  # fmt: skip
+            elif k:
                 x, at, found = _decode_row(
                     symbols[c, to:end], values, sizes, start, prepared, active[to:end], weights, near, scale, bins, x,
                     words, at, sums.residuals, sums.firsts,
