@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.coding.layout import ONE, SOURCES, WEIGHT_ONE, Magnitudes, neighbours
-from liveaction.coding.tables import GREATEST_ACTIVITY, EntropyTables
+from liveaction.coding.table_checks import GREATEST_ACTIVITY
+from liveaction.coding.tables import EntropyTables
 
 Floats = NDArray[np.float64]
 SAMPLES = 3 << 19

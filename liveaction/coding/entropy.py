@@ -65,7 +65,7 @@ def trace_chunk(parts: Parts, tables: Tables) -> list[Trace]:
         FormatError: other channels or axes than the tables', parts whose grids do not follow each other, nothing in
             one, or a symbol of 2**24 or more in size.
     """
-    from liveaction.coding.context_numba import trace
+    from liveaction.coding.trace_numba import trace
 
     where = "symbols"
     shapes = [part.shape for part in parts]

@@ -26,7 +26,8 @@ from liveaction.coding.layout import (
 )
 from liveaction.coding.optimise import WEIGHT, Latents, dead_zone, optimise_trace
 from liveaction.coding.priors import class_weights, mode_weights, quantised, residual_weights, with_escape
-from liveaction.coding.tables import GREATEST_PREDICT, EntropyTables, generic_tables
+from liveaction.coding.table_checks import GREATEST_PREDICT
+from liveaction.coding.tables import EntropyTables, generic_tables
 from liveaction.errors import FormatError
 
 SIZE_FLOOR = 0.3

@@ -229,7 +229,7 @@ def _heads(x, words, at, offsets, class_sums, mode_sums, classes, taken, bases):
 def _decode_row(row, values, sizes, start, prepared, active, weights, near, scale, bins, x, words, at, sums, firsts):
     """The symbols of a row.
 
-    Must stay equal to ``context_numba._trace_row`` but for where the residual comes from: there from the symbol, here
+    Must stay equal to ``trace_numba._trace_row`` but for where the residual comes from: there from the symbol, here
     from the words. :func:`_advance` is written out, for the reason that :func:`_put_values` gives.
     """
     n1, n2 = np.int64(sizes[start - 1]), np.int64(sizes[start - 2])
