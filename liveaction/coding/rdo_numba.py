@@ -23,7 +23,7 @@ from liveaction.coding.context_numba import (
 )
 from liveaction.coding.layout import BORDER_BITS, CLASSES, DIRECT, ONE, TRAINED
 from liveaction.coding.optimise import DEAD_ZONE
-from liveaction.coding.rans_numba import _class_row, _top_bit
+from liveaction.coding.rans_numba import _top_bit, class_row
 from liveaction.coding.trace_numba import choose
 
 HALF = np.float32(0.5)
@@ -196,7 +196,7 @@ def optimise(latents, symbols, plane, tables, scales, bins, offsets, costs, weig
                                            active[to : to + length], near, scale, bins, costs.residuals, weight,
                                            contexts[done:end], coded[done:end])  # fmt: skip
             bits, spared, done = bits + more, spared + less, end
-        before = _class_row(np.int64(classes[c - 1]) if c else CLASSES, offsets[c])
+        before = class_row(np.int64(classes[c - 1]) if c else CLASSES, offsets[c])
         if spared <= weight * (bits + _head_bits(costs, before, c, k, mode, base)):
             row[:] = 0
             done = begin

@@ -80,8 +80,8 @@ def choose(symbols, values, plane, predictors, sums):
 def _trace_row(row, values, sizes, at, prepared, active, weights, near, scale, bins, contexts, coded):
     """Contexts and values of a row; ``values`` and ``sizes`` are the planes, filled up as the decoder will.
 
-    Must stay equal to ``rans_numba._decode_row`` but for where the residual comes from: there from the words, here from
-    the symbol.
+    Must stay equal to ``decode_numba._decode_row`` but for where the residual comes from: there from the words, here
+    from the symbol.
     """
     n1, n2 = np.int64(sizes[at - 1]), np.int64(sizes[at - 2])
     s1, s2 = np.int64(values[at - 1]), np.int64(values[at - 2])
