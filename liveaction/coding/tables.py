@@ -73,7 +73,8 @@ class EntropyTables:
         predict: int16 ``[L, F]``, the trained predictor of each channel, in 256ths.
         activity: uint16 ``[L, F + 1 + 2 * K]``, weights in 1024ths of the neighbours, of 1, and of each source: at the
             position, and around it.
-        sources: int16 ``[L, K]``, rows of the coarser part, then preceding channels behind them; -1 for none.
+        sources: int16 ``[L, K]``, rows of the coarser part, then preceding channels behind them; -1 for none. Tables for
+            other components, which are in no file, may have int32.
         class_offset: int8 ``[L]``, usual step of the class from the preceding channel.
         classes: uint16 ``[79, 78]``, frequencies of a class by the preceding one, moved on by the usual step; the last
             row is for the first channel.
@@ -85,7 +86,7 @@ class EntropyTables:
     axes: int
     predict: NDArray[np.int16]
     activity: NDArray[np.uint16]
-    sources: NDArray[np.int16]
+    sources: NDArray[np.int16] | NDArray[np.int32]
     class_offset: NDArray[np.int8]
     classes: NDArray[np.uint16]
     modes: NDArray[np.uint16]
