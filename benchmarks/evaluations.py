@@ -4,9 +4,10 @@
     python benchmarks/evaluations.py --tables                                    # the documentation's tables, printed
 
 FOLDER holds the files that the protocols name. Models, items and reports stay in runs/evaluation/PROTOCOL; what is
-there is not made again. results/evaluation/PROTOCOL gets ``deltas.json`` and ``settings.json`` as ``liveaction
-evaluate`` writes them, and ``evidence.json``: digests of files and weights, libraries, machine, versions, commit. Plots
-go to docs/pictures/evaluation/.
+there is not made again; ``--work`` names another folder than runs/evaluation. results/evaluation/PROTOCOL gets
+``deltas.json``, ``means.json``, ``mean_costs.json`` and ``settings.json`` as ``liveaction evaluate`` writes them, and
+``evidence.json``: digests of files and weights, libraries, machine, versions, commit. Plots go to
+docs/pictures/evaluation/.
 """
 
 import argparse
@@ -16,25 +17,27 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-import numpy as np
 from record import RESULTS
 
 from liveaction.evaluation.item import Measurement
+from liveaction.evaluation.means import cost_rows, unit_of
 from liveaction.evaluation.measures import MAIN
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = RESULTS / "evaluation"
 PICTURES = ROOT / "docs" / "pictures" / "evaluation"
+RECORDS = "deltas", "means", "mean_costs", "settings"
+
+Row = dict[str, Any]
 
 
 def evidence(folder: Path) -> dict[str, Any]:
     """What the items of an evaluation rest on, each distinct value once."""
     items = [Measurement.model_validate_json(path.read_bytes()) for path in sorted(folder.glob("items/*/*/*.json"))]
     codecs = {
-        (item.codec, item.seed): {
+        (item.codec, item.seed, item.weights): {
             key: value
             for key in ("curve", "codec", "seed", "recipe", "weights", "library", "setting", "transfers", "threads")
             if (value := getattr(item, key)) is not None
@@ -49,14 +52,14 @@ def evidence(folder: Path) -> dict[str, Any]:
     }
 
 
-def run(protocol: str, data: Path) -> None:
+def run(protocol: str, data: Path, work: Path) -> None:
     """One evaluation, through the command line, and its record."""
-    folder, kept = ROOT / "runs" / "evaluation" / protocol, KEPT / protocol
+    folder, kept = work / protocol, KEPT / protocol
     command = ["evaluate", "--protocol", protocol, "--data", str(data), "--out", str(folder), "--quiet"]
     subprocess.run([sys.executable, "-m", "liveaction", *command], check=True)
     kept.mkdir(parents=True, exist_ok=True)
-    for name in ("deltas.json", "settings.json"):
-        shutil.copy(folder / name, kept / name)
+    for name in RECORDS:
+        shutil.copy(folder / f"{name}.json", kept / f"{name}.json")
     (kept / "evidence.json").write_text(json.dumps(evidence(folder), indent=1) + "\n")
     PICTURES.mkdir(exist_ok=True)
     for picture in (folder / "plots").iterdir():
@@ -65,43 +68,114 @@ def run(protocol: str, data: Path) -> None:
 
 
 def tables(protocol: str) -> str:
-    """A protocol's files in Markdown: every codec at one ratio, BD-rates of curves, what encoding costs.
+    """A protocol's tables in Markdown: means over its files, then of each file every codec at one ratio.
 
     Of several seeds: every curve's BD-rate, with the standard deviation over the seeds.
     """
-    deltas, settings = (json.loads((KEPT / protocol / f"{name}.json").read_text()) for name in ("deltas", "settings"))
+    records = {
+        path.stem: json.loads(path.read_text())
+        for name in RECORDS
+        if (path := KEPT / protocol / f"{name}.json").exists()
+    }
+    deltas, settings = records["deltas"], records["settings"]
     if any(row["bd_rate_deviation"] is not None for row in deltas):
         return _ablation(deltas)
     parts = []
+    if "means" in records:
+        parts += [_means(records["means"], records["mean_costs"]), _per_file(deltas)]
     for source in dict.fromkeys(row["source"] for row in settings):
-        rows = [row for row in settings if row["source"] == source and math.isfinite(float(row[MAIN]))]
-        rates = {row["curve"]: row for row in deltas if row["source"] == source}
-        parts.append(_table(source, rows, rates, deltas[0]["reference"]))
+        rows = [row for row in settings if row["source"] == source]
+        parts.append(_table(source, rows, [row for row in deltas if row["source"] == source], _references(deltas)))
     return "\n\n".join(parts)
 
 
-def _table(source: str, rows: list[dict[str, Any]], rates: dict[str, dict[str, Any]], reference: str) -> str:
-    lines: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        lines.setdefault((row["curve"], row["codec"]), []).append(row)
-    ratio = _common_ratio([[row["ratio"] for row in line] for line in lines.values()])
-    unit = rows[0]["speed"].removesuffix("/s")
-    per = "second of sound" if unit.startswith("x ") else unit.removesuffix("s")
-    at = {key: _at(line, ratio) for key, line in lines.items()}
-    _, anchor = at[next(key for key in lines if key[0] == reference)]
-    head = f"{source}, at {ratio:g}:1"
-    text = [f"| {head} | PSNR, dB | encoding, CPU seconds per {per} | {reference} takes | curve's BD-rate |",
-            "| --- | --- | --- | --- | --- |"]  # fmt: skip
-    for (curve, codec), (quality, seconds) in sorted(at.items(), key=lambda entry: -(entry[1][0] or 0)):
-        name = f"`{codec}`" if curve == codec else f"**`{codec}`** ({curve})"
-        cells = ["–", "–", "–"] if quality is None else [
-            f"{quality:.2f}", f"{seconds:.3g}", f"{anchor / seconds:.2g} ×" if anchor and curve != reference else "–"
-        ]  # fmt: skip
-        text.append(f"| {name} | {' | '.join(cells)} | {_rate(rates.get(curve), curve == reference)} |")
+def _references(deltas: list[Row]) -> list[str]:
+    return list(dict.fromkeys(row["reference"] for row in deltas))
+
+
+def _means(means: list[Row], costs: list[Row]) -> str:
+    """Per codec its curve's mean BD-rate against each reference, at how many files it loses, and what it costs."""
+    references = _references(means)
+    by_pair = {(row["curve"], row["reference"]): row for row in means}
+    main = references[0]
+    heads = [f"mean over {means[0]['of']} files", *(f"bits against {name}" for name in references)]
+    heads += [f"encoding, CPU seconds per {costs[0]['unit']}", f"{main} takes"]
+    text = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    for cost in sorted(costs, key=lambda row: _order(by_pair.get((row["curve"], main)), row["curve"] == main)):
+        cells = [_name(cost)]
+        cells += [_mean(by_pair.get((cost["curve"], name)), cost["curve"] == name) for name in references]
+        text.append(f"| {' | '.join([*cells, *_cost(cost, main)])} |")
     return "\n".join(text)
 
 
-def _ablation(deltas: list[dict[str, Any]]) -> str:
+def _per_file(deltas: list[Row]) -> str:
+    """Our curves' BD-rates file by file, PSNR at equal bits in brackets."""
+    curves = list(dict.fromkeys((row["curve"], row["reference"]) for row in deltas if row["kind"] == "model"))
+    heads = [f"`{curve}` against {reference}" for curve, reference in curves]
+    text = [f"| bits at equal PSNR (PSNR at equal bits) | {' | '.join(heads)} |", f"| --- |{' --- |' * len(heads)}"]
+    for source in dict.fromkeys(row["source"] for row in deltas):
+        rows = {(row["curve"], row["reference"]): row for row in deltas if row["source"] == source}
+        cells = [_both(rows.get(pair)) for pair in curves]
+        text.append(f"| {source} | {' | '.join(cells)} |")
+    return "\n".join(text)
+
+
+def _table(source: str, settings: list[Row], deltas: list[Row], references: list[str]) -> str:
+    rates = {(row["curve"], row["reference"]): row for row in deltas}
+    main = references[0]
+    rows = cost_rows([{**row, MAIN: float(row[MAIN])} for row in settings], MAIN, main)
+    per = f"encoding, CPU seconds per {unit_of(settings[0])}"
+    many = [f"bits against {name}" for name in references] if len(references) > 1 else ["curve's BD-rate"]
+    heads = [f"{source}, at {rows[0]['ratio']:g}:1", "PSNR, dB", per, f"{main} takes", *many]
+    text = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    for row in rows:
+        quality = "–" if row[MAIN] is None else f"{row[MAIN]:.2f}"
+        cells = [_rate(rates.get((row["curve"], name)), row["curve"] == name) for name in references]
+        text.append(f"| {' | '.join([_name(row), quality, *_cost(row, main), *cells])} |")
+    return "\n".join(text)
+
+
+def _name(row: Row) -> str:
+    if row["kind"] == "baseline":
+        return f"`{row['codec']}`"
+    return f"**`{row['codec']}`**" + (f" ({row['curve']})" if row["codec"] != row["curve"] else "")
+
+
+def _cost(row: Row, reference: str) -> list[str]:
+    """What encoding costs, and how many times that the reference takes."""
+    if row["encode_cpu_s"] is None:
+        return ["–", "–"]
+    takes = "–" if row["takes"] is None or row["curve"] == reference else f"{row['takes']:.2g} ×"
+    return [f"{row['encode_cpu_s']:.3g}", takes]
+
+
+def _order(mean: Row | None, is_reference: bool) -> float:
+    """Fewest bits first; who cannot be compared last."""
+    if is_reference:
+        return 0.0
+    value = mean["mean_bd_rate_percent"] if mean else None
+    return math.inf if value is None else float(value)
+
+
+def _mean(row: Row | None, is_reference: bool) -> str:
+    if is_reference:
+        return "0"
+    if row is None or row["mean_bd_rate_percent"] is None:
+        return "refused"
+    text = f"{row['mean_bd_rate_percent']:+.1f} %"
+    if row["kind"] == "model" and row["sources"]:
+        text += f", more on {row['losses']} of {row['sources']}"
+    return text if row["sources"] == row["of"] or row["kind"] == "model" else f"{text} ({row['sources']})"
+
+
+def _both(row: Row | None) -> str:
+    if row is None or row["bd_rate_percent"] is None:
+        return "refused"
+    quality = "" if row["bd_quality"] is None else f" ({row['bd_quality']:+.1f} dB)"
+    return f"{row['bd_rate_percent']:+.1f} %{quality}"
+
+
+def _ablation(deltas: list[Row]) -> str:
     sources = list(dict.fromkeys(row["source"] for row in deltas))
     names = [source.split(" ")[0] for source in sources]
     text = [f"| against `{deltas[0]['reference']}` | {' | '.join(names)} |", f"| --- |{' --- |' * len(names)}"]
@@ -111,28 +185,7 @@ def _ablation(deltas: list[dict[str, Any]]) -> str:
     return "\n".join(text)
 
 
-def _common_ratio(spans: list[list[float]]) -> float:
-    """Two digits of the ratio, of 200 between the least and the largest, that most codecs reach between settings."""
-    low, high = (math.log(f(ratio for span in spans for ratio in span)) for f in (min, max))
-    steps = [math.exp(low + (high - low) * k / 200) for k in range(201)]
-    counts = [sum(min(span) <= step <= max(span) for span in spans) for step in steps]
-    best = [step for step, count in zip(steps, counts, strict=True) if count == max(counts)]
-    return float(f"{median(best):.2g}")
-
-
-def _at(line: list[dict[str, Any]], ratio: float) -> tuple[float | None, float]:
-    """Quality and seconds of encoding at a ratio, between settings on a log scale; None beyond them."""
-    line = sorted(line, key=lambda row: row["ratio"])
-    places = np.log([row["ratio"] for row in line])
-    if not places[0] <= math.log(ratio) <= places[-1]:
-        return None, math.nan
-    quality, seconds = (
-        np.interp(math.log(ratio), places, [row[key] for row in line]) for key in (MAIN, "encode_cpu_s")
-    )
-    return float(quality), float(seconds)
-
-
-def _rate(row: dict[str, Any] | None, is_reference: bool) -> str:
+def _rate(row: Row | None, is_reference: bool) -> str:
     if is_reference:
         return "0"
     if row is None or row["bd_rate_percent"] is None:
@@ -146,12 +199,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("protocols", nargs="*")
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "evaluation")
     parser.add_argument("--tables", action="store_true")
     options = parser.parse_args()
     if options.protocols and options.data is None:
         parser.error("expected --data, the folder of the protocols' files")
     for protocol in options.protocols:
-        run(protocol, options.data)
+        run(protocol, options.data, options.work)
     for kept in sorted(KEPT.iterdir()) if options.tables else ():
         print(f"\n## {kept.name}\n\n{tables(kept.name)}")
 

@@ -9,7 +9,7 @@ from liveaction.cli.main import app
 OPTIONS = {
     "recipes": {"--json"},
     "new": {"--like", "--data", "--key", "--force"},
-    "check": {"--shape", "--data", "--set", "--quiet", "--json"},
+    "check": {"--shape", "--channels", "--data", "--set", "--quiet", "--json"},
     "train": {
         "--data", "--out", "--val", "--steps", "--set", "--start-from", "--resume", "--skip-bad", "--device",
         "--quiet",

@@ -7,15 +7,18 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 import zarr
 from typer.testing import CliRunner
 
 from liveaction.cli.main import app
 from liveaction.cli.new_recipe import write_recipe
 from liveaction.errors import FormatError, LiveactionError, SpecError, UnknownNameError
+from liveaction.profiling import estimate as estimates
 from liveaction.profiling.estimate import Cost, Line, Work
 from liveaction.recipe import load_recipe, recipe_names, recipe_text
 from liveaction.registry import build_modality
+from liveaction.training.data import Crops
 
 
 def invoke(*words: Any) -> Any:
@@ -241,6 +244,26 @@ def test_a_line_is_followed() -> None:
     assert two.at(Work(70, 30)) == Cost(4.0, 300)  # in windows, more samples take no more memory
     assert line((10, Cost(1.0, None))).at(Work(20, 20)) == Cost(2.0, None)
     assert line((10, Cost(1.0, 5)), (20, Cost(0.5, None))).at(Work(40, 40)) == Cost(0.5, 20)
+
+
+def test_a_codec_that_learns_nothing_takes_no_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Plain(torch.nn.Module):
+        """As a codec of transforms alone."""
+
+        encode = quantize = staticmethod(torch.clone)
+
+        def decode(self, y: torch.Tensor, extents: tuple[int, ...]) -> torch.Tensor:
+            return y
+
+    monkeypatch.setattr(estimates, "_opening_a_log", lambda: 5.0)
+    recipe = load_recipe("array_audio_smoke")
+    spec = recipe.modality.model_copy(update={"channels": 0})
+    modality = build_modality(spec)
+    crops = Crops.of(modality, modality.synthetic(0, (99,)))
+    said: list[str] = []
+    cost = estimates._training(recipe, Plain(), crops, 7.0, Cost(11.0, 1 << 30), said.append)  # type: ignore[arg-type]
+    assert 23 <= cost.seconds < 33 and not said
+    assert cost.bytes is None or 1 << 30 <= cost.bytes <= (1 << 30) + 2 * 2 * 4 * 99
 
 
 def test_shipped_recipes_know_how_to_be_copied(tmp_path: Path) -> None:

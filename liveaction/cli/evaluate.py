@@ -139,7 +139,8 @@ def _run(plan: "Plan", out: Path, settings: "Settings", quiet: bool, as_json: bo
         outcome = measure_all(plan.coders, plan.subjects, out, settings, count)
     if not outcome.items:
         raise SpecError(f"{out}: expected something to be measured, got nothing; {_line(outcome.refusals[0])}")
-    write_outputs(outcome.items, out, plan.title, _notes(plan, outcome.refusals), plan.reference, plan.measure)
+    notes = _notes(plan, outcome.refusals)
+    write_outputs(outcome.items, out, plan.title, notes, plan.reference, plan.measure, plan.against)
     if as_json:
         print_json({"out": str(out), "items": len(outcome.items), "refusals": [asdict(r) for r in outcome.refusals]})
     else:

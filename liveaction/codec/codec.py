@@ -148,11 +148,14 @@ class Codec(nn.Module):
         Raises:
             ShapeError: ``x`` is not ``[B, C, *S]`` with at least one sample per axis.
         """
-        if x.ndim != self.axes + 2 or x.shape[1] != self.channels or 0 in x.shape:
+        if x.ndim != self.axes + 2 or x.shape[1] != self.channels or 0 in x.shape[2:]:
             raise ShapeError(
                 f"codec: expected [B, {self.channels}, *S] with {self.axes} axes of at least one sample, "
                 f"got {tuple(x.shape)}"
             )
+        if not len(x):  # a constant signal has no component
+            sizes = zip(x.shape[2:], self.packets.factors, strict=True)
+            return x.new_zeros(0, self.channels * self.packets.bands, *(-(-n // factor) for n, factor in sizes))
         with torch.autocast(x.device.type, enabled=False):
             wide = torch.float64 if x.dtype == torch.float64 else torch.float32
             v: torch.Tensor = self.packets(pad_to_multiple(x.to(wide), self.packets.factors))
@@ -230,6 +233,8 @@ class Codec(nn.Module):
     ) -> torch.Tensor:
         """``last`` of the latents of packets, token by token where the encoder allows it."""
         with self._compute(v):
+            if not len(v):
+                return last(v.new_zeros(0, self.latents, *v.shape[2:]))
             if torch.is_grad_enabled() or not self.encoder.tokenwise:
                 return last(self._wide(self.encoder(v)))
             return over_tokens(lambda tokens: last(self._wide(self.encoder(tokens))), v, boxes)
@@ -309,6 +314,9 @@ class Codec(nn.Module):
             The samples ``layout.samples(box)``, ``[B, C, *]``.
         """
         around = layout.around(box)
+        if not len(companded):
+            sides = (high - low for low, high in layout.samples(box))
+            return companded.new_zeros(0, self.channels, *sides)
         x = self._signal(self._packets(companded))
         return x[(slice(None), slice(None), *slices(layout.samples(box), layout.samples(around)))]
 

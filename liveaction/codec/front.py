@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from liveaction.codec.codec import Source
 from liveaction.codec.grid import Box, slices
 from liveaction.codec.header import StreamHeader
-from liveaction.codec.own_basis import OwnBasis, fit_from
+from liveaction.codec.own_basis import OwnBasis, box_stride, fit_from
 from liveaction.codec.tree_choice import choose_tree
 from liveaction.coding.container import ContainerReader
 from liveaction.mapped import parts, release_pages
@@ -102,7 +104,7 @@ def front_of(
     basis = None
     if model.codec.own:
         stage("fitting the basis of its channels")
-        basis = fit_from(_pieces(source, signal), step)
+        basis = fit_from(_pieces(source, signal), step, prod(signal.shape))
         source = ComponentSource(source, basis)
     if tree is None and len(model.codec.trees) > 1:
         stage("choosing how to split the axes")
@@ -110,8 +112,9 @@ def front_of(
 
 
 def _pieces(source: Source, signal: Signal) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_] | None]]:
-    """All of a signal piece by piece, every channel of a piece: values in [-1, 1], and which are missing."""
-    for part in parts(signal.values, whole=0):
+    """Pieces of a signal, of a large one a share: values of all channels in [-1, 1], and which are missing."""
+    stride = box_stride(signal.values.size)
+    for part in islice(parts(signal.values, whole=0), 0, None, stride):
         values = source.crop(tuple((each.start, each.stop) for each in part[1:]))[0].cpu().numpy()
         yield values, None if signal.missing is None else signal.missing[part]
 
@@ -122,6 +125,6 @@ def basis_of(header: StreamHeader, container: ContainerReader, where: str) -> Ow
     Raises:
         FormatError: what it carries is no basis of its channels and components.
     """
-    if not getattr(container, "side", b"") and not header.components:
+    if not container.side and not header.components:
         return None
     return OwnBasis.from_bytes(container.side, header.shape[0], header.components, header.step, where)

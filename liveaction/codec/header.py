@@ -1,6 +1,5 @@
-"""What a stream says of itself: made when it is written, checked before anything is allocated."""
+"""What a stream says of itself, checked before anything is allocated."""
 
-from collections.abc import Mapping
 from math import inf, isfinite, nextafter, prod
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,20 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 
 from liveaction.codec.chunks import most_bytes
 from liveaction.codec.grid import ChunkLayout, shape_of
-from liveaction.codec.lean import CODERS, fill, lean
+from liveaction.codec.lean import CODERS, DTYPES, fill
 from liveaction.coding.entropy import POSITIONS
 from liveaction.errors import FormatError, IntegrityError, printable
 from liveaction.spec import LARGEST, Line, ModalitySpec
 
 if TYPE_CHECKING:
     from liveaction.codec.codec import Codec
-    from liveaction.codec.front import Front
     from liveaction.codec.model import Model
-    from liveaction.signal import Signal
-
-DTYPES = (
-    "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
-)  # fmt: skip
 
 MAX_VOXELS = 2**34
 """Values that a stream may declare unless a caller allows more."""
@@ -48,9 +41,6 @@ def _end(value: Any) -> int | float:
         return value
     raise ValueError("input should be a finite number, or an integer of 64 bits")
 
-
-WEIGHTS_DIGITS, TABLES_DIGITS = 32, 16
-"""Hexadecimal digits of the digests that are written: enough to tell models apart. Accidents are the checksums' work."""
 
 WeightsDigest = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{32})$")]
 TablesDigest = Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{16})$")]
@@ -142,42 +132,6 @@ class StreamHeader(BaseModel):
         return float("nan") if self.no_data is None else self.no_data
 
 
-def make_header(
-    signal: "Signal", model: "Model", front: "Front", step: float, limits: tuple[float, float],
-    extras: Mapping[str, Any],
-) -> dict[str, Any]:  # fmt: skip
-    """The header of a stream of ``signal``, as JSON data that nobody has looked at yet, without what can be told."""
-    recipe, digest, codec = model.recipe, model.digest, model.codec.trees[front.tree]
-    layout = codec.layout(signal.shape, front.batch)
-    header = {
-        "recipe": recipe.name,
-        "weights": digest[:WEIGHTS_DIGITS],
-        "tables": model.codec.tables_digest[:TABLES_DIGITS],
-        "modality": recipe.modality.model_dump(mode="json", exclude_defaults=True),
-        "shape": signal.values.shape,
-        "dtype": signal.values.dtype.name,
-        "native_dtype": signal.dtype,
-        "bits": signal.bits,
-        "axes": signal.axes,
-        "unit": signal.unit,
-        "spacing": [float(step) for step in signal.spacing],
-        "metadata": signal.metadata,
-        "no_data": None if np.isnan(signal.no_data) else float(signal.no_data),
-        "range": [end.item() if isinstance(end, np.generic) else end for end in limits],
-        "latent_channels": codec.latents * front.batch,
-        "factors": layout.factors,
-        "chunk": layout.chunk,
-        "window": layout.window,
-        "halo": layout.halo,
-        "step": step,
-        "tree": front.tree,
-        "components": front.batch if front.basis is not None else 0,
-        "coder": CODERS[0],
-        "extras": dict(extras),
-    }
-    return lean(header)
-
-
 def parse_header(raw: dict[str, Any], chunks: int, where: str, max_voxels: int = MAX_VOXELS) -> StreamHeader:
     """The header of a container with so many chunks, checked in itself.
 
@@ -187,7 +141,7 @@ def parse_header(raw: dict[str, Any], chunks: int, where: str, max_voxels: int =
     try:
         header = StreamHeader.model_validate(fill(raw))
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda entry: entry["type"] == "missing")  # one that is wrong says more
         key = ".".join(map(str, first["loc"]))[:120]
         if first["type"] == "extra_forbidden":
             raise FormatError(
@@ -235,8 +189,8 @@ def _check_values(header: StreamHeader, where: str) -> None:
             raise FormatError(f"{where}: expected a range that {header.dtype} values meet, got {(low, high)}")
     if header.coder not in CODERS:
         raise FormatError(
-            f"{where}: expected a coder among {', '.join(CODERS)}, got {printable(header.coder)[:80]!r}; take the version "
-            "of liveaction that wrote it"
+            f"{where}: expected a coder among {', '.join(CODERS)}, got {printable(header.coder)[:80]!r}; take the "
+            "version of liveaction that wrote it"
         )
     if header.components and header.latent_channels % header.components:
         raise FormatError(

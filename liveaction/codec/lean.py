@@ -1,16 +1,28 @@
-"""Which keys of a header are left out, and what then stands for them: rules of the format, which never change.
+"""Headers as they are written: which keys are left out, and what stands for them: rules of the format for ever.
 
 ``docs/stream.md`` is the specification.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from liveaction.codec.grid import chunk_extents, halo_of, window_extents
+
+if TYPE_CHECKING:
+    from liveaction.codec.front import Front
+    from liveaction.codec.model import Model
+    from liveaction.signal import Signal
+
+DTYPES = (
+    "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
+)  # fmt: skip
+
+WEIGHTS_DIGITS, TABLES_DIGITS = 32, 16
+"""Hexadecimal digits of the digests that are written: they tell models apart; accidents are the checksums' work."""
 
 CHUNK_TOKENS = 4096
 """Latents of a chunk whose extents are left out, at most."""
@@ -23,6 +35,42 @@ CODERS = ("fast",)
 _CONSTANT: dict[str, Any] = {
     "bits": 0, "metadata": {}, "no_data": 0.0, "tree": 0, "components": 0, "coder": CODERS[0], "extras": {},
 }  # fmt: skip
+
+
+def make_header(
+    signal: "Signal", model: "Model", front: "Front", step: float, limits: tuple[float, float],
+    extras: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """The header of a stream of ``signal``, as JSON data that nobody has looked at yet, without what can be told."""
+    recipe, digest, codec = model.recipe, model.digest, model.codec.trees[front.tree]
+    layout = codec.layout(signal.shape, front.batch)
+    header = {
+        "recipe": recipe.name,
+        "weights": digest[:WEIGHTS_DIGITS],
+        "tables": model.codec.tables_digest[:TABLES_DIGITS],
+        "modality": recipe.modality.model_dump(mode="json", exclude_defaults=True),
+        "shape": signal.values.shape,
+        "dtype": signal.values.dtype.name,
+        "native_dtype": signal.dtype,
+        "bits": signal.bits,
+        "axes": signal.axes,
+        "unit": signal.unit,
+        "spacing": [float(step) for step in signal.spacing],
+        "metadata": signal.metadata,
+        "no_data": None if np.isnan(signal.no_data) else float(signal.no_data),
+        "range": [end.item() if isinstance(end, np.generic) else end for end in limits],
+        "latent_channels": codec.latents * front.batch,
+        "factors": layout.factors,
+        "chunk": layout.chunk,
+        "window": layout.window,
+        "halo": layout.halo,
+        "step": step,
+        "tree": front.tree,
+        "components": front.batch if front.basis is not None else 0,
+        "coder": CODERS[0],
+        "extras": dict(extras),
+    }
+    return lean(header)
 
 
 def fill(raw: dict[str, Any]) -> dict[str, Any]:
@@ -73,33 +121,32 @@ def _sizes(value: Any) -> tuple[int, ...] | None:
     return tuple(value) if there and all(type(n) is int and 0 < n <= 2**62 for n in value) else None
 
 
-def _grid(header: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None:
-    """Shape, factors and grid, where they are right."""
+def _chunk(header: dict[str, Any]) -> tuple[int, ...] | None:
     shape, factors = _sizes(header.get("shape")), _sizes(header.get("factors"))
     if shape is None or factors is None or len(factors) != len(shape) - 1:
-        return None
-    return shape, factors, tuple(-(-n // f) for n, f in zip(shape[1:], factors, strict=True))
-
-
-def _chunk(header: dict[str, Any]) -> tuple[int, ...] | None:
-    found = _grid(header)
-    return None if found is None else chunk_extents(found[2], CHUNK_TOKENS)
+        return factors  # is refused
+    return chunk_extents([-(-n // f) for n, f in zip(shape[1:], factors, strict=True)], CHUNK_TOKENS)
 
 
 def _window(header: dict[str, Any]) -> tuple[int, ...] | None:
-    found, chunk = _grid(header), _sizes(header.get("chunk"))
-    if found is None or chunk is None or len(chunk) != len(found[2]):
-        return None
-    shape, factors, grid = found
+    shape, factors, chunk = (_sizes(header.get(name)) for name in ("shape", "factors", "chunk"))
+    if shape is None or factors is None or chunk is None or not len(factors) == len(chunk) == len(shape) - 1:
+        return chunk  # is refused
+    grid = [-(-n // f) for n, f in zip(shape[1:], factors, strict=True)]
     channels = header.get("components") or shape[0]
     if type(channels) is not int or channels < 1:
-        return None
+        return chunk
     return window_extents(grid, chunk, WINDOW_SAMPLES // (channels * prod(factors)))
 
 
 def _modality(header: dict[str, Any], key: str) -> Any:
     table = header.get("modality")
     return table.get(key) if isinstance(table, dict) else None
+
+
+def _dtype(header: dict[str, Any]) -> str | None:
+    found = header.get("native_dtype")
+    return found if isinstance(found, str) and found in DTYPES else None
 
 
 def _range(header: dict[str, Any]) -> list[Any] | None:
@@ -112,7 +159,7 @@ def _range(header: dict[str, Any]) -> list[Any] | None:
 
 
 _RULES: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "dtype": lambda header: header.get("native_dtype"),
+    "dtype": _dtype,
     "axes": lambda header: _modality(header, "axes"),
     "unit": lambda header: _modality(header, "unit") or "",
     "spacing": lambda header: [1.0] * (len(header["shape"]) - 1) if _is_list(header.get("shape")) else None,

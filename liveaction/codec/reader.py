@@ -216,7 +216,8 @@ class StreamReader:
         with self._coding.running():
             latents, missing = self._collect(window)
         with torch.no_grad():
-            apart = torch.from_numpy(latents).unflatten(0, (-1, self.codec.latents)).to(self.codec.device)
+            components = len(latents) // self.codec.latents
+            apart = torch.from_numpy(latents).unflatten(0, (components, self.codec.latents)).to(self.codec.device)
             x = self.codec.decode_window(apart, layout, window)
             x = x if self.basis is None else self.basis.synthesise(x[:, 0])[None]
         if not bool(torch.isfinite(x).all()):
@@ -260,9 +261,10 @@ class StreamReader:
         try:
             if isinstance(data, FormatError):
                 raise data
-            coded, components = unpack_coded(data, where), shape[0] // self.codec.latents
+            version, components = self.container.version, shape[0] // self.codec.latents
+            coded = unpack_coded(data, where, version)
             latents = self.codec.chunks.decode(coded, components, shape[1:], self.header.step, where)
-            return _Chunk(latents, unpack_mask(data, (self.header.shape[0], *shape_of(samples)), where))
+            return _Chunk(latents, unpack_mask(data, (self.header.shape[0], *shape_of(samples)), where, version))
         except FormatError as error:
             if self.fill is None:
                 ranges = zip(self.header.axes, samples, strict=True)

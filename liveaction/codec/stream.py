@@ -16,7 +16,8 @@ from liveaction.codec.chunks import pack_chunk
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.front import front_of
 from liveaction.codec.grid import Box, ChunkLayout, relative, slices
-from liveaction.codec.header import MAX_VOXELS, WHOLE_SHARE, check_codec, make_header, parse_header
+from liveaction.codec.header import MAX_VOXELS, WHOLE_SHARE, check_codec, parse_header
+from liveaction.codec.lean import make_header
 from liveaction.codec.outline import metadata_errors
 from liveaction.codec.quality import choose_step
 from liveaction.codec.reader import ReaderOptions, StreamReader

@@ -34,7 +34,7 @@ def choose_tree(codec: Codec, source: Source, step: float) -> int:
         step: of the quantiser.
     """
     trees = codec.trees
-    if len(trees) == 1:
+    if len(trees) == 1 or not source.shape[0]:
         return 0
     with torch.no_grad():
         x = source.crop(middle(tuple(source.shape[2:]), TRIED // (source.shape[0] * codec.channels)))

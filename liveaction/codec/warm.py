@@ -18,14 +18,15 @@ _DIGEST = "0" * 64
 def kinds() -> list[Recipe]:
     """The narrowest shipped recipe of every kind whose codec Numba compiles something else for.
 
-    Sizes do not matter to Numba: axes and the choice of wavelets, blocks and quantisers do.
+    Sizes do not matter to Numba: axes and the choice of banks, bases, blocks and quantisers do.
     """
     found: dict[object, Recipe] = {}
     for recipe in sorted(map(load_recipe, recipe_names()), key=lambda recipe: recipe.hidden):
         codec = recipe.codec
         kind = (
             recipe.axes, codec.boundary, codec.packet_order, codec.compand, codec.quantizer.kind, codec.encoder.kind,
-            codec.encoder.kernel_size, codec.decoder.kind, codec.decoder.kernel_size,
+            codec.encoder.kernel_size, codec.decoder.kind, codec.decoder.kernel_size, codec.encoder.basis,
+            tuple(block > 0 for block in codec.blocks_per_axis(recipe.axes)), bool(codec.steps(recipe.axes)),
         )  # fmt: skip
         found.setdefault(kind, recipe)
     return list(found.values())

@@ -27,9 +27,8 @@ STYLES = 3
 """Zeros at the end: left out, and the point with them; left out but for the one of ``1.0``; kept."""
 
 _NUMBER = r"-?(?:0|[1-9]\d{0,16})(?:\.\d{1,17})?"
-_RUN = re.compile(
-    rf"(?<![\d.+-]){_NUMBER}(?P<between>,(?: |\\n)? ?| ,? ?){_NUMBER}(?:(?P=between){_NUMBER})+(?![\w.+-])"
-)
+_BETWEEN = r",(?: |\\n)? ?| ,? ?"
+_RUN = re.compile(rf"(?<![\d.+-]){_NUMBER}(?P<between>{_BETWEEN}){_NUMBER}(?:(?P=between){_NUMBER})+(?![\w.+-])")
 _FLOAT = r"-?\d+\.\d+(?:e[+-]\d+)?"
 _FLOATS = re.compile(rf"(?<=\[){_FLOAT}(?:,{_FLOAT})*(?=\])")
 

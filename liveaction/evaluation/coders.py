@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class Coder(ABC):
-    """One codec with the settings that it is measured at; fields as those of an item."""
+    """One codec with the settings that it is measured at; fields as those of an item.
+
+    ``only`` are labels of the signals that it codes; None for all.
+    """
 
     curve: str
     codec: str
@@ -37,6 +40,7 @@ class Coder(ABC):
     device: str = "cpu"
     dtype: str = "float32"
     modality: "Modality"
+    only: frozenset[str] | None = None
 
     def refuses(self, signal: Signal, source: Source) -> str | None:
         """Why it cannot code the signal; None where it can."""
@@ -112,8 +116,14 @@ class BaselineCoder(Coder):
     kind = "baseline"
     _prepared: ClassVar[tuple[Signal, Array] | None] = None  # of all baselines, so that a large signal is there once
 
-    def __init__(self, baseline: Baseline, modality: "Modality", values: Sequence[float] | None = None) -> None:
-        self.baseline, self.modality = baseline, modality
+    def __init__(
+        self,
+        baseline: Baseline,
+        modality: "Modality",
+        values: Sequence[float] | None = None,
+        only: frozenset[str] | None = None,
+    ) -> None:
+        self.baseline, self.modality, self.only = baseline, modality, only
         self.curve = self.codec = baseline.name
         self.setting, self.library = baseline.setting, baseline.library
         self.values = tuple(baseline.ladder if values is None else values)

@@ -5,31 +5,46 @@ from pathlib import Path
 
 from liveaction.evaluation.groups import lines_of, sources_of
 from liveaction.evaluation.item import Measurement
+from liveaction.evaluation.means import all_cost_rows, all_delta_rows, mean_cost_rows, mean_rows
 from liveaction.evaluation.plots import rate_plot, write_plot
 from liveaction.evaluation.report import write_report
 from liveaction.evaluation.run import EXHIBITS
 from liveaction.evaluation.sources import short_name
-from liveaction.evaluation.tables import delta_rows, setting_rows, write_csv, write_json, write_markdown
+from liveaction.evaluation.tables import setting_rows, write_csv, write_json, write_markdown
 
 
 def write_outputs(
-    items: Sequence[Measurement], out: Path, title: str, notes: Sequence[str], reference: str, measure: str
+    items: Sequence[Measurement],
+    out: Path,
+    title: str,
+    notes: Sequence[str],
+    reference: str,
+    measure: str,
+    against: Sequence[str] = (),
 ) -> None:
-    """Write ``report.html``, and of settings and deltas one table each as CSV, JSON and Markdown; plots as PNG.
+    """Write ``report.html``, and tables as CSV, JSON and Markdown; plots as PNG.
+
+    The tables: ``settings``; ``deltas`` of curves on every source, and their ``means`` over sources; ``costs``, what
+    codecs take at one ratio of every source, and ``mean_costs``.
 
     Args:
         items: all measurements, not none; their exhibits lie in ``out``.
         notes: lines on top of the report.
-        reference: curve that Bjontegaard deltas are against, on ``measure``.
+        reference: curve that Bjontegaard deltas are against, on ``measure``; ``against`` further ones.
 
     Raises:
         UnknownNameError: nobody measured the reference.
     """
-    write_report(items, out / EXHIBITS, out / "report.html", title, notes, reference, measure)
+    write_report(items, out / EXHIBITS, out / "report.html", title, notes, reference, measure, against)
     sources = sources_of(items)
+    deltas = all_delta_rows(items, measure, [reference, *against])
+    costs = all_cost_rows(items, measure, reference)
     tables = {
         "settings": [{"source": s.label, **row} for s in sources for row in setting_rows(items, s)],
-        "deltas": [row for s in sources for row in delta_rows(items, s, measure, reference)],
+        "deltas": deltas,
+        "means": mean_rows(deltas),
+        "costs": costs,
+        "mean_costs": mean_cost_rows(costs),
     }
     for name, rows in tables.items():
         for suffix, write in (("csv", write_csv), ("json", write_json), ("md", write_markdown)):

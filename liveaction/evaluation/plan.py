@@ -11,7 +11,7 @@ from liveaction.evaluation.measures import MAIN, MEASURES
 from liveaction.evaluation.protocol import Protocol
 from liveaction.evaluation.run import Settings
 from liveaction.evaluation.sources import Subject, find_subjects, protocol_subjects
-from liveaction.evaluation.training import Announce, train_models
+from liveaction.evaluation.training import Announce, Trained, train_models
 
 CURVE = "liveaction"
 """Of models that are not given another."""
@@ -19,7 +19,10 @@ CURVE = "liveaction"
 
 @dataclass(frozen=True)
 class Plan:
-    """Codecs and signals, and what the report is about: Bjontegaard deltas against ``reference`` on ``measure``."""
+    """Codecs and signals, and what the report is about: Bjontegaard deltas against ``reference`` on ``measure``.
+
+    ``against`` are further curves that deltas are taken against.
+    """
 
     coders: list[Coder]
     subjects: list[Subject]
@@ -27,6 +30,7 @@ class Plan:
     description: str
     reference: str
     measure: str
+    against: tuple[str, ...] = ()
 
 
 def plan_protocol(
@@ -51,17 +55,15 @@ def plan_protocol(
     """
     chosen = _measure(measure or protocol.measure)
     rivals = {name: make_baseline(name, settings.threads) for name in protocol.baselines}  # a wrong name ends it early
-    coders: list[Coder] = []
-    for (name, seed), folder in train_models(protocol, data, out, settings.device, announce).items():
-        entry = protocol.codecs[name]
-        coders.append(ModelCoder(folder, entry.curve, name, entry.factors, seed, settings.device, settings.dtype))
-    modality = coders[0].modality
+    models = [_coder(protocol, m, data, settings) for m in train_models(protocol, data, out, settings.device, announce)]
+    subjects = protocol_subjects(data, protocol.coded, models[0].modality)
+    coders: list[Coder] = [*models]
     for name, rival in rivals.items():
         given = protocol.baselines[name]
-        coders.append(BaselineCoder(rival, modality, given.values if given else None))
-    subjects = protocol_subjects(data, protocol.test, modality)
+        for reader, labels in _readers(models, subjects):
+            coders.append(BaselineCoder(rival, reader.modality, given.values if given else None, labels))
     reference = protocol.reference or _first_reference(coders)
-    return Plan(coders, subjects, protocol.name, protocol.description, reference, chosen)
+    return Plan(coders, subjects, protocol.name, protocol.description, reference, chosen, protocol.against)
 
 
 def plan_models(
@@ -105,6 +107,34 @@ def plan_models(
     about = f"{', '.join(models)} on {', '.join(map(str, data))}"
     subjects = find_subjects(modality, data)
     return Plan(coders, subjects, "Evaluation", about, reference or _first_reference(coders), chosen)
+
+
+def _coder(protocol: Protocol, model: Trained, data: Path, settings: Settings) -> ModelCoder:
+    """A model, for what its fold codes."""
+    entry = protocol.codecs[model.codec]
+    coder = ModelCoder(
+        model.folder, entry.curve, model.codec, entry.factors, model.seed, settings.device, settings.dtype
+    )
+    if model.fold.name:
+        found = protocol_subjects(data, model.fold.code, coder.modality)
+        coder.only = frozenset(subject.label for subject in found)
+    return coder
+
+
+def _readers(models: Sequence[Coder], subjects: Sequence[Subject]) -> list[tuple[Coder, frozenset[str]]]:
+    """Codecs whose modalities read the signals for baselines: of each signal the first one that codes it.
+
+    They differ where files have other numbers of channels. Of one that codes all signals the labels are all of them.
+    """
+    found: list[tuple[Coder, set[str]]] = []
+    for subject in subjects:
+        first = next(model for model in models if model.only is None or subject.label in model.only)
+        known = next((labels for coder, labels in found if coder.modality.spec == first.modality.spec), None)
+        if known is None:
+            found.append((first, {subject.label}))
+        else:
+            known.add(subject.label)
+    return [(coder, frozenset(labels)) for coder, labels in found]
 
 
 def _first_reference(coders: Sequence[Coder]) -> str:

@@ -11,12 +11,13 @@ from liveaction.errors import ShapeError, UnknownNameError
 from liveaction.evaluation.costs import costs_at
 from liveaction.evaluation.groups import Line, check_reference, common_ratios, lines_of, sources_of
 from liveaction.evaluation.item import Measurement, Source
+from liveaction.evaluation.means import all_delta_rows
 from liveaction.evaluation.measures import MEASURES
 from liveaction.evaluation.plots import cost_plot, curve_plot, rate_plot
 from liveaction.evaluation.report_exhibits import exhibits_data
 from liveaction.evaluation.report_html import plot_html, script_json, table_html
 from liveaction.evaluation.report_summary import summary_html
-from liveaction.evaluation.tables import Row, delta_rows, measure_keys, setting_rows
+from liveaction.evaluation.tables import Row, measure_keys, setting_rows
 from liveaction.files import atomic_path
 
 _POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -30,6 +31,7 @@ def write_report(
     notes: Sequence[str],
     reference: str,
     measure: str,
+    against: Sequence[str] = (),
 ) -> None:
     """Write one HTML file, pictures and sounds within; it asks for nothing from anywhere. Atomic.
 
@@ -42,6 +44,7 @@ def write_report(
         notes: paragraphs below the summary.
         reference: the curve that others are held against.
         measure: key of ``Measurement.metrics`` for plots and deltas.
+        against: curves that deltas are taken against beside it.
 
     Raises:
         ShapeError: there are no items.
@@ -56,12 +59,13 @@ def write_report(
         listed = ", ".join(map(repr, dict.fromkeys(known)))
         raise UnknownNameError(f"measure: expected one of {listed}, got {measure!r}")
     sources = sources_of(items)
-    parts = [_source_html(items, source, n, measure, reference) for n, source in enumerate(sources)]
+    deltas = all_delta_rows(items, measure, [reference, *against])
+    parts = [_source_html(items, source, n, measure, deltas) for n, source in enumerate(sources)]
     shown = [exhibits_data(items, source, folder_of_exhibits, measure) for source in sources]
     links = "".join(f'<a href="#source-{n}">{escape(source.label)}</a>' for n, source in enumerate(sources))
     page = _text("report.html").format(
         policy=escape(_POLICY), title=escape(title), style=_text("report.css"), links=links,
-        summary=summary_html(items, notes, measure, reference), parts="".join(parts),
+        summary=summary_html(items, notes, measure, reference, deltas), parts="".join(parts),
         data=script_json([{**data, "number": n} for n, data in enumerate(shown) if data]),
         script=_text("report.js") + _text("report_selftest.js"),
     )  # fmt: skip
@@ -70,7 +74,7 @@ def write_report(
         part.write_text(page, encoding="utf-8")
 
 
-def _source_html(items: Sequence[Measurement], source: Source, number: int, measure: str, reference: str) -> str:
+def _source_html(items: Sequence[Measurement], source: Source, number: int, measure: str, deltas: Sequence[Row]) -> str:
     lines = lines_of(items, source)
     label = MEASURES[measure].label
     plots = [
@@ -84,10 +88,13 @@ def _source_html(items: Sequence[Measurement], source: Source, number: int, meas
     if any(row["seeds"] > 1 for row in rows):
         columns.insert(2, "seeds")
     columns = _there(rows, " ".join(columns))
-    deltas = delta_rows(items, source, measure, reference)
+    deltas = [row for row in deltas if row["source"] == source.label]
+    anchors = list(dict.fromkeys(row["reference"] for row in deltas))
+    columns_of = "curve" if len(anchors) == 1 else "curve reference"
     against = table_html(
-        deltas, _there(deltas, "curve bd_rate_percent bd_rate_deviation bd_quality overlap points reason"),
-        f"Bjontegaard deltas of {label}; the anchor is {reference}, the test each curve; negative is fewer bits",
+        deltas, _there(deltas, f"{columns_of} bd_rate_percent bd_rate_deviation bd_quality overlap points reason"),
+        f"Bjontegaard deltas of {label}; the anchor is {', '.join(anchors)}, the test each curve; negative is fewer "
+        "bits",
     ) if deltas else ""  # fmt: skip
     return (
         f'<section id="source-{number}"><h2>{escape(source.label)}</h2><div class="plots">{"".join(plots)}</div>'

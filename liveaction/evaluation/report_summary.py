@@ -5,37 +5,45 @@ from html import escape
 
 from liveaction.evaluation.groups import sources_of
 from liveaction.evaluation.item import Measurement
+from liveaction.evaluation.means import all_cost_rows, mean_cost_rows, mean_rows, wide_rows
 from liveaction.evaluation.measures import MEASURES
 from liveaction.evaluation.report_html import distinct, flat, list_html, table_html
-from liveaction.evaluation.tables import delta_rows, mean_deltas
+from liveaction.evaluation.tables import AGAINST, Row
 
 _MOST = 8  # sources of which every one has a sentence in sight
 
 
-def summary_html(items: Sequence[Measurement], notes: Sequence[str], measure: str, reference: str) -> str:
-    """The first part of a report."""
-    lines = [f"<li>{escape(line)}</li>" for line in verdicts(items, measure, reference)]
+def summary_html(
+    items: Sequence[Measurement], notes: Sequence[str], measure: str, reference: str, deltas: Sequence[Row]
+) -> str:
+    """The first part of a report; ``deltas`` are those of all sources and references."""
+    mine = [row for row in deltas if row["reference"] == reference]
+    lines = [f"<li>{escape(line)}</li>" for line in verdicts(items, measure, reference, mine)]
     told = f'<ul class="verdicts">{"".join(lines)}</ul>'
     if len(lines) > _MOST:
         told = f"<details><summary>Every one of {len(lines)} sources</summary>{told}</details>"
     noted = "".join(f"<p>{escape(note)}</p>" for note in notes)
-    means = mean_deltas(items, measure, reference)
+    rows = wide_rows(mean_rows(deltas), mean_cost_rows(all_cost_rows(items, measure, reference)))
+    keys = ["codec", *(key for key in rows[0] if key.startswith(AGAINST))] if rows else []
+    sources = len(sources_of(items))
     table = table_html(
-        means, ["curve", "mean_bd_rate_percent", "sources", "of"],
-        f"Bits at equal {MEASURES[measure].label} against {reference}, mean over sources; negative is fewer",
-    ) if means else ""  # fmt: skip
+        rows, [*keys, "compared", "encode_cpu_s", "takes"],
+        f"Bits in % at equal {MEASURES[measure].label} against others, mean over those of {sources} sources that can "
+        f"be compared; negative is fewer. Processor seconds of encoding per {rows[0]['unit']}, geometric means, each "
+        "source at one ratio",
+    ) if rows else ""  # fmt: skip
     return (
         f'<section id="summary"><h2>Summary</h2>{told}{table}{noted}'
         f"<details open><summary>What was measured, and how</summary>{list_html(facts(items))}</details></section>"
     )
 
 
-def verdicts(items: Sequence[Measurement], measure: str, reference: str) -> list[str]:
-    """A sentence per source: how our best curve, and the best baseline, do against the reference."""
+def verdicts(items: Sequence[Measurement], measure: str, reference: str, deltas: Sequence[Row]) -> list[str]:
+    """A sentence per source: how our best curve, and the best baseline, do against the reference of the deltas."""
     lines = []
     label = MEASURES[measure].label
     for source in sources_of(items):
-        rows = delta_rows(items, source, measure, reference)
+        rows = [row for row in deltas if row["source"] == source.label]
         known = sorted((row for row in rows if row["bd_rate_percent"] is not None), key=lambda r: r["bd_rate_percent"])
         said = []
         for kind, words in (("model", "of our codecs"), ("baseline", "of the other baselines")):

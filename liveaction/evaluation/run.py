@@ -1,6 +1,6 @@
 """An evaluation from beginning to end: models made, every codec measured on every signal, all of it kept in a folder.
 
-OUT/models/CODEC            models that a protocol trains, and OUT/data/ parts of files that they learn from
+OUT/models/CODEC_FOLD       models that a protocol trains, and OUT/data/ parts of files that they learn from
 OUT/items/CODEC/SOURCE/     one JSON file per setting: what is there is not measured again
 OUT/exhibits/               what the report shows
 """
@@ -73,17 +73,17 @@ def evaluate(
     Raises:
         SpecError: two codecs have one name, or map a signal onto another range; ``out`` lies in a signal.
     """
-    names = [_folder_name(coder) for coder in coders]
-    if len(set(names)) < len(names):
-        raise SpecError(f"expected codecs of different names, got {sorted(names)}; name them NAME=MODEL")
+    by_subject = [[coder for coder in coders if coder.only is None or s.label in coder.only] for s in subjects]
+    for chosen in by_subject or [list(coders)]:
+        _check_names(chosen)
     check_folder("--out", out, {}, [subject.path for subject in subjects])
-    total = len(subjects) * sum(len(coder.values) for coder in coders)
+    total = sum(len(coder.values) for chosen in by_subject for coder in chosen)
     outcome, done = Outcome([], []), 0
     with _threads(settings.threads):
         told = circumstances()
-        for subject in subjects:
+        for subject, chosen in zip(subjects, by_subject, strict=True):
             read = _Reader(subject, out)
-            for coder in coders:
+            for coder in chosen:
                 count(done, total, f"{coder.codec} on {subject.label}")
                 try:
                     signal, source = read(coder)
@@ -184,6 +184,12 @@ def _known(path: Path) -> Measurement | None:
         return Measurement.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
         return None
+
+
+def _check_names(coders: Sequence[Coder]) -> None:
+    names = [_folder_name(coder) for coder in coders]
+    if len(set(names)) < len(names):
+        raise SpecError(f"expected codecs of different names, got {sorted(names)}; name them NAME=MODEL")
 
 
 def _folder_name(coder: Coder) -> str:

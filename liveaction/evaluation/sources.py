@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from liveaction.errors import FormatError, SpecError, escaped
 from liveaction.evaluation.item import Source
-from liveaction.evaluation.protocol import DataFile
+from liveaction.evaluation.parts import DataFile
 from liveaction.files import file_digest
 from liveaction.signal import Signal
 

@@ -10,13 +10,16 @@ from statistics import fmean, stdev
 from typing import Any
 
 from liveaction.evaluation.bd import bd_psnr, bd_rate, best_of
-from liveaction.evaluation.groups import Line, Point, check_reference, curves_of, lines_of, sources_of
+from liveaction.evaluation.groups import Line, Point, check_reference, curves_of, lines_of
 from liveaction.evaluation.item import Measurement, Source
 from liveaction.evaluation.measures import MEASURES
 from liveaction.files import atomic_path
 
 Row = dict[str, Any]
 """Numbers, texts and None by key; keys of one table are in the same order in every row."""
+
+AGAINST = "against "
+"""What keys begin with that hold a delta in rate, in percent, against the curve they name."""
 
 
 def speed_unit(unit: str) -> str:
@@ -98,29 +101,6 @@ def _deviation(items: Sequence[Measurement], source: Source, measure: str, refer
     return stdev(found) if len(found) > 1 else None
 
 
-def mean_deltas(items: Sequence[Measurement], measure: str, reference: str) -> list[Row]:
-    """Per curve the mean over sources of its Bjontegaard delta in rate, and of how many sources it is."""
-    found: dict[str, list[float]] = {}
-    kinds: dict[str, str] = {}
-    sources = sources_of(items)
-    for source in sources:
-        for row in delta_rows(items, source, measure, reference):
-            kinds[row["curve"]] = row["kind"]
-            values = found.setdefault(row["curve"], [])
-            values += [] if row["bd_rate_percent"] is None else [row["bd_rate_percent"]]
-    return [
-        {
-            "curve": curve,
-            "kind": kinds[curve],
-            "reference": reference,
-            "mean_bd_rate_percent": fmean(values) if values else None,
-            "sources": len(values),
-            "of": len(sources),
-        }
-        for curve, values in found.items()
-    ]
-
-
 def write_csv(rows: Sequence[Row], path: Path) -> None:
     """Write rows as CSV, all digits; None is empty. Atomic."""
     text = io.StringIO()
@@ -157,7 +137,9 @@ def heading_of(key: str, row: Mapping[str, Any]) -> str:
         return f"{MEASURES[key].label}, {unit}" if unit else MEASURES[key].label
     if key in ("encode", "decode"):
         return f"{key}, {row['speed']}"
-    return _HEADINGS.get(key, key.replace("_", " "))
+    if key == "takes":
+        return f"{row['reference']} takes, times"
+    return _HEADINGS.get(key, key if key.startswith(AGAINST) else key.replace("_", " "))
 
 
 def text_of(key: str, value: Any) -> str:
@@ -168,7 +150,7 @@ def text_of(key: str, value: Any) -> str:
         return str(value)
     if key in MEASURES:
         return "∞" if math.isinf(value) else MEASURES[key].text(value).split(" ")[0]
-    if key == "bd_rate_percent" or key == "mean_bd_rate_percent":
+    if key.endswith("bd_rate_percent") or key.startswith(AGAINST):
         return f"{value:+.1f}"
     if key == "overlap":
         return f"{100 * value:.0f} %"
@@ -186,6 +168,9 @@ _HEADINGS = {
     "bd_rate_deviation": "± over seeds",
     "bd_quality": "BD-quality",
     "mean_bd_rate_percent": "mean BD-rate, %",
+    "least_bd_rate_percent": "least, %",
+    "most_bd_rate_percent": "most, %",
+    "losses": "sources of more bits",
     "sources": "sources compared",
     "of": "sources measured",
     "points": "points, anchor and test",

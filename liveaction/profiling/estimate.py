@@ -150,10 +150,8 @@ def estimate(
 
 def _fitting(codec: Codec, recipe: Recipe, crops: Crops) -> Cost:
     """What fitting entropy tables to this file costs, done in full; the codec has them from then on."""
-    fitted: list[tuple[EntropyTables, ...]] = []
     began = time.perf_counter()
-    peak = peak_memory(lambda: fitted.append(freeze(codec, crops, recipe.training.seed)), CPU)
-    codec.tables = fitted[0]
+    peak = peak_memory(lambda: freeze(codec, crops, recipe.training.seed), CPU)
     return Cost(time.perf_counter() - began, peak)
 
 

@@ -15,6 +15,7 @@ from liveaction.errors import SpecError
 from liveaction.transforms.wavelet import level_filters, reflection
 
 Floats = NDArray[np.float32]
+Taps = NDArray[np.float64]
 MODEL = 64
 """Samples of the axis that the inverse's taps are read off; the longest wavelets reach over less than half of it."""
 LONGEST_MATRIX = 256
@@ -26,7 +27,7 @@ SMALLEST_TAP = 1e-9
 class Rows(NamedTuple):
     """Sparse rows along an axis of n samples: what each reads, ``[n, T]``, and what it is multiplied with."""
 
-    index: NDArray[np.int64]
+    read: NDArray[np.int64]
     weights: Floats
 
 
@@ -122,7 +123,7 @@ def _apply(rows: Rows, matrix: Floats | None, x: Floats, axis: int) -> Floats:
         y = last @ matrix
     else:
         y = np.zeros_like(last)
-        for read, weight in zip(rows.index.T, rows.weights.T, strict=True):
+        for read, weight in zip(rows.read.T, rows.weights.T, strict=True):
             y += last[..., read] * weight
     return np.moveaxis(y, -1, axis)
 
@@ -134,7 +135,7 @@ def _matrix(wavelet: str, n: int, inverse: bool) -> Floats | None:
         return None
     rows = _rows(wavelet, n, inverse)
     matrix = np.zeros((n, n), np.float32)
-    np.add.at(matrix, (rows.index, np.arange(n)[:, None]), rows.weights)
+    np.add.at(matrix, (rows.read, np.arange(n)[:, None]), rows.weights)
     return matrix
 
 
@@ -153,7 +154,7 @@ def _rows(wavelet: str, n: int, inverse: bool) -> Rows:
 
 
 @lru_cache(maxsize=16)
-def _taps(wavelet: str) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], ...]:
+def _taps(wavelet: str) -> tuple[tuple[Taps, Taps], tuple[Taps, Taps]]:
     """Taps around an even and an odd position, of a level and of its inverse; each of odd length."""
     low, high = level_filters(wavelet)
     half = len(low) // 2
@@ -166,9 +167,9 @@ def _taps(wavelet: str) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]]
     matrix = np.zeros((MODEL, MODEL))
     for at in range(MODEL):  # wrapped: its middle does not feel the ends
         np.add.at(matrix[at], (at + np.arange(wide) - half - 1) % MODEL, odd if at % 2 else even)
-    inverse = np.linalg.inv(matrix)
+    inverse: Taps = np.asarray(np.linalg.inv(matrix), np.float64)
     middle = MODEL // 2
     used = np.flatnonzero(np.abs(inverse[middle : middle + 2]).max(0) > SMALLEST_TAP * np.abs(inverse).max())
     reach = max(middle + 1 - used[0], used[-1] - middle)
-    rows = [inverse[at, at - reach : at + reach + 1] for at in (middle, middle + 1)]
-    return (even, odd), (rows[0], rows[1])
+    back: list[Taps] = [inverse[at, at - reach : at + reach + 1] for at in (middle, middle + 1)]
+    return (even, odd), (back[0], back[1])

@@ -89,17 +89,24 @@ def as_stored(no_data: float, dtype: np.dtype[Any]) -> Any:
     return dtype.type(int(no_data)) if info.min <= no_data <= info.max and no_data == int(no_data) else None
 
 
+def pack_header(data: bytes) -> str:
+    """An ENVI header as text for the metadata: itself where it is ASCII, since a stream packs its lists of numbers."""
+    return data.decode("ascii") if data.isascii() and data.startswith(b"ENVI") else pack_bytes(data)
+
+
 def pack_bytes(data: bytes) -> str:
     """Bytes as short text for the metadata: deflated, base64."""
     return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
 
 
 def unpack_bytes(text: Any, path: Path) -> bytes:
-    """Inverse of :func:`pack_bytes`.
+    """Inverse of :func:`pack_bytes` and :func:`pack_header`.
 
     Raises:
         FormatError: not such text, or too long.
     """
+    if isinstance(text, str) and text.startswith("ENVI") and text.isascii() and len(text) <= LONGEST_TEXT:
+        return text.encode("ascii")
     try:
         unpacker = zlib.decompressobj()
         data = unpacker.decompress(base64.b64decode(text, validate=True), LONGEST_TEXT)

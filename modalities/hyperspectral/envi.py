@@ -21,6 +21,7 @@ from liveaction.modalities.hyperspectral.cube import (
     Cube,
     nanometres,
     pack_bytes,
+    pack_header,
     unpack_bytes,
 )
 from liveaction.modalities.hyperspectral.envi_header import (
@@ -114,8 +115,9 @@ def read_envi(path: Path) -> Cube:
         path: the header, or its raw file.
 
     Returns:
-        The image; metadata hold the header (deflated, base64), what lies before the header offset, and the raw file's
-        ending. ``byte order`` and ``header offset`` are 0 where the header does not say.
+        The image; metadata hold the header (as it is, or deflated, base64, where it is not ASCII), what lies before
+        the header offset, and the raw file's ending. ``byte order`` and ``header offset`` are 0 where the header does
+        not say.
 
     Raises:
         FormatError: one of the two is missing, damaged, of another size, or not understood.
@@ -136,7 +138,7 @@ def read_envi(path: Path) -> Cube:
         )
     if raster.offset > _LONGEST_LEAD:
         raise FormatError(f"{data}: expected a header offset of at most {_LONGEST_LEAD}, got {raster.offset}")
-    metadata = {"source": "envi", "header": pack_bytes(written), "ending": _ending(header, data)}
+    metadata = {"source": "envi", "header": pack_header(written), "ending": _ending(header, data)}
     if raster.offset:
         metadata["lead"] = pack_bytes(lead)
     on_disk = tuple(raster.shape[axis] for axis in raster.order)
@@ -186,7 +188,7 @@ def crop_envi(metadata: dict[str, Any], box: tuple[Range, Range, Range], path: P
         warnings.warn(
             f"{path}: the {lead} bytes before the samples left out for a region", LiveactionWarning, stacklevel=3
         )
-    return {**rest, "header": pack_bytes(text.encode(encoding_of(written)))}
+    return {**rest, "header": pack_header(text.encode(encoding_of(written)))}
 
 
 def strip_envi(metadata: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -194,7 +196,7 @@ def strip_envi(metadata: dict[str, Any], path: Path) -> dict[str, Any]:
     written = unpack_bytes(metadata.get("header"), path)
     text = plain_header(decode(written), path)
     rest = {name: value for name, value in metadata.items() if name != "lead"}
-    return {**rest, "header": pack_bytes(text.encode(encoding_of(written)))}
+    return {**rest, "header": pack_header(text.encode(encoding_of(written)))}
 
 
 def write_envi(cube: Cube, path: Path) -> None:

@@ -1,20 +1,16 @@
 """Signals: what is missing, cropping, bits; missing values through a stream and through training."""
 
 import math
-import struct
-import zlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from liveaction.codec.chunks import pack_chunk, unpack_mask, unpack_symbols
 from liveaction.codec.codec import build_codec
 from liveaction.codec.model import Model
 from liveaction.codec.stream import compress, decompress
-from liveaction.coding.tables import generic_tables
-from liveaction.errors import FormatError, ShapeError, SpecError
+from liveaction.errors import ShapeError, SpecError
 from liveaction.mapped import is_mapped
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
@@ -87,27 +83,6 @@ def test_missing_values_come_back_exactly(no_data):
     report = build_modality(RECIPE.modality).compare(original, back)
     error = (back.values.astype(float) - values)[~missing]
     assert report["rmse"] == pytest.approx(np.sqrt((error**2).mean()), rel=1e-6)
-
-
-def test_a_mask_that_does_not_fit_is_refused():
-    missing = np.zeros((1, 8, 8, 8), bool)
-    missing[0, 1] = True
-    tables = (generic_tables(2, 3),)
-    data = pack_chunk([np.zeros((2, 1, 1, 1), np.int32)], missing, tables)
-    assert np.array_equal(unpack_mask(data, missing.shape, "here"), missing)
-    assert not unpack_symbols(data, [(2, 1, 1, 1)], tables, "here")[0].any()
-    assert unpack_mask(pack_chunk([np.zeros((2, 1, 1, 1), np.int32)], None, tables), missing.shape, "here") is None
-    (length,) = struct.unpack_from("<I", data)
-    other = zlib.compress(bytes(63))
-    for wrong, words in [
-        (data[:3], "a mask of 3 bytes, got 3"),
-        (data[: length - 1], f"a mask of {length} bytes, got"),
-        (data[:5] + b"x" + data[6:], "a deflated mask of missing values, got"),
-        (struct.pack("<I", len(other)) + other, "a mask of 512 values, got another size"),
-        (struct.pack("<I", length + 1) + data[4 : 4 + length] + b"x", "a mask of 512 values, got another size"),
-    ]:
-        with pytest.raises(FormatError, match=f"here: expected {words}"):
-            unpack_mask(wrong, missing.shape, "here")
 
 
 def test_ranges_of_the_format_and_of_the_signal():

@@ -24,7 +24,8 @@ from liveaction.training.data import Crops
 from liveaction.training.freeze import freeze
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
-VERSION_1 = GOLDEN / "v1"
+FOLDERS = {1: GOLDEN / "v1", 2: GOLDEN / "v2"}
+WRITTEN = 2
 CASES = {
     "line": ("array_smoke", (5000,), ("modality.axes=[t]", "codec.levels=5", "training.crop=[64]")),
     "picture": ("rgb_smoke", (70, 90), ("codec.levels=2", "codec.latent_channels=5", "training.crop=[32]")),
@@ -44,14 +45,17 @@ def _write(name):
     modality = build_modality(recipe.modality)
     signal = modality.synthetic(4, extents)
     codec.tables = freeze(codec, Crops.of(modality, signal), 0)
-    model = Model(codec, recipe, save_model(codec, recipe, VERSION_1 / name))
-    compress_file(signal, VERSION_1 / f"{name}.lva", model, extras={"note": name})
-    _expect(name)
+    folder = FOLDERS[WRITTEN]
+    model = Model(codec, recipe, save_model(codec, recipe, folder / name))
+    compress_file(signal, folder / f"{name}.lva", model, extras={"note": name})
+    sums, signal = _read(folder, name)
+    np.savez_compressed(folder / f"{name}.npz", values=signal.values[:, ::3])
+    (folder / f"{name}.json").write_text(json.dumps({"symbols": sums, "info": read_info(folder / f"{name}.lva")}))
 
 
-def _read(name):
-    model = load(VERSION_1 / name)
-    path = VERSION_1 / f"{name}.lva"
+def _read(folder, name):
+    model = load(folder / name)
+    path = folder / f"{name}.lva"
     with open_reader(path, model) as reader:
         layout = reader.layout
         chunks = reader._chunks(list(range(layout.chunks)))
@@ -59,34 +63,32 @@ def _read(name):
     return sums, decompress(path, model)[0]
 
 
-def _expect(name):
-    sums, signal = _read(name)
-    np.savez_compressed(VERSION_1 / f"{name}.npz", values=signal.values[:, ::3])
-    (VERSION_1 / f"{name}.json").write_text(json.dumps({"symbols": sums, "info": read_info(VERSION_1 / f"{name}.lva")}))
-
-
+@pytest.mark.parametrize("version", FOLDERS)
 @pytest.mark.parametrize("name", CASES)
-def test_version_1_decodes_for_ever(name):
-    if not (VERSION_1 / f"{name}.json").exists() and os.environ.get("LIVEACTION_UPDATE_GOLDEN"):
-        VERSION_1.mkdir(parents=True, exist_ok=True)
+def test_every_version_decodes_for_ever(name, version):
+    folder = FOLDERS[version]
+    if version == WRITTEN and not (folder / f"{name}.json").exists() and os.environ.get("LIVEACTION_UPDATE_GOLDEN"):
+        folder.mkdir(parents=True, exist_ok=True)
         _write(name)
-    expected = json.loads((VERSION_1 / f"{name}.json").read_text())
+    expected = json.loads((folder / f"{name}.json").read_text())
     threads = torch.get_num_threads()
     try:
         for count in (1, 2):
             torch.set_num_threads(count)
-            sums, signal = _read(name)
+            sums, signal = _read(folder, name)
             assert sums == expected["symbols"]  # to the last bit, on any machine
-            values = np.load(VERSION_1 / f"{name}.npz")["values"].astype(float)
+            values = np.load(folder / f"{name}.npz")["values"].astype(float)
             range_ = expected["info"]["range"]
             assert np.abs(signal.values[:, ::3] - values).max() <= max(1e-4 * (range_[1] - range_[0]), 1)
     finally:
         torch.set_num_threads(threads)
-    assert read_info(VERSION_1 / f"{name}.lva") == expected["info"]
-    model = load(VERSION_1 / name)
-    assert verify(VERSION_1 / f"{name}.lva", model).damaged == ()
+    info = read_info(folder / f"{name}.lva")
+    assert (
+        info["version"] == version and {key: info[key] for key in expected["info"]} == expected["info"]
+    )  # later versions say more
+    assert verify(folder / f"{name}.lva", load(folder / name)).damaged == ()
 
 
 def test_version_0_was_a_draft_and_is_refused():
-    with pytest.raises(FormatError, match="expected stream version 1, got 0, a draft; compress the source again"):
+    with pytest.raises(FormatError, match="expected stream version 2, got 0, a draft; compress the source again"):
         read_info(GOLDEN / "v0" / "line.lva")

@@ -89,7 +89,7 @@ def test_a_training_that_is_stopped_stops_the_evaluation(tmp_path, monkeypatch, 
     stopped = TrainingResult(tmp_path, "", 3, finished=False, seconds=1.0, stopped=number)
     monkeypatch.setattr(training, "train", lambda *given, **named: stopped)
     with pytest.raises(error, match=r"light: stopped after step 3; the same command goes on"):
-        training._train(protocol, protocol.recipe("light", 0), tmp_path, tmp_path / "out" / "light", "cpu", None)
+        training._train(protocol.train, protocol.recipe("light", 0), tmp_path, tmp_path / "out" / "light", "cpu", None)
 
 
 def test_a_model_of_which_is_not_known_what_it_learnt_from_is_refused(tmp_path, monkeypatch):
@@ -102,4 +102,4 @@ def test_a_model_of_which_is_not_known_what_it_learnt_from_is_refused(tmp_path, 
     for text in ("", "{", "[" * 100_000):
         (tmp_path / "out" / "trained_on.json").write_text(text)
         with pytest.raises(SpecError, match="expected the model of this protocol, got one of other files; remove it"):
-            training._train(protocol, recipe, tmp_path, tmp_path / "out", "cpu", None)
+            training._train(protocol.train, recipe, tmp_path, tmp_path / "out", "cpu", None)

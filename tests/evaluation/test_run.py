@@ -13,7 +13,8 @@ from liveaction.evaluation.baselines.base import Baseline
 from liveaction.evaluation.coders import BaselineCoder, ModelCoder
 from liveaction.evaluation.item import Measurement
 from liveaction.evaluation.outputs import write_outputs
-from liveaction.evaluation.protocol import DataFile, TimingRules, load_protocol
+from liveaction.evaluation.parts import DataFile
+from liveaction.evaluation.protocol import TimingRules, load_protocol
 from liveaction.evaluation.run import Settings, evaluate
 from liveaction.evaluation.sources import Subject, find_subjects, protocol_subjects
 from liveaction.evaluation.training import train_models
@@ -66,8 +67,13 @@ def work(tmp_path_factory):
     (folder / "tiny.yaml").write_text(PROTOCOL)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIVEACTION_CACHE", str(folder / "cache"))
-        models = train_models(load_protocol(str(folder / "tiny.yaml")), folder / "data", folder / "out", "cpu")
+        models = trained(load_protocol(str(folder / "tiny.yaml")), folder / "data", folder / "out")
     return folder, models
+
+
+def trained(protocol, data, out):
+    """Folders by codec and seed."""
+    return {(model.codec, model.seed): model.folder for model in train_models(protocol, data, out, "cpu")}
 
 
 def subjects_of(folder):
@@ -88,7 +94,7 @@ def test_a_protocol_trains_each_seed_once_and_says_on_what(work, monkeypatch):
     assert [entry["name"] for entry in learnt] == ["a.png", "b.png"]
     before = {path: (path / "model.safetensors").stat().st_mtime_ns for path in models.values()}
     protocol = load_protocol(str(folder / "tiny.yaml"))
-    assert train_models(protocol, folder / "data", folder / "out", "cpu") == models
+    assert trained(protocol, folder / "data", folder / "out") == models
     assert before == {path: (path / "model.safetensors").stat().st_mtime_ns for path in models.values()}
     other = protocol.model_copy(update={"settings": (*protocol.settings, "training.warm_crops=9")})
     with pytest.raises(SpecError, match="expected the model of this protocol, got one of other settings; remove it"):

@@ -18,7 +18,6 @@ from liveaction.evaluation.plots import cost_plot, curve_plot, measure_label, ra
 from liveaction.evaluation.tables import (
     delta_rows,
     markdown,
-    mean_deltas,
     measure_keys,
     setting_rows,
     write_csv,
@@ -90,10 +89,6 @@ def test_deltas_are_those_of_the_envelope_against_the_reference(measured):
     refused = rows["<b>Zip & co</b>"]
     assert refused["bd_rate_percent"] is None
     assert refused["reason"] == "test has 2 of 4 points"
-    (mean,) = (row for row in mean_deltas(measured, MAIN, "x265 slow") if row["curve"] == "ours")
-    each = [delta_rows(measured, s, MAIN, "x265 slow")[0]["bd_rate_percent"] for s in sources_of(measured)]
-    assert mean["mean_bd_rate_percent"] == pytest.approx(np.mean(each))
-    assert (mean["sources"], mean["of"]) == (3, 3)
 
 
 def test_the_deviation_is_that_of_each_seed_against_the_reference_of_its_own(measured):

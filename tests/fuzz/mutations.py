@@ -1,5 +1,6 @@
 """Changes of a stream: of its bytes as they lie, which checksums must notice, and of its parts, checksums put right."""
 
+import base64
 import json
 import random
 import zlib
@@ -7,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from liveaction.coding.packed import pack_text, payload_of
+from liveaction.coding.varint import write_varint
 from tests.fuzz.target import Parts, header_of
 
 Change = Callable[[random.Random, bytes, bytes], bytes]
@@ -142,7 +145,7 @@ def header_text(rng: random.Random, parts: Parts, other: Parts) -> bytes:
 
 
 def index_entries(rng: random.Random, parts: Parts, other: Parts) -> bytes:
-    """Offsets, lengths and checksums in the index changed, entries swapped, twice, gone."""
+    """Lengths and checksums in the index changed, entries swapped, twice, gone."""
     entries = parts.index()
     place, draw = rng.randrange(len(entries)), rng.random()
     if draw < 0.2:
@@ -153,21 +156,55 @@ def index_entries(rng: random.Random, parts: Parts, other: Parts) -> bytes:
     elif draw < 0.4:
         del entries[place]
     else:
-        at, size, crc = entries[place]
-        values = [0, 1, size + 1, max(size - 1, 0), at, 2**31, 2**32 - 1, crc ^ 1]
-        entries[place] = rng.choice(
-            [(rng.choice([*values, 2**63, 2**64 - 1]), size, crc), (at, rng.choice(values) % 2**32, crc), (at, size, 0)]
-        )
+        size, crc = entries[place]
+        values = [0, 1, size + 1, max(size - 1, 0), 2**31, 2**32 - 1, 2**62, 2**63 - 1, 2**64, 2**70]
+        entries[place] = rng.choice([(rng.choice(values), crc), (size, crc ^ 1), (size, 0)])
     count = rng.choice([len(entries), len(parts.chunks)])
     return parts.build(entries, count=count)
 
 
 def prefix_fields(rng: random.Random, parts: Parts, other: Parts) -> bytes:
-    """Version, lengths and counts of the prefix changed."""
-    field = rng.choice(["version", "length", "header_crc", "count", "index_crc"])
-    size = 16 if field == "version" else 32
-    right = {"length": len(parts.header), "count": len(parts.chunks), "version": 1}.get(field, 0)
-    return parts.build(**{field: rng.choice([0, right + 1, max(right - 1, 0), 2**size - 1, rng.randrange(2**size)])})
+    """Version, sizes and counts changed."""
+    field = rng.choice(["version", "size", "items", "header", "side", "count", "lengths"])
+    if field == "version":
+        return parts.build(version=rng.choice([0, 1, 3, 2**16 - 1, rng.randrange(2**16)]))
+    near = len(parts.item()) if field == "size" else len(parts.chunks)
+    return parts.build(
+        **{field: rng.choice([0, 1, 2, near, near + 1, near - 1, 2**24, 2**32, 2**63, rng.randrange(2**16)])}
+    )
+
+
+def packed_bytes(rng: random.Random, parts: Parts, other: Parts) -> bytes:
+    """What is deflated changed, where lists of numbers and binary are packed, or what comes of it; bombs."""
+    draw = rng.random()
+    if draw < 0.3:
+        packed = pack_text(parts.header)
+        return replace(parts, deflated=RAW[rng.choice(list(RAW))](rng, packed, pack_text(other.header))).build()
+    if draw < 0.4:
+        many = rng.choice([b" ", b"[", b"\0", b"\x82", b"\x83", b"0,"]) * rng.choice([2**10, 2**20, 2**25])
+        return replace(parts, payload=rng.choice([many, b'{"a":[\x82]}\0' + many])).build()
+    numbers = [
+        [round(k * k / 7, rng.randint(0, 5)) for k in range(20)],
+        [k / 1024 for k in range(9)],
+        [10**k for k in range(9)],
+    ]
+    extras = {"a": numbers, "b": base64.b64encode(bytes(range(60))).decode(), "c": bytes(range(20)).hex()}
+    payload = payload_of(_text(header_of(parts) | {"extras": extras}))
+    if draw < 0.9:
+        cut = payload.index(b"\0")
+        tail = RAW[rng.choice(list(RAW))](rng, payload[cut:], payload)
+        payload = payload[:cut] + tail if draw < 0.8 else RAW[rng.choice(list(RAW))](rng, payload, payload)
+    return replace(parts, payload=payload).build()
+
+
+def more_items(rng: random.Random, parts: Parts, other: Parts) -> bytes:
+    """Bytes beside the header, and other items, right ones and others."""
+    second = other.item()
+    if rng.random() < 0.5:
+        second = RAW[rng.choice(list(RAW))](rng, second, parts.item())
+    side = rng.randbytes(rng.choice([0, 1, 200]))
+    many = rng.choice([0, 1, 1, 3]) * ((second, b"".join(other.chunks)),)
+    return replace(parts, side=side, more=many).build()
 
 
 def chunk_contents(rng: random.Random, parts: Parts, other: Parts) -> bytes:
@@ -176,16 +213,18 @@ def chunk_contents(rng: random.Random, parts: Parts, other: Parts) -> bytes:
     for _ in range(rng.choice([1, 1, 2, 5])):
         place, draw = rng.randrange(len(chunks)), rng.random()
         data = chunks[place]
-        mask = int.from_bytes(data[:4], "little")
+        mask = data[0] if data else 0
         if draw < 0.6 and data:
             data = RAW[rng.choice(list(RAW))](rng, data, rng.choice(other.chunks) + b"\0")
         elif draw < 0.7:
             data = rng.choice(rng.choice([parts, other]).chunks)
         elif draw < 0.8:
-            data = rng.choice([0, 1, (mask + 1) % 2**32, len(data), 2**31, 2**32 - 1]).to_bytes(4, "little") + data[4:]
+            data = write_varint(rng.choice([0, 1, mask + 1, len(data), 2**31, 2**62, 2**64])) + data[1:]
         elif draw < 0.9:
-            bits = zlib.compress(rng.randbytes(rng.choice([0, 1, 8, 12, 13, 100])) or bytes(10**6))
-            data = len(bits).to_bytes(4, "little") + bits + data[4 + mask :]
+            packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+            bits = packer.compress(rng.randbytes(rng.choice([0, 1, 8, 12, 13, 100])) or bytes(10**6)) + packer.flush()
+            bits = rng.choice([b"\0", b"\1", b"\2"]) + bits
+            data = write_varint(len(bits)) + bits + data[1 + mask :]
         else:
             data = rng.randbytes(rng.choice([0, 1, 3, 4, 5, 60]))
         chunks[place] = data
@@ -210,6 +249,8 @@ REPAIRED: dict[str, tuple[Repair, int]] = {
     "header_text": (header_text, 2),
     "index_entries": (index_entries, 2),
     "prefix_fields": (prefix_fields, 1),
+    "packed_bytes": (packed_bytes, 3),
+    "more_items": (more_items, 1),
     "chunk_contents": (chunk_contents, 4),
     "chunk_numbers": (chunk_numbers, 1),
 }

@@ -1,5 +1,6 @@
 """What is fuzzed: a small stream, its model, and the judgement of whatever a reader makes of changed bytes."""
 
+import io
 import json
 import resource
 import signal
@@ -19,7 +20,9 @@ from liveaction.codec.codec import Codec, build_codec
 from liveaction.codec.model import Model
 from liveaction.codec.stream import compress, open_reader
 from liveaction.codec.weights import weights_digest
-from liveaction.coding.container import FIXED, MAGIC
+from liveaction.coding.container import MAGIC, VERSION, ContainerReader
+from liveaction.coding.packed import _deflate
+from liveaction.coding.varint import write_varint, write_varints
 from liveaction.errors import FormatError, IntegrityError
 from liveaction.recipe import dump_recipe, load_recipe
 from liveaction.signal import Signal
@@ -44,35 +47,54 @@ class TooSlow(BaseException):
 
 @dataclass(frozen=True)
 class Parts:
-    """A container taken apart; ``build`` puts it together with right checksums."""
+    """A container taken apart; ``build`` puts it together with right checksums.
+
+    Attributes:
+        header: JSON, which is deflated without anything packed, or whatever stands in its place.
+        chunks: of the first item.
+        side: bytes beside the header.
+        payload: what is deflated in place of the header.
+        deflated: what stands in place of that.
+        more: whole items behind the first, as they lie in the head, and their chunks.
+    """
 
     header: bytes
     chunks: tuple[bytes, ...]
+    side: bytes = b""
+    payload: bytes | None = None
+    deflated: bytes | None = None
+    more: tuple[tuple[bytes, bytes], ...] = ()
 
-    def index(self) -> list[tuple[int, int, int]]:
-        """Offset, length and CRC-32 of each chunk."""
-        place, entries = FIXED + len(self.header) + 16 * len(self.chunks), []
-        for chunk in self.chunks:
-            entries.append((place, len(chunk), zlib.crc32(chunk)))
-            place += len(chunk)
-        return entries
+    def index(self) -> list[tuple[int, int]]:
+        """Length and CRC-32 of each chunk."""
+        return [(len(chunk), zlib.crc32(chunk)) for chunk in self.chunks]
 
-    def build(self, entries: list[tuple[int, int, int]] | None = None, **fields: int) -> bytes:
-        """The container; ``entries`` and ``fields`` of the prefix stand in place of the right ones."""
-        index = b"".join(struct.pack("<QII", *entry) for entry in (self.index() if entries is None else entries))
-        right = {
-            "version": 1, "length": len(self.header), "header_crc": zlib.crc32(self.header),
-            "count": len(self.chunks), "index_crc": zlib.crc32(index),
-        }  # fmt: skip
-        prefix = struct.pack("<8sHIIII", MAGIC, *(right | fields).values())
-        return prefix + struct.pack("<I", zlib.crc32(prefix)) + self.header + index + b"".join(self.chunks)
+    def item(self, entries: list[tuple[int, int]] | None = None, **fields: int) -> bytes:
+        """The item as it lies in the head; ``entries`` and ``fields`` stand in place of the right ones."""
+        found = self.index() if entries is None else entries
+        deflated = self.deflated
+        if deflated is None:
+            deflated = _deflate(self.header if self.payload is None else self.payload, b"")
+        lengths = write_varints(length for length, _ in found)
+        right = {"header": len(deflated), "side": len(self.side), "count": len(found), "lengths": len(lengths)}
+        crcs = b"".join(struct.pack("<I", crc) for _, crc in found)
+        return write_varints((right | fields).values()) + deflated + self.side + lengths + crcs
+
+    def build(self, entries: list[tuple[int, int]] | None = None, **fields: int) -> bytes:
+        """The container; ``entries`` and ``fields``, also ``version``, ``items`` and ``size``, as in :meth:`item`."""
+        own = {name: value for name, value in fields.items() if name not in ("version", "items", "size")}
+        head = write_varint(fields.get("items", 1 + len(self.more))) + self.item(entries, **own)
+        head += b"".join(item for item, _ in self.more)
+        start = MAGIC + fields.get("version", VERSION).to_bytes(2, "little")
+        whole = start + write_varint(fields.get("size", len(head))) + head
+        return b"".join([whole, struct.pack("<I", zlib.crc32(whole)), *self.chunks, *(data for _, data in self.more)])
 
 
 def take_apart(data: bytes) -> Parts:
     """The parts of a container that is right."""
-    length, count = struct.unpack_from("<I", data, 10)[0], struct.unpack_from("<I", data, 18)[0]
-    entries = [struct.unpack_from("<QII", data, FIXED + length + 16 * n) for n in range(count)]
-    return Parts(data[FIXED : FIXED + length], tuple(data[at : at + size] for at, size, _ in entries))
+    reader = ContainerReader(io.BytesIO(data), "fuzz")
+    text = json.dumps(reader.header, separators=(",", ":")).encode()
+    return Parts(text, tuple(reader.read(number) for number in range(reader.chunks)), reader.side)
 
 
 class Target:

@@ -13,6 +13,7 @@ from scipy.io import savemat
 
 from liveaction.errors import FormatError, ShapeError, SpecError
 from liveaction.modalities.base import Modality
+from liveaction.published import importer
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
@@ -200,6 +201,28 @@ def test_an_array_of_any_channels_needs_their_axis(tmp_path: Path) -> None:
     signal = build("array", "x").synthetic(0, (11,))
     with pytest.raises(ShapeError, match=re.escape("expected values [C, y, x], got (3, 11)")):
         build("array", "y", "x").write(signal, tmp_path / "c.npy")
+
+
+# --- shipped recipes
+
+
+@pytest.mark.parametrize(("name", "made"), [("hyperspectral_own", "hyperspectral"), ("array_audio_own", "array_audio")])
+def test_shipped_recipes_of_any_number(tmp_path: Path, name: str, made: str) -> None:
+    recipe = load_recipe(name)
+    assert (recipe.modality.name, recipe.modality.channels, recipe.channels) == (made, 0, 1)
+    modality, axes = build_modality(recipe.modality), recipe.modality.axes
+    for channels in NUMBERS:
+        extents = (9, 11)[: len(axes)]
+        spec = recipe.modality.model_copy(update={"channels": channels})
+        signal = build_modality(spec).synthetic(channels, extents)
+        path = tmp_path / f"{channels}{'.wav' if made == 'array_audio' else '.hdr'}"
+        modality.write(signal, path)
+        np.testing.assert_array_equal(modality.read(path).values, signal.values)
+
+
+def test_published_codecs_have_a_fixed_number(tmp_path: Path) -> None:
+    assert all(table.channels for table in importer._modality_tables(""))
+    assert {table.channels for table in importer._modality_tables("array_audio")} == {4, 7}
 
 
 # --- kinds of a fixed number
