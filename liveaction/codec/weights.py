@@ -18,7 +18,8 @@ from safetensors.torch import load_file, save_file
 
 from liveaction.codec.codec import Codec, build_codec
 from liveaction.codec.device import choose_dtype
-from liveaction.coding.tables import EntropyTables, table_shapes
+from liveaction.coding.table_checks import table_shapes
+from liveaction.coding.tables import EntropyTables
 from liveaction.errors import FormatError, IntegrityError, LiveactionError
 from liveaction.files import atomic_path, read_small, require_regular
 from liveaction.nn.band_rotation import BandRotation

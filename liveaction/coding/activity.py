@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.coding.layout import ONE, SOURCES, WEIGHT_ONE, Magnitudes, neighbours
-from liveaction.coding.tables import GREATEST_ACTIVITY, EntropyTables
+from liveaction.coding.table_checks import GREATEST_ACTIVITY
+from liveaction.coding.tables import EntropyTables
 
 Floats = NDArray[np.float64]
 SAMPLES = 3 << 19
@@ -159,7 +160,7 @@ def _near(seen: Seen, rows: NDArray[np.int64], at: NDArray[np.int64]) -> NDArray
     inside = ((moved >= 0) & (moved < extents)).all(0)
     flat = np.ravel_multi_index(tuple(np.where(inside, moved, 0)), seen.shape)
     found = np.where(inside[:, None], seen.rows.alone[rows][:, flat].swapaxes(0, 1), ONE)
-    return found.astype(np.float32) / ONE
+    return found.astype(np.float32) / np.float32(ONE)
 
 
 def _expected(rows: NDArray[Any], prior: Floats, pull: float) -> Floats:

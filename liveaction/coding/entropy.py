@@ -65,7 +65,7 @@ def trace_chunk(parts: Parts, tables: Tables) -> list[Trace]:
         FormatError: other channels or axes than the tables', parts whose grids do not follow each other, nothing in
             one, or a symbol of 2**24 or more in size.
     """
-    from liveaction.coding.context_numba import trace
+    from liveaction.coding.trace_numba import trace
 
     where = "symbols"
     shapes = [part.shape for part in parts]
@@ -126,7 +126,7 @@ def decode_chunk(data: bytes, shapes: Sequence[tuple[int, ...]], tables: Tables,
     Raises:
         FormatError: the bytes are not those of such a chunk, or ``shapes`` are not those of the tables.
     """
-    from liveaction.coding.rans_numba import GOOD, decode
+    from liveaction.coding.decode_numba import GOOD, decode
 
     check_shapes(shapes, tables, where)
     if len(data) < HEAD or len(data) % 2 != HEAD % 2:
@@ -151,8 +151,8 @@ def decode_chunk(data: bytes, shapes: Sequence[tuple[int, ...]], tables: Tables,
 
 
 def _check_end(code: int, state: int, read: int, words: int, where: str) -> None:
-    """Refuse what ``rans_numba.decode`` found of a chunk of so many ``words``, unless all is well."""
-    from liveaction.coding.rans_numba import GOOD, NO_TOKEN, TOO_LARGE
+    """Refuse what ``decode_numba.decode`` found of a chunk of so many ``words``, unless all is well."""
+    from liveaction.coding.decode_numba import GOOD, NO_TOKEN, TOO_LARGE
 
     if code == TOO_LARGE:
         raise FormatError(f"{where}: expected symbols below 2**24 in size, got others; the data are damaged")
@@ -188,7 +188,7 @@ def trace_bits(found: Trace, tables: EntropyTables) -> float:
 def class_rows(before: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """Rows of the table of classes by the preceding channels' classes, CLASSES before the first, and usual steps.
 
-    Must stay equal to ``rans_numba._class_row``.
+    Must stay equal to ``rans_numba.class_row``.
     """
     moved = np.clip(before + offsets, 1, CLASSES - 1)
     return np.where((before > 0) & (before < CLASSES), moved, before)

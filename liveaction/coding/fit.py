@@ -26,7 +26,8 @@ from liveaction.coding.layout import (
 )
 from liveaction.coding.optimise import WEIGHT, Latents, dead_zone, optimise_trace
 from liveaction.coding.priors import class_weights, mode_weights, quantised, residual_weights, with_escape
-from liveaction.coding.tables import GREATEST_PREDICT, EntropyTables, generic_tables
+from liveaction.coding.table_checks import GREATEST_PREDICT
+from liveaction.coding.tables import EntropyTables, generic_tables
 from liveaction.errors import FormatError
 
 SIZE_FLOOR = 0.3
@@ -61,7 +62,11 @@ def fit_tables(
 
 
 def fit_parts(
-    examples: Iterable[Parts], channels: Sequence[int], axes: int, predicted: Sequence[int] | None = None
+    examples: Iterable[Parts],
+    channels: Sequence[int],
+    axes: int,
+    predicted: Sequence[int] | None = None,
+    components: int = 1,
 ) -> tuple[EntropyTables, ...]:
     """Tables of every part, fitted to training chunks of parts ``[L_i, *c_i]``; see :func:`fit_tables`.
 
@@ -70,6 +75,7 @@ def fit_parts(
         channels: L_i of every part.
         axes: D, from 1 to 4.
         predicted: of every part, as for :func:`fit_tables`.
+        components: that many of L_i / components channels each stand in a row; ``predicted`` counts in each.
 
     Raises:
         FormatError: no examples, or one of another shape.
@@ -82,8 +88,9 @@ def fit_parts(
     starts = [generic_tables(rows, axes, outer) for rows, outer in zip(channels, (0, *channels[:-1]), strict=True)]
     arrays = [start.arrays() for start in starts]
     for i, start in enumerate(starts):
-        most = start.channels if predicted is None else predicted[i]
-        arrays[i]["predict"] = _predictors([chunk[i] for chunk in chunks], start, most)
+        bands = start.channels // components
+        wanted = np.arange(start.channels) % bands < (bands if predicted is None else predicted[i])
+        arrays[i]["predict"] = _predictors([chunk[i] for chunk in chunks], start, wanted)
     tables = _made(arrays)
     for i, start in enumerate(starts):
         arrays[i]["sources"] = choose_sources(_seen(chunks, tables, i), start)
@@ -97,6 +104,7 @@ def fit_latents(
     channels: Sequence[int],
     axes: int,
     predicted: Sequence[int] | None = None,
+    components: int = 1,
     weight: float = WEIGHT,
 ) -> tuple[EntropyTables, ...]:
     """Tables for what :func:`~liveaction.coding.optimise.optimise_chunk` makes of latents, in three rounds.
@@ -108,15 +116,15 @@ def fit_latents(
         examples: chunks of parts ``[L_i, *c_i]``, float32 in units of the quantiser's step, at several steps.
         channels: L_i of every part.
         axes: D, from 1 to 4.
-        predicted: as for :func:`fit_parts`.
+        predicted, components: as for :func:`fit_parts`.
         weight: as for ``optimise_chunk``.
 
     Raises:
         FormatError: see :func:`fit_parts`.
     """
-    tables = fit_parts((dead_zone(chunk) for chunk in examples), channels, axes, predicted)
+    tables = fit_parts((dead_zone(chunk) for chunk in examples), channels, axes, predicted, components)
     chosen = (optimise_trace(chunk, for_rows(tables, chunk), weight)[0] for chunk in examples)
-    tables = fit_parts(chosen, channels, axes, predicted)
+    tables = fit_parts(chosen, channels, axes, predicted, components)
     return _counted(tables, (optimise_trace(chunk, for_rows(tables, chunk), weight)[1] for chunk in examples))
 
 
@@ -158,13 +166,16 @@ def _padded(values: NDArray[Any], border: NDArray[Any]) -> NDArray[Any]:
     return wide
 
 
-def _predictors(chunks: Parts, start: EntropyTables, predicted: int) -> NDArray[np.int16]:
-    """Least squares per channel, each row divided by the size of the neighbours; empty channels keep the generic."""
+def _predictors(chunks: Parts, start: EntropyTables, wanted: NDArray[np.bool_]) -> NDArray[np.int16]:
+    """Least squares per channel, each row divided by the size of the neighbours; empty channels keep the generic.
+
+    Those that are not ``wanted`` ``[L]`` have 0.
+    """
     offsets = neighbours(start.axes)
-    square = np.zeros((predicted, len(offsets), len(offsets)))
-    right = np.zeros((predicted, len(offsets)))
+    square = np.zeros((start.channels, len(offsets), len(offsets)))
+    right = np.zeros((start.channels, len(offsets)))
     for chunk in chunks:
-        busy = np.flatnonzero(chunk[:predicted].any(tuple(range(1, chunk.ndim))))
+        busy = np.flatnonzero(chunk.any(tuple(range(1, chunk.ndim))) & wanted[: len(chunk)])
         if not len(busy):
             continue
         part = chunk[busy].astype(np.float32)
@@ -177,9 +188,8 @@ def _predictors(chunks: Parts, start: EntropyTables, predicted: int) -> NDArray[
         right[busy] += (x @ (part.reshape(len(busy), -1) * weight)[:, :, None])[:, :, 0]
     solved = np.linalg.solve(square + RIDGE * np.eye(len(offsets)), right[:, :, None])[:, :, 0]
     rounded = np.clip(np.rint(solved * PREDICT_ONE), -GREATEST_PREDICT, GREATEST_PREDICT).astype(np.int16)
-    found = np.zeros_like(start.predict)
-    found[:predicted] = np.where(np.any(right, axis=1, keepdims=True), rounded, start.predict[:predicted])
-    return found
+    fitted = np.where(np.any(right, axis=1, keepdims=True), rounded, start.predict)
+    return np.where(wanted[:, None], fitted, 0).astype(np.int16)
 
 
 def _counted(tables: Sequence[EntropyTables], traces: Iterable[Sequence[Trace]]) -> tuple[EntropyTables, ...]:

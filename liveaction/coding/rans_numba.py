@@ -1,4 +1,4 @@
-"""Ranges to bytes and back: rANS with 16-bit frequencies and 16-bit words, and the decoder of chunks; integers only.
+"""Ranges to bytes and back: rANS with 16-bit frequencies and 16-bit words; integers only.
 
 The state lies in [2**24, 2**40). J. Duda, "Asymmetric numeral systems", arXiv 1311.2540.
 """
@@ -8,18 +8,8 @@ The state lies in [2**24, 2**40). J. Duda, "Asymmetric numeral systems", arXiv 1
 import numpy as np
 
 from liveaction.coding.context_numba import (
-    BORDER,
     compiled,
-    from_channels,
-    keep,
-    magnitude,
-    prepare,
-    row_of,
-    scale_of,
-    signed,
-    split,
     unsigned,
-    whole_of,
 )
 from liveaction.coding.layout import (
     BORDER_BITS,
@@ -27,16 +17,9 @@ from liveaction.coding.layout import (
     DIRECT,
     ESCAPE,
     ESCAPE_BITS,
-    LARGEST,
-    MOST_BORDER,
-    ONE,
     STATE_BOTTOM,
-    TOKENS,
-    TRAINED,
 )
 
-GOOD, SHORT, TOO_LARGE, NO_TOKEN = 0, 1, 2, 3
-"""What :func:`decode` found."""
 WORD = 16
 """Bits of a word, and of a frequency: no step takes in or gives out more than one word."""
 MASK = (1 << WORD) - 1
@@ -44,13 +27,11 @@ FULL = 24
 """From ``frequency << FULL`` on a state gives out a word first, as its step would end at 2**40 or beyond."""
 RAW = 12
 """Raw bits to a step; the longest rest of a value and of a border value, 24, takes two."""
-FIRST_BITS = 8
-"""The upper bits of a slot by which the first token that it may have is looked up."""
 
 
 @compiled
 def _put(x, words, at, start, frequency):
-    """State and count of words after an entry; undone by :func:`_advance`."""
+    """State and count of words after an entry; undone by :func:`advance`."""
     if x >= frequency << FULL:
         words[at] = x & MASK
         x, at = x >> WORD, at + 1
@@ -60,7 +41,7 @@ def _put(x, words, at, start, frequency):
 
 @compiled
 def _put_bits(x, words, at, value, bits):
-    """``bits`` <= 2 * RAW raw bits, of equal frequencies; undone by :func:`_get_bits`, which gets the upper first."""
+    """``bits`` <= 2 * RAW raw bits, of equal frequencies; undone by :func:`get_bits`, which gets the upper first."""
     low = min(bits, RAW)
     x, at = _put(x, words, at, (value & ((1 << low) - 1)) << (WORD - low), 1 << (WORD - low))
     if bits > RAW:
@@ -82,7 +63,7 @@ def _top_bit(value):
 def _put_rest(x, words, at, value):
     """The raw bits of a value from :data:`DIRECT` on, and its token: its highest bit and the two below.
 
-    Undone by :func:`_rest_of_value`; ``entropy.tokens`` counts the same.
+    Undone by ``decode_numba._rest_of_value``; ``entropy.tokens`` counts the same.
     """
     bits = _top_bit(value) - 2
     x, at = _put_bits(x, words, at, value & ((1 << bits) - 1), bits)
@@ -125,7 +106,7 @@ def _put_values(contexts, coded, cumulative, inverses, x, words, at):
 
 
 @compiled
-def _class_row(before, offset):
+def class_row(before, offset):
     """The row of the table of classes: by the preceding channel's class, moved on by what is usual.
 
     Those of an empty channel and of none, 0 and CLASSES, are not moved. Must stay equal to ``entropy.class_rows``.
@@ -138,8 +119,8 @@ def encode(heads, contexts, coded, sums, inverses, x, words, at):
     """State, and how many ``words`` were written, for what ``trace`` found of a part; they are read from the last on.
 
     ``x`` and ``at`` are those of the part behind it, which is put first. ``heads`` are each channel's class, predictor,
-    border value and usual step of the class; they are put in the reverse of the order in which :func:`_heads` takes
-    them.
+    border value and usual step of the class; they are put in the reverse of the order in which ``decode_numba._heads``
+    takes them.
     """
     classes, taken, bases, offsets = heads
     x, at = _put_values(contexts, coded, sums.residuals, inverses, np.int64(x), words, np.int64(at))
@@ -153,13 +134,13 @@ def encode(heads, contexts, coded, sums, inverses, x, words, at):
             x, at = _put_bits(x, words, at, bits, BORDER_BITS)
         row = sums.modes[c, np.int64(k > 0)]
         x, at = _put(x, words, at, row[mode], row[mode + 1] - row[mode])
-        row = sums.classes[_class_row(np.int64(classes[c - 1]) if c else CLASSES, offsets[c])]
+        row = sums.classes[class_row(np.int64(classes[c - 1]) if c else CLASSES, offsets[c])]
         x, at = _put(x, words, at, row[k], row[k + 1] - row[k])
     return x, at
 
 
 @compiled
-def _advance(x, words, at, start, frequency):
+def advance(x, words, at, start, frequency):
     """State and count of words after an entry was taken; beyond the words there are zeros, and the count tells."""
     x = frequency * (x >> WORD) + (x & MASK) - start
     if x < STATE_BOTTOM:
@@ -168,167 +149,24 @@ def _advance(x, words, at, start, frequency):
 
 
 @compiled
-def _get_bits(x, words, at, bits):
+def get_bits(x, words, at, bits):
     """Inverse of :func:`_put_bits`."""
     high = 0
     if bits > RAW:
         rest = WORD - (bits - RAW)
         high = (x & MASK) >> rest
-        x, at = _advance(x, words, at, high << rest, 1 << rest)
+        x, at = advance(x, words, at, high << rest, 1 << rest)
     low = min(bits, RAW)
     value = (x & MASK) >> (WORD - low)
-    x, at = _advance(x, words, at, value << (WORD - low), 1 << (WORD - low))
+    x, at = advance(x, words, at, value << (WORD - low), 1 << (WORD - low))
     return x, at, high << RAW | value
 
 
 @compiled
-def _get(x, words, at, sums):
+def get(x, words, at, sums):
     """An entry by its cumulative frequencies, searched from the first on; heads alone, so it need not be fast."""
     slot, entry = x & MASK, 0
     while sums[entry + 1] <= slot:
         entry += 1
-    x, at = _advance(x, words, at, sums[entry], sums[entry + 1] - sums[entry])
+    x, at = advance(x, words, at, sums[entry], sums[entry + 1] - sums[entry])
     return x, at, entry
-
-
-@compiled
-def _rest_of_value(x, words, at, token):
-    """A value from its token, :data:`ESCAPE` included; -1 for a token that does not exist."""
-    if token == ESCAPE:
-        x, at, token = _get_bits(x, words, at, ESCAPE_BITS)
-        if token >= TOKENS:
-            return x, at, -1
-    if token < DIRECT:
-        return x, at, token
-    bits = 3 + (token - DIRECT) // 4
-    x, at, low = _get_bits(x, words, at, bits)
-    return x, at, (4 + ((token - DIRECT) & 3)) << bits | low
-
-
-@compiled
-def _heads(x, words, at, offsets, class_sums, mode_sums, classes, taken, bases):
-    """Class, predictor and border value of every channel."""
-    before = CLASSES
-    for c in range(len(classes)):
-        x, at, before = _get(x, words, at, class_sums[_class_row(before, offsets[c])])
-        x, at, taken[c] = _get(x, words, at, mode_sums[c, np.int64(before > 0)])
-        classes[c] = before
-        if taken[c]:
-            x, at, bits = _get_bits(x, words, at, BORDER_BITS)
-            value = np.int64(bits > 0)
-            if bits > MOST_BORDER:
-                return x, at, TOO_LARGE
-            if bits > 1:
-                x, at, low = _get_bits(x, words, at, bits - 1)
-                value = 1 << (bits - 1) | low
-            bases[c] = signed(value)
-    return x, at, SHORT if at > len(words) else GOOD
-
-
-@compiled
-def _decode_row(row, values, sizes, start, prepared, active, weights, near, scale, bins, x, words, at, sums, firsts):
-    """The symbols of a row.
-
-    Must stay equal to ``context_numba._trace_row`` but for where the residual comes from: there from the symbol, here
-    from the words. :func:`_advance` is written out, for the reason that :func:`_put_values` gives.
-    """
-    n1, n2 = np.int64(sizes[start - 1]), np.int64(sizes[start - 2])
-    s1, s2 = np.int64(values[start - 1]), np.int64(values[start - 2])
-    p1, p2, a1, a2 = weights[0], weights[1], near[0], near[1]
-    largest = 0
-    for i in range(len(row)):
-        whole, sign, level = split(np.int64(np.int32(prepared[i] + p1 * s1 + p2 * s2)))
-        table = np.uint64(row_of(active[i] + a1 * n1 + a2 * n2, level, scale.shift, bins))
-        slot = x & MASK
-        value = np.int64(firsts[table, np.uint64(slot >> FIRST_BITS)])
-        low, high = sums[table, np.uint64(value)], sums[table, np.uint64(value + 1)]
-        while high <= slot:
-            value += 1
-            low, high = high, sums[table, np.uint64(value + 1)]
-        x = (high - low) * (x >> WORD) + slot - low
-        if x < STATE_BOTTOM:
-            x, at = x << WORD | (np.int64(words[np.uint64(at)]) if at < len(words) else 0), at + 1
-        if value >= DIRECT:
-            x, at, value = _rest_of_value(x, words, at, value)
-            if value < 0:
-                return x, at, NO_TOKEN
-        r = signed(value)
-        s = whole + r * sign
-        largest = max(largest, abs(s))
-        n2, s2, s1 = n1, s1, s
-        n1 = magnitude(r, scale)
-        row[i], sizes[start + i], values[start + i] = s, n1, s
-    if at > len(words):
-        return x, at, SHORT
-    return x, at, TOO_LARGE if largest >= LARGEST else GOOD
-
-
-@compiled
-def _flat_row(row, values, start, prepared, weights):
-    """The symbols of a row whose residuals are all 0: :func:`_decode_row` of a channel of class 0."""
-    s1, s2 = np.int64(values[start - 1]), np.int64(values[start - 2])
-    largest = 0
-    for i in range(len(row)):
-        s = whole_of(np.int64(np.int32(prepared[i] + weights[0] * s1 + weights[1] * s2)))
-        s2, s1 = s1, s
-        row[i], values[start + i] = s, s
-        largest = max(largest, abs(s))
-    return TOO_LARGE if largest >= LARGEST else GOOD
-
-
-@compiled
-def decode(symbols, plane, tables, scales, bins, near_rows, offsets, sums, x, words, at):
-    """Fill ``symbols`` ``[L, N]`` of a part from a state and words, ``at`` of which are read.
-
-    Fields of the arguments: :class:`~liveaction.coding.layout.Plane`, :class:`~liveaction.coding.layout.ClassScales`,
-    :class:`~liveaction.coding.tables.Contexts`, :class:`~liveaction.coding.tables.Sums`,
-    :class:`~liveaction.coding.layout.Magnitudes`, of which the coarser part's are there.
-
-    Returns:
-        what was found, the last state, and the words read.
-    """
-    alone, around, empty = near_rows
-    starts, length = plane.starts, plane.length
-    predictors, activity = tables.predictors.copy(), tables.activity
-    channels, count = symbols.shape
-    values, sizes = np.zeros(plane.size, np.int32), np.zeros(plane.size, np.int32)
-    first = len(empty) - channels
-    active, prepared = np.zeros(count, np.int32), np.zeros(length, np.int32)
-    outer = np.zeros((2, (plane.rows - 1) * (length + BORDER) + length), np.int32)
-    classes, taken, bases = np.zeros(channels, np.int32), np.zeros(channels, np.int32), np.zeros(channels, np.int32)
-    x, at, found = _heads(np.int64(x), words, np.int64(at), offsets, sums.classes, sums.modes, classes, taken, bases)
-    for c in range(channels):
-        if found != GOOD:
-            break
-        predictors[TRAINED] = tables.trained[c]
-        k, mode, near = np.int64(classes[c]), taken[c], activity[c]
-        weights = predictors[mode]
-        empty[first + c] = k == 0
-        if k == 0 and mode == 0:
-            symbols[c] = 0
-            continue
-        if k:
-            own = near[len(plane.causal) :]
-            from_channels(own, tables.sources[c], alone, around, empty, len(plane.around), active)
-        values[:] = bases[c]
-        sizes[:] = ONE
-        prepared[:] = 0
-        scale = scale_of(scales, k)
-        for r in range(len(starts)):
-            start, to, end = starts[r], r * length, (r + 1) * length
-            if mode:
-                prepared[:] = 0
-                prepare(values, start, r, plane, weights, outer[0], prepared)
-            if k:
-                prepare(sizes, start, r, plane, near, outer[1], active[to:end])
-                x, at, found = _decode_row(
-                    symbols[c, to:end], values, sizes, start, prepared, active[to:end], weights, near, scale, bins, x,
-                    words, at, sums.residuals, sums.firsts,
-                )  # fmt: skip
-            else:
-                found = _flat_row(symbols[c, to:end], values, start, prepared, weights)
-            if found != GOOD:
-                return found, x, at
-        if k:
-            keep(sizes, plane, alone[first + c], around[first + c])
-    return found, x, at

@@ -1,6 +1,6 @@
 """Rate-distortion optimised quantisation: latents to symbols, with their contexts, in one walk over a part.
 
-The walk is that of ``context_numba.trace``; where that reads a symbol, this one chooses it by what it costs there. An
+The walk is that of ``trace_numba.trace``; where that reads a symbol, this one chooses it by what it costs there. An
 encoder is free in it, so that floats may decide: what follows from the symbols is integers.
 """
 
@@ -10,7 +10,6 @@ import numpy as np
 
 from liveaction.coding.context_numba import (
     BORDER,
-    _choose,
     class_of,
     compiled,
     from_channels,
@@ -24,7 +23,8 @@ from liveaction.coding.context_numba import (
 )
 from liveaction.coding.layout import BORDER_BITS, CLASSES, DIRECT, ONE, TRAINED
 from liveaction.coding.optimise import DEAD_ZONE
-from liveaction.coding.rans_numba import _class_row, _top_bit
+from liveaction.coding.rans_numba import _top_bit, class_row
+from liveaction.coding.trace_numba import choose
 
 HALF = np.float32(0.5)
 SILENT = int(np.float32(0.5 + DEAD_ZONE).view(np.int32))
@@ -143,7 +143,7 @@ def _head_bits(costs, row, c, k, mode, base):
 def optimise(latents, symbols, plane, tables, scales, bins, offsets, costs, weight, near_rows, heads, contexts, coded):
     """Choose ``symbols`` ``[L, N]`` of a part for ``latents``, float32 in units of the step; trace them.
 
-    The other arguments are those of ``context_numba.trace``.
+    The other arguments are those of ``trace_numba.trace``.
 
     Returns:
         how many of ``contexts`` and ``coded`` were written; channels of class 0 have none.
@@ -169,7 +169,7 @@ def optimise(latents, symbols, plane, tables, scales, bins, offsets, costs, weig
         if predictors[TRAINED].any():
             for x in range(count):
                 row[x] = np.int32(np.rint(latents[c, x]))
-            mode, base, total = _choose(row, values, plane, predictors, whole)
+            mode, base, total = choose(row, values, plane, predictors, whole)
         if mode == 0:
             total = _plain_symbols(latents[c], row)
         k = class_of(total, count, scales.bounds)
@@ -196,7 +196,7 @@ def optimise(latents, symbols, plane, tables, scales, bins, offsets, costs, weig
                                            active[to : to + length], near, scale, bins, costs.residuals, weight,
                                            contexts[done:end], coded[done:end])  # fmt: skip
             bits, spared, done = bits + more, spared + less, end
-        before = _class_row(np.int64(classes[c - 1]) if c else CLASSES, offsets[c])
+        before = class_row(np.int64(classes[c - 1]) if c else CLASSES, offsets[c])
         if spared <= weight * (bits + _head_bits(costs, before, c, k, mode, base)):
             row[:] = 0
             done = begin

@@ -12,17 +12,11 @@ from numpy.typing import NDArray
 from liveaction.coding.components import first_rows, rows_of
 from liveaction.coding.costs import Costs, costs_of
 from liveaction.coding.layout import (
-    AXES,
-    CLASSES,
-    LEVELS,
     PREDICT_ONE,
-    SCALES,
     SOURCES,
-    TOKENS,
     TRAINED,
     WEIGHT_ONE,
     fixed_predictors,
-    modes,
     neighbours,
 )
 from liveaction.coding.priors import (
@@ -33,23 +27,10 @@ from liveaction.coding.priors import (
     residual_weights,
     with_escape,
 )
-from liveaction.errors import FormatError
+from liveaction.coding.table_checks import DTYPES, check_arrays
 
-_DTYPES = {
-    "predict": np.int16,
-    "activity": np.uint16,
-    "sources": np.int16,
-    "class_offset": np.int8,
-    "classes": np.uint16,
-    "modes": np.uint16,
-    "residuals": np.uint16,
-}
 _OF_ROWS = ("predict", "activity", "class_offset", "modes")
 """Arrays with a row per channel, beside the sources."""
-MOST_ROWS = 1 << 15
-"""Rows that sources may name, those of the coarser part and the own: they are int16."""
-GREATEST_PREDICT, GREATEST_ACTIVITY = 8 * PREDICT_ONE, 4 * WEIGHT_ONE
-"""Largest weights; with these of activity, all neighbours and sources at their caps, the sum stays within 32 bits."""
 
 
 class Sums(NamedTuple):
@@ -92,7 +73,8 @@ class EntropyTables:
         predict: int16 ``[L, F]``, the trained predictor of each channel, in 256ths.
         activity: uint16 ``[L, F + 1 + 2 * K]``, weights in 1024ths of the neighbours, of 1, and of each source: at the
             position, and around it.
-        sources: int16 ``[L, K]``, rows of the coarser part, then preceding channels behind them; -1 for none.
+        sources: int16 ``[L, K]``, rows of the coarser part, then preceding channels behind them; -1 for none. Tables for
+            other components, which are in no file, may have int32.
         class_offset: int8 ``[L]``, usual step of the class from the preceding channel.
         classes: uint16 ``[79, 78]``, frequencies of a class by the preceding one, moved on by the usual step; the last
             row is for the first channel.
@@ -104,7 +86,7 @@ class EntropyTables:
     axes: int
     predict: NDArray[np.int16]
     activity: NDArray[np.uint16]
-    sources: NDArray[np.int16]
+    sources: NDArray[np.int16] | NDArray[np.int32]
     class_offset: NDArray[np.int8]
     classes: NDArray[np.uint16]
     modes: NDArray[np.uint16]
@@ -119,7 +101,7 @@ class EntropyTables:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All integers by name, for a file; ``axes`` is uint8 ``[1]``, ``outer`` uint16 ``[1]``, left out where 0."""
         outer = {"outer": np.array([self.outer], np.uint16)} if self.outer else {}
-        return {name: getattr(self, name) for name in _DTYPES} | {"axes": np.array([self.axes], np.uint8)} | outer
+        return {name: getattr(self, name) for name in DTYPES} | {"axes": np.array([self.axes], np.uint8)} | outer
 
     def for_components(self, components: int, bands: int) -> "EntropyTables":
         """Tables of ``components * bands`` rows, component-major, from these of a whole number of components.
@@ -193,22 +175,11 @@ class EntropyTables:
         Raises:
             FormatError: an array is missing or of another shape or dtype, a weight out of range, a sum not 2**16.
         """
-        if arrays.keys() - {"outer"} != {"axes", *_DTYPES}:
-            raise FormatError(f"{where}: expected tables axes, {', '.join(_DTYPES)}, got {', '.join(sorted(arrays))}")
-        axes, predict = arrays["axes"], arrays["predict"]
-        if axes.dtype != np.uint8 or axes.shape != (1,) or not 1 <= axes[0] <= AXES:
-            raise FormatError(f"{where}: expected axes as one uint8 from 1 to {AXES}, got {axes.dtype} {axes.tolist()}")
-        shapes = _shapes(len(predict) if predict.ndim else 0, int(axes[0]))
-        for name, shape in shapes.items():
-            array, dtype = arrays[name], np.dtype(_DTYPES[name])
-            if array.dtype != dtype or array.shape != shape or not array.size:
-                raise FormatError(f"{where}: expected {name} as {dtype} {shape}, got {array.dtype} {array.shape}")
-        outer = _checked_outer(arrays, where)
-        _check_values(arrays, outer, where)
-        made = {name: np.ascontiguousarray(arrays[name], _DTYPES[name]) for name in _DTYPES}
+        axes, outer = check_arrays(arrays, where)
+        made = {name: np.ascontiguousarray(arrays[name], DTYPES[name]) for name in DTYPES}
         for array in made.values():
             array.flags.writeable = False
-        return cls(int(axes[0]), **made, outer=outer)
+        return cls(axes, **made, outer=outer)
 
 
 def tables_digest(tables: Sequence[EntropyTables]) -> str:
@@ -221,59 +192,6 @@ def tables_digest(tables: Sequence[EntropyTables]) -> str:
 def _cumulative(table: NDArray[np.uint16]) -> NDArray[np.int32]:
     ends = np.cumsum(table, -1, dtype=np.int32)
     return np.concatenate([np.zeros_like(ends[..., :1]), ends], -1)
-
-
-def _shapes(channels: int, axes: int) -> dict[str, tuple[int, ...]]:
-    count = len(neighbours(axes))
-    return {
-        "predict": (channels, count),
-        "activity": (channels, count + 1 + 2 * SOURCES),
-        "sources": (channels, SOURCES),
-        "class_offset": (channels,),
-        "classes": (CLASSES + 1, CLASSES),
-        "modes": (channels, 2, modes(axes)),
-        "residuals": (SCALES * LEVELS, TOKENS + 1),
-    }
-
-
-def table_shapes(channels: int, axes: int, outer: int = 0) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """NumPy's name of the dtype, and the shape, of every array in tables of L channels on D axes.
-
-    Args:
-        channels: L.
-        axes: D.
-        outer: channels of the coarser part.
-    """
-    shapes = _shapes(channels, axes)
-    single = {"axes": ("uint8", (1,))} | ({"outer": ("uint16", (1,))} if outer else {})
-    return {name: (np.dtype(_DTYPES[name]).name, shapes[name]) for name in _DTYPES} | single
-
-
-def _checked_outer(arrays: dict[str, NDArray[Any]], where: str) -> int:
-    if "outer" not in arrays:
-        return 0
-    outer, most = arrays["outer"], MOST_ROWS - len(arrays["predict"])
-    if outer.dtype != np.uint16 or outer.shape != (1,) or not 1 <= outer[0] <= most:
-        got = f"{outer.dtype} {outer.tolist()}"
-        raise FormatError(f"{where}: expected outer as one uint16 from 1 to {most}, got {got}")
-    return int(outer[0])
-
-
-def _check_values(arrays: dict[str, NDArray[Any]], outer: int, where: str) -> None:
-    for name in ("classes", "modes", "residuals"):
-        table = arrays[name]
-        if (table.sum(-1, dtype=np.int64) != FREQUENCIES).any():
-            raise FormatError(f"{where}: expected frequencies of {name} that sum up to {FREQUENCIES}, got others")
-        needed = table[:, -1:] if name == "residuals" else table
-        if not needed.all():
-            raise FormatError(f"{where}: expected frequencies of {name} from 1 on, got 0")
-    sources = arrays["sources"].astype(np.int64)
-    if ((sources < -1) | (sources >= outer + np.arange(len(sources))[:, None])).any():
-        raise FormatError(f"{where}: expected sources among the preceding channels or -1, got others")
-    for name, greatest in (("predict", GREATEST_PREDICT), ("activity", GREATEST_ACTIVITY)):
-        largest = int(np.abs(arrays[name].astype(np.int64)).max())
-        if largest > greatest:
-            raise FormatError(f"{where}: expected weights in {name} of at most {greatest}, got {largest}")
 
 
 # Weights of activity without data. By trial on latents of CT, pictures and music, which pull in different directions:

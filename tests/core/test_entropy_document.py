@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from liveaction.coding.entropy import encode_chunk
-from liveaction.coding.fit import fit_tables
+from liveaction.coding.fit import fit_parts, fit_tables
 from liveaction.coding.layout import neighbours as ours
+from liveaction.coding.optimise import optimise_chunk
 from liveaction.coding.tables import generic_tables
 
 START, STEP = 1 << 24, 1 << 16
@@ -109,16 +110,42 @@ def heads(reader, t):
     return found
 
 
-def decode(data, shape, tables):
+def decode(data, shapes, tables):
+    reader, made, before = Reader(data), [], None
+    for shape, table in zip(shapes, tables, strict=True):
+        part, before = decode_part(reader, shape, table, before)
+        made.append(part)
+    assert reader.x == START and not reader.words
+    return made
+
+
+class Magnitudes:
+    """m of one channel, {} for one of class 0, on the grid ``shape``."""
+
+    def __init__(self, m, shape):
+        self.m, self.shape = m, shape
+        axes = range(len(shape))
+        self.next_to = [tuple(sign * (i == axis) for i in axes) for axis in axes for sign in (-1, 1)]
+
+    def at(self, p, shape):
+        """At the position that p of ``shape`` lies in; and around it."""
+        q = tuple(min(x // 2 if n > m else x, m - 1) for x, n, m in zip(p, shape, self.shape, strict=True))
+        ring = [tuple(a + b for a, b in zip(q, o, strict=True)) for o in self.next_to]
+        return self.m.get(q, 64), sum(self.m.get(r, 64) for r in ring)
+
+
+def decode_part(reader, shape, tables, before):
+    """Symbols of a part, and the magnitudes of its channels; ``before`` are those of the coarser part."""
     t = {name: array.tolist() for name, array in tables.arrays().items()}
-    reader, axes = Reader(data), len(shape) - 1
+    axes, grid = len(shape) - 1, shape[1:]
     offsets = neighbours(axes)
-    next_to = [tuple(sign * (i == axis) for i in range(axes)) for axis in range(axes) for sign in (-1, 1)]
-    count, channels, sizes = len(offsets), [], []
+    rows = list(before or [])
+    assert t.get("outer", [0]) == [len(rows)]
+    count, channels = len(offsets), []
     for c, (k, mode, border) in enumerate(heads(reader, t)):
         s, m = {}, {}
         weights, near = predictor(t, c, mode, axes, offsets), t["activity"][c]
-        for p in np.ndindex(*shape[1:]):
+        for p in np.ndindex(*grid):
             around = [tuple(a + b for a, b in zip(p, o, strict=True)) for o in offsets]
             total = sum(w * s.get(q, border) for w, q in zip(weights, around, strict=True))
             total = (total + (1 << 31)) % (1 << 32) - (1 << 31)
@@ -127,18 +154,15 @@ def decode(data, shape, tables):
             if k:
                 active = sum(near[j] * m.get(q, 64) for j, q in enumerate(around)) + 64 * near[count]
                 for i, source in enumerate(t["sources"][c]):
-                    other = sizes[source] if source >= 0 else {}
-                    ring = [tuple(a + b for a, b in zip(p, o, strict=True)) for o in next_to]
-                    active += near[count + 1 + 2 * i] * other.get(p, 64)
-                    active += near[count + 2 + 2 * i] * sum(other.get(q, 64) for q in ring)
+                    one, ring = rows[source].at(p, grid) if source >= 0 else (64, 2 * axes * 64)
+                    active += near[count + 1 + 2 * i] * one + near[count + 2 + 2 * i] * ring
                 scale = clamp(quarters(clamp(active >> 6, 1, (1 << 18) - 1)) + 2 * (k - 26), 0, 127)
                 r = signed(reader.value(t["residuals"][4 * scale + min(abs(rest) >> 5, 3)])) * (-1 if rest < 0 else 1)
                 m[p] = normalised(r, k)
             s[p] = whole + r
-        channels.append([s[p] for p in np.ndindex(*shape[1:])])
-        sizes.append(m)
-    assert reader.x == START and not reader.words
-    return np.array(channels, np.int32).reshape(shape)
+        channels.append([s[p] for p in np.ndindex(*grid)])
+        rows.append(Magnitudes(m, grid))
+    return np.array(channels, np.int32).reshape(shape), rows[len(before or []) :]
 
 
 def signal(seed, shape, scale):
@@ -158,4 +182,54 @@ def test_a_decoder_by_the_document_gives_the_symbols(shape, scale):
     assert tuple(neighbours(axes)) == ours(axes)
     fitted = fit_tables([signal(seed, shape, scale) for seed in (2, 3)], shape[0], axes)
     for tables in (generic_tables(shape[0], axes), fitted):
-        assert np.array_equal(decode(encode_chunk([symbols], [tables]), shape, tables), symbols)
+        assert np.array_equal(decode(encode_chunk([symbols], [tables]), [shape], [tables])[0], symbols)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [[(3, 7), (4, 7), (3, 13)], [(3, 1, 3), (4, 2, 5), (3, 2, 10)], [(3, 2, 3, 2), (4, 3, 5, 4)]],
+    ids=str,
+)
+def test_a_decoder_by_the_document_gives_the_parts(shapes):
+    def parts(seed, rows):
+        return [signal(seed, (n, *shape[1:]), 3.0) for n, shape in zip(rows, shapes, strict=True)]
+
+    rows, axes = [shape[0] for shape in shapes], len(shapes[0]) - 1
+    symbols = parts(1, rows)
+    generic = [generic_tables(n, axes, outer) for n, outer in zip(rows, [0, *rows], strict=False)]
+    fitted = fit_parts([parts(seed, rows) for seed in (2, 3)], rows, axes)
+    latents = [part.astype(np.float32) * np.float32(0.37) for part in symbols]
+    for tables in (generic, fitted):
+        found = decode(encode_chunk(symbols, tables), shapes, tables)
+        assert all(np.array_equal(a, b) for a, b in zip(found, symbols, strict=True))
+        chosen, data = optimise_chunk(latents, tables)
+        assert all(np.array_equal(a, b) for a, b in zip(decode(data, shapes, tables), chosen, strict=True))
+
+
+def components(table, count, bands):
+    """Tables of so many components, as plain arrays by the document; n is ``bands``."""
+    t = {name: array.astype(int) for name, array in table.arrays().items()}
+    known, outer = table.channels // bands, int(t.get("outer", [0])[0])
+    coarse = outer // known
+    of_rows = ("predict", "activity", "sources", "class_offset", "modes")
+    made = {name: [] for name in of_rows}
+    for i, b in product(range(count), range(bands)):
+        for name in of_rows:
+            made[name].append(t[name][min(i, known - 1) * bands + b].tolist())
+        d = max(i - (known - 1), 0)
+        moved = [s + d * coarse if s < outer else s - outer + d * bands + count * coarse for s in made["sources"][-1]]
+        gone = [0 <= s < outer and s + d * coarse >= count * coarse for s in made["sources"][-1]]
+        lost = zip(made["sources"][-1], moved, gone, strict=True)
+        made["sources"][-1] = [-1 if s < 0 or away else new for s, new, away in lost]
+    return made
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_components_by_the_document_are_ours(count):
+    rng = np.random.default_rng(0)
+    chunks = [[rng.integers(-3, 4, (3 * n, 6, 6)).astype(np.int32) for n in (2, 4)] for _ in range(2)]
+    for table, bands in zip(fit_parts(chunks, (6, 12), 2), (2, 4), strict=True):
+        made = table.for_components(count, bands)
+        assert made.outer == count * table.outer // 3
+        for name, wanted in components(table, count, bands).items():
+            assert getattr(made, name).tolist() == wanted

@@ -207,6 +207,12 @@ def test_rows_that_are_not_predicted_have_no_predictor(fitted):
     assert same(decode_chunk(encode_chunk(chunk, fitted), [part.shape for part in chunk], fitted, "here"), chunk)
 
 
+def test_predictors_are_counted_in_each_component():
+    tables = fit_parts([components(seed, 3) for seed in range(3)], (6, 9), 2, (2, 1), 3)
+    assert tables[0].predict.any(1).all()
+    assert tables[1].predict.any(1).tolist() == [True, False, False] * 3
+
+
 def test_tables_of_parts_come_back_from_their_arrays_and_have_a_digest(fitted):
     for table in fitted:
         back = EntropyTables.from_arrays(table.arrays(), "here")

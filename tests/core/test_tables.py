@@ -8,7 +8,7 @@ from liveaction.coding.entropy import class_rows, encode_chunk, ideal_bits, toke
 from liveaction.coding.fit import fit_tables
 from liveaction.coding.layout import CLASSES, class_scales, fixed_predictors, neighbours
 from liveaction.coding.priors import with_escape
-from liveaction.coding.rans_numba import _class_row, _put_rest
+from liveaction.coding.rans_numba import class_row, _put_rest
 from liveaction.coding.tables import EntropyTables, generic_tables
 from liveaction.errors import FormatError
 
@@ -146,7 +146,7 @@ def test_examples_that_do_not_fit_are_refused(examples):
 
 def test_what_is_counted_is_what_is_coded():
     before, offsets = (part.reshape(-1) for part in np.mgrid[: CLASSES + 1, -90:91])
-    rows = [_class_row(int(b), int(o)) for b, o in zip(before, offsets, strict=True)]
+    rows = [class_row(int(b), int(o)) for b, o in zip(before, offsets, strict=True)]
     assert class_rows(before, offsets).tolist() == rows
     values = np.array([32, 39, 40, 63, 64, 1000, 2**20 + 1, 2**26 - 1], np.uint32)
     words = np.zeros(4, np.uint16)
