@@ -80,12 +80,19 @@ def tables(protocol: str) -> str:
     deltas, settings = records["deltas"], records["settings"]
     if any(row["bd_rate_deviation"] is not None for row in deltas):
         return _ablation(deltas)
+    references = _references(deltas)
+    by_source: dict[str, list[Row]] = {}
+    for row in settings:
+        by_source.setdefault(row["source"], []).append({**row, MAIN: float(row[MAIN])})
+    costs = {source: cost_rows(rows, MAIN, references[0]) for source, rows in by_source.items()}
     parts = []
     if "means" in records:
-        parts += [_means(records["means"], records["mean_costs"]), _per_file(deltas)]
-    for source in dict.fromkeys(row["source"] for row in settings):
-        rows = [row for row in settings if row["source"] == source]
-        parts.append(_table(source, rows, [row for row in deltas if row["source"] == source], _references(deltas)))
+        curves = dict.fromkeys(row["curve"] for row in settings if row["kind"] == "model")
+        parts += [_means(records["means"], records["mean_costs"])]
+        parts += [_per_file(curve, deltas, costs) for curve in curves]
+    for source, rows in by_source.items():
+        mine = [row for row in deltas if row["source"] == source]
+        parts.append(_table(source, unit_of(rows[0]), costs[source], mine, references))
     return "\n\n".join(parts)
 
 
@@ -108,27 +115,32 @@ def _means(means: list[Row], costs: list[Row]) -> str:
     return "\n".join(text)
 
 
-def _per_file(deltas: list[Row]) -> str:
-    """Our curves' BD-rates file by file, PSNR at equal bits in brackets."""
-    curves = list(dict.fromkeys((row["curve"], row["reference"]) for row in deltas if row["kind"] == "model"))
-    heads = [f"`{curve}` against {reference}" for curve, reference in curves]
-    text = [f"| bits at equal PSNR (PSNR at equal bits) | {' | '.join(heads)} |", f"| --- |{' --- |' * len(heads)}"]
-    for source in dict.fromkeys(row["source"] for row in deltas):
-        rows = {(row["curve"], row["reference"]): row for row in deltas if row["source"] == source}
-        cells = [_both(rows.get(pair)) for pair in curves]
-        text.append(f"| {source} | {' | '.join(cells)} |")
+def _per_file(curve: str, deltas: list[Row], costs: dict[str, list[Row]]) -> str:
+    """A curve of ours file by file: bits against each reference, PSNR at equal bits in brackets, and what it costs."""
+    references = [name for name in _references(deltas) if name != curve]
+    main = _references(deltas)[0]
+    heads = [f"`{curve}`: bits at equal PSNR (PSNR at equal bits)", *(f"against {name}" for name in references)]
+    heads += [f"{main} takes"] if main != curve else []
+    text = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    for source, rows in costs.items():
+        mine = {row["reference"]: row for row in deltas if (row["source"], row["curve"]) == (source, curve)}
+        best = next((row for row in rows if row["curve"] == curve), None)
+        cells = [source, *(_both(mine.get(name)) for name in references)]
+        if main != curve:
+            takes = _cost(best, main)[1] if best else "–"
+            cells.append(takes if takes == "–" or not best else f"{takes} at {best['ratio']:g}:1")
+        text.append(f"| {' | '.join(cells)} |")
     return "\n".join(text)
 
 
-def _table(source: str, settings: list[Row], deltas: list[Row], references: list[str]) -> str:
+def _table(source: str, unit: str, costs: list[Row], deltas: list[Row], references: list[str]) -> str:
     rates = {(row["curve"], row["reference"]): row for row in deltas}
     main = references[0]
-    rows = cost_rows([{**row, MAIN: float(row[MAIN])} for row in settings], MAIN, main)
-    per = f"encoding, CPU seconds per {unit_of(settings[0])}"
+    per = f"encoding, CPU seconds per {unit}"
     many = [f"bits against {name}" for name in references] if len(references) > 1 else ["curve's BD-rate"]
-    heads = [f"{source}, at {rows[0]['ratio']:g}:1", "PSNR, dB", per, f"{main} takes", *many]
+    heads = [f"{source}, at {costs[0]['ratio']:g}:1", "PSNR, dB", per, f"{main} takes", *many]
     text = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
-    for row in rows:
+    for row in costs:
         quality = "–" if row[MAIN] is None else f"{row[MAIN]:.2f}"
         cells = [_rate(rates.get((row["curve"], name)), row["curve"] == name) for name in references]
         text.append(f"| {' | '.join([_name(row), quality, *_cost(row, main), *cells])} |")

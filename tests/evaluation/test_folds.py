@@ -1,7 +1,9 @@
 """Folds: no file is coded by a model that saw it, and what is refused."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +76,7 @@ def work(tmp_path_factory):
         yield folder
 
 
+@pytest.mark.slow
 def test_no_file_is_coded_by_a_model_that_saw_it(work):
     planned = plan(work, "pictures", work / "out")
     outcome = evaluate(planned.coders, planned.subjects, work / "out", SETTINGS)
@@ -102,6 +105,7 @@ def _digests(folder):
     return model.digest, model.codec.tables.digest
 
 
+@pytest.mark.slow
 def test_items_stay_when_a_codec_is_added(work):
     first = plan(work, "pictures", work / "out")
     evaluate(first.coders, first.subjects, work / "out", SETTINGS)
@@ -113,6 +117,7 @@ def test_items_stay_when_a_codec_is_added(work):
     assert len(outcome.items) == len(before) + 5
 
 
+@pytest.mark.slow
 def test_a_codec_learns_from_the_first_part_of_the_recording_that_it_codes_the_rest_of(work):
     planned = plan(work, "sounds", work / "own")
     outcome = evaluate(planned.coders, planned.subjects, work / "own", SETTINGS)
@@ -181,3 +186,15 @@ def test_folds_of_files_next_to_each_other_hold_each_file_once(tmp_path):
     assert ["".join(file.path[0] for file in fold.code) for fold in folds] == ["a", "bc", "de"]
     assert ["".join(file.path[0] for file in fold.learn) for fold in folds] == ["bcde", "ade", "abc"]
     assert [file.path[0] for file in protocol.coded] == list("abcde")
+
+
+def test_the_documented_protocol_is_one(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    whole, split, _ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    path = tmp_path / "mine.yaml"
+    path.write_text(whole)
+    protocol = load_protocol(str(path))
+    assert [len(fold.learn) for fold in protocol.folds_of("small")] == [2, 2, 2]
+    assert protocol.coded[2].label == protocol.folds_of("small")[0].learn[1].label == "z0-0.5"
+    path.write_text(split + re.sub(r"files:.*?\nseeds", "seeds", whole, flags=re.DOTALL))
+    assert [fold.name for fold in load_protocol(str(path)).folds_of("large")] == [""]

@@ -1,6 +1,8 @@
 """Means over sources: deltas against several curves, and costs at one ratio."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,3 +112,26 @@ def test_all_tables_are_written_and_the_report_has_every_reference(measured, tmp
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "against x265 slow" in page and "against JPEG 2000" in page and "x265 slow takes, times" in page
     assert "the anchor is x265 slow, JPEG 2000, the test" in page
+
+
+def test_the_record_of_an_evaluation_prints_means_then_files(measured, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    import evaluations
+
+    monkeypatch.setattr(evaluations, "KEPT", tmp_path)
+    once = [item for item in measured if item.seed in (None, 1)]
+    write_outputs(once, tmp_path / "all", "t", [], "x265 slow", MAIN, ["JPEG 2000"])
+    (tmp_path / "mine").mkdir()
+    for name in evaluations.RECORDS:
+        shutil.copy(tmp_path / "all" / f"{name}.json", tmp_path / "mine")
+    means, ours, klt, *files = evaluations.tables("mine").split("\n\n")
+    assert means.startswith("| mean over 3 files | bits against x265 slow | bits against JPEG 2000 | encoding, CPU sec")
+    for table in (means, ours, klt, *files):
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+    read = json.loads((tmp_path / "mine" / "means.json").read_text())
+    of_klt = next(row for row in read if row["curve"] == "KLT" and row["reference"] == "x265 slow")
+    said = f"{of_klt['mean_bd_rate_percent']:+.1f} %, more on {of_klt['losses']} of 3"
+    assert next(line for line in means.splitlines() if "`KLT`" in line).split(" | ")[1] == said
+    assert next(line for line in means.splitlines() if "`x265 slow`" in line).split(" | ")[1] == "0"
+    assert klt.startswith("| `KLT`: bits at equal PSNR (PSNR at equal bits) | against x265 slow | against JPEG 2000 |")
+    assert len(files) == 3 and len(klt.splitlines()) == 2 + 3 and " × at " in klt
