@@ -22,7 +22,6 @@ from liveaction.codec.codec import Codec, build_codec
 from liveaction.codec.grid import shape_of
 from liveaction.codec.model import Model, load
 from liveaction.codec.stream import compress, decompress
-from liveaction.coding.tables import EntropyTables
 from liveaction.profiling.measure import peak_memory
 from liveaction.signal import Signal
 from liveaction.spec import Recipe

@@ -8,7 +8,7 @@ from liveaction.coding.entropy import class_rows, encode_chunk, ideal_bits, toke
 from liveaction.coding.fit import fit_tables
 from liveaction.coding.layout import CLASSES, class_scales, fixed_predictors, neighbours
 from liveaction.coding.priors import with_escape
-from liveaction.coding.rans_numba import class_row, _put_rest
+from liveaction.coding.rans_numba import _put_rest, class_row
 from liveaction.coding.tables import EntropyTables, generic_tables
 from liveaction.errors import FormatError
 
