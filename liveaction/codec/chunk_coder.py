@@ -19,6 +19,10 @@ Floats = NDArray[np.float32]
 MOST_COMPONENTS = 32
 """Components of an own basis that tables are fitted to; the others take what the last of these has. A cube of 200 bands
 keeps as many at the rates where it looks alike, and twice as many where a value is coded to its noise."""
+PREDICTED = 4
+"""One in so many bands of tokens, those of largest variance, is predicted from its neighbours. By trial, on squared
+errors and bits by their weight: beside lowest bands alone, a fourth and all coarse details take 2.5 to 4 % less on CT
+and 0.2 to 1.4 % on pictures; all bands hardly less than a fourth, in a third more of the encoder's time."""
 
 
 class ChunkCoder:
@@ -33,8 +37,9 @@ class ChunkCoder:
     Attributes:
         rows: of each part, how many belong to one component.
         most: components that the tables are fitted to.
-        predicted: of each part, how many of a component's rows are predicted from their neighbours: a lowest band is
-            smooth, details are not.
+        predicted: of each part, how many of a component's rows are predicted from their neighbours: lowest bands are
+            smooth, and details on coarse grids still follow edges. Of the bands of tokens the first
+            1 / :data:`PREDICTED` are; see there.
         tables: one of each part.
     """
 
@@ -47,7 +52,9 @@ class ChunkCoder:
         if not sparse or not spec.steps(axes):
             self.rows = [latents]
         self.most = MOST_COMPONENTS if spec.encoder.basis == "own" else 1
-        self.predicted = [self.most * channels, *(0 for _ in self.rows[1:])] if spec.steps(axes) else [latents]
+        self.predicted = list(self.rows)
+        if sparse and spec.steps(axes) and latents > channels:
+            self.predicted[-1] = -(-self.rows[-1] // PREDICTED)
         outer = [0, *(self.most * n for n in self.rows[:-1])]
         self.tables: tuple[EntropyTables, ...] = tuple(
             generic_tables(self.most * n, axes, before) for n, before in zip(self.rows, outer, strict=True)
