@@ -20,6 +20,10 @@ MOST_COMPONENTS, MOST_ROWS = 32, 4096
 """Components of an own basis that tables are fitted to, and rows of their tables; at least four components, whatever
 their rows. The others take what the last of these has. A cube of 200 bands keeps as many at the rates where it looks
 alike, and twice as many where a value is coded to its noise."""
+PREDICTED = 4
+"""One in so many bands of tokens, those of largest variance, is predicted from its neighbours. By trial, on squared
+errors and bits by their weight: beside lowest bands alone, a fourth and all coarse details take 2.5 to 4 % less on CT
+and 0.2 to 1.4 % on pictures; all bands hardly less than a fourth, in a third more of the encoder's time."""
 
 
 class ChunkCoder:
@@ -34,8 +38,9 @@ class ChunkCoder:
     Attributes:
         rows: of each part, how many belong to one component.
         most: components that the tables are fitted to.
-        predicted: of each part, how many of a component's rows are predicted from their neighbours: a lowest band is
-            smooth, details are not.
+        predicted: of each part, how many of a component's rows are predicted from their neighbours: lowest bands are
+            smooth, and details on coarse grids still follow edges. Of the bands of tokens the first
+            1 / :data:`PREDICTED` are; see there.
         tables: one of each part.
     """
 
@@ -50,7 +55,9 @@ class ChunkCoder:
         self.most = 1
         if spec.encoder.basis == "own":
             self.most = min(MOST_COMPONENTS, max(4, MOST_ROWS // latents))
-        self.predicted = [self.most * channels, *(0 for _ in self.rows[1:])] if spec.steps(axes) else [latents]
+        self.predicted = list(self.rows)
+        if sparse and spec.steps(axes) and latents > channels:
+            self.predicted[-1] = -(-self.rows[-1] // PREDICTED)
         outer = [0, *(self.most * n for n in self.rows[:-1])]
         self.tables: tuple[EntropyTables, ...] = tuple(
             generic_tables(self.most * n, axes, before) for n, before in zip(self.rows, outer, strict=True)

@@ -32,10 +32,10 @@ def freeze(codec: Codec, crops: Crops, seed: int) -> None:
         coder, chunks = tree.chunks, list(_examples(tree, crops, seed))
         rows = [coder.most * n for n in coder.rows]
         if tree.optimises:
-            tree.tables = fit_latents(chunks, rows, tree.axes, coder.predicted)
+            tree.tables = fit_latents(chunks, rows, tree.axes, coder.predicted, coder.most)
         else:
             plain = ([rounded(part, tree.spec.quantizer.dead_zone) for part in chunk] for chunk in chunks)
-            tree.tables = fit_parts(plain, rows, tree.axes, coder.predicted)
+            tree.tables = fit_parts(plain, rows, tree.axes, coder.predicted, coder.most)
 
 
 def _examples(codec: Codec, crops: Crops, seed: int) -> Iterator[list[NDArray[np.float32]]]:

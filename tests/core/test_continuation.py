@@ -63,6 +63,6 @@ def test_long_axes_are_transformed_as_short_ones() -> None:
 
 
 def test_filters_of_even_length_are_refused() -> None:
-    with pytest.raises(SpecError, match="expected a wavelet with filters of odd length, got 'bior3.5'"):
+    with pytest.raises(SpecError, match=r"expected a wavelet with filters of odd length, got 'bior3\.5'"):
         Continuation("bior3.5", ((1,),))
     Continuation("bior3.5", ())
