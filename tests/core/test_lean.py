@@ -116,8 +116,13 @@ def test_latent_channels_are_those_of_all_components():
     wrong = header.model_copy(update={"components": 3})
     with pytest.raises(FormatError, match=r"expected 1 channels, 9 latent channels, .*, got 1, 6, "):
         check_codec(wrong, model, "here")
-    with pytest.raises(FormatError, match=r"expected 1 channels, 3 latent channels, .*, got 2, 6, "):
-        check_codec(header.model_copy(update={"components": 0}), model, "here")
+    none = header.model_copy(update={"components": 0})
+    with pytest.raises(FormatError, match=r"expected 1 channels, 0 latent channels, .*, got 1, 6, "):
+        check_codec(none, model, "here")
+    codec.own = False
+    for wrong in (header, none):
+        with pytest.raises(FormatError, match=r"expected 1 channels, 3 latent channels, .* and 0 comp.*, got 2, 6, "):
+            check_codec(wrong, model, "here")
 
 
 def test_digests_are_compared_by_what_is_written_of_them():
