@@ -218,7 +218,7 @@ def test_check_advises_on_lapped_axes(cube: Path) -> None:
     lines = "\n".join(report["data"]["advice"])
     for words in (
         "padding adds 8 to the 40 samples of axis ",
-        "a smaller block of codec.lapped there",
+        "; a smaller one there",
         "measures 32 t",
     ):
         assert words in lines

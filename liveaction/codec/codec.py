@@ -133,6 +133,7 @@ class Codec(nn.Module):
 
     @tables.setter
     def tables(self, tables: tuple[EntropyTables, ...]) -> None:
+        """Take others, of the same parts."""
         self.chunks.tables = tables
 
     @property

@@ -115,7 +115,8 @@ def test_a_file_is_within_2_percent_of_what_its_tables_promise(work, tmp_path):
     found = [decode_chunk(unpack_coded(d, "x"), [shape], tables, "x") for d, shape in zip(chunks, shapes, strict=True)]
     ideal = sum(ideal_bits(symbols, tables) for symbols in found)
     assert stream.stat().st_size > 100_000
-    assert ideal < 8 * stream.stat().st_size < 1.02 * ideal  # header, index and checksums included
+    # header, index and checksums included; a state of 24 bits or more rounds a symbol by some 2**-11 of a bit
+    assert 0.999 * ideal < 8 * stream.stat().st_size < 1.02 * ideal
 
 
 def test_products_in_16_bits_cost_little_quality(work):
@@ -140,10 +141,12 @@ def test_tiny_odd_and_constant_volumes(work, tmp_path, shape, kind):
     values = np.full(shape, -321, np.int16) if kind == "constant" else rng.integers(-50, 50, shape).astype(np.int16)
     nibabel.Nifti1Image(values, np.diag([2.0, 2, 3, 1])).to_filename(tmp_path / "v.nii")
     signal = modality.read(tmp_path / "v.nii")
-    data, _ = compress(signal, model)
-    back, _ = decompress(data, model)
-    assert back.values.shape == signal.values.shape and back.values.dtype == signal.values.dtype
-    assert np.abs(back.values.astype(int) - signal.values).max() < (60 if kind == "constant" else 200)
+    for fast in (True, False):  # who weighs costs errs further here and there
+        data, _ = compress(signal, model, fast=fast)
+        back, _ = decompress(data, model)
+        assert back.values.shape == signal.values.shape and back.values.dtype == signal.values.dtype
+        most = (60 if fast else 120) if kind == "constant" else 200
+        assert np.abs(back.values.astype(int) - signal.values).max() < most
     modality.write(back, tmp_path / "w.nii")
     assert np.array_equal(nibabel.load(tmp_path / "w.nii").affine, np.diag([2.0, 2, 3, 1]))
 
