@@ -14,9 +14,9 @@ from liveaction.codec.grid import Box, ChunkLayout, chunk_extents, slices
 from liveaction.coding.optimise import optimise_chunk
 
 TILE, TILES, EACH = 2**17, 3, 2**21
-"""Samples of a tile, about; how many tiles are tried at most; and one for so many samples of the signal. Scattered tiles
-tell more of a scan than its middle does, which may be all brain or all air. On four scans three tiles choose what all of
-the scan would, or what costs 2 % more, at a fourth to a fifth of the encoder's time."""
+"""Samples of a tile, about; how many are tried at most; and one for so many samples of the signal. Scattered tiles tell
+more of a scan than its middle does, which may be all brain or all air. On four scans three tiles choose what all of the
+scan would, or what costs 2 % more, at a fourth to a fifth of the encoder's time."""
 TURN = 0.618
 """Of all tiles to the next one that is tried: the golden section scatters any number of them."""
 SLOPE = 2 * log(2) / 12
