@@ -338,6 +338,8 @@ class Codec(nn.Module):
 
     def synthesise(self, companded: torch.Tensor, extents: tuple[int, ...]) -> torch.Tensor:
         """Dequantised (or noisy) companded latents to signal; the differentiable half of :meth:`decode`."""
+        if not len(companded):  # a constant signal has no component
+            return companded.new_zeros(0, self.channels, *extents)
         return crop(self._signal(self._packets(companded)), extents)
 
     def forward(self, x: torch.Tensor, rounded: bool = False, generator: torch.Generator | None = None) -> CodecOutput:
