@@ -265,7 +265,9 @@ def test_a_line_is_followed() -> None:
 def test_check_measures_a_codec_with_bases_of_their_own(tmp_path: Path) -> None:
     raw = np.random.default_rng(0).normal(0, 9, (33, 21, 5)).astype("int16")
     np.save(tmp_path / "a.npy", raw)
-    said = invoke("check", "hyperspectral_own", "--data", tmp_path / "a.npy", "--set", "training.warm_crops=2", "--json")
+    said = invoke(
+        "check", "hyperspectral_own", "--data", tmp_path / "a.npy", "--set", "training.warm_crops=2", "--json"
+    )
     assert said.exit_code == 0, said.exception
     report = json.loads(said.stdout)
     assert report["channels"] == 5 and report["estimate"]["measured"] == raw.size
