@@ -10,11 +10,13 @@ from liveaction.cli.findings import pace_text
 from liveaction.cli.folder import refuse_folder_options, run_folder
 from liveaction.cli.options import AsJson, Device, Dtype, Force, Jobs, ModelDir, Quiet, percent, refuse_existing
 from liveaction.cli.printing import console, print_json, say
+from liveaction.cli.splits import split_lines
 from liveaction.errors import SpecError
 from liveaction.outputs import check_outputs
 
 if TYPE_CHECKING:
     from liveaction.archive.folder import Settings
+    from liveaction.codec.model import Model
     from liveaction.codec.stream import Written
     from liveaction.signal import Signal
 
@@ -23,7 +25,8 @@ app = typer.Typer()
 
 @app.command(
     epilog="Examples: `liveaction compress scan.nii.gz scan.lva --model runs/ct --quality 5` · "
-    "`liveaction compress scans/ archive/ --model runs/ct --jobs 4`"
+    "`liveaction compress scans/ archive/ --model runs/ct --jobs 4` · "
+    "`liveaction compress clip.mkv clip.lva --model runs/video --fast`"
 )
 def compress(
     source: Annotated[
@@ -75,7 +78,7 @@ def compress(
     check_outputs({str(target): target}, {"SOURCE": source}, {"the model": model})
     refuse_existing(target, force)
     with stages(console, quiet) as stage:
-        signal, written = _compress(source, target, settings, stage)
+        used, signal, written = _compress(source, target, settings, stage)
     report = _report(target, signal, written)
     if as_json:
         print_json(report)
@@ -85,14 +88,14 @@ def compress(
         f"{report['bits_per_element']:.4f} bits per element; encoded in {written.timings.tensors:.2f} s, "
         f"entropy coded in {written.timings.coding:.2f} s ({pace_text(signal.values.size, written.timings)})"
     )
-    for line in _left_out(signal, written):
+    for line in (*split_lines(used.codec, signal, written), *_left_out(signal, written)):
         say(line)
 
 
 def _compress(
     source: Path, target: Path, settings: "Settings", stage: Callable[[str], None]
-) -> tuple["Signal", "Written"]:
-    """Read one signal and write its stream."""
+) -> tuple["Model", "Signal", "Written"]:
+    """Read one signal and write its stream; with the model that did it."""
     from liveaction.codec.model import check_source, load
 
     stage("loading the model")
@@ -109,7 +112,7 @@ def _compress(
         fast=settings.fast,
         stage=stage,
     )
-    return signal, written
+    return model, signal, written
 
 
 def _left_out(signal: "Signal", written: "Written") -> list[str]:

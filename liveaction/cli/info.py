@@ -31,9 +31,24 @@ def info(
     fields["modality"] = fields["modality"]["name"]
     for name in ("metadata", "extras"):
         fields[name] = ", ".join(fields[name]) or "none"
+    fields |= _in_words(fields)
     for name, value in fields.items():
         text = f"{value:.4f}" if isinstance(value, float) else str(value)
         say(f"{name:<18} {text}")
+
+
+def _in_words(fields: dict[str, Any]) -> dict[str, str]:
+    """The keys whose numbers say little alone."""
+    tree, components, channels = fields["tree"], fields["components"], fields["shape"][0]
+    basis = "no basis of the signal's own"
+    if components or not fields["latent_channels"]:
+        basis = f"of a basis of the signal's own, for {channels} channel(s)"
+    return {
+        "tree": f"{tree} ({f'entry {tree} of codec.trees' if tree else 'the split that codec itself says'})",
+        "components": f"{components} ({basis})",
+        "coder": f"{fields['coder']} (rANS with the tables of the model; whether or not with compress --fast)",
+        "version": f"{fields['version']} (of the stream's format)",
+    }
 
 
 @app.command(

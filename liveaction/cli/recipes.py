@@ -11,6 +11,7 @@ from rich.table import Table
 
 from liveaction.cli.options import AsJson, Force, Overrides, Quiet, RecipeName, extents
 from liveaction.cli.printing import console, print_json, print_lines, say
+from liveaction.cli.splits import tree_text
 from liveaction.errors import SpecError
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ def recipes(as_json: AsJson = False) -> None:
         return
     table = Table("recipe", "reduction", "encoder", "decoder", "description", box=None, pad_edge=False)
     for recipe in found:
-        learned, reduction = count_parameters(recipe), recipe.hidden / recipe.latents
+        learned = count_parameters(recipe)
         sizes = (_count(learned.encoder), _count(learned.decoder))
-        table.add_row(recipe.name, f"{reduction:g}x", *sizes, recipe.description)
+        table.add_row(recipe.name, _reduction(recipe), *sizes, recipe.description)
     Console(highlight=False, markup=False).print(table)
 
 
@@ -148,7 +149,7 @@ def _facts_lines(facts: "SampleFacts") -> dict[str, str]:
 
 
 def _summary_lines(recipe: "Recipe", summary: "Summary", advice: tuple[str, ...]) -> dict[str, str]:
-    own = recipe.codec.encoder.basis == "own"
+    own, sparse = recipe.codec.encoder.basis == "own", recipe.codec.encoder.kind == "sparse"
     taken = "" if recipe.modality.channels else ", of any number"
     basis = f"own basis at most {summary.basis_macs:.0f} each way, " if own else ""
     return {
@@ -157,7 +158,10 @@ def _summary_lines(recipe: "Recipe", summary: "Summary", advice: tuple[str, ...]
         "padded": _times(summary.padded),
         "latents": f"{summary.latent_channels} x {_times(summary.grid)} tokens{' per component' if own else ''}; "
         f"hidden width {summary.hidden}",
-        "dimension reduction": f"{summary.dimension_reduction:.4g}",
+        **(_trees_lines(recipe) if sparse else {}),
+        "dimension reduction": "none, every coefficient is a latent"
+        if sparse
+        else f"{summary.dimension_reduction:.4g}",
         "parameters": f"encoder {summary.encoder_parameters:,}, decoder {summary.decoder_parameters:,}",
         "MACs per sample": f"{basis}wavelets {summary.wavelet_macs:.0f} each way, encoder {summary.encoder_macs:.0f}, "
         f"decoder {summary.decoder_macs:,.0f}",
@@ -165,11 +169,23 @@ def _summary_lines(recipe: "Recipe", summary: "Summary", advice: tuple[str, ...]
     }
 
 
+def _trees_lines(recipe: "Recipe") -> dict[str, str]:
+    trees = (recipe.codec, *recipe.codec.trees)
+    name = "split of the axes" if len(trees) == 1 else "splits to try"
+    return {name: "\n".join(tree_text(tree, recipe.modality.axes) for tree in trees)}
+
+
+def _reduction(recipe: "Recipe") -> str:
+    return "none" if recipe.codec.encoder.kind == "sparse" else f"{recipe.hidden / recipe.latents:.3g}x"
+
+
 def _times(extents: tuple[int, ...]) -> str:
     return " x ".join(map(str, extents))
 
 
 def _count(parameters: int) -> str:
+    if not parameters:
+        return "none"
     if parameters >= 1e9:
         return f"{parameters / 1e9:.3g} G"
     return f"{parameters / 1e6:.3g} M" if parameters >= 1e6 else f"{parameters / 1e3:.3g} k"

@@ -6,12 +6,16 @@ Every other chunk is one part. The latents of K components of an own basis stand
 with the L latent channels of the codec, and so do the rows of a part.
 """
 
+from math import isfinite
+
 import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.coding.entropy import decode_chunk, encode_chunk
+from liveaction.coding.layout import LARGEST
 from liveaction.coding.optimise import optimise_chunk
 from liveaction.coding.tables import EntropyTables, generic_tables
+from liveaction.errors import FormatError, SpecError
 from liveaction.spec import CodecSpec
 from liveaction.transforms.continuation import Continuation
 
@@ -105,12 +109,20 @@ class ChunkCoder:
                 least in distortion and bits together.
 
         Raises:
-            FormatError: a latent is so large, or not finite, that its symbol is out of range.
+            SpecError: the step is so small that symbols are out of range.
+            FormatError: a latent is not finite.
         """
         components = len(latents) // self.latents
         if not components:
             return b""
-        scaled = [part * np.float32(1 / step) for part in self.parts(latents)]
+        if not isfinite(largest := _largest([latents])):
+            raise FormatError(
+                f"latents: expected finite ones, got {largest:.3g}; the signal's values or the model's weights are too "
+                "large"
+            )
+        parts = self.parts(latents)
+        _check_sizes(_largest(parts) / step, step)
+        scaled = [part * np.float32(1 / step) for part in parts]
         tables = self.tables_of(components)
         if dead_zone is None:
             return optimise_chunk(scaled, tables)[1]
@@ -126,6 +138,20 @@ class ChunkCoder:
             return np.zeros((0, *extents), np.float32)
         symbols = decode_chunk(data, self.shapes(components, extents), self.tables_of(components), where)
         return self.join([part.astype(np.float32) * np.float32(step) for part in symbols], extents)
+
+
+def _largest(parts: list[Floats]) -> float:
+    """The largest size among parts; not a number where one is not."""
+    return float(np.max([end for part in parts for end in (part.max(), -part.min())]))
+
+
+def _check_sizes(largest: float, step: float) -> None:
+    """Refuse symbols that are no integers which float32 holds exactly."""
+    if not largest < LARGEST - 1:
+        raise SpecError(
+            f"quantiser: expected symbols below 2**24, got {largest:.3g} with step {step:.3g}; take a step of at "
+            f"least {step * largest / LARGEST * 2:.1g}"
+        )
 
 
 def rounded(scaled: Floats, dead_zone: float) -> NDArray[np.int32]:

@@ -218,7 +218,7 @@ class Codec(nn.Module):
     def _slabs(self, layout: ChunkLayout, batch: int) -> Iterator[Box]:
         slab = layout.grid
         if self._separable and self.encoder.tokenwise:
-            per_latent = batch * self.channels * self.packets.bands
+            per_latent = max(1, batch) * self.channels * self.packets.bands
             slab = window_extents(layout.grid, layout.chunk, grid.SLAB_SAMPLES // per_latent, self._reaches(layout))
         return replace(layout, window=slab).windows()
 
@@ -292,7 +292,7 @@ class Codec(nn.Module):
     def layout(self, extents: tuple[int, ...], batch: int = 1) -> ChunkLayout:
         """How the latents of a signal of ``extents`` are cut into chunks, and decoded in windows.
 
-        Windows are smaller where ``batch`` signals are coded side by side.
+        Windows are smaller where ``batch`` signals are coded side by side; 0 of a constant signal count as one.
         """
         whole = ChunkLayout(extents, self.packets.factors, extents, extents, 0)
         chunk = chunk_extents(whole.grid)
@@ -300,7 +300,7 @@ class Codec(nn.Module):
             return replace(
                 whole, chunk=chunk, window=tuple(-(-g // c) * c for g, c in zip(whole.grid, chunk, strict=True))
             )
-        positions = grid.WINDOW_SAMPLES // (batch * self.channels * self.packets.bands)
+        positions = grid.WINDOW_SAMPLES // (max(1, batch) * self.channels * self.packets.bands)
         halo = min(max(self._reaches(whole)), MOST_REACH) if self.sparse else grid.halo_of(self.axes)
         return replace(whole, chunk=chunk, window=window_extents(whole.grid, chunk, positions), halo=halo)
 

@@ -26,7 +26,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
         header = parse_header(container.header, container.chunks, str(path), max_voxels=2**63)
         chunk_bytes = container.entries.bytes_of_chunks
     fields = header.model_dump(mode="json")
-    bits = 8 * container.size
+    bits, latents = 8 * container.size, header.latent_channels * prod(header.layout.grid)
     return {
         **fields,
         "version": container.version,
@@ -37,5 +37,5 @@ def read_info(path: str | Path) -> dict[str, Any]:
         "bytes_of_chunks": chunk_bytes,
         "ratio": header.native_bits / bits,
         "bits_per_element": bits / prod(header.shape),
-        "bits_per_latent": 8 * chunk_bytes / (header.latent_channels * prod(header.layout.grid)),
+        "bits_per_latent": 8 * chunk_bytes / latents if latents else 0.0,  # a constant signal has no component
     }

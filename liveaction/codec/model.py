@@ -80,7 +80,7 @@ class Model:
 
         Args:
             source: a signal, or a file or folder that holds one.
-            options: ``quality``, ``step``, ``extras``, ``strip_metadata``, ``stage``; see
+            options: ``quality``, ``step``, ``extras``, ``strip_metadata``, ``fast``, ``stage``; see
                 :class:`liveaction.codec.stream.CompressOptions`.
 
         Raises:

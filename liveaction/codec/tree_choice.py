@@ -4,26 +4,27 @@ No tree serves all scans: where slices lie far apart a split across them costs b
 and the wrong one takes 40 to 100 % more.
 """
 
-from math import log, prod
+from math import log
 
 import numpy as np
 import torch
 
 from liveaction.codec.chunk_coder import rounded
 from liveaction.codec.codec import Codec, Source
-from liveaction.codec.grid import Box, slices
+from liveaction.codec.grid import Box, ChunkLayout, chunk_extents, slices
 from liveaction.coding.entropy import ideal_bits
 
-SIDE = 256
-"""Samples of the middle of each axis that are tried, at most; of the last axes all where that leaves few."""
-TRIED = 2**19
-"""Samples that are tried, about."""
+TILE, TILES = 2**18, 6
+"""Samples of a tile, about, and how many are tried: scattered tiles tell more of a scan than its middle does, which
+may be all brain or all air."""
+TURN = 0.618
+"""Of all tiles to the next one that is tried: the golden section scatters any number of them."""
 DEAD_ZONE = 0.2
 """As what optimised symbols come to, closely enough to tell trees apart."""
 
 
 def choose_tree(codec: Codec, source: Source, step: float) -> int:
-    """The number of the tree that has the least cost at the quantiser's step on a part of the signal.
+    """The number of the tree that has the least cost at the quantiser's step on some tiles of the signal.
 
     The cost is mean squared error + (2 ln 2 step**2 / 12) * bits per sample, the slope of distortion over rate of a
     uniform quantiser at high rates, so nothing is tuned.
@@ -36,22 +37,25 @@ def choose_tree(codec: Codec, source: Source, step: float) -> int:
     trees = codec.trees
     if len(trees) == 1 or not source.shape[0]:
         return 0
+    costs = np.zeros(len(trees))
     with torch.no_grad():
-        x = source.crop(middle(tuple(source.shape[2:]), TRIED // (source.shape[0] * codec.channels)))
-        costs = [_cost(tree, x, step) for tree in trees]
+        for box in tiles(tuple(source.shape[2:]), TILE // (source.shape[0] * codec.channels)):
+            x = source.crop(box)
+            costs += [_cost(tree, x, step) for tree in trees]
     return int(np.argmin(costs))
 
 
-def middle(extents: tuple[int, ...], samples: int) -> Box:
-    """A box in the middle of a signal with at most about so many samples, whole along its short axes."""
-    sides = [min(n, SIDE) for n in extents]
-    while prod(sides) > samples and max(sides) > 1:
-        longest = sides.index(max(sides))
-        sides[longest] = -(-sides[longest] // 2)
-    return tuple(((n - side) // 2, (n - side) // 2 + side) for n, side in zip(extents, sides, strict=True))
+def tiles(extents: tuple[int, ...], samples: int) -> list[Box]:
+    """Boxes of about so many samples, whole along short axes, scattered over a signal."""
+    side = chunk_extents(extents, max(1, samples))
+    layout = ChunkLayout(extents, (1,) * len(extents), side, side, 0)
+    step = max(1, round(TURN * layout.chunks))
+    numbers = {(layout.chunks // 2 + i * step) % layout.chunks for i in range(TILES)}
+    return [layout.chunk_box(number) for number in sorted(numbers)]
 
 
 def _cost(codec: Codec, x: torch.Tensor, step: float) -> float:
+    """Squared error and what its bits are worth, both summed over a tile."""
     extents = tuple(x.shape[2:])
     latents = codec.encode(x)
     layout = codec.layout(extents)
@@ -64,5 +68,5 @@ def _cost(codec: Codec, x: torch.Tensor, step: float) -> float:
         bits += ideal_bits(symbols, codec.chunks.tables_of(len(latents)))
         joined = codec.chunks.join([s.astype(np.float32) * np.float32(step) for s in symbols], tuple(part.shape[2:]))
         back[(slice(None), slice(None), *slices(box))] = torch.from_numpy(joined).view(part.shape).to(back.device)
-    error = float((codec.synthesise(back, extents) - x).square().double().mean())
-    return error + 2 * log(2) * step**2 / 12 * bits / x.numel()
+    error = float((codec.synthesise(back, extents) - x).square().double().sum())
+    return error + 2 * log(2) * step**2 / 12 * bits

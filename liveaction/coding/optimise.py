@@ -10,10 +10,9 @@ from liveaction.coding.layout import LARGEST, bins, class_scales, plane
 from liveaction.errors import FormatError
 
 WEIGHT = 0.12
-"""Squares of the step that a bit is worth. At a high rate the error of a uniform quantiser is step**2 / 12 and falls by
-half an octave, a fourth, with every bit: its slope is 2 ln 2 / 12 = 0.1155. By trial; a little more costs nothing."""
-
-
+"""Squares of the step that a bit is worth. At a high rate the error of a uniform quantiser is step**2 / 12 and falls to
+a fourth with every bit: its slope is 2 ln 2 / 12 = 0.1155. By trial, of squares and bits weighed so: choosing by
+0.105 gives 0.5 % less to 0.1 % more, by 0.135 up to 0.5 % more; the sparser, the more."""
 DEAD_ZONE = 0.2
 """Latents are drawn so much towards 0 by :func:`dead_zone`, about as the choice by costs draws them."""
 Latents = Sequence[NDArray[np.float32]]

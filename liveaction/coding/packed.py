@@ -42,8 +42,8 @@ def payload_of(text: bytes) -> bytes:
     )
     out, blobs, at, left = bytearray(), bytearray(), 0, _MOST_DECIMALS
     for start, _, end, kind, data in found:
-        if start < at or (kind == DECIMALS and len(data) > left):
-            continue
+        if start < at or len(data) + 2 > end - start or (kind == DECIMALS and len(data) > left):
+            continue  # two bytes more: what stands for it, and the zero behind the text
         left -= len(data) * (kind == DECIMALS)
         out += text[at:start]
         out.append(kind)

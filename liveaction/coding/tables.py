@@ -73,8 +73,8 @@ class EntropyTables:
         predict: int16 ``[L, F]``, the trained predictor of each channel, in 256ths.
         activity: uint16 ``[L, F + 1 + 2 * K]``, weights in 1024ths of the neighbours, of 1, and of each source: at the
             position, and around it.
-        sources: int16 ``[L, K]``, rows of the coarser part, then preceding channels behind them; -1 for none. Tables for
-            other components, which are in no file, may have int32.
+        sources: int16 ``[L, K]``, rows of the coarser part, then preceding channels behind them; -1 for none. Tables
+            for other components, which are in no file, may have int32.
         class_offset: int8 ``[L]``, usual step of the class from the preceding channel.
         classes: uint16 ``[79, 78]``, frequencies of a class by the preceding one, moved on by the usual step; the last
             row is for the first channel.

@@ -1,6 +1,6 @@
 """Freeze: entropy tables from the latents of training data, at all quantiser steps that one model serves."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ SYMBOLS = 2**22
 """Symbols to look at per quantiser step, about."""
 
 
-def freeze(codec: Codec, crops: Crops, seed: int) -> None:
+def freeze(codec: Codec, crops: Crops, seed: int, stage: Callable[[str], None] = lambda text: None) -> None:
     """Fit the entropy tables of a codec to chunks drawn from signals, in place; equal seeds give equal tables.
 
     Where ``compress`` weighs what symbols cost, tables are fitted to plain symbols first, then to what these leave.
@@ -27,8 +27,10 @@ def freeze(codec: Codec, crops: Crops, seed: int) -> None:
         codec: trained.
         crops: what to draw from, signals in proportion to their sizes.
         seed: of the draw.
+        stage: is told which tree's tables are fitted.
     """
-    for tree in codec.trees:
+    for number, tree in enumerate(codec.trees, 1):
+        stage("fitting entropy tables" + (f", tree {number} of {len(codec.trees)}" if codec.others else ""))
         coder, chunks = tree.chunks, list(_examples(tree, crops, seed))
         rows = [coder.most * n for n in coder.rows]
         if tree.optimises:

@@ -31,7 +31,7 @@ from liveaction.training.loss import distortion, rate, symbol_entropy
 from liveaction.training.result import TrainingResult, Validation
 from liveaction.training.seeds import CropWord, NoiseWord, torch_seed
 from liveaction.training.start_from import take_weights
-from liveaction.training.warm_start import start_warm
+from liveaction.training.warm_start import measured, start_warm
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -168,13 +168,12 @@ class Trainer:
         return TrainingResult(self.folder, digest, done, finished, seconds, self.validations, self.stopped)
 
     def _save(self) -> str:
-        self.listener.stage("fitting entropy tables")
         self.codec.eval()
-        freeze(self.codec, self.train_crops, self.spec.seed)
+        freeze(self.codec, self.train_crops, self.spec.seed, self.listener.stage)
         return save_model(self.codec, self.recipe, self.folder)
 
     def _warm_start(self) -> None:
-        self.listener.stage("warm start: measuring the covariance of the wavelet packets")
+        self.listener.stage(f"warm start: measuring {measured(self.codec)}")
         extents, device = self.recipe.crops[0], self.accelerator.device
         batches = (
             crop_front(

@@ -77,6 +77,15 @@ def warm_start(codec: Codec, moments: Moments) -> torch.Tensor:
     return eigenvalues
 
 
+def measured(codec: Codec) -> str:
+    """What :func:`start_warm` measures, in words."""
+    if not codec.sparse:
+        return "the covariance of the wavelet packets"
+    if codec.spec.encoder.basis == "trained":
+        return "the covariance of the channels in every band"
+    return "the variance of every band"
+
+
 def start_warm(codec: Codec, batches: Iterable[torch.Tensor]) -> None:
     """The warm start of any codec, in place, in one pass over the batches.
 

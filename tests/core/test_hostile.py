@@ -27,6 +27,7 @@ from liveaction.codec.stream import compress, decompress, open_reader
 from liveaction.codec.weights import save_model, save_tables
 from liveaction.coding.container import MAGIC, ContainerReader, ContainerWriter
 from liveaction.coding.container2 import NewItem, build_head
+from liveaction.coding.entropy import encode_chunk
 from liveaction.coding.packed import pack_text
 from liveaction.errors import FormatError, SpecError
 from liveaction.reading import read
@@ -134,7 +135,7 @@ def test_windows_are_bounded_by_what_the_codec_takes_and_by_max_voxels(made):
 
     def check(max_voxels=MAX_VOXELS, **keys):
         about = {"shape": [1, *extents], "chunk": own.chunk, "factors": own.factors, "halo": own.halo, **keys}
-        check_codec(parse_header({**header, **about}, own.chunks, "x"), model.codec, model.digest, "x", max_voxels)
+        check_codec(parse_header({**header, **about}, own.chunks, "x"), model, "x", max_voxels)
 
     check(window=own.window)
     check(window=own.window, max_voxels=1000)  # what the codec itself takes is always taken
@@ -155,7 +156,7 @@ def test_halos_are_bounded_by_their_windows(made):
     keys = {"shape": [1, 64, 64, 64], "chunk": [1, 1, 1], "window": [1, 1, 1], "halo": 8}
     header = parse_header({**ContainerReader(io.BytesIO(data), "x").header, **keys}, 32**3, "x")
     with pytest.raises(FormatError, match="expected halos of at most 16 times the latents of a window, got 4913 lat"):
-        check_codec(header, model.codec, model.digest, "x")
+        check_codec(header, model, "x")
 
 
 def test_a_window_is_not_decoded_for_what_a_header_declares(tmp_path):
@@ -168,7 +169,7 @@ def test_a_window_is_not_decoded_for_what_a_header_declares(tmp_path):
     keys = {"shape": [1, 512, 512, 512], "chunk": [16, 32, 32], "window": [64, 64, 64], "halo": 2}
     writer = ContainerWriter(file, {**header, **keys}, 16)
     for _ in range(16):
-        writer.add(pack_chunk([np.zeros((3, 16, 32, 32), np.int32)], None, codec.tables))
+        writer.add(pack_chunk(encode_chunk([np.zeros((3, 16, 32, 32), np.int32)], codec.tables), None))
     writer.close()
     (tmp_path / "a.lva").write_bytes(file.getvalue())
     assert len(file.getvalue()) < 2000 and verify(tmp_path / "a.lva").damaged == ()
@@ -205,7 +206,8 @@ def test_the_worst_chunk_has_the_bytes_that_it_may_have(made):
     symbols = rng.integers(-(2**24) + 1, 2**24, (3, 8, 16, 16)).astype(np.int32)
     symbols[rng.random(symbols.shape) < 0.5] = 0
     missing = rng.random((1, 16, 32, 32)) < 0.5
-    assert len(pack_chunk([symbols], missing, model.codec.tables)) < most_bytes(missing.size, (3, 8 * 16 * 16))
+    coded = encode_chunk([symbols], model.codec.tables)
+    assert len(pack_chunk(coded, missing)) < most_bytes(missing.size, (3, 8 * 16 * 16))
 
 
 def test_bits_beyond_a_mask_are_refused():
@@ -522,7 +524,7 @@ def test_entropy_tables_of_another_shape(made, tmp_path):
     model, folder, _ = made
     other = build_codec(load_recipe("array_smoke", ["codec.levels=1", "codec.latent_channels=2", "training.crop=[8]"]))
     target = copy(folder, tmp_path / "m")
-    save_tables(other.tables, target)
+    save_tables(other, target)
     with pytest.raises(
         FormatError, match="expected tables of 3 latent channels and 3 axes as recipe 'array_smoke' has"
     ):

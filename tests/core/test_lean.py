@@ -106,16 +106,23 @@ def test_a_modality_of_any_number_of_channels_takes_those_of_the_shape():
 
 def test_latent_channels_are_those_of_all_components():
     codec = SimpleNamespace(
-        tables=SimpleNamespace(digest="1" * 64), channels=1, axes=2, spec=SimpleNamespace(latent_channels=3),
-        packets=SimpleNamespace(factors=(8, 8), bands=64), layout=lambda extents: header.layout,
+        tables_digest="1" * 64, channels=1, axes=2, latents=3, own=True,
+        packets=SimpleNamespace(factors=(8, 8), bands=64), layout=lambda extents, batch: header.layout,
     )  # fmt: skip
+    codec.trees = [codec]
+    model = SimpleNamespace(codec=codec, digest="0" * 64)
     header = parse_header(lean(FULL) | {"modality": {**FULL["modality"], "channels": 0}, "components": 2}, 1, "here")
-    check_codec(header, codec, "0" * 64, "here")
+    check_codec(header, model, "here")
     wrong = header.model_copy(update={"components": 3})
-    with pytest.raises(FormatError, match=r"expected 1 channels, 9 latent channels .*, got 1, 6 and"):
-        check_codec(wrong, codec, "0" * 64, "here")
-    with pytest.raises(FormatError, match=r"expected 1 channels, 3 latent channels .*, got 2, 6 and"):
-        check_codec(header.model_copy(update={"components": 0}), codec, "0" * 64, "here")
+    with pytest.raises(FormatError, match=r"expected 1 channels, 9 latent channels, .*, got 1, 6, "):
+        check_codec(wrong, model, "here")
+    none = header.model_copy(update={"components": 0})
+    with pytest.raises(FormatError, match=r"expected 1 channels, 0 latent channels, .*, got 1, 6, "):
+        check_codec(none, model, "here")
+    codec.own = False
+    for wrong in (header, none):
+        with pytest.raises(FormatError, match=r"expected 1 channels, 3 latent channels, .* and 0 comp.*, got 2, 6, "):
+            check_codec(wrong, model, "here")
 
 
 def test_digests_are_compared_by_what_is_written_of_them():
@@ -124,14 +131,15 @@ def test_digests_are_compared_by_what_is_written_of_them():
     codec = build_codec(recipe).eval()
     signal = Signal(np.zeros((1, 7, 1, 63), np.float32), recipe.modality.axes, "dB", (1.0,) * 3, "float32")
     digest = "0123456789abcdef" * 4
-    data = compress(signal, Model(codec, recipe, digest))[0]
+    model = Model(codec, recipe, digest)
+    data = compress(signal, model)[0]
     container = ContainerReader(io.BytesIO(data), "x")
-    assert container.header["weights"] == digest[:32] and container.header["tables"] == codec.tables.digest[:16]
+    assert container.header["weights"] == digest[:32] and container.header["tables"] == codec.tables_digest[:16]
     assert container.entries[0].offset < 125 + 7 * container.chunks  # header and index of a small signal
     header = parse_header(container.header, container.chunks, "x")
-    check_codec(header, codec, digest, "x")
+    check_codec(header, model, "x")
     for weights, tables in [(digest[:31] + "0", header.tables), (digest[:32], "0" * 16), ("0" * 64, header.tables)]:
         with pytest.raises(IntegrityError, match=r"x: expected the (weights|entropy tables) [0-9a-f]{12} "):
-            check_codec(header.model_copy(update={"weights": weights, "tables": tables}), codec, digest, "x")
-    whole = header.model_copy(update={"weights": digest, "tables": codec.tables.digest})  # as in version 1
-    check_codec(whole, codec, digest, "x")
+            check_codec(header.model_copy(update={"weights": weights, "tables": tables}), model, "x")
+    whole = header.model_copy(update={"weights": digest, "tables": codec.tables_digest})  # as in version 1
+    check_codec(whole, model, "x")

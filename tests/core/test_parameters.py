@@ -3,10 +3,8 @@
 import pytest
 import torch
 
+from liveaction.codec.codec import build_codec
 from liveaction.codec.parameters import Parameters, count_parameters
-from liveaction.coding.quantize import build_quantizer
-from liveaction.nn.decoder import Decoder
-from liveaction.nn.encoder import Encoder
 from liveaction.recipe import load_recipe, recipe_names
 
 RANDOM = "training.start=random"
@@ -14,13 +12,14 @@ SERIES = ("modality.axes=[t, x, y, z]", "codec.levels=[1, 1, 1, 1]", "training.c
 
 
 def built(recipe):
-    codec, axes, width, latent = recipe.codec, recipe.axes, recipe.hidden, recipe.codec.latent_channels
     with torch.device("meta"):
-        sensor = Encoder(codec.encoder, axes, width, latent), build_quantizer(codec.quantizer, latent)
-        server = Decoder(codec.decoder, axes, width, latent)
-    return Parameters(
-        sum(p.numel() for part in sensor for p in part.parameters()), sum(p.numel() for p in server.parameters())
-    )
+        codec = build_codec(recipe)
+    assert len(codec.trees) == 1 + len(recipe.codec.trees)
+    sensor = [part for tree in codec.trees for part in (tree.encoder, tree.quantizer)]
+    server = [tree.decoder for tree in codec.trees]
+    counts = [sum(p.numel() for part in parts for p in part.parameters()) for parts in (sensor, server)]
+    assert sum(counts) == sum(p.numel() for p in codec.parameters())
+    return Parameters(*counts)
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -19,7 +19,7 @@ import torch
 from liveaction import strict_json
 from liveaction.codec import grid, lean
 from liveaction.codec import header as headers
-from liveaction.codec.chunks import most_bytes, unpack_mask, unpack_symbols
+from liveaction.codec.chunks import most_bytes, unpack_coded, unpack_mask
 from liveaction.codec.codec import build_codec
 from liveaction.codec.grid import ChunkLayout
 from liveaction.codec.lean import fill
@@ -28,7 +28,7 @@ from liveaction.codec.stream import compress
 from liveaction.coding import container
 from liveaction.coding.container2 import MOST_ITEMS
 from liveaction.coding.dictionary import DICTIONARY
-from liveaction.coding.entropy import POSITIONS
+from liveaction.coding.entropy import POSITIONS, decode_chunk
 from liveaction.recipe import load_recipe
 from liveaction.signal import Signal
 
@@ -257,9 +257,9 @@ def test_a_reader_made_from_the_page_finds_header_index_masks_and_symbols(made):
         ours = unpack_mask(chunk, shape, "x")
         assert np.array_equal(found[place], np.zeros(shape, bool) if ours is None else ours)
         wanted = (header["latent_channels"], *(high - low for low, high in box))
-        symbols = unpack_symbols(chunk, wanted, codec.tables, "x")
-        again = unpack_symbols(b"\0" + rest, wanted, codec.tables, "x")
-        assert symbols.shape == wanted and np.array_equal(symbols, again)
+        assert unpack_coded(chunk, "x") == rest
+        (symbols,) = decode_chunk(rest, [wanted], codec.tables, "x")
+        assert symbols.shape == wanted
     assert found.any() and np.array_equal(found, signal.missing)
 
 

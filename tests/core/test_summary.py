@@ -1,22 +1,18 @@
 """What ``check`` prints: the published figures for the published recipe, and advice."""
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from liveaction.cli.main import app
-from liveaction.codec import summary as summaries
 from liveaction.codec.summary import summarise
 from liveaction.errors import SpecError
 from liveaction.profiling.sample import sample_facts
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.spec import Recipe
-from liveaction.transforms.packet import WaveletPacket
 
 
 def test_the_published_figures():
@@ -78,18 +74,6 @@ def own(**codec: Any) -> Recipe:
     return Recipe.model_validate(plain)
 
 
-@pytest.fixture
-def linear(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A codec of a transform alone, whatever the recipe's: what is counted here comes from the recipe."""
-
-    def build(recipe: Recipe) -> Any:
-        packets = WaveletPacket(recipe.codec.wavelet, recipe.codec.levels_per_axis(recipe.axes))
-        return SimpleNamespace(encoder=torch.nn.Identity(), decoder=torch.nn.Identity(), packets=packets)
-
-    monkeypatch.setattr(summaries, "build_codec", build)
-
-
-@pytest.mark.usefixtures("linear")
 @pytest.mark.parametrize("channels", [None, 1, 5, 7, 224])
 def test_a_signal_of_any_number_of_channels(channels: int | None) -> None:
     summary = summarise(own(), (63, 65), channels)
@@ -99,7 +83,6 @@ def test_a_signal_of_any_number_of_channels(channels: int | None) -> None:
     assert summary.basis_macs == (channels or 1) and summary.advice == ()
 
 
-@pytest.mark.usefixtures("linear")
 def test_sizes_of_lapped_blocks() -> None:
     summary = summarise(own(levels=[0, 2], lapped=[6, 0]), (63, 65), 7)
     assert (summary.padded, summary.grid, summary.hidden) == ((66, 68), (11, 17), 24)
@@ -127,7 +110,6 @@ def test_an_own_basis_and_channels_of_a_fixed_number() -> None:
     assert summarise(load_recipe("array_audio_smoke")).basis_macs == 0
 
 
-@pytest.mark.usefixtures("linear")
 def test_what_a_file_of_any_number_of_channels_says() -> None:
     recipe = own(levels=[0, 2], lapped=[80, 0])
     modality = build_modality(recipe.modality)
@@ -141,7 +123,6 @@ def test_what_a_file_of_any_number_of_channels_says() -> None:
     assert not any("warm start" in line or "hidden width" in line or "channels" in line for line in facts.advice)
 
 
-@pytest.mark.usefixtures("linear")
 def test_check_states_the_channels(tmp_path: Any) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(json.dumps(own().model_dump(mode="json")))

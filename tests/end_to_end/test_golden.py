@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 import torch
 
+from liveaction.codec.chunks import unpack_coded
 from liveaction.codec.codec import build_codec
+from liveaction.codec.grid import shape_of
 from liveaction.codec.info import read_info
 from liveaction.codec.model import Model, load, verify
 from liveaction.codec.stream import compress_file, decompress, open_reader
 from liveaction.codec.weights import save_model
+from liveaction.coding.entropy import decode_chunk
 from liveaction.errors import FormatError
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
@@ -44,7 +47,7 @@ def _write(name):
     codec = build_codec(recipe).eval()
     modality = build_modality(recipe.modality)
     signal = modality.synthetic(4, extents)
-    codec.tables = freeze(codec, Crops.of(modality, signal), 0)
+    freeze(codec, Crops.of(modality, signal), 0)
     folder = FOLDERS[WRITTEN]
     model = Model(codec, recipe, save_model(codec, recipe, folder / name))
     compress_file(signal, folder / f"{name}.lva", model, extras={"note": name})
@@ -57,10 +60,19 @@ def _read(folder, name):
     model = load(folder / name)
     path = folder / f"{name}.lva"
     with open_reader(path, model) as reader:
-        layout = reader.layout
-        chunks = reader._chunks(list(range(layout.chunks)))
-    sums = [hashlib.sha256(chunk.symbols.astype("<i4").tobytes()).hexdigest() for chunk in chunks]
+        symbols = [_symbols(reader, number) for number in range(reader.layout.chunks)]
+    sums = [hashlib.sha256(part.astype("<i4").tobytes()).hexdigest() for part in symbols]
     return sums, decompress(path, model)[0]
+
+
+def _symbols(reader, number):
+    """Those of a chunk in one part, ``[L, *c]``."""
+    header, codec = reader.header, reader.codec
+    coded = unpack_coded(reader.container.read(number, header.chunk_bytes(number)), "x", reader.container.version)
+    shape = (codec.latents, *shape_of(reader.layout.chunk_box(number)))
+    (found,) = decode_chunk(coded, [shape], codec.tables, "x")
+    assert codec.chunks.shapes(1, shape[1:]) == [shape]
+    return found
 
 
 @pytest.mark.parametrize("version", FOLDERS)
