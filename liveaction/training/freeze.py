@@ -62,7 +62,7 @@ def _examples(codec: Codec, crops: Crops, seed: int) -> Iterator[list[NDArray[np
 
 
 def _cut(x: torch.Tensor, factors: tuple[int, ...]) -> torch.Tensor:
-    """The first part of a chunk's samples ``[C, *]``, whole tokens, halved along the longest axis until few are left."""
+    """The first part of a chunk's samples ``[C, *]``, halved along the axis of most tokens until few are left."""
     while x.numel() > EACH:
         tokens = [-(-n // factor) for n, factor in zip(x.shape[1:], factors, strict=True)]
         axis = tokens.index(max(tokens))
