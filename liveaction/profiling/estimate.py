@@ -27,10 +27,10 @@ from liveaction.signal import Signal
 from liveaction.spec import Recipe
 from liveaction.training.data import Batch, Crops
 from liveaction.training.freeze import freeze
+from liveaction.training.front import crop_front, try_crop
 from liveaction.training.log import TrainingLog
 from liveaction.training.loop import build_optimizer
 from liveaction.training.loss import distortion, rate
-from liveaction.training.front import crop_front, try_crop
 from liveaction.training.warm_start import start_warm
 
 if TYPE_CHECKING:
