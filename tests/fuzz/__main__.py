@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.fuzz.mutations import RAW, REPAIRED
-from tests.fuzz.target import Target, judge, limits, take_apart
+from tests.fuzz.target import CODECS, Target, judge, limits, take_apart
 
 
 def changes(target: Target, count: int, seed: int) -> Iterator[tuple[str, bytes]]:
@@ -46,9 +46,9 @@ def changes(target: Target, count: int, seed: int) -> Iterator[tuple[str, bytes]
         yield kind, changed
 
 
-def fuzz(count: int, seed: int, keep: Path | None = None) -> dict[str, object]:
+def fuzz(count: int, seed: int, keep: Path | None = None, codec: str = "plain") -> dict[str, object]:
     """Outcomes of ``count`` changes by kind, bugs, the longest case; streams that show them go to ``keep``."""
-    target = Target()
+    target = Target(codec)
     target.read(target.data), target.read(target.data, 0.0)  # what is imported and compiled on first use
     outcomes: dict[str, Counter[str]] = {}
     bugs: Counter[str] = Counter()
@@ -68,6 +68,7 @@ def fuzz(count: int, seed: int, keep: Path | None = None) -> dict[str, object]:
     whole: Counter[str] = sum(outcomes.values(), Counter())
     return {
         "seed": seed,
+        "codec": codec,
         "mutations": whole.total(),
         "stream_bytes": len(target.data),
         "outcomes": dict(sorted(whole.items())),
@@ -83,10 +84,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mutations", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--codec", choices=list(CODECS), default="plain")
     parser.add_argument("--keep", type=Path, help="a folder for the streams that show bugs")
     parser.add_argument("--record", help="write benchmarks/results/NAME.json")
     options = parser.parse_args()
-    found = fuzz(options.mutations, options.seed, options.keep)
+    found = fuzz(options.mutations, options.seed, options.keep, options.codec)
     print(json.dumps(found, indent=2))
     if options.record:
         from benchmarks.record import save

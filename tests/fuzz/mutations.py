@@ -231,6 +231,22 @@ def chunk_contents(rng: random.Random, parts: Parts, other: Parts) -> bytes:
     return replace(parts, chunks=tuple(chunks)).build()
 
 
+def side_bytes(rng: random.Random, parts: Parts, other: Parts) -> bytes:
+    """The bytes of a basis changed, gone, or of the other stream; perhaps components and channels with them."""
+    draw = rng.random()
+    side = rng.choice([b"", other.side, rng.randbytes(rng.choice([1, 9, 60])), bytes(rng.choice([1, 2**10, 2**20]))])
+    if draw < 0.7 and parts.side:
+        side = RAW[rng.choice(list(RAW))](rng, parts.side, other.side or b"\0")
+    if rng.random() < 0.3:
+        header = header_of(parts)
+        components = rng.choice([0, 1, 2, 3, 4, 7, 33, 64])
+        header |= {"components": components, "latent_channels": 8 * components}
+        if rng.random() < 0.5:
+            header["shape"] = [rng.choice([1, 2, 3, 5, 64]), *header["shape"][1:]]
+        return replace(parts, header=_text(header), side=side).build()
+    return replace(parts, side=side).build()
+
+
 def chunk_numbers(rng: random.Random, parts: Parts, other: Parts) -> bytes:
     """Chunks in another order, one more, one less."""
     chunks = list(parts.chunks)
@@ -252,6 +268,7 @@ REPAIRED: dict[str, tuple[Repair, int]] = {
     "packed_bytes": (packed_bytes, 3),
     "more_items": (more_items, 1),
     "chunk_contents": (chunk_contents, 4),
+    "side_bytes": (side_bytes, 2),
     "chunk_numbers": (chunk_numbers, 1),
 }
 """Each with its weight among the others."""

@@ -39,6 +39,25 @@ SETTINGS = [
     "codec.levels=1", "codec.latent_channels=3", "codec.encoder.depth=0", "codec.decoder.depth=0",
     "modality.range=[-1,1]", "training.crop=[8]",
 ]  # fmt: skip
+SPARSE = [
+    "codec.levels=1", "codec.latent_channels=null", "codec.encoder={kind: sparse}", "codec.decoder={kind: linear}",
+    "codec.continuation=1", "codec.trees=[{levels: [0, 1, 1], lapped: [2, 0, 0]}]", "modality.range=[-1,1]",
+    "training.crop=[8]", "training.steps=0",
+]  # fmt: skip
+CODECS = {
+    "plain": (SETTINGS, 1),
+    "sparse": (SPARSE, 1),
+    "own": (
+        [
+            *SPARSE,
+            "codec.encoder={kind: sparse, basis: own}",
+            "modality.channels=0",
+            "modality.options={dtype: float32}",
+        ],
+        3,
+    ),
+}
+"""Settings of the recipe, and channels of its signals."""
 
 
 class TooSlow(BaseException):
@@ -98,18 +117,23 @@ def take_apart(data: bytes) -> Parts:
 
 
 class Target:
-    """A codec and streams of it. Chunks and windows are made small, so that few samples have many of both."""
+    """A codec and streams of it. Chunks and windows are made small, so that few samples have many of both.
 
-    def __init__(self) -> None:
+    Args:
+        codec: which of :data:`CODECS`.
+    """
+
+    def __init__(self, codec: str = "plain") -> None:
+        settings, channels = CODECS[codec]
         grid.CHUNK_TOKENS, grid.WINDOW_SAMPLES, grid.SLAB_SAMPLES = 20, 400, 400
         torch.manual_seed(0)
         torch.set_num_threads(1)
-        recipe = load_recipe("array_smoke", SETTINGS)
+        recipe = load_recipe("array_smoke", settings)
         self.codec: Codec = build_codec(recipe).eval().requires_grad_(False)
         self.model = Model(self.codec, recipe, weights_digest(self.codec, dump_recipe(recipe)))
         rng = np.random.default_rng(0)
-        values = rng.standard_normal((2, 1, *EXTENTS)).astype(np.float32).clip(-1, 1)
-        missing = rng.random((1, *EXTENTS)) < 0.1
+        values = rng.standard_normal((2, channels, *EXTENTS)).astype(np.float32).clip(-1, 1)
+        missing = rng.random((channels, *EXTENTS)) < 0.1
         about = recipe.modality.axes, "dB", (1.0, 2.0, 0.5), "float32", {"format": "npy", "dtype": "<f4"}
         one = Signal(values[0], *about, missing=missing, no_data=-9.0)
         other = Signal(values[1, :, :5], *about)

@@ -32,6 +32,19 @@ def test_no_change_of_a_stream_is_a_bug():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("codec", ["sparse", "own"])
+def test_no_change_of_a_stream_of_parts_or_of_a_basis_is_a_bug(codec):
+    done = run("tests.fuzz", "--mutations", "1500", "--seed", "5", "--codec", codec)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    assert found["codec"] == codec and found["bugs"] == {} and found["slowest_case_seconds"] < 10
+    assert found["outcomes"].keys() == {"FormatError", "IntegrityError", "decoded", "filled"}
+    assert found["by_kind"]["side_bytes"]["FormatError"] > 10
+    raw = ("every_bit", "every_truncation", "flip_bytes", "insert", "delete", "splice", "duplicate", "truncate")
+    assert all("decoded" not in found["by_kind"][kind] for kind in raw)
+
+
+@pytest.mark.slow
 def test_equal_seeds_give_equal_outcomes():
     one, two = (json.loads(run("tests.fuzz", "--mutations", "400", "--seed", "3").stdout) for _ in range(2))
     assert one["by_kind"] == two["by_kind"]
