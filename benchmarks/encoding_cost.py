@@ -67,7 +67,7 @@ class Worker:
 
     def __init__(self, python: str, folder: Path) -> None:
         folder.mkdir()
-        threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         environment = {**os.environ, **threads, "LIVEACTION_CACHE": str(folder / "cache")}
         command = [python, str(Path(__file__).resolve()), "--worker", str(folder)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
