@@ -261,11 +261,25 @@ def test_a_line_is_followed() -> None:
     assert line((10, Cost(1.0, 5)), (20, Cost(0.5, None))).at(Work(40, 40)) == Cost(0.5, 20)
 
 
+@pytest.mark.slow
+def test_check_measures_a_codec_with_bases_of_their_own(tmp_path: Path) -> None:
+    raw = np.random.default_rng(0).normal(0, 9, (33, 21, 5)).astype("int16")
+    np.save(tmp_path / "a.npy", raw)
+    said = invoke(
+        "check", "hyperspectral_own", "--data", tmp_path / "a.npy", "--set", "training.warm_crops=2", "--json"
+    )
+    assert said.exit_code == 0, said.exception
+    report = json.loads(said.stdout)
+    assert report["channels"] == 5 and report["estimate"]["measured"] == raw.size
+    assert all(report["estimate"][part]["seconds"] > 0 for part in ("compress", "decompress", "training"))
+
+
 def test_a_codec_that_learns_nothing_takes_no_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     class Plain(torch.nn.Module):
         """As a codec of transforms alone."""
 
-        encode = quantize = staticmethod(torch.clone)
+        own = False
+        to_symbols = staticmethod(torch.clone)
 
         def decode(self, y: torch.Tensor, extents: tuple[int, ...]) -> torch.Tensor:
             return y

@@ -77,9 +77,10 @@ def _text(name: str, like: str, data: Path | None, key: str | None) -> str:
 
 
 def _shipped(modality: str) -> str:
-    """The shipped recipe to begin with: a light one, else a small one, else any that is not a published one."""
+    """The shipped recipe to begin with: one without a network, else a light one, else any that is no published one."""
     fits = [name for name in recipe_names() if load_recipe(name).modality.name == modality]
-    order = sorted(fits, key=lambda n: (n.startswith("paper_"), not n.endswith("_light"), not n.endswith("_smoke"), n))
+    ends = (("_sparse", "_own"), "_light", "_smoke")
+    order = sorted(fits, key=lambda name: (name.startswith("paper_"), *(not name.endswith(end) for end in ends), name))
     if not order:
         raise UnknownNameError(
             f"--like: expected a modality that a shipped recipe has, got {modality!r}, which has none; take a recipe "

@@ -11,9 +11,9 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.coding.entropy import decode_chunk, encode_chunk
+from liveaction.coding.entropy import decode_chunk, encode_chunk, trace_bits
 from liveaction.coding.layout import LARGEST
-from liveaction.coding.optimise import optimise_chunk
+from liveaction.coding.optimise import WEIGHT, largest_size, optimise_chunk, optimise_trace
 from liveaction.coding.tables import EntropyTables, generic_tables
 from liveaction.errors import FormatError, SpecError
 from liveaction.spec import CodecSpec
@@ -115,18 +115,38 @@ class ChunkCoder:
         components = len(latents) // self.latents
         if not components:
             return b""
-        if not isfinite(largest := _largest([latents])):
+        scaled, tables = self._scaled(latents, step), self.tables_of(components)
+        if dead_zone is None:
+            return optimise_chunk(scaled, tables)[1]
+        return encode_chunk([rounded(part, dead_zone) for part in scaled], tables)
+
+    def cost(self, latents: Floats, step: float) -> float:
+        """Squared error in squares of the step, and bits by their weight, of what :meth:`encode` makes of latents.
+
+        Raises:
+            SpecError, FormatError: as :meth:`encode`.
+        """
+        components = len(latents) // self.latents
+        if not components:
+            return 0.0
+        scaled, tables = self._scaled(latents, step), self.tables_of(components)
+        symbols, found = optimise_trace(scaled, tables)
+        errors = (np.subtract(*pair, dtype=np.float32).ravel() for pair in zip(scaled, symbols, strict=True))
+        bits = sum(trace_bits(part, table) for part, table in zip(found, tables, strict=True))
+        return sum(float(error @ error) for error in errors) + WEIGHT * bits
+
+    def _scaled(self, latents: Floats, step: float) -> list[Floats]:
+        """:meth:`parts` in steps, all of a size that symbols have."""
+        with np.errstate(invalid="ignore"):  # of latents that are not finite the size of a part tells
+            parts = self.parts(latents)
+        largest = float(np.max([largest_size(part) for part in parts]))
+        if not isfinite(largest):
             raise FormatError(
                 f"latents: expected finite ones, got {largest:.3g}; the signal's values or the model's weights are too "
                 "large"
             )
-        parts = self.parts(latents)
-        _check_sizes(_largest(parts) / step, step)
-        scaled = [part * np.float32(1 / step) for part in parts]
-        tables = self.tables_of(components)
-        if dead_zone is None:
-            return optimise_chunk(scaled, tables)[1]
-        return encode_chunk([rounded(part, dead_zone) for part in scaled], tables)
+        _check_sizes(largest / step, step)
+        return [part * np.float32(1 / step) for part in parts]
 
     def decode(self, data: bytes, components: int, extents: tuple[int, ...], step: float, where: str) -> Floats:
         """The dequantised latents ``[K L, *c]`` of a chunk.
@@ -138,11 +158,6 @@ class ChunkCoder:
             return np.zeros((0, *extents), np.float32)
         symbols = decode_chunk(data, self.shapes(components, extents), self.tables_of(components), where)
         return self.join([part.astype(np.float32) * np.float32(step) for part in symbols], extents)
-
-
-def _largest(parts: list[Floats]) -> float:
-    """The largest size among parts; not a number where one is not."""
-    return float(np.max([end for part in parts for end in (part.max(), -part.min())]))
 
 
 def _check_sizes(largest: float, step: float) -> None:

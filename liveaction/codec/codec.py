@@ -239,7 +239,7 @@ class Codec(nn.Module):
         with self._compute(v):
             if not len(v):
                 return last(v.new_zeros(0, self.latents, *v.shape[2:]))
-            if torch.is_grad_enabled() or not self.encoder.tokenwise:
+            if torch.is_grad_enabled() or not self.encoder.tokenwise or self.encoder.moves_alone:
                 return last(self._wide(self.encoder(v)))
             return over_tokens(lambda tokens: last(self._wide(self.encoder(tokens))), v, boxes)
 

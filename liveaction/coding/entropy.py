@@ -15,8 +15,6 @@ from liveaction.coding.layout import (
     BORDER_BITS,
     CLASSES,
     DIRECT,
-    ESCAPE,
-    ESCAPE_BITS,
     LARGEST,
     STATE_BOTTOM,
     Magnitudes,
@@ -172,17 +170,15 @@ def ideal_bits(parts: Parts, tables: Tables) -> float:
 
 def trace_bits(found: Trace, tables: EntropyTables) -> float:
     """:func:`ideal_bits` of what :func:`trace_chunk` found of a part; counts all that ``rans_numba.encode`` puts."""
+    from liveaction.coding.rdo_numba import value_bits
+
     classes, taken = found.classes.astype(np.int64), found.taken
     before = np.concatenate([[CLASSES], classes[:-1]])
     rows = class_rows(before, tables.class_offset.astype(np.int64))
     bits = _cost(tables.classes[rows, classes]) + _cost(tables.modes[np.arange(len(taken)), (classes > 0) + 0, taken])
     lengths = np.frexp((2 * np.abs(found.bases) - (found.bases > 0)).astype(np.float64))[1]
     bits += float((BORDER_BITS + np.maximum(lengths - 1, 0))[taken > 0].sum())
-    token, raw = tokens(found.values)
-    frequency = tables.residuals[found.contexts, token]
-    escaped = frequency == 0
-    frequency = np.where(escaped, tables.residuals[found.contexts, ESCAPE], frequency)
-    return bits + _cost(frequency) + float(raw.sum() + ESCAPE_BITS * escaped.sum())
+    return bits + float(value_bits(found.contexts, found.values, tables.costs.residuals))
 
 
 def class_rows(before: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -55,7 +55,7 @@ def optimise_trace(
     found: list[Trace] = []
     for part, table in zip(latents, tables, strict=True):
         flat = np.require(part, np.float32, ["C"]).reshape(len(part), -1)
-        largest = max(float(flat.max()), -float(flat.min()))
+        largest = largest_size(flat)
         if not largest < LARGEST - 1:  # not a number is not less, either
             raise FormatError(f"latents: expected sizes below 2**24, got {largest}; take a greater quantiser step")
         near = next_magnitudes(found[-1].magnitudes if found else None, shapes, len(found))
@@ -69,3 +69,10 @@ def optimise_trace(
         symbols.append(made.reshape(part.shape))
         found.append(Trace(*heads, contexts[:count], values[:count], near))
     return symbols, found
+
+
+def largest_size(part: NDArray[np.float32]) -> float:
+    """The largest size in a contiguous part; not a number where one is not."""
+    from liveaction.coding.rdo_numba import peak
+
+    return float(np.int32(peak(part.reshape(-1).view(np.int32))).view(np.float32))

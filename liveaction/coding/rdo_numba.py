@@ -44,6 +44,15 @@ def _value_cost(costs, row, value):
 
 
 @compiled
+def value_bits(contexts, coded, costs):
+    """Bits of all values of a part."""
+    bits = 0.0
+    for x in range(len(coded)):
+        bits += _value_cost(costs, np.uint64(contexts[x]), np.int64(coded[x]))
+    return bits
+
+
+@compiled
 def _decide_plain(latents, row, sizes, at, active, near, scale, bins, costs, weight, contexts, coded):
     """Choose the symbols of a row that nothing is predicted of; their bits, and the squares they spare beside zeros."""
     n1, n2 = np.int64(sizes[at - 1]), np.int64(sizes[at - 2])
@@ -112,8 +121,11 @@ def _decide_row(latents, row, values, sizes, at, prepared, active, weights, near
 
 
 @compiled
-def _peak(bits):
-    """The largest size among latents, as the bits of a float32 ``[N]``; integers, for a loop of floats is slower."""
+def peak(bits):
+    """The largest size among latents, as the bits of a float32 ``[N]``; integers, for a loop of floats is slower.
+
+    Of what is no number the bits are above those of all numbers.
+    """
     most = np.int32(0)
     for x in range(len(bits)):
         most = max(most, bits[x] & SIZE_BITS)
@@ -161,7 +173,7 @@ def optimise(latents, symbols, plane, tables, scales, bins, offsets, costs, weig
     for c in range(channels):
         row = symbols[c]
         classes[c], taken[c], bases[c], empty[first + c] = 0, 0, 0, True
-        if _peak(latents[c].view(np.int32)) < SILENT:
+        if peak(latents[c].view(np.int32)) < SILENT:
             row[:] = 0
             continue
         predictors[TRAINED] = tables.trained[c]

@@ -54,8 +54,8 @@ class Coder(ABC):
     def decode(self, data: bytes, original: Signal, source: Source) -> tuple[Signal, Timings]:
         """The reconstruction in the native dtype; of ``original`` only what is not coded is taken: metadata, dtype."""
 
-    def macs(self, source: Source) -> dict[str, float] | None:
-        """Multiply-accumulates per element, there and back; None where nobody counts."""
+    def macs(self, shape: tuple[int, ...]) -> dict[str, float] | None:
+        """Multiply-accumulates per element of a signal ``[C, *S]``, there and back; None where nobody counts."""
         return None
 
 
@@ -100,9 +100,9 @@ class ModelCoder(Coder):
         """From the stream alone."""
         return decompress(data, self._model)
 
-    def macs(self, source: Source) -> dict[str, float]:
+    def macs(self, shape: tuple[int, ...]) -> dict[str, float]:
         """Learned parts, wavelets and a signal's own basis; what padding adds is counted."""
-        sizes = summarise(self._model.recipe, source.shape[1:], source.shape[0])
+        sizes = summarise(self._model.recipe, shape[1:], shape[0])
         more = np.prod(sizes.padded) / np.prod(sizes.shape)
         return {
             "encode": float((sizes.encoder_macs + sizes.wavelet_macs + sizes.basis_macs) * more),

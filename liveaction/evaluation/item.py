@@ -54,6 +54,11 @@ class Source(_Table):
     unit: str
     limits: tuple[float, float]
 
+    def holds_as(self, other: "Source") -> bool:
+        """Whether both have the same values in the same order: channels of one may be an axis of the other."""
+        sizes = [[n for n in source.shape if n > 1] for source in (self, other)]
+        return sizes[0] == sizes[1] and self.model_copy(update={"shape": other.shape, "axes": other.axes}) == other
+
     @property
     def label(self) -> str:
         """Name and part."""

@@ -53,7 +53,7 @@ def measure(
         entropy_coding=_spent(encoding, "coding") if apart else None,
         entropy_decoding=_spent(decoding, "coding") if apart else None,
         pace=Pace(amount=amount, unit=unit),
-        macs=coder.macs(source),
+        macs=coder.macs(signal.values.shape),
         device=coder.device,
         dtype=coder.dtype,
         transfers="host memory, none" if coder.device == "cpu" else "to the device and back, within encode and decode",

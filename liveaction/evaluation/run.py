@@ -119,16 +119,16 @@ class _Reader:
             source = self.subject.source(modality, signal)
         except (FormatError, OSError) as error:
             raise _UnreadableError(printable(error)) from error
-        self.known = modality.spec, signal, source
+        self.known = modality.spec, signal, source if before is None else before[2]
         if before is None:
             save_exhibits(modality.exhibits(signal, signal), folder_of_source(self.out / EXHIBITS, source))
-        elif source != before[2]:
+        elif not source.holds_as(before[2]):
             raise SpecError(
                 f"{coder.codec}: expected a recipe that reads {self.subject.label} as the codecs before it, with axes "
                 f"{before[2].axes}, shape {before[2].shape} and range {before[2].limits}, got {source.axes}, "
                 f"{source.shape} and {source.limits}; set modality.axes and modality.range"
             )
-        return signal, source
+        return signal, self.known[2]
 
 
 @dataclass(frozen=True)

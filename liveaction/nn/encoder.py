@@ -31,6 +31,11 @@ class Encoder(nn.Module):
         """Whether each latent depends on its own token of packets alone; a block that does not say so does not."""
         return all(isinstance(block, Block) and block.tokenwise for block in self.blocks)
 
+    @property
+    def moves_alone(self) -> bool:
+        """Whether latents are the packets in another order: one copy, of which pieces would only make more."""
+        return isinstance(self.down, BandRotation) and self.down.weight is None and not len(self.blocks)
+
     def start_at_projection(self) -> None:
         """Make every block the identity, in place, so that the encoder is its projection.
 

@@ -27,6 +27,7 @@ from liveaction.signal import Signal
 from liveaction.spec import Recipe
 from liveaction.training.data import Batch, Crops
 from liveaction.training.freeze import freeze
+from liveaction.training.front import crop_front, try_crop
 from liveaction.training.log import TrainingLog
 from liveaction.training.loop import build_optimizer
 from liveaction.training.loss import distortion, rate
@@ -177,7 +178,7 @@ def _codec(source: str, recipe: Recipe, crops: Crops) -> tuple[Codec, float]:
 
     def batches() -> Iterator[torch.Tensor]:
         while len(times) <= wanted and (len(times) < 3 or times[-1] - times[1] < LONG_ENOUGH):
-            yield crops.batch([(1, recipe.training.seed, len(times))], recipe.crops[0]).x
+            yield crop_front(codec, crops.batch([(1, recipe.training.seed, len(times))], recipe.crops[0]).x)[0]
             times.append(time.perf_counter())
 
     start_warm(codec, batches())
@@ -217,7 +218,7 @@ def _measured(run: Callable[[], Any], first: bool) -> tuple[Any, Cost, float]:
 def _training(recipe: Recipe, codec: Codec, crops: Crops, started: float, fitting: Cost, say: Say) -> Cost:
     """Warm start, steps of every crop size before and after the encoder is frozen, validations."""
     spec, largest = recipe.training, max(recipe.crops, key=prod)
-    learns = next(codec.parameters(), None) is not None
+    learns = spec.steps > 0 and next(codec.parameters(), None) is not None
     free, frozen, once = _steps(recipe, codec, crops, say) if learns else (Line(), Line(), 0.0)
     steps, crop = spec.steps, _validation(codec, crops, largest)
     total = started + once + _opening_a_log() + _validations(recipe) * _VALIDATION_CROPS * crop.seconds
@@ -304,6 +305,6 @@ def _validation(codec: Codec, crops: Crops, extents: tuple[int, ...]) -> Cost:
 
     def run() -> None:
         with torch.no_grad():
-            codec.decode(codec.quantize(codec.encode(x)), extents)
+            try_crop(codec, x)
 
     return _measured(run, False)[1]

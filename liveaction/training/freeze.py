@@ -16,6 +16,8 @@ from liveaction.training.seeds import CropWord
 
 SYMBOLS = 2**22
 """Symbols to look at per quantiser step, about."""
+EACH = 2**20
+"""Samples of a chunk of a sparse codec that are looked at, all channels together: of sound a chunk holds minutes."""
 
 
 def freeze(codec: Codec, crops: Crops, seed: int, stage: Callable[[str], None] = lambda text: None) -> None:
@@ -47,6 +49,7 @@ def _examples(codec: Codec, crops: Crops, seed: int) -> Iterator[list[NDArray[np
         if number >= 8 and seen >= SYMBOLS:
             return
         x = crops.chunk((CropWord.TABLES, seed, number), codec.layout)
+        x = _cut(x, codec.packets.factors) if codec.sparse else x
         seen += x.numel()
         y = None
         for factor in QUALITIES.values():
@@ -56,6 +59,17 @@ def _examples(codec: Codec, crops: Crops, seed: int) -> Iterator[list[NDArray[np
             if len(y):
                 parts = zip(codec.chunks.parts(y), codec.chunks.rows, strict=True)
                 yield [part[: codec.chunks.most * rows] * np.float32(1 / step) for part, rows in parts]
+
+
+def _cut(x: torch.Tensor, factors: tuple[int, ...]) -> torch.Tensor:
+    """The first part of a chunk's samples ``[C, *]``, halved along the axis of most tokens until few are left."""
+    while x.numel() > EACH:
+        tokens = [-(-n // factor) for n, factor in zip(x.shape[1:], factors, strict=True)]
+        axis = tokens.index(max(tokens))
+        if tokens[axis] == 1:
+            return x
+        x = x.narrow(axis + 1, 0, -(-tokens[axis] // 2) * factors[axis])
+    return x
 
 
 def _latents(codec: Codec, x: torch.Tensor, step: float) -> NDArray[np.float32]:

@@ -118,14 +118,14 @@ def _join_axis(x: Floats, axis: int, n: int, wavelet: str) -> Floats:
 
 def _apply(rows: Rows, matrix: Floats | None, x: Floats, axis: int) -> Floats:
     """Rows along an axis of ``x``."""
-    last = np.moveaxis(x, axis, -1)
+    last = x.swapaxes(axis, -1)
     if matrix is not None:
         y = last @ matrix
     else:
         y = np.zeros_like(last)
         for read, weight in zip(rows.read.T, rows.weights.T, strict=True):
             y += last[..., read] * weight
-    return np.moveaxis(y, -1, axis)
+    return y.swapaxes(axis, -1)
 
 
 @lru_cache(maxsize=256)

@@ -13,7 +13,9 @@ from liveaction.modalities.array.hdf5_attributes import restore_value
 
 _NAMES = ("t", "z", "y", "x")
 _CHANNELS = {"c", "channel", "channels", "component", "components", "rgb"}
-_WIDTH = 1024  # about the hidden width aimed at, channels times bands
+_LEVELS = {1: 4, 2: 2, 3: 2, 4: 1}  # of wavelet packets per axis, by the number of axes
+_BLOCKS = {1: (32, 256), 2: (8,)}  # of lapped transforms to try beside them; on three axes 8 along the last two
+_FEW = 16  # channels that one rotation per band is learnt for; more take a basis of each file's own
 
 _TEXT = """\
 # {title}
@@ -40,31 +42,29 @@ modality:
     # spacing: {spacing}      # distance between samples per transformed axis
 
 codec:
-  wavelet: bior4.4      # any of PyWavelets' biorthogonal ones; haar is shortest
-  # Halvings per axis: one number for all, or a list. channels * 2**(sum of levels) is the hidden width, {width} here;
-  # 512 to 1536 serves best, more costs time and more training data.
-  levels: {levels}
-  boundary: symmetric      # or periodic, for axes that close on themselves
-  # Numbers kept per token; hidden width / latent_channels is the dimension reduction, {reduction:g} here. Fewer of
-  # them: smaller files, less detail.
-  latent_channels: {latent}
-  encoder: {{kind: pointwise, depth: 4}}      # depth 0 to 4: cheaper or better
-  decoder: {{kind: light, depth: 4}}      # light for CPUs; {{kind: vit, depth: 8}} is better and wants a GPU
+  # Every coefficient of the transform is a latent: no network, nothing is lost but by rounding, and it is made in
+  # seconds. Along each axis wavelet packets are taken (levels), or blocks of a lapped cosine transform.
+  wavelet: bior6.8      # or bior4.4, shorter
+  levels: {levels}      # halvings per axis: one number for all, or a list; 2**levels samples to a token
+  continuation: {continuation}      # further levels of the lowest band alone, inside each chunk
+{trees}  boundary: symmetric
+  # basis none leaves channels as they are; trained rotates them within each band, as the training data have it; own
+  # takes a basis of each file's own, also where channels is 0, for any number of them.
+  encoder: {{kind: sparse, basis: {basis}}}
+  decoder: {{kind: linear}}      # no network; see the end
   # step: larger gives smaller files. compress --quality 1..7 takes other steps from the same model.
-  quantizer: {{kind: uniform, step: 0.2}}
-  compute_dtype: float32      # or bfloat16, faster where the processor has it
+  quantizer: {{kind: uniform, step: 0.1}}
 
 training:
-  steps: 2000      # 0 keeps the warm start alone, a linear codec
-  batch: 4      # crops per step
-  crop: {crop}      # extents of the crops, in turn: each a number or one per axis, multiples of 2**levels
-  start: warm      # from the statistics of the data; or random
-  warm_crops: 256      # crops measured for it; their tokens should be many times the hidden width
-  rate_weight: 0.01      # larger: smaller files, more error
-  learning_rate: 0.002
-  validate_every: 250
-  checkpoint_every: 500      # train --resume goes on from the last one
-  seed: 0
+  steps: 0      # nothing is learnt step by step; rotations, the order of bands and entropy tables come from the data
+  crop: {crop}      # extents of the crops that are measured, each a number or one per axis, multiples of 2**levels
+  start: warm
+  warm_crops: 64      # how many
+
+# A network that makes more of the same latents: leave trees out, take basis none or trained, and
+#   codec.decoder: {{kind: light, depth: 4}}      # light for CPUs; {{kind: vit, depth: 8}} is better and wants a GPU
+#   training: {{steps: 3000, batch: 4, learning_rate: 0.002, validate_every: 250}}
+# A codec of fewer latents than samples, with a network on both sides: liveaction new NAME --like array_smoke
 """
 
 
@@ -126,9 +126,7 @@ def gather_facts(source: Path, array: NDArray[Any], stored: dict[str, Any], key:
 def array_recipe(name: str, facts: Facts | None) -> str:
     """The text of a recipe for the modality ``array``; general where there are no facts."""
     known = facts or Facts("", ("z", "y", "x"), (256, 256, 256), None, "float32", (0.0, 1.0), None, None)
-    levels = choose_levels(known.channels, known.extents) if facts else (3, 3, 3)
-    width = known.channels * 2 ** sum(levels)
-    latent = max(1, width // 8)
+    levels = choose_levels(known.extents)
     said = f"{known.source} is {' x '.join(map(str, known.shape))} {known.dtype}"
     channel = known.channel or "c"
     return _TEXT.format(
@@ -156,27 +154,44 @@ def array_recipe(name: str, facts: Facts | None) -> str:
         if known.no_data is not None
         else "# no_data: -9999      # where nothing was measured (or nan); counts for nothing, comes back exactly",
         spacing=json.dumps([1.0] * len(known.axes)),
-        width=width,
-        levels=json.dumps(list(levels)) if len(set(levels)) > 1 else levels[0],
-        reduction=width / latent,
-        latent=latent,
+        levels=_short(levels),
+        continuation=2 if len(known.axes) > 1 else 4,
+        trees=_trees_lines(known.extents, levels),
+        basis="none" if known.channels == 1 else "trained" if known.channels <= _FEW else "own",
         crop=json.dumps([list(choose_crop(known.channels, known.extents, levels))]),
     )
 
 
-def choose_levels(channels: int, extents: tuple[int, ...]) -> tuple[int, ...]:
-    """Levels per axis that bring the hidden width near 1024, eight tokens at least left on an axis where it can be."""
-    levels, most = [0] * len(extents), 9 if len(extents) == 1 else 4
-    for least in (8, 2):
-        while True:
-            open_axes = [a for a, n in enumerate(extents) if n >= least * 2 ** (levels[a] + 1) and levels[a] < most]
-            if not open_axes or channels * 2 ** (sum(levels) + 1) > _WIDTH:
-                break
-            longest = max(open_axes, key=lambda a: extents[a] / 2 ** levels[a])
-            levels[longest] += 1
-        if sum(levels):
-            break
-    return tuple(levels)
+def choose_levels(extents: tuple[int, ...]) -> tuple[int, ...]:
+    """Levels per axis: two as a rule, fewer where not four tokens would be left."""
+    return tuple(max(0, min(_LEVELS[len(extents)], (n // 4).bit_length() - 1)) for n in extents)
+
+
+def _trees_lines(extents: tuple[int, ...], levels: tuple[int, ...]) -> str:
+    """Further trees, each with what it is for: other levels, lapped blocks, none along the first axis."""
+    count, found = len(extents), []
+    if count > 1 and any(level > 1 for level in levels):
+        finer = tuple(min(level, 1) for level in levels)
+        found.append((f"levels: {_short(finer)}, continuation: 3", "fine structure"))
+    for block in _BLOCKS.get(count, (8,) if count == 3 else ()):
+        lapped = tuple(block if n >= 2 * block and axis >= count - 2 else 0 for axis, n in enumerate(extents))
+        left = tuple(0 if width else min(level, 1) for width, level in zip(lapped, levels, strict=True))
+        if any(lapped):
+            found.append(
+                (f"levels: {_short(left)}, lapped: {_short(lapped)}, continuation: 1", "textures, oscillations")
+            )
+    if count > 1 and levels[0] and any(levels[1:]):
+        steps = json.dumps([[0] + [1] * (count - 1)] * 2)
+        flat = _short((0, *levels[1:]))
+        found.append((f"levels: {flat}, continuation: {steps}", "little in common along the first axis"))
+    if not found:
+        return ""
+    head = "  trees:      # of these and of the one above compress takes the one that costs a file least\n"
+    return head + "".join(f"    - {{{table}}}      # {note}\n" for table, note in found)
+
+
+def _short(values: tuple[int, ...]) -> str:
+    return json.dumps(list(values)) if len(set(values)) > 1 else str(values[0])
 
 
 def choose_crop(channels: int, extents: tuple[int, ...], levels: tuple[int, ...]) -> tuple[int, ...]:
