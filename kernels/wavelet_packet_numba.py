@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from liveaction.kernels import lapped_numba, wavelet_line_numba
 from liveaction.kernels.lapped import AxisBlocks
+from liveaction.kernels.lapped_numba import _move
 from liveaction.kernels.parallel import in_threads
 from liveaction.kernels.quantize_numba import _compand, _expand
 from liveaction.kernels.wavelet_packet import AxisCascade, PacketPlan
@@ -79,20 +80,15 @@ def _level(source, target, length, groups, pairs, begin, step, apart):
 
 
 @_compiled
-def _columns(source, target, outer, begin, end, pairs, levels, forward):
-    """Transform axis 1 of ``[outer, N, inner]`` for the columns of tiles ``begin`` to ``end``; may be in place."""
-    n, inner = source.shape[1], source.shape[2]
-    one, two = np.zeros(n * LANES, np.float32), np.zeros(n * LANES, np.float32)
-    for tile in range(begin, end):
-        left = tile * LANES
-        width = min(LANES, inner - left)
-        for row in range(n):
-            for lane in range(width):
-                one[row * LANES + lane] = source[outer, row, left + lane]
+def _columns(source, target, begin, end, pairs, levels, forward):
+    """Axis 1 of ``[outer, N, inner]`` for the columns ``begin`` to ``end`` of (outer, inner); may be in place."""
+    n = source.shape[1]
+    one, two, plain = np.zeros(n * LANES, np.float32), np.zeros(n * LANES, np.float32), np.arange(n)
+    for left in range(begin, end, LANES):
+        width = min(LANES, end - left)
+        _move(source, one, left, width, 0, plain, True)
         one, two = _cascade(one, two, n, pairs, levels, forward)
-        for row in range(n):
-            for lane in range(width):
-                target[outer, row, left + lane] = one[row * LANES + lane]
+        _move(target, one, left, width, 0, plain, False)
 
 
 @_compiled
@@ -203,10 +199,13 @@ def _along(
         lapped_numba.along(source, target, way, forward)
         return
     pairs = _pairs(way, forward)
-    tiles = -(-shape[2] // LANES)
-    share = max(1, min(tiles, 2**20 // (LANES * shape[1])))  # a task is about a million samples at most
-    tasks = [(outer, tile, min(tile + share, tiles)) for outer in range(shape[0]) for tile in range(0, tiles, share)]
-    in_threads(lambda task: _columns(source, target, *task, pairs, way.levels, forward), tasks)
+    columns = shape[0] * shape[2]
+    share = LANES * max(1, 2**20 // (LANES * shape[1]))  # a task is about a million samples at most
+
+    def run(begin: int) -> None:
+        _columns(source, target, begin, min(begin + share, columns), pairs, way.levels, forward)
+
+    in_threads(run, range(0, columns, share))
 
 
 def _along_last(
