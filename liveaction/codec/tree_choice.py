@@ -4,15 +4,18 @@ No tree serves all scans: where slices lie far apart a split across them costs b
 and the wrong one takes 40 to 100 % more.
 """
 
+from math import prod
+
 import numpy as np
 import torch
 
 from liveaction.codec.codec import Codec, Source
 from liveaction.codec.grid import Box, ChunkLayout, chunk_extents, slices
 
-TILE, TILES = 2**16, 4
-"""Samples of a tile, about, and how many are tried: scattered tiles tell more of a scan than its middle does, which
-may be all brain or all air. A tree takes some 5 ms of a processor for them, less than a tenth of coding a scan."""
+TILE, TILES, EACH = 2**16, 4, 2**19
+"""Samples of a tile, about; how many are tried at most; and one, but two at least, for so many samples of the signal.
+Scattered tiles tell more of a scan than its middle does, which may be all brain or all air. A tree takes some 5 ms of a
+processor for them, less than a tenth of coding a scan."""
 TURN = 0.618
 """Of all tiles to the next one that is tried: the golden section scatters any number of them."""
 BEHIND = 1.1
@@ -35,8 +38,9 @@ def choose_tree(codec: Codec, source: Source, step: float) -> int:
         return 0
     costs = np.zeros(len(trees))
     with torch.no_grad():
-        left = list(range(len(trees)))
-        for done, box in enumerate(tiles(tuple(source.shape[2:]), TILE // (source.shape[0] * codec.channels))):
+        left, channels = list(range(len(trees))), source.shape[0] * codec.channels
+        count = min(TILES, max(2, channels * prod(source.shape[2:]) // EACH))
+        for done, box in enumerate(tiles(tuple(source.shape[2:]), TILE // channels, count)):
             if done > 1:
                 left = [number for number in left if costs[number] <= BEHIND * costs[left].min()]
             if len(left) == 1:
@@ -47,12 +51,12 @@ def choose_tree(codec: Codec, source: Source, step: float) -> int:
     return min(left, key=lambda number: float(costs[number]))
 
 
-def tiles(extents: tuple[int, ...], samples: int) -> list[Box]:
+def tiles(extents: tuple[int, ...], samples: int, count: int = TILES) -> list[Box]:
     """Boxes of about so many samples, whole along short axes, scattered over a signal."""
     side = chunk_extents(extents, max(1, samples))
     layout = ChunkLayout(extents, (1,) * len(extents), side, side, 0)
     step = max(1, round(TURN * layout.chunks))
-    numbers = {(layout.chunks // 2 + i * step) % layout.chunks for i in range(TILES)}
+    numbers = {(layout.chunks // 2 + i * step) % layout.chunks for i in range(count)}
     return [layout.chunk_box(number) for number in sorted(numbers)]
 
 
