@@ -28,6 +28,11 @@ minute; no covariance needs more."""
 _WORTH_SINE = 2.0**-6
 """Vectors that are sent lean so much out of the span of those before: far from where the decoder refuses them, and a
 small vector that leans less is all rounding."""
+CONCENTRATED = 16
+"""A component that is small in the mean saves this part of its energy, since calls and tones lie in few latents. Where
+vectors are short, of microphones, all but silence pays so; where they are long, of bands, nearly what pays anyway."""
+LEAST = 2**10
+"""Components of a variance that much below the quantiser's error are not looked at."""
 _BLOCK = 1 << 22
 """Values that are taken at once, 16 MiB."""
 
@@ -142,7 +147,8 @@ def fit_own_basis(moments: ChannelMoments, step: float, positions: int) -> OwnBa
     """The basis of a signal whose components are quantised with ``step``, and as many components as pay.
 
     A component pays where its variance exceeds the error of the quantiser, ``step**2 / 12``, by more than the bits of
-    its vector cost, at the quantiser's own rate of exchange: a bit saves ``2 ln 2 * step**2 / 12``.
+    its vector cost, at the quantiser's own rate of exchange: a bit saves ``2 ln 2 * step**2 / 12``; or where a share of
+    the variance does, since what is small in the mean may be large in places and at frequencies.
 
     Args:
         moments: of the signal, or of a share of it.
@@ -158,7 +164,8 @@ def fit_own_basis(moments: ChannelMoments, step: float, positions: int) -> OwnBa
     error = step * step / 12
     variances, vectors = np.linalg.eigh(covariance)
     count = min(int((variances >= error).sum()), _most_components(moments.channels))
-    loadings = (vectors * np.sqrt(np.maximum(variances, 0))).T[::-1][:count]
+    tried = min(int((variances >= error / LEAST).sum()), _most_components(moments.channels))
+    loadings = (vectors * np.sqrt(np.maximum(variances, 0))).T[::-1][:tried]
     # its greatest entry is positive, so that the sign is not the library's choice
     loadings = loadings * np.sign(np.take_along_axis(loadings, np.abs(loadings).argmax(1)[:, None], 1))
     largest = float(np.abs(mean).max()), float(np.abs(loadings).max(initial=0))
@@ -180,7 +187,7 @@ def _worth_positions(positions: int, components: int, varying: int) -> float:
 def _paying(
     symbols: NDArray[np.int32], covariance: NDArray[np.float64], error: float, worth: float
 ) -> NDArray[np.int32]:
-    """The mean, and of the vectors after it those whose variance beyond ``error`` is above ``worth`` of their bits."""
+    """The mean, and of the vectors after it those that save more than ``worth`` of their bits."""
     kept, directions = [symbols[0]], np.empty((len(symbols) - 1, symbols.shape[1]))
     for row in symbols[1:]:
         if not row.any():
@@ -194,7 +201,7 @@ def _paying(
         own /= sine
         # of the direction that is left, as others have the rest
         variance = float(own @ covariance @ own)
-        if worth * bits_after(kept, row) < variance - error:
+        if worth * bits_after(kept, row) < max(variance - error, variance / CONCENTRATED):
             directions[len(kept) - 1] = own
             kept.append(row)
     return np.stack(kept)

@@ -12,10 +12,11 @@ import torch
 from liveaction.codec.codec import Codec, Source
 from liveaction.codec.grid import Box, ChunkLayout, chunk_extents, slices
 
-TILE, TILES, EACH = 2**16, 4, 2**19
-"""Samples of a tile, about; how many are tried at most; and one, but two at least, for so many samples of the signal.
-Scattered tiles tell more of a scan than its middle does, which may be all brain or all air. A tree takes some 5 ms of a
-processor for them, less than a tenth of coding a scan."""
+TILE, LEAST, TILES, EACH = 2**16, 2**14, 4, 2**19
+"""Samples of a tile, about, of all channels; of one channel at least, for sound must have its blocks; how many tiles are
+tried at most; and one, but two at least, for so many samples of the signal. Scattered tiles tell more of a scan than
+its middle does, which may be all brain or all air. A tree takes some 5 ms of a processor for them, less than a tenth of
+coding a scan."""
 TURN = 0.618
 """Of all tiles to the next one that is tried: the golden section scatters any number of them."""
 BEHIND = 1.1
@@ -40,7 +41,7 @@ def choose_tree(codec: Codec, source: Source, step: float) -> int:
     with torch.no_grad():
         left, channels = list(range(len(trees))), source.shape[0] * codec.channels
         count = min(TILES, max(2, channels * prod(source.shape[2:]) // EACH))
-        for done, box in enumerate(tiles(tuple(source.shape[2:]), TILE // channels, count)):
+        for done, box in enumerate(tiles(tuple(source.shape[2:]), max(TILE // channels, LEAST), count)):
             if done > 1:
                 left = [number for number in left if costs[number] <= BEHIND * costs[left].min()]
             if len(left) == 1:
