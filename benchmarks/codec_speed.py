@@ -69,7 +69,7 @@ def compare(case: str, threads: int, rounds: int) -> dict[str, Any]:
     encoders[SHORT] = _in_16_bits(ours, lambda: ours.encode(x))
     encoders["liveaction, wavelets only"] = lambda: ours.analyse(x)
     row["encode"] = _report(seconds(encoders, rounds), x.numel())
-    moved = 4 * x.numel() * (1 + ours.spec.latent_channels * prod(f**-1 for f in ours.packets.factors) / channels)
+    moved = 4 * x.numel() * (1 + ours.latents * prod(f**-1 for f in ours.packets.factors) / channels)
     row["share_of_copy"] = moved / row["encode"]["liveaction"]["median"] / bandwidth
     row["copy_gb_per_second"] = bandwidth / 1e9
     row["encode_extra_bytes"] = {key: peak_memory(encoders[key], CPU) for key in ("livecodec", "liveaction")}

@@ -38,7 +38,9 @@ def _in_windows(codec: Codec, symbols: torch.Tensor, layout: ChunkLayout, step: 
     x = torch.zeros(1, codec.channels, *layout.extents)
     for box in layout.windows():
         part = symbols[(slice(None), slice(None), *slices(layout.around(box)))]
-        x[(slice(None), slice(None), *slices(layout.samples(box)))] = codec.decode_window(part, layout, box, step)
+        x[(slice(None), slice(None), *slices(layout.samples(box)))] = codec.decode_window(
+            part.float() * step, layout, box
+        )
     return x
 
 
