@@ -73,9 +73,10 @@ def test_components_hold_what_the_best_ones_of_their_number_hold():
     for step in (0.2, 0.05, 0.0125):
         basis = fit_own_basis(moments, step, x[0].size)
         lost = variances.sum() - np.trace(basis.matrix @ moments.covariance() @ basis.matrix.T)
-        # rounding the vectors moves at most (C - K) K step**2 / 12 over N positions out of their span
+        # rounding the vectors moves at most (C - K) K step**2 / 12 over N positions out of their span, and vectors of
+        # little variance, which are kept beside, some more
         allowed = (40 - basis.components) * basis.components * step**2 / 12 / x[0].size
-        assert variances[basis.components :].sum() - 1e-9 <= lost < variances[basis.components :].sum() + 1.5 * allowed
+        assert variances[basis.components :].sum() - 1e-9 <= lost < variances[basis.components :].sum() + 3 * allowed
         c = basis.analyse(torch.from_numpy(x))
         error = (basis.synthesise(c).numpy().astype(np.float64) - x) ** 2
         assert abs(error.sum() / x[0].size - lost) < 0.01 * lost + 1e-6
@@ -93,7 +94,7 @@ def test_few_positions_pay_for_fewer_vectors():
     moments.add(x)
     few, many = (fit_own_basis(moments, 0.05, n) for n in (16, 16 << 20))
     above = int((np.linalg.eigvalsh(moments.covariance()) >= 0.05**2 / 12).sum())
-    assert few.components < many.components == above
+    assert few.components < above <= many.components
     assert len(few.to_bytes()) < len(many.to_bytes()) / 3
 
 
@@ -155,7 +156,7 @@ def test_a_great_many_positions_take_a_coarser_quantum_and_no_larger_numbers():
 def test_steps_and_values_at_the_ends_of_their_ranges(size, step):
     x = (scene(3, (30, 30), 3, 0.1) * size).astype(np.float32)
     basis = sent(fit_from([(x, None)], step, 1 << 40))
-    assert basis.components == (3 if step < size else 0)
+    assert basis.components == (3 if step <= size else 0)
     assert np.isfinite(basis.mean).all() and np.isfinite(basis.matrix).all()
 
 
