@@ -13,7 +13,7 @@ from liveaction.codec.codec import Codec, Source
 from liveaction.codec.grid import Box, ChunkLayout, chunk_extents, slices
 
 TILE, LEAST, TILES, EACH = 2**16, 2**14, 4, 2**19
-"""Samples of a tile, about, of all channels; of one channel at least, for sound must have its blocks; how many tiles are
+"""Samples of a tile, about, of all channels; of one channel at least, for sound must have its blocks; how many are
 tried at most; and one, but two at least, for so many samples of the signal. Scattered tiles tell more of a scan than
 its middle does, which may be all brain or all air. A tree takes some 5 ms of a processor for them, less than a tenth of
 coding a scan."""

@@ -164,7 +164,7 @@ def array_recipe(name: str, facts: Facts | None) -> str:
 
 def choose_levels(extents: tuple[int, ...]) -> tuple[int, ...]:
     """Levels per axis: two as a rule, fewer where not four tokens would be left."""
-    return tuple(max(0, min(_LEVELS[len(extents)], (n // 4).bit_length() - 1)) for n in extents)
+    return tuple(max(0, min(_LEVELS.get(len(extents), 1), (n // 4).bit_length() - 1)) for n in extents)
 
 
 def _trees_lines(extents: tuple[int, ...], levels: tuple[int, ...]) -> str:

@@ -56,8 +56,8 @@ def test_a_format_of_a_stranger(tmp_path: Path) -> None:
     scan.write_bytes(b"RAW32 40 48 # from the roof\n" + values.tobytes())
     run(place, tmp_path, "new", "mine", "--like", "array", "--data", scan)
     assert "scan.raw32 is 40 x 48 float32" in (tmp_path / "mine.yaml").read_text()
-    short = ("--set", "training.warm_crops=16", "--set", "training.batch=2", "--quiet")
-    run(place, tmp_path, "train", "mine.yaml", "--data", scan, "--out", "model", "--steps", 2, *short)
+    short = ("--set", "training.warm_crops=16", "--quiet")
+    run(place, tmp_path, "train", "mine.yaml", "--data", scan, "--out", "model", *short)
     run(place, tmp_path, "compress", scan, "scan.lva", "--model", "model", "--quiet")
     said = run(place, tmp_path, "decompress", "scan.lva", "back.raw32", "--model", "model", "--against", scan,
                "--picture", "p.png", "--quiet")  # fmt: skip

@@ -237,7 +237,7 @@ def test_an_error_that_nobody_foresaw_names_its_file(modality, scans, tmp_path, 
 def test_what_was_left_out_stands_in_the_record_of_the_run(modality, bad, tmp_path, monkeypatch):
     monkeypatch.setenv("LIVEACTION_CACHE", str(tmp_path / "cache"))
     for place in (loop, fits):
-        monkeypatch.setattr(place, "freeze", lambda codec, crops, seed: codec.tables)
+        monkeypatch.setattr(place, "freeze", lambda codec, crops, seed, stage: None)
     monkeypatch.setattr(loop, "draw_curves", lambda folder: None)
     monkeypatch.setattr(runs, "draw_preview", lambda *given: None)
     settings = ["codec.levels=2", "codec.latent_channels=4", "training.crop=[16]", "training.warm_crops=2"]
