@@ -68,9 +68,10 @@ def run(protocol: str, data: Path, work: Path) -> None:
 
 
 def tables(protocol: str) -> str:
-    """A protocol's tables in Markdown: means over its files, then of each file every codec at one ratio.
+    """A protocol's tables in Markdown: means over its files, then our curves file by file.
 
-    Of several seeds: every curve's BD-rate, with the standard deviation over the seeds.
+    Where a record has no means, of each file every codec at one ratio. Of several seeds: every curve's BD-rate, with
+    the standard deviation over the seeds.
     """
     records = {
         path.stem: json.loads(path.read_text())
@@ -90,6 +91,7 @@ def tables(protocol: str) -> str:
         curves = dict.fromkeys(row["curve"] for row in settings if row["kind"] == "model")
         parts += [_means(records["means"], records["mean_costs"])]
         parts += [_per_file(curve, deltas, costs) for curve in curves]
+        return "\n\n".join(parts)
     for source, rows in by_source.items():
         mine = [row for row in deltas if row["source"] == source]
         parts.append(_table(source, unit_of(rows[0]), costs[source], mine, references))
