@@ -51,17 +51,14 @@ class ChunkCoder:
     def __init__(self, spec: CodecSpec, channels: int, axes: int, latents: int) -> None:
         self.latents, self.channels = latents, channels
         self.continuation = Continuation(spec.wavelet, spec.steps(axes))
-        bands = self.continuation.bands()
-        sparse = spec.encoder.kind == "sparse"
-        self.rows = [channels * n for n in bands] + ([latents - channels] if latents > channels else [])
-        if not sparse or not spec.steps(axes):
-            self.rows = [latents]
+        self.rows, self.predicted = [latents], [latents]
+        if self.continuation.steps:
+            coarse, others = [channels * n for n in self.continuation.bands()], latents - channels
+            self.rows = [*coarse, others] if others else coarse
+            self.predicted = [*coarse, -(-others // PREDICTED)] if others else coarse
         self.most = 1
         if spec.encoder.basis == "own":
             self.most = min(MOST_COMPONENTS, max(4, MOST_ROWS // latents))
-        self.predicted = list(self.rows)
-        if sparse and spec.steps(axes) and latents > channels:
-            self.predicted[-1] = -(-self.rows[-1] // PREDICTED)
         outer = [0, *(self.most * n for n in self.rows[:-1])]
         self.tables: tuple[EntropyTables, ...] = tuple(
             generic_tables(self.most * n, axes, before) for n, before in zip(self.rows, outer, strict=True)
@@ -145,7 +142,8 @@ class ChunkCoder:
                 f"latents: expected finite ones, got {largest:.3g}; the signal's values or the model's weights are too "
                 "large"
             )
-        _check_sizes(largest / step, step)
+        if not largest / step < LARGEST - 1:
+            raise too_fine(largest / step, step)
         return [part * np.float32(1 / step) for part in parts]
 
     def decode(self, data: bytes, components: int, extents: tuple[int, ...], step: float, where: str) -> Floats:
@@ -160,13 +158,12 @@ class ChunkCoder:
         return self.join([part.astype(np.float32) * np.float32(step) for part in symbols], extents)
 
 
-def _check_sizes(largest: float, step: float) -> None:
-    """Refuse symbols that are no integers which float32 holds exactly."""
-    if not largest < LARGEST - 1:
-        raise SpecError(
-            f"quantiser: expected symbols below 2**24, got {largest:.3g} with step {step:.3g}; take a step of at "
-            f"least {step * largest / LARGEST * 2:.1g}"
-        )
+def too_fine(largest: float, step: float) -> SpecError:
+    """What to raise where the largest symbol is no integer that float32 holds exactly."""
+    return SpecError(
+        f"quantiser: expected symbols below 2**24, got {largest:.3g} with step {step:.3g}; take a step of at "
+        f"least {step * largest / LARGEST * 2:.1g}"
+    )
 
 
 def rounded(scaled: Floats, dead_zone: float) -> NDArray[np.int32]:

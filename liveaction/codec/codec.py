@@ -15,11 +15,12 @@ import torch
 from torch import nn
 
 from liveaction.codec import grid
-from liveaction.codec.chunk_coder import ChunkCoder
+from liveaction.codec.chunk_coder import ChunkCoder, too_fine
 from liveaction.codec.grid import Box, ChunkLayout, chunk_extents, relative, slices, window_extents
+from liveaction.coding.layout import LARGEST
 from liveaction.coding.quantize import add_noise, build_quantizer, to_symbols
 from liveaction.coding.tables import EntropyTables, tables_digest
-from liveaction.errors import ShapeError, SpecError
+from liveaction.errors import ShapeError
 from liveaction.kernels.parallel import over_tokens
 from liveaction.nn.band_rotation import BandRotation
 from liveaction.nn.decoder import Decoder
@@ -28,7 +29,6 @@ from liveaction.spec import CodecSpec, Recipe
 from liveaction.transforms.packet import WaveletPacket
 from liveaction.transforms.window import crop, pad_to_multiple
 
-LARGEST_SYMBOL = 2**24
 MOST_REACH = 4
 """Latents around a window of a sparse codec, at most. The longest wavelets reach two further, where they hold 4e-4 of
 what lies beyond; two fewer would leave 3 % of it at the window's border."""
@@ -252,11 +252,8 @@ class Codec(nn.Module):
         step = step or self.quantizer.step
         symbols = to_symbols(self.quantizer.compand(y), step, self.spec.quantizer.dead_zone)
         largest = symbols.abs().max().item() if symbols.numel() else 0.0
-        if not largest < LARGEST_SYMBOL:
-            raise SpecError(
-                f"quantiser: expected symbols below 2**24, got {largest:.3g} with step {step:.3g}; take a step of at "
-                f"least {step * largest / LARGEST_SYMBOL * 2:.1g}"
-            )
+        if not largest < LARGEST:
+            raise too_fine(largest, step)
         return symbols.to(torch.int32)
 
     def decode(self, symbols: torch.Tensor, extents: tuple[int, ...], step: float | None = None) -> torch.Tensor:

@@ -77,6 +77,11 @@ class Front:
         return self.source.shape[0]
 
     @property
+    def components(self) -> int:
+        """K of the own basis, 0 without one."""
+        return 0 if self.basis is None else self.basis.components
+
+    @property
     def side(self) -> bytes:
         """What the decoder must have beside the chunks."""
         return b"" if self.basis is None else self.basis.to_bytes()

@@ -66,7 +66,7 @@ def make_header(
         "halo": layout.halo,
         "step": step,
         "tree": front.tree,
-        "components": front.batch if front.basis is not None else 0,
+        "components": front.components,
         "coder": CODERS[0],
         "extras": dict(extras),
     }

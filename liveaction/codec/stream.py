@@ -179,8 +179,7 @@ def write_stream(
     values = signal.values.size
     there = values if signal.missing is None else values - int(np.count_nonzero(signal.missing))
     shares = clipped / max(1, there), 1 - there / values
-    components = 0 if front.basis is None else front.basis.components
-    return Written(size, chosen, timings(whole, coding), limits, *shares, front.tree, components)
+    return Written(size, chosen, timings(whole, coding), limits, *shares, front.tree, front.components)
 
 
 def _outside(

@@ -62,10 +62,7 @@ def warm_start(codec: Codec, moments: Moments) -> torch.Tensor:
             "got a codec without; set start to random"
         )
     values, vectors = torch.linalg.eigh(moments.covariance)
-    basis = vectors.flip(1)[:, : down.weight.shape[0]].T
-    # eigenvectors have no sign of their own: the entry largest in size is made positive, so that runs agree
-    largest = basis.gather(1, basis.abs().argmax(1, keepdim=True))
-    basis = basis * torch.where(largest < 0, -1.0, 1.0)
+    basis = _signed(vectors.flip(1)[:, : down.weight.shape[0]].T)
     with torch.no_grad():
         down.weight.copy_(basis)
         down.bias.copy_(-(basis @ moments.mean))
@@ -75,6 +72,12 @@ def warm_start(codec: Codec, moments: Moments) -> torch.Tensor:
     codec.decoder.start_at_linear_path()
     eigenvalues: torch.Tensor = values.flip(0).clamp(min=0)
     return eigenvalues
+
+
+def _signed(vectors: torch.Tensor) -> torch.Tensor:
+    """Eigenvectors along the last axis, which have no sign of their own: the largest entry is made positive, always."""
+    largest = vectors.gather(-1, vectors.abs().argmax(-1, keepdim=True))
+    return vectors * torch.where(largest < 0, -1.0, 1.0)
 
 
 def measured(codec: Codec) -> str:
@@ -129,10 +132,7 @@ def _start_sparse(codec: Codec, moments: torch.Tensor) -> None:
         rotations = torch.eye(down.channels).expand(down.bands, -1, -1)
     else:
         values, vectors = torch.linalg.eigh(moments)
-        rotations, variances = vectors.flip(2).transpose(1, 2), values.flip(1).T
-        # eigenvectors have no sign of their own: the entry largest in size is made positive, so that runs agree
-        largest = rotations.gather(2, rotations.abs().argmax(2, keepdim=True))
-        rotations = rotations * torch.where(largest < 0, -1.0, 1.0)
+        rotations, variances = _signed(vectors.flip(2).transpose(1, 2)), values.flip(1).T
     for part in (down, up):
         part.start_at(rotations, variances)
     codec.decoder.start_at_linear_path()
