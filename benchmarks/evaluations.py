@@ -22,7 +22,7 @@ from typing import Any
 from record import RESULTS
 
 from liveaction.evaluation.item import Measurement
-from liveaction.evaluation.means import cost_rows, unit_of
+from liveaction.evaluation.means import cost_rows
 from liveaction.evaluation.measures import MAIN
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,8 +70,7 @@ def run(protocol: str, data: Path, work: Path) -> None:
 def tables(protocol: str) -> str:
     """A protocol's tables in Markdown: means over its files, then our curves file by file.
 
-    Where a record has no means, of each file every codec at one ratio. Of several seeds: every curve's BD-rate, with
-    the standard deviation over the seeds.
+    Of several seeds: every curve's BD-rate, with the standard deviation over the seeds.
     """
     records = {
         path.stem: json.loads(path.read_text())
@@ -86,15 +85,8 @@ def tables(protocol: str) -> str:
     for row in settings:
         by_source.setdefault(row["source"], []).append({**row, MAIN: float(row[MAIN])})
     costs = {source: cost_rows(rows, MAIN, references[0]) for source, rows in by_source.items()}
-    parts = []
-    if "means" in records:
-        curves = dict.fromkeys(row["curve"] for row in settings if row["kind"] == "model")
-        parts += [_means(records["means"], records["mean_costs"])]
-        parts += [_per_file(curve, deltas, costs) for curve in curves]
-        return "\n\n".join(parts)
-    for source, rows in by_source.items():
-        mine = [row for row in deltas if row["source"] == source]
-        parts.append(_table(source, unit_of(rows[0]), costs[source], mine, references))
+    curves = dict.fromkeys(row["curve"] for row in settings if row["kind"] == "model")
+    parts = [_means(records["means"], records["mean_costs"]), *(_per_file(curve, deltas, costs) for curve in curves)]
     return "\n\n".join(parts)
 
 
@@ -132,20 +124,6 @@ def _per_file(curve: str, deltas: list[Row], costs: dict[str, list[Row]]) -> str
             takes = _cost(best, main)[1] if best else "–"
             cells.append(takes if takes == "–" or not best else f"{takes} at {best['ratio']:g}:1")
         text.append(f"| {' | '.join(cells)} |")
-    return "\n".join(text)
-
-
-def _table(source: str, unit: str, costs: list[Row], deltas: list[Row], references: list[str]) -> str:
-    rates = {(row["curve"], row["reference"]): row for row in deltas}
-    main = references[0]
-    per = f"encoding, CPU seconds per {unit}"
-    many = [f"bits against {name}" for name in references] if len(references) > 1 else ["curve's BD-rate"]
-    heads = [f"{source}, at {costs[0]['ratio']:g}:1", "PSNR, dB", per, f"{main} takes", *many]
-    text = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
-    for row in costs:
-        quality = "–" if row[MAIN] is None else f"{row[MAIN]:.2f}"
-        cells = [_rate(rates.get((row["curve"], name)), row["curve"] == name) for name in references]
-        text.append(f"| {' | '.join([_name(row), quality, *_cost(row, main), *cells])} |")
     return "\n".join(text)
 
 
@@ -195,14 +173,12 @@ def _ablation(deltas: list[Row]) -> str:
     text = [f"| against `{deltas[0]['reference']}` | {' | '.join(names)} |", f"| --- |{' --- |' * len(names)}"]
     for curve in dict.fromkeys(row["curve"] for row in deltas):
         rates = {row["source"]: row for row in deltas if row["curve"] == curve}
-        text.append(f"| `{curve}` | {' | '.join(_rate(rates[source], False) for source in sources)} |")
+        text.append(f"| `{curve}` | {' | '.join(_rate(rates[source]) for source in sources)} |")
     return "\n".join(text)
 
 
-def _rate(row: Row | None, is_reference: bool) -> str:
-    if is_reference:
-        return "0"
-    if row is None or row["bd_rate_percent"] is None:
+def _rate(row: Row) -> str:
+    if row["bd_rate_percent"] is None:
         return "refused"
     spread = f" ± {row['bd_rate_deviation']:.1f}" if row["bd_rate_deviation"] is not None else ""
     return f"{row['bd_rate_percent']:+.1f}{spread} %"
