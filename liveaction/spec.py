@@ -174,11 +174,13 @@ class DecoderSpec(_Table):
 
     ``linear`` has no network. ``head_dim`` is the width of an attention head; null means one head as wide as the
     hidden vector. ``linear_path`` adds a dense map L -> E around the network. ``final_activation`` puts a GELU after
-    the last norm of the MBConv, as published. ``kernel_size`` is that of ``paper`` blocks.
+    the last norm of the MBConv, as published. ``kernel_size`` is that of ``paper`` blocks. ``width`` is that of a
+    network behind sparse latents; null: as many as a token has.
     """
 
     kind: Literal["vit", "light", "paper", "linear"] = "vit"
     depth: int = Field(default=8, ge=0, le=64)
+    width: int | None = Field(default=None, ge=1, le=4096)
     head_dim: int | None = Field(default=32, ge=1)
     expansion: int = Field(default=6, ge=1, le=16)
     linear_path: bool = True
@@ -312,6 +314,10 @@ class CodecSpec(TreeSpec):
             raise ValueError("encoder.kind: sparse needs compand false and quantizer.kind uniform")
         if sparse and not self.decoder.linear_path:
             raise ValueError("encoder.kind: sparse needs a decoder with a linear path; set decoder.linear_path to true")
+        if self.decoder.width is not None and (not sparse or self.decoder.kind == "linear"):
+            raise ValueError(
+                "decoder.width: expected null, for only networks behind sparse latents have one; leave it out"
+            )
         if not sparse and (self.trees or self.continuation):
             raise ValueError(
                 f"expected neither trees nor a continuation for kind {self.encoder.kind}; only sparse takes them"

@@ -54,7 +54,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class _Tensor:
+class Whole:
     """A tensor as a source."""
 
     x: torch.Tensor
@@ -174,7 +174,7 @@ class Codec(nn.Module):
 
     def to_symbols(self, x: torch.Tensor | Source, step: float | None = None) -> torch.Tensor:
         """Signal in [-1, 1] to symbols: ``[B, C, *S] -> [B, L, *G]``, int32. See :meth:`encode_slabs`."""
-        source = _Tensor(x) if isinstance(x, torch.Tensor) else x
+        source = Whole(x) if isinstance(x, torch.Tensor) else x
         layout = self.layout(tuple(source.shape[2:]))
         parts = list(self.encode_slabs(source, layout, step))
         if len(parts) == 1:
@@ -277,11 +277,11 @@ class Codec(nn.Module):
         boxes = list(layout.windows())
         step = step or self.quantizer.step
         if len(boxes) == 1 or torch.is_grad_enabled():
-            return self.synthesise(symbols.float() * step, extents)
+            return self.synthesise(symbols.float() * step, extents, step)
         x = None
         for box in boxes:
             part = symbols[(slice(None), slice(None), *slices(layout.around(box)))]
-            part = self.decode_window(part.float() * step, layout, box)
+            part = self.decode_window(part.float() * step, layout, box, step)
             x = part.new_empty(*part.shape[:2], *extents) if x is None else x
             x[(slice(None), slice(None), *slices(layout.samples(box)))] = part
         assert x is not None
@@ -300,15 +300,20 @@ class Codec(nn.Module):
             )
         positions = grid.WINDOW_SAMPLES // (max(1, batch) * self.channels * self.packets.bands)
         halo = min(max(self._reaches(whole)), MOST_REACH) if self.sparse else grid.halo_of(self.axes)
+        if self.decoder.correction is not None:
+            halo += self.decoder.correction.reach
         return replace(whole, chunk=chunk, window=window_extents(whole.grid, chunk, positions), halo=halo)
 
-    def decode_window(self, companded: torch.Tensor, layout: ChunkLayout, box: Box) -> torch.Tensor:
+    def decode_window(
+        self, companded: torch.Tensor, layout: ChunkLayout, box: Box, step: float | None = None
+    ) -> torch.Tensor:
         """One window of :meth:`decode`.
 
         Args:
             companded: the dequantised latents ``layout.around(box)``, ``[B, L, *]``.
             layout: of the signal.
             box: latents of the window.
+            step: of the quantiser; the recipe's where None.
 
         Returns:
             The samples ``layout.samples(box)``, ``[B, C, *]``.
@@ -317,7 +322,7 @@ class Codec(nn.Module):
         if not len(companded):
             sides = (high - low for low, high in layout.samples(box))
             return companded.new_zeros(0, self.channels, *sides)
-        x = self._signal(self._packets(companded))
+        x = self._signal(self._packets(companded, step))
         return x[(slice(None), slice(None), *slices(layout.samples(box), layout.samples(around)))]
 
     @property
@@ -325,20 +330,21 @@ class Codec(nn.Module):
         """Whether a part of the signal can be transformed without the whole: no axis wraps or folds."""
         return self.spec.boundary == "symmetric"
 
-    def _packets(self, companded: torch.Tensor) -> torch.Tensor:
+    def _packets(self, companded: torch.Tensor, step: float | None) -> torch.Tensor:
+        usual = self.quantizer.step
         with self._compute(companded):
-            return self._wide(self.decoder(self.quantizer.expand(companded)))
+            return self._wide(self.decoder(self.quantizer.expand(companded), step or usual, usual))
 
     def _signal(self, v: torch.Tensor) -> torch.Tensor:
         with torch.autocast(v.device.type, enabled=False):
             x: torch.Tensor = self.packets.inverse(v)
             return x
 
-    def synthesise(self, companded: torch.Tensor, extents: tuple[int, ...]) -> torch.Tensor:
+    def synthesise(self, companded: torch.Tensor, extents: tuple[int, ...], step: float | None = None) -> torch.Tensor:
         """Dequantised (or noisy) companded latents to signal; the differentiable half of :meth:`decode`."""
         if not len(companded):  # a constant signal has no component
             return companded.new_zeros(0, self.channels, *extents)
-        return crop(self._signal(self._packets(companded)), extents)
+        return crop(self._signal(self._packets(companded, step)), extents)
 
     def forward(self, x: torch.Tensor, rounded: bool = False, generator: torch.Generator | None = None) -> CodecOutput:
         """One pass for training.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from liveaction.nn.sizes import decoder_parameters, encoder_parameters, rotation_parameters
+from liveaction.nn.sizes import correction_parameters, decoder_parameters, encoder_parameters, rotation_parameters
 from liveaction.spec import CodecSpec, Recipe
 
 
@@ -25,8 +25,8 @@ def _of_tree(recipe: Recipe, codec: CodecSpec) -> Parameters:
     width = channels * codec.bands(axes)
     latents = codec.latent_channels or width
     scales = latents if codec.quantizer.kind == "laplace" else 0
-    path = rotation_parameters(codec.encoder, width, channels) if codec.encoder.kind == "sparse" else None
-    return Parameters(
-        encoder_parameters(codec.encoder, axes, width, latents, channels) + scales,
-        decoder_parameters(codec.decoder, axes, width, latents, path),
-    )
+    encoder = encoder_parameters(codec.encoder, axes, width, latents, channels) + scales
+    if codec.encoder.kind != "sparse":
+        return Parameters(encoder, decoder_parameters(codec.decoder, axes, width, latents))
+    path = rotation_parameters(codec.encoder, width, channels)
+    return Parameters(encoder, path + correction_parameters(codec.decoder, axes, channels, latents))

@@ -29,19 +29,30 @@ def rotation_parameters(spec: EncoderSpec, width: int, channels: int) -> int:
     return width * channels if spec.basis == "trained" and channels > 1 else 0
 
 
-def decoder_parameters(spec: DecoderSpec, axes: int, width: int, latent: int, path: int | None = None) -> int:
-    """Of :class:`liveaction.nn.decoder.Decoder`, whose linear path has ``path`` where it is no dense one."""
-    linear = path if path is not None else _dense(latent, width) if spec.linear_path else 0
+def decoder_parameters(spec: DecoderSpec, axes: int, width: int, latent: int) -> int:
+    """Of :class:`liveaction.nn.decoder.Decoder` with a dense linear path, or none."""
+    linear = _dense(latent, width) if spec.linear_path else 0
     if spec.kind == "linear":
         return linear
-    if spec.kind == "light":
-        block = _depthwise(width, axes, separable=True) + 2 * width + _pointwise_block(width)
-    elif spec.kind == "paper":
-        block = _paper_block(width, axes, spec.kernel_size)
-    else:
-        block = _vit_block(width, axes, spec.expansion)
     out = _monarch(width, width) if spec.linear_path else 0
-    return linear + _monarch(latent, width) + spec.depth * block + out
+    return linear + _monarch(latent, width) + spec.depth * _block(spec, axes, width) + out
+
+
+def correction_parameters(spec: DecoderSpec, axes: int, channels: int, latent: int) -> int:
+    """Of :class:`liveaction.nn.correction.Correction`; none of a linear decoder."""
+    if spec.kind == "linear":
+        return 0
+    width = spec.width or latent
+    ends = _monarch(latent, width) + _dense(axes * channels, width) + _monarch(width, latent)
+    return ends + spec.depth * _block(spec, axes, width)
+
+
+def _block(spec: DecoderSpec, axes: int, width: int) -> int:
+    if spec.kind == "light":
+        return _depthwise(width, axes, separable=True) + 2 * width + _pointwise_block(width)
+    if spec.kind == "paper":
+        return _paper_block(width, axes, spec.kernel_size)
+    return _vit_block(width, axes, spec.expansion)
 
 
 def _dense(c_in: int, c_out: int) -> int:

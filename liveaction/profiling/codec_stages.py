@@ -143,6 +143,8 @@ def named_stages(codec: Codec, part: str) -> dict[str, nn.Module]:
     found: dict[str, nn.Module] = {}
     if codec.decoder.linear is not None:
         found["linear path"] = codec.decoder.linear
+    if codec.decoder.correction is not None:
+        return {"correction": codec.decoder.correction, **found}
     if codec.decoder.network is None:
         return found
     network = list(codec.decoder.network)

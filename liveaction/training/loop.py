@@ -21,6 +21,7 @@ from liveaction.errors import FormatError, SpecError, TrainingError
 from liveaction.recipe import dump_recipe
 from liveaction.spec import Recipe, TrainSpec
 from liveaction.stopping import stop_signals
+from liveaction.training.behind import Behind, code_crop, decode_crop, drawn_step, fit_gains, is_behind, only_behind
 from liveaction.training.checkpoint import Checkpoint, check_recipe, list_checkpoints, load_checkpoint, save_checkpoint
 from liveaction.training.curves import draw_curves
 from liveaction.training.data import Batch, Crops, prefetch
@@ -113,19 +114,14 @@ class Trainer:
             raise SpecError(f"[training] batch: expected a multiple of the {ranks} processes, got {self.spec.batch}")
         torch.manual_seed(self.spec.seed)
         self.codec: Codec = build_codec(recipe).to(accelerator.device)
-        learns = any(True for _ in self.codec.parameters())
+        self.behind = Behind(self.codec) if is_behind(self.codec) else None
+        learns = self.behind is not None or (not self.codec.sparse and any(True for _ in self.codec.parameters()))
         if self.spec.steps and not learns:
             raise SpecError(
                 f"[training] steps: expected 0 for recipe {recipe.name!r}, whose codec has nothing to learn, got "
                 f"{self.spec.steps}"
             )
-        if self.spec.steps and (self.codec.own or len(self.codec.trees) > 1):
-            what = "bases of each signal's own" if self.codec.own else "several trees"
-            raise SpecError(
-                f"[training] steps: expected 0 for a codec with {what}, got {self.spec.steps}; their networks cannot "
-                "be trained yet"
-            )
-        self.optimizer: Any = build_optimizer(self.codec, self.spec) if learns else None
+        self.optimizer: Any = build_optimizer(self.behind or self.codec, self.spec) if learns else None
         self.elements_per_latent = recipe.hidden / recipe.latents
         self.validations: list[Validation] = []
         self.stopped = 0
@@ -144,6 +140,8 @@ class Trainer:
                 take_weights(self.codec, self.recipe, self.start_from)
             elif self.spec.start == "warm":
                 self._warm_start()
+        if self.behind is not None:  # what symbols cost decides them, and they are what it learns from
+            freeze(self.codec, self.train_crops, self.spec.seed, self.listener.stage)
         log = TrainingLog(self.folder, first, self.accelerator.is_main_process)
         self.validations = [Validation.of(line) for line in log.kept if line["kind"] == "validation"]
         done = first
@@ -169,7 +167,12 @@ class Trainer:
 
     def _save(self) -> str:
         self.codec.eval()
-        freeze(self.codec, self.train_crops, self.spec.seed, self.listener.stage)
+        if self.behind is None:
+            freeze(self.codec, self.train_crops, self.spec.seed, self.listener.stage)
+        else:
+            self.listener.stage("weighing what the network adds")
+            extents = max(self.recipe.crops, key=prod)
+            fit_gains(self.codec, self.train_crops, extents, self.spec.seed, self.listener.stage)
         return save_model(self.codec, self.recipe, self.folder)
 
     def _warm_start(self) -> None:
@@ -204,10 +207,11 @@ class Trainer:
     def _steps(self, first: int, log: TrainingLog) -> Iterator[int]:
         """Train from step ``first``; yields the number of finished steps."""
         model, frozen = self._wrap(is_frozen(self.spec, first)), is_frozen(self.spec, first)
+        one = self._step if self.behind is None else self._step_behind
         for step, batch in prefetch(self._batch, iter(range(first, self.spec.steps))):
             if is_frozen(self.spec, step) and not frozen:
                 model, frozen = self._wrap(True), True
-            report = self._step(model, batch.to(self.accelerator.device), step, frozen)
+            report = one(model, batch.to(self.accelerator.device), step, frozen)
             self.listener.step(report)
             log.write("train", asdict(report))
             done = step + 1
@@ -221,7 +225,11 @@ class Trainer:
         return done % self.spec.validate_every == 0 or done == self.spec.steps
 
     def _wrap(self, frozen: bool) -> torch.nn.Module:
-        """The codec as Accelerate wants it, the encoder's side left out once it is frozen."""
+        """What learns as Accelerate wants it, the encoder's side left out once it is frozen."""
+        if self.behind is not None:
+            only_behind(self.codec)
+            wrapped: torch.nn.Module = self.accelerator.prepare_model(self.behind)
+            return wrapped
         self.codec.encoder.requires_grad_(not frozen)
         self.codec.quantizer.requires_grad_(not frozen)
         model: torch.nn.Module = self.accelerator.prepare_model(self.codec)
@@ -233,11 +241,53 @@ class Trainer:
         keys = [(CropWord.TRAINING, self.spec.seed, step, rank * share + i) for i in range(share)]
         return self.train_crops.batch(keys, crop_extents(self.recipe, step))
 
-    def _step(self, model: torch.nn.Module, batch: Batch, step: int, frozen: bool) -> StepReport:
-        x = batch.x
+    def _step_behind(self, model: torch.nn.Module, batch: Batch, step: int, frozen: bool) -> StepReport:
+        """A step of the networks behind sparse latents; crops are coded at steps of their own."""
+        first = self.accelerator.process_index * len(batch.x)
+        self.codec.train()
+        crops = [
+            code_crop(
+                self.codec,
+                x,
+                drawn_step(self.codec.quantizer.step, (CropWord.STEP, self.spec.seed, step, first + number)),
+            )
+            for number, x in enumerate(batch.x.split(1))
+        ]
+        loss = model(crops, every=self.accelerator.num_processes > 1)
+        rate_now = self._descend(loss, step, f"log10 of the share of the error that is left {loss.item():.3g}")
+        elements = batch.x.numel()
+        bits = max(sum(coded.bits for coded in crops) / elements, 1e-6)
+        left = (
+            sum(float((coded.true - coded.decoded).square().sum()) * coded.step**2 for coded in crops)
+            * 10 ** loss.item()
+            / elements
+        )
+        quality = 10 * math.log10(4 / max(left, 1e-20))
+        return StepReport(step + 1, loss.item(), quality, bits, self.bits / bits, rate_now, batch.x.shape[-1], True)
+
+    def _descend(self, loss: torch.Tensor, step: int, terms: str) -> float:
+        """One step of the optimiser; gives its learning rate.
+
+        Raises:
+            TrainingError: the loss is not finite; ``terms`` are what it is made of.
+        """
         rate_now = learning_rate(self.spec, step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate_now
+        if not bool(torch.isfinite(loss)):
+            last = list_checkpoints(self.folder / CHECKPOINTS)
+            raise TrainingError(
+                f"step {step + 1}: expected a finite loss, got {loss.item()} ({terms}, learning rate {rate_now:.3g}); "
+                f"{'the last checkpoint is ' + str(last[-1]) if last else 'no checkpoint was written yet'}; "
+                "start again with a lower training.learning_rate"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(loss)
+        self.optimizer.step()
+        return rate_now
+
+    def _step(self, model: torch.nn.Module, batch: Batch, step: int, frozen: bool) -> StepReport:
+        x = batch.x
         generator = torch.Generator(x.device)
         generator.manual_seed(torch_seed(NoiseWord.QUANTISER, self.spec.seed, step, self.accelerator.process_index))
         self.codec.train()
@@ -245,17 +295,8 @@ class Trainer:
         error = distortion(x, out.reconstruction, batch.known)
         bits = rate(out.companded, self.codec.quantizer.step, self.spec.rate)
         loss = error + self.spec.rate_weight * bits
-        if not bool(torch.isfinite(loss)):
-            last = list_checkpoints(self.folder / CHECKPOINTS)
-            raise TrainingError(
-                f"step {step + 1}: expected a finite loss, got {loss.item()} (log10 MSE {error.item():.3g}, rate term "
-                f"{bits.item():.3g}, learning rate {rate_now:.3g}); "
-                f"{'the last checkpoint is ' + str(last[-1]) if last else 'no checkpoint was written yet'}; "
-                "start again with a lower training.learning_rate"
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(loss)
-        self.optimizer.step()
+        terms = f"log10 MSE {error.item():.3g}, rate term {bits.item():.3g}"
+        rate_now = self._descend(loss, step, terms)
         token = float(rate(out.companded.detach(), self.codec.quantizer.step, "gaussian"))
         used = max(token / self.recipe.latents, 1e-6)
         quality = 10 * math.log10(4) - 10 * error.item()
@@ -270,9 +311,14 @@ class Trainer:
         with torch.no_grad():
             batch = self.held_out.batch(keys, max(self.recipe.crops, key=prod)).to(self.accelerator.device)
             x = batch.x
-            tried = [try_crop(self.codec, crop) for crop in x.split(1)]
-            decoded = torch.cat([made for _, made in tried])
-        bits = max(symbol_entropy(torch.cat([symbols for symbols, _ in tried])), 1e-6)
+            if self.behind is None:
+                tried = [try_crop(self.codec, crop) for crop in x.split(1)]
+                decoded = torch.cat([made for _, made in tried])
+                bits = max(symbol_entropy(torch.cat([symbols for symbols, _ in tried])), 1e-6)
+            else:
+                coded = [code_crop(self.codec, crop, self.codec.quantizer.step) for crop in x.split(1)]
+                decoded = torch.cat([decode_crop(self.codec, each, tuple(x.shape[2:])) for each in coded])
+                bits = max(sum(each.bits for each in coded) / x.numel(), 1e-6)
         quality = 10 * math.log10(4) - 10 * float(distortion(x, decoded, batch.known))
         result = Validation(done, quality, bits, self.bits * self.elements_per_latent / bits)
         self.validations.append(result)
