@@ -1,7 +1,7 @@
 """The codec between tensors.
 
     x ─ pad ─ wavelet packets, companded where the spec says ─ encoder ─ y ─ quantise ─ symbols
-    x̂ ─ crop ─ inverse packets ───────────────────────────── decoder ─ ŷ ─ dequantise ───┘
+    x̂ ─ crop ─ (network behind a sparse one) ─ inverse packets ─ decoder ─ ŷ ─ dequantise ──┘
 
 B batch, C channels, D axes, S extents, J levels per axis, E = C * prod 2**J, L latent channels, G = ceil(S / 2**J).
 """
@@ -23,6 +23,7 @@ from liveaction.coding.tables import EntropyTables, tables_digest
 from liveaction.errors import ShapeError
 from liveaction.kernels.parallel import over_tokens
 from liveaction.nn.band_rotation import BandRotation
+from liveaction.nn.correction import Correction
 from liveaction.nn.decoder import Decoder
 from liveaction.nn.encoder import Encoder
 from liveaction.spec import CodecSpec, Recipe
@@ -74,6 +75,7 @@ class Codec(nn.Module):
         spec: the recipe's ``codec`` table.
         channels: C.
         axes: D.
+        alone: leave the network behind a sparse encoder to the codec that this one is a tree of.
 
     Raises:
         SpecError: the wavelet, its boundary or the head width do not fit.
@@ -87,7 +89,7 @@ class Codec(nn.Module):
         torch.Size([1, 1, 32, 40, 24])
     """
 
-    def __init__(self, spec: CodecSpec, channels: int, axes: int) -> None:
+    def __init__(self, spec: CodecSpec, channels: int, axes: int, alone: bool = False) -> None:
         super().__init__()
         self.spec, self.channels, self.axes = spec, channels, axes
         width = channels * spec.bands(axes)
@@ -104,7 +106,14 @@ class Codec(nn.Module):
         self.decoder = Decoder(spec.decoder, axes, width, self.latents, back)
         self.compute_dtype = getattr(torch, spec.compute_dtype)
         self.chunks = ChunkCoder(spec, channels, axes, self.latents)
-        self.others = nn.ModuleList(Codec(spec.tree(number + 1), channels, axes) for number in range(len(spec.trees)))
+        self.others = nn.ModuleList(
+            Codec(spec.tree(number + 1), channels, axes, alone=True) for number in range(len(spec.trees))
+        )
+        self._shared: tuple[Correction, ...] = ()  # in a tuple it is no part of a tree's own weights
+        if self.sparse and spec.decoder.kind != "linear" and not alone:
+            self.correction = Correction(spec.decoder, channels, spec.fold(axes))
+            for tree in self.trees:
+                tree._shared = (self.correction,)
 
     @property
     def device(self) -> torch.device:
@@ -115,6 +124,11 @@ class Codec(nn.Module):
     def sparse(self) -> bool:
         """Whether the latents are all coefficients."""
         return self.spec.encoder.kind == "sparse"
+
+    @property
+    def behind(self) -> Correction | None:
+        """The network behind a sparse encoder, which is the same for all trees."""
+        return self._shared[0] if self._shared else None
 
     @property
     def own(self) -> bool:
@@ -300,8 +314,9 @@ class Codec(nn.Module):
             )
         positions = grid.WINDOW_SAMPLES // (max(1, batch) * self.channels * self.packets.bands)
         halo = min(max(self._reaches(whole)), MOST_REACH) if self.sparse else grid.halo_of(self.axes)
-        if self.decoder.correction is not None:
-            halo += self.decoder.correction.reach
+        if self.behind is not None:
+            sides = zip(self.behind.fold, self.packets.factors[-len(self.behind.fold) :], strict=True)
+            halo += min(max(-(-self.behind.reach * fold // factor) for fold, factor in sides), MOST_REACH)
         return replace(whole, chunk=chunk, window=window_extents(whole.grid, chunk, positions), halo=halo)
 
     def decode_window(
@@ -322,7 +337,7 @@ class Codec(nn.Module):
         if not len(companded):
             sides = (high - low for low, high in layout.samples(box))
             return companded.new_zeros(0, self.channels, *sides)
-        x = self._signal(self._packets(companded, step))
+        x = self._corrected(self._signal(self._packets(companded)), step)
         return x[(slice(None), slice(None), *slices(layout.samples(box), layout.samples(around)))]
 
     @property
@@ -330,21 +345,33 @@ class Codec(nn.Module):
         """Whether a part of the signal can be transformed without the whole: no axis wraps or folds."""
         return self.spec.boundary == "symmetric"
 
-    def _packets(self, companded: torch.Tensor, step: float | None) -> torch.Tensor:
-        usual = self.quantizer.step
+    def _packets(self, companded: torch.Tensor) -> torch.Tensor:
         with self._compute(companded):
-            return self._wide(self.decoder(self.quantizer.expand(companded), step or usual, usual))
+            return self._wide(self.decoder(self.quantizer.expand(companded)))
 
     def _signal(self, v: torch.Tensor) -> torch.Tensor:
         with torch.autocast(v.device.type, enabled=False):
             x: torch.Tensor = self.packets.inverse(v)
             return x
 
+    def _corrected(self, x: torch.Tensor, step: float | None) -> torch.Tensor:
+        if self.behind is None:
+            return x
+        usual = self.quantizer.step
+        with self._compute(x):
+            corrected: torch.Tensor = self.behind(x, step or usual, usual)
+            return corrected
+
     def synthesise(self, companded: torch.Tensor, extents: tuple[int, ...], step: float | None = None) -> torch.Tensor:
-        """Dequantised (or noisy) companded latents to signal; the differentiable half of :meth:`decode`."""
+        """Dequantised (or noisy) companded latents to signal; the differentiable half of :meth:`decode`.
+
+        Args:
+            companded: ``[B, L, *G]``; ``extents``: S.
+            step: of the quantiser; the recipe's where None.
+        """
         if not len(companded):  # a constant signal has no component
             return companded.new_zeros(0, self.channels, *extents)
-        return crop(self._signal(self._packets(companded, step)), extents)
+        return crop(self._corrected(self._signal(self._packets(companded)), step), extents)
 
     def forward(self, x: torch.Tensor, rounded: bool = False, generator: torch.Generator | None = None) -> CodecOutput:
         """One pass for training.

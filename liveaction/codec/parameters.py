@@ -17,7 +17,10 @@ class Parameters:
 def count_parameters(recipe: Recipe) -> Parameters:
     """Those of the codec that ``build_codec`` makes of the recipe, which may be too large for this machine."""
     counts = [_of_tree(recipe, recipe.codec.tree(number)) for number in range(1 + len(recipe.codec.trees))]
-    return Parameters(sum(count.encoder for count in counts), sum(count.decoder for count in counts))
+    shared = 0  # one network behind all trees
+    if recipe.codec.encoder.kind == "sparse":
+        shared = correction_parameters(recipe.codec.decoder, recipe.channels, recipe.codec.fold(recipe.axes))
+    return Parameters(sum(count.encoder for count in counts), shared + sum(count.decoder for count in counts))
 
 
 def _of_tree(recipe: Recipe, codec: CodecSpec) -> Parameters:
@@ -25,8 +28,8 @@ def _of_tree(recipe: Recipe, codec: CodecSpec) -> Parameters:
     width = channels * codec.bands(axes)
     latents = codec.latent_channels or width
     scales = latents if codec.quantizer.kind == "laplace" else 0
-    encoder = encoder_parameters(codec.encoder, axes, width, latents, channels) + scales
-    if codec.encoder.kind != "sparse":
-        return Parameters(encoder, decoder_parameters(codec.decoder, axes, width, latents))
-    path = rotation_parameters(codec.encoder, width, channels)
-    return Parameters(encoder, path + correction_parameters(codec.decoder, axes, channels, latents))
+    path = rotation_parameters(codec.encoder, width, channels) if codec.encoder.kind == "sparse" else None
+    return Parameters(
+        encoder_parameters(codec.encoder, axes, width, latents, channels) + scales,
+        decoder_parameters(codec.decoder, axes, width, latents, path),
+    )

@@ -12,7 +12,6 @@ from liveaction.kernels.pointwise_block import pointwise_block
 from liveaction.nn.attention import LinearAttention
 from liveaction.nn.monarch import Monarch, MonarchConv
 from liveaction.nn.norm import ChannelNorm, make_group_norm
-from liveaction.spec import DecoderSpec
 
 
 class Block(nn.Module):
@@ -209,12 +208,3 @@ class LightBlock(Block):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[B, E, *G] -> [B, E, *G]``."""
         return self.pointwise(x + self.scale(self.norm(self.depthwise(x))))
-
-
-def build_block(spec: DecoderSpec, axes: int, width: int) -> Block:
-    """A block of the decoder that a recipe names."""
-    if spec.kind == "light":
-        return LightBlock(width, axes)
-    if spec.kind == "paper":
-        return PaperBlock(width, axes, spec.kernel_size)
-    return ViTBlock(width, axes, spec.head_dim, spec.expansion, spec.final_activation, spec.norm_eps)

@@ -1,31 +1,33 @@
-"""A network behind sparse latents: what it adds to them, in steps of the quantiser."""
+"""A network behind a sparse codec: what it adds to decoded samples, in steps of the quantiser."""
 
-from math import log2
+from collections.abc import Sequence
+from math import log2, prod
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from liveaction.nn.blocks import Block, build_block
-from liveaction.nn.monarch import Dense, Monarch
+from liveaction.nn.blocks import Block, LightBlock, ViTBlock
 from liveaction.spec import DecoderSpec
 
 GAINS = 7
 """Of one correction: as many as qualities, from the coarsest on, each half the step of the one before."""
+MOST_AXES = 3
+"""That a network looks along: the last ones, for torch convolves no more."""
 
 
 class Correction(nn.Module):
-    """Dequantised latents ``[B, L, *G]`` to better ones: ``y + step * g * tanh(network(y / step))``.
+    """Decoded samples to better ones, ``[B, C, *S] -> [B, C, *S]``: ``x + step * g * tanh(network(x / step))``.
 
-    All is in steps of the quantiser, so that one network serves all of them, and no latent moves by more than a step:
-    where symbols are weighed by their cost, zeros stand for all that is smaller. The network sees latents by the
-    inverse hyperbolic sine, and of the lowest bands, whose values are large, only differences to the token before
-    along each axis, by the same function.
+    All is in steps of the quantiser, so that one network serves all of them, and no sample moves by more than a step.
+    It works on samples, where an edge is the same wherever it lies, and not on latents, of which each has its own
+    meaning; so it is the same for all trees, too. What the network sees is how each sample differs from the mean around
+    it, by the inverse hyperbolic sine, and cut to two steps, which tells small differences apart.
 
     Args:
-        spec: of the decoder; its kind is not ``linear``.
-        axes: D.
-        channels: C, the number of lowest bands, which come first.
-        latent: L.
+        spec: of the decoder; its kind is ``light`` or ``vit``.
+        channels: C.
+        fold: samples of each axis to a token of the network: 1 or 2.
 
     Attributes:
         gains: g of every quality, from the coarsest on, 0 to 1: as much as helps on training data.
@@ -33,57 +35,96 @@ class Correction(nn.Module):
 
     gains: torch.Tensor
 
-    def __init__(self, spec: DecoderSpec, axes: int, channels: int, latent: int) -> None:
+    def __init__(self, spec: DecoderSpec, channels: int, fold: tuple[int, ...]) -> None:
         super().__init__()
-        width = spec.width or latent
-        self.channels = channels
-        self.up, self.edges = Monarch(latent, width), Dense(axes * channels, width)
-        self.blocks = nn.Sequential(*(build_block(spec, axes, width) for _ in range(spec.depth)))
-        self.out = Monarch(width, latent)
+        self.channels, self.leading, self.fold = channels, max(len(fold) - MOST_AXES, 0), fold[-MOST_AXES:]
+        axes, tokens = len(self.fold), channels * prod(self.fold)
+        self.up = _convolution(2 * tokens, spec.width, axes)
+        self.blocks = nn.Sequential()
+        for _ in range(spec.depth):
+            self.blocks.append(_block(spec, axes))
+        self.out = _convolution(spec.width, tokens, axes)
         self.register_buffer("gains", torch.ones(GAINS))
 
     @property
-    def windowed(self) -> bool:
-        """Whether windows with a halo of neighbours may be decoded one by one."""
-        return all(isinstance(block, Block) and block.windowed for block in self.blocks)
-
-    @property
     def reach(self) -> int:
-        """Latents on either side that it looks at: one before the blocks and one by each."""
-        return 1 + len(self.blocks)
+        """Tokens on either side that it looks at, or that are near enough to matter."""
+        return 3 + len(self.blocks)
 
     @torch.no_grad()
     def start_at_nothing(self) -> None:
         """Make it add nothing, in place; later steps can still learn the rest."""
-        self.out.w2.zero_()
+        self.out.weight.zero_()
+        if self.out.bias is not None:
+            self.out.bias.zero_()
 
     def residual(self, scaled: torch.Tensor) -> torch.Tensor:
-        """What is added to latents in steps ``[B, L, *G]``, before the gain: float32, at most 1 in size."""
-        lowest, others = scaled[:, : self.channels], scaled[:, self.channels :]
-        edges = torch.cat([_differences(lowest, axis) for axis in range(2, scaled.ndim)], 1)
-        h = self.up(torch.asinh(torch.cat([torch.zeros_like(lowest), others], 1)))
-        h = self.blocks(h + self.edges(torch.asinh(edges)))
-        return torch.tanh(self.out(h).float())
+        """What is added to samples in steps ``[B, C, *S]``, before the gain: float32, at most 1 in size.
 
-    def forward(self, y: torch.Tensor, step: float, usual: float) -> torch.Tensor:
-        """``[B, L, *G] -> [B, L, *G]``.
+        Extents are multiples of ``fold``.
+        """
+        x = scaled.movedim(1, 1 + self.leading).flatten(0, self.leading) if self.leading else scaled
+        tokens = _folded(x, self.fold)
+        apart = tokens.unflatten(1, (self.channels, -1))
+        local = (apart - _around(apart.mean(2))[:, :, None]).flatten(1, 2)
+        h = self.up(torch.cat([torch.asinh(local), local.clamp(-2, 2)], 1))
+        made = _unfolded(torch.tanh(self.out(F.silu(self.blocks(h))).float()), self.fold)
+        if self.leading:
+            made = made.unflatten(0, (len(scaled), *scaled.shape[2 : 2 + self.leading])).movedim(1 + self.leading, 1)
+        return made
+
+    def forward(self, x: torch.Tensor, step: float, usual: float) -> torch.Tensor:
+        """``[B, C, *S] -> [B, C, *S]``.
 
         Args:
-            y: dequantised latents.
-            step: that they were quantised with.
+            x: decoded samples.
+            step: that their latents were quantised with.
             usual: the recipe's step.
         """
         gain = self._gain(log2(step / usual))
-        return y + (step * gain) * self.residual(y / step).to(y.dtype) if gain else y
+        return x + (step * gain) * self.residual(x / step).to(x.dtype) if gain else x
 
-    def _gain(self, finer: float) -> float:
+    def _gain(self, coarser: float) -> float:
         """Read between the qualities, of which the middle one is the usual step; the last ones go on for ever."""
-        at = min(max(GAINS // 2 - finer, 0.0), GAINS - 1.0)
+        at = min(max(GAINS // 2 - coarser, 0.0), GAINS - 1.0)
         low = min(int(at), GAINS - 2)
-        ends = self.gains[low : low + 2].tolist()
-        return float(ends[0] + (ends[1] - ends[0]) * (at - low))
+        first, second = self.gains[low : low + 2].tolist()
+        return float(first + (second - first) * (at - low))
 
 
-def _differences(x: torch.Tensor, axis: int) -> torch.Tensor:
-    """To the one before along an axis; 0 for the first."""
-    return torch.diff(x, dim=axis, prepend=x.narrow(axis, 0, 1))
+def _block(spec: DecoderSpec, axes: int) -> Block:
+    if spec.kind == "light":
+        return LightBlock(spec.width, axes)
+    return ViTBlock(spec.width, axes, spec.head_dim, spec.expansion, spec.final_activation, spec.norm_eps)
+
+
+def _convolution(c_in: int, c_out: int, axes: int) -> nn.Conv1d | nn.Conv2d | nn.Conv3d:
+    """Of width 3 on one to three axes, zeros outside, with a bias: ``[B, C_in, *S] -> [B, C_out, *S]``."""
+    return (nn.Conv1d, nn.Conv2d, nn.Conv3d)[axes - 1](c_in, c_out, 3, padding=1)
+
+
+def _around(x: torch.Tensor) -> torch.Tensor:
+    """The mean over a token and its neighbours, ``[B, C, *G]``; beyond the border stands what is at it."""
+    for axis in range(2, x.ndim):
+        first, last = x.narrow(axis, 0, 1), x.narrow(axis, -1, 1)
+        wide, size = torch.cat([first, x, last], axis), x.shape[axis]
+        x = (wide.narrow(axis, 0, size) + x + wide.narrow(axis, 2, size)) / 3
+    return x
+
+
+def _folded(x: torch.Tensor, fold: Sequence[int]) -> torch.Tensor:
+    """``[B, C, *S] -> [B, C * prod fold, *G]``."""
+    axes = len(fold)
+    sizes = [side for n, by in zip(x.shape[2:], fold, strict=True) for side in (n // by, by)]
+    apart = x.reshape(*x.shape[:2], *sizes)
+    order = [0, 1, *(3 + 2 * axis for axis in range(axes)), *(2 + 2 * axis for axis in range(axes))]
+    return apart.permute(order).flatten(1, 1 + axes)
+
+
+def _unfolded(tokens: torch.Tensor, fold: Sequence[int]) -> torch.Tensor:
+    """The inverse of :func:`_folded`."""
+    axes = len(fold)
+    apart = tokens.unflatten(1, (-1, *fold))
+    order = [0, 1, *(place for axis in range(axes) for place in (2 + axes + axis, 2 + axis))]
+    sizes = [n * by for n, by in zip(tokens.shape[2:], fold, strict=True)]
+    return apart.permute(order).reshape(*apart.shape[:2], *sizes)

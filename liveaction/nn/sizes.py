@@ -3,6 +3,8 @@
 E hidden width, L latent channels, D axes; ``tests/core/test_parameters.py`` compares with built codecs.
 """
 
+from math import prod
+
 from liveaction.spec import DecoderSpec, EncoderSpec
 
 
@@ -29,8 +31,10 @@ def rotation_parameters(spec: EncoderSpec, width: int, channels: int) -> int:
     return width * channels if spec.basis == "trained" and channels > 1 else 0
 
 
-def decoder_parameters(spec: DecoderSpec, axes: int, width: int, latent: int) -> int:
-    """Of :class:`liveaction.nn.decoder.Decoder` with a dense linear path, or none."""
+def decoder_parameters(spec: DecoderSpec, axes: int, width: int, latent: int, path: int | None = None) -> int:
+    """Of :class:`liveaction.nn.decoder.Decoder`, whose linear path has ``path`` where it is no dense one."""
+    if path is not None:
+        return path
     linear = _dense(latent, width) if spec.linear_path else 0
     if spec.kind == "linear":
         return linear
@@ -38,13 +42,13 @@ def decoder_parameters(spec: DecoderSpec, axes: int, width: int, latent: int) ->
     return linear + _monarch(latent, width) + spec.depth * _block(spec, axes, width) + out
 
 
-def correction_parameters(spec: DecoderSpec, axes: int, channels: int, latent: int) -> int:
-    """Of :class:`liveaction.nn.correction.Correction`; none of a linear decoder."""
+def correction_parameters(spec: DecoderSpec, channels: int, fold: tuple[int, ...]) -> int:
+    """Of :class:`liveaction.nn.correction.Correction`, which has at most three axes; none of a linear decoder."""
     if spec.kind == "linear":
         return 0
-    width = spec.width or latent
-    ends = _monarch(latent, width) + _dense(axes * channels, width) + _monarch(width, latent)
-    return ends + spec.depth * _block(spec, axes, width)
+    axes, width = min(len(fold), 3), spec.width
+    tokens = channels * prod(fold[-axes:])
+    return _conv(2 * tokens, width, axes) + spec.depth * _block(spec, axes, width) + _conv(width, tokens, axes)
 
 
 def _block(spec: DecoderSpec, axes: int, width: int) -> int:
@@ -53,6 +57,10 @@ def _block(spec: DecoderSpec, axes: int, width: int) -> int:
     if spec.kind == "paper":
         return _paper_block(width, axes, spec.kernel_size)
     return _vit_block(width, axes, spec.expansion)
+
+
+def _conv(c_in: int, c_out: int, axes: int) -> int:
+    return c_in * c_out * 3**axes + c_out
 
 
 def _dense(c_in: int, c_out: int) -> int:

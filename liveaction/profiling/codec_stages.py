@@ -143,8 +143,6 @@ def named_stages(codec: Codec, part: str) -> dict[str, nn.Module]:
     found: dict[str, nn.Module] = {}
     if codec.decoder.linear is not None:
         found["linear path"] = codec.decoder.linear
-    if codec.decoder.correction is not None:
-        return {"correction": codec.decoder.correction, **found}
     if codec.decoder.network is None:
         return found
     network = list(codec.decoder.network)
@@ -177,4 +175,8 @@ def walk_decode(codec: Codec, symbols: torch.Tensor, extents: tuple[int, ...], c
     with torch.autocast(device_type, codec.compute_dtype, enabled=codec.compute_dtype != torch.float32):
         v = codec.decoder(y).float()
     with clock.stage("synthesis"):
-        crop(codec.packets.inverse(v), extents)
+        x = codec.packets.inverse(v)
+        crop(x, extents)
+    if codec.behind is not None:
+        with clock.stage("network behind"):
+            codec.behind(x, codec.quantizer.step, codec.quantizer.step)

@@ -21,14 +21,14 @@ from liveaction.errors import FormatError, SpecError, TrainingError
 from liveaction.recipe import dump_recipe
 from liveaction.spec import Recipe, TrainSpec
 from liveaction.stopping import stop_signals
-from liveaction.training.behind import Behind, code_crop, decode_crop, drawn_step, fit_gains, is_behind, only_behind
+from liveaction.training.behind import BehindLoss, code_crop, decode_crop, drawn_step, fit_gains
 from liveaction.training.checkpoint import Checkpoint, check_recipe, list_checkpoints, load_checkpoint, save_checkpoint
 from liveaction.training.curves import draw_curves
 from liveaction.training.data import Batch, Crops, prefetch
 from liveaction.training.freeze import freeze
 from liveaction.training.front import crop_front, try_crop
 from liveaction.training.log import TrainingLog
-from liveaction.training.loss import distortion, rate, symbol_entropy
+from liveaction.training.loss import FLOOR, distortion, rate, symbol_entropy
 from liveaction.training.result import TrainingResult, Validation
 from liveaction.training.seeds import CropWord, NoiseWord, torch_seed
 from liveaction.training.start_from import take_weights
@@ -114,7 +114,7 @@ class Trainer:
             raise SpecError(f"[training] batch: expected a multiple of the {ranks} processes, got {self.spec.batch}")
         torch.manual_seed(self.spec.seed)
         self.codec: Codec = build_codec(recipe).to(accelerator.device)
-        self.behind = Behind(self.codec) if is_behind(self.codec) else None
+        self.behind = None if self.codec.behind is None else BehindLoss(self.codec.behind)
         learns = self.behind is not None or (not self.codec.sparse and any(True for _ in self.codec.parameters()))
         if self.spec.steps and not learns:
             raise SpecError(
@@ -227,7 +227,6 @@ class Trainer:
     def _wrap(self, frozen: bool) -> torch.nn.Module:
         """What learns as Accelerate wants it, the encoder's side left out once it is frozen."""
         if self.behind is not None:
-            only_behind(self.codec)
             wrapped: torch.nn.Module = self.accelerator.prepare_model(self.behind)
             return wrapped
         self.codec.encoder.requires_grad_(not frozen)
@@ -243,26 +242,16 @@ class Trainer:
 
     def _step_behind(self, model: torch.nn.Module, batch: Batch, step: int, frozen: bool) -> StepReport:
         """A step of the networks behind sparse latents; crops are coded at steps of their own."""
-        first = self.accelerator.process_index * len(batch.x)
-        self.codec.train()
-        crops = [
-            code_crop(
-                self.codec,
-                x,
-                drawn_step(self.codec.quantizer.step, (CropWord.STEP, self.spec.seed, step, first + number)),
-            )
-            for number, x in enumerate(batch.x.split(1))
-        ]
-        loss = model(crops, every=self.accelerator.num_processes > 1)
-        rate_now = self._descend(loss, step, f"log10 of the share of the error that is left {loss.item():.3g}")
+        usual, first = self.codec.quantizer.step, self.accelerator.process_index * len(batch.x)
+        keys = [(CropWord.STEP, self.spec.seed, step, first + number) for number in range(len(batch.x))]
+        pairs = zip(batch.x.split(1), keys, strict=True)
+        crops = [code_crop(self.codec, x, drawn_step(usual, key)) for x, key in pairs]
+        loss = model(crops)
+        rate_now = self._descend(loss, step, "log10 of the share of the error that is left")
         elements = batch.x.numel()
         bits = max(sum(coded.bits for coded in crops) / elements, 1e-6)
-        left = (
-            sum(float((coded.true - coded.decoded).square().sum()) * coded.step**2 for coded in crops)
-            * 10 ** loss.item()
-            / elements
-        )
-        quality = 10 * math.log10(4 / max(left, 1e-20))
+        before = sum(coded.step**2 * float((coded.true - coded.decoded).square().sum()) for coded in crops) / elements
+        quality = 10 * math.log10(4 / max(before * 10 ** loss.item(), FLOOR))
         return StepReport(step + 1, loss.item(), quality, bits, self.bits / bits, rate_now, batch.x.shape[-1], True)
 
     def _descend(self, loss: torch.Tensor, step: int, terms: str) -> float:
@@ -317,7 +306,7 @@ class Trainer:
                 bits = max(symbol_entropy(torch.cat([symbols for symbols, _ in tried])), 1e-6)
             else:
                 coded = [code_crop(self.codec, crop, self.codec.quantizer.step) for crop in x.split(1)]
-                decoded = torch.cat([decode_crop(self.codec, each, tuple(x.shape[2:])) for each in coded])
+                decoded = torch.cat([decode_crop(self.codec, each) for each in coded])
                 bits = max(sum(each.bits for each in coded) / x.numel(), 1e-6)
         quality = 10 * math.log10(4) - 10 * float(distortion(x, decoded, batch.known))
         result = Validation(done, quality, bits, self.bits * self.elements_per_latent / bits)
