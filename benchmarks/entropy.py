@@ -36,7 +36,8 @@ import zstandard
 from numpy.typing import NDArray
 from record import save
 
-from liveaction.coding.entropy import decode_chunk, encode_chunk, ideal_bits
+from liveaction.coding.entropy import ideal_bits
+from liveaction.coding.fast import decode_chunk, encode_chunk
 from liveaction.coding.fit import fit_tables
 from liveaction.coding.tables import EntropyTables, generic_tables
 

@@ -6,14 +6,16 @@ Every other chunk is one part. The latents of K components of an own basis stand
 with the L latent channels of the codec, and so do the rows of a part.
 """
 
+from collections.abc import Iterator
 from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.coding.entropy import decode_chunk, encode_chunk, trace_bits
+from liveaction.coding.fast import FastDecoder, FastEncoder
 from liveaction.coding.layout import LARGEST
-from liveaction.coding.optimise import WEIGHT, largest_size, optimise_chunk, optimise_trace
+from liveaction.coding.optimise import WEIGHT, largest_size
+from liveaction.coding.parts import PartsDecoder, PartsEncoder
 from liveaction.coding.tables import EntropyTables, generic_tables
 from liveaction.errors import FormatError, SpecError
 from liveaction.spec import CodecSpec
@@ -112,10 +114,10 @@ class ChunkCoder:
         components = len(latents) // self.latents
         if not components:
             return b""
-        scaled, tables = self._scaled(latents, step), self.tables_of(components)
-        if dead_zone is None:
-            return optimise_chunk(scaled, tables)[1]
-        return encode_chunk([rounded(part, dead_zone) for part in scaled], tables)
+        coder = self._encoder(components, latents.shape[1:], dead_zone)
+        for _ in self._coded(latents, step, coder):
+            pass
+        return coder.finish()
 
     def cost(self, latents: Floats, step: float) -> float:
         """Squared error in squares of the step, and bits by their weight, of what :meth:`encode` makes of latents.
@@ -126,25 +128,23 @@ class ChunkCoder:
         components = len(latents) // self.latents
         if not components:
             return 0.0
-        scaled, tables = self._scaled(latents, step), self.tables_of(components)
-        symbols, found = optimise_trace(scaled, tables)
-        errors = (np.subtract(*pair, dtype=np.float32).ravel() for pair in zip(scaled, symbols, strict=True))
-        bits = sum(trace_bits(part, table) for part, table in zip(found, tables, strict=True))
-        return sum(float(error @ error) for error in errors) + WEIGHT * bits
+        coder, squares = self._encoder(components, latents.shape[1:], None), 0.0
+        for scaled, symbols in self._coded(latents, step, coder):
+            error = np.subtract(scaled, symbols, dtype=np.float32).ravel()
+            squares += float(error @ error)
+        return squares + WEIGHT * coder.bits()
 
-    def _scaled(self, latents: Floats, step: float) -> list[Floats]:
-        """:meth:`parts` in steps, all of a size that symbols have."""
+    def _encoder(self, components: int, extents: tuple[int, ...], dead_zone: float | None) -> FastEncoder:
+        return FastEncoder(self.shapes(components, extents), self.tables_of(components), dead_zone)
+
+    def _coded(self, latents: Floats, step: float, coder: PartsEncoder) -> Iterator[tuple[Floats, NDArray[np.int32]]]:
+        """Give a coder the parts of a chunk; of each what it was given, in steps, and the symbols that it chose."""
         with np.errstate(invalid="ignore"):  # of latents that are not finite the size of a part tells
             parts = self.parts(latents)
-        largest = float(np.max([largest_size(part) for part in parts]))
-        if not isfinite(largest):
-            raise FormatError(
-                f"latents: expected finite ones, got {largest:.3g}; the signal's values or the model's weights are too "
-                "large"
-            )
-        if not largest / step < LARGEST - 1:
-            raise too_fine(largest / step, step)
-        return [part * np.float32(1 / step) for part in parts]
+        check_sizes(parts, step)
+        for part in parts:
+            scaled = part * np.float32(1 / step)
+            yield scaled, coder.add(scaled)
 
     def decode(self, data: bytes, components: int, extents: tuple[int, ...], step: float, where: str) -> Floats:
         """The dequantised latents ``[K L, *c]`` of a chunk.
@@ -154,8 +154,28 @@ class ChunkCoder:
         """
         if not components:
             return np.zeros((0, *extents), np.float32)
-        symbols = decode_chunk(data, self.shapes(components, extents), self.tables_of(components), where)
-        return self.join([part.astype(np.float32) * np.float32(step) for part in symbols], extents)
+        shapes = self.shapes(components, extents)
+        coder: PartsDecoder = FastDecoder(data, shapes, self.tables_of(components), where)
+        parts = [coder.next().astype(np.float32) * np.float32(step) for _ in shapes]
+        coder.finish()
+        return self.join(parts, extents)
+
+
+def check_sizes(parts: list[Floats], step: float) -> None:
+    """Refuse latents that symbols of this step cannot be.
+
+    Raises:
+        SpecError: the step is too small for them.
+        FormatError: they are not finite.
+    """
+    largest = float(np.max([largest_size(part) for part in parts]))
+    if not isfinite(largest):
+        raise FormatError(
+            f"latents: expected finite ones, got {largest:.3g}; the signal's values or the model's weights are too "
+            "large"
+        )
+    if not largest / step < LARGEST - 1:
+        raise too_fine(largest / step, step)
 
 
 def too_fine(largest: float, step: float) -> SpecError:
@@ -164,9 +184,3 @@ def too_fine(largest: float, step: float) -> SpecError:
         f"quantiser: expected symbols below 2**24, got {largest:.3g} with step {step:.3g}; take a step of at "
         f"least {step * largest / LARGEST * 2:.1g}"
     )
-
-
-def rounded(scaled: Floats, dead_zone: float) -> NDArray[np.int32]:
-    """Latents in steps to symbols: pulled towards 0 by ``dead_zone``, then rounded half to even."""
-    small = np.maximum(np.abs(scaled) - np.float32(dead_zone), 0)
-    return np.copysign(np.rint(small), scaled).astype(np.int32)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.coding.entropy import decode_chunk, encode_chunk, ideal_bits
+from liveaction.coding.entropy import ideal_bits
+from liveaction.coding.fast import decode_chunk, encode_chunk
 from liveaction.coding.layout import LARGEST, SOURCES
 from liveaction.coding.tables import EntropyTables, generic_tables
 from liveaction.errors import FormatError

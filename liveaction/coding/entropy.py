@@ -63,24 +63,32 @@ def trace_chunk(parts: Parts, tables: Tables) -> list[Trace]:
         FormatError: other channels or axes than the tables', parts whose grids do not follow each other, nothing in
             one, or a symbol of 2**24 or more in size.
     """
-    from liveaction.coding.trace_numba import trace
-
-    where = "symbols"
     shapes = [part.shape for part in parts]
-    check_shapes(shapes, tables, where)
+    check_shapes(shapes, tables, "symbols")
     found: list[Trace] = []
     for part, table in zip(parts, tables, strict=True):
-        largest = max(int(part.max()), -int(part.min()))
-        if largest >= LARGEST:
-            raise FormatError(f"{where}: expected sizes below 2**24, got {largest}; take a greater quantiser step")
-        flat = np.require(part, np.int32, ["C", "W"]).reshape(len(part), -1)
         near = next_magnitudes(found[-1].magnitudes if found else None, shapes, len(found))
-        heads = np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32)
-        contexts, values = np.empty(flat.size, np.uint16), np.empty(flat.size, np.uint32)
-        at = plane(part.shape[1:])
-        count = trace(flat, at, table.context, class_scales(), bins(), near, heads, contexts, values)
-        found.append(Trace(*heads, contexts[:count], values[:count], near))
+        found.append(trace_part(part, table, near))
     return found
+
+
+def trace_part(part: NDArray[np.int32], table: EntropyTables, near: Magnitudes) -> Trace:
+    """:func:`trace_chunk` of a part ``[L, *c]``, with room for its magnitudes from :func:`next_magnitudes`.
+
+    Raises:
+        FormatError: a symbol of 2**24 or more in size.
+    """
+    from liveaction.coding.trace_numba import trace
+
+    largest = max(int(part.max()), -int(part.min()))
+    if largest >= LARGEST:
+        raise FormatError(f"symbols: expected sizes below 2**24, got {largest}; take a greater quantiser step")
+    flat = np.require(part, np.int32, ["C", "W"]).reshape(len(part), -1)
+    heads = np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32)
+    contexts, values = np.empty(flat.size, np.uint16), np.empty(flat.size, np.uint32)
+    at = plane(part.shape[1:])
+    count = trace(flat, at, table.context, class_scales(), bins(), near, heads, contexts, values)
+    return Trace(*heads, contexts[:count], values[:count], near)
 
 
 def next_magnitudes(before: Magnitudes | None, shapes: Sequence[tuple[int, ...]], i: int) -> Magnitudes:
@@ -96,17 +104,8 @@ def next_magnitudes(before: Magnitudes | None, shapes: Sequence[tuple[int, ...]]
     return made
 
 
-def encode_chunk(parts: Parts, tables: Tables) -> bytes:
-    """Bytes of the parts ``[L_i, *c_i]`` of a chunk, symbols smaller than 2**24 in size, of any strides.
-
-    Raises:
-        FormatError: see :func:`trace_chunk`.
-    """
-    return trace_bytes(trace_chunk(parts, tables), tables)
-
-
 def trace_bytes(found: Sequence[Trace], tables: Tables) -> bytes:
-    """:func:`encode_chunk` of what :func:`trace_chunk` found."""
+    """The bytes of a chunk of which :func:`trace_chunk` found this."""
     from liveaction.coding.rans_numba import encode
 
     # a step gives out a word at most; a value takes four (escape, its token, raw bits twice), a channel's head five
@@ -116,51 +115,6 @@ def trace_bytes(found: Sequence[Trace], tables: Tables) -> bytes:
         heads = part.classes, part.taken, part.bases, table.class_offset.astype(np.int64)
         state, count = encode(heads, part.contexts, part.values, table.sums, table.inverses, state, words, count)
     return int(state).to_bytes(HEAD, "little") + words[:count][::-1].astype("<u2").tobytes()
-
-
-def decode_chunk(data: bytes, shapes: Sequence[tuple[int, ...]], tables: Tables, where: str) -> list[NDArray[np.int32]]:
-    """Symbols of ``shapes``, each ``[L_i, *c_i]``, from :func:`encode_chunk`; these bound memory and time.
-
-    Raises:
-        FormatError: the bytes are not those of such a chunk, or ``shapes`` are not those of the tables.
-    """
-    from liveaction.coding.decode_numba import GOOD, decode
-
-    check_shapes(shapes, tables, where)
-    if len(data) < HEAD or len(data) % 2 != HEAD % 2:
-        raise FormatError(f"{where}: expected {HEAD} bytes and an even number more, got {len(data)}")
-    state, read = int.from_bytes(data[:HEAD], "little"), 0
-    if state < STATE_BOTTOM:
-        raise FormatError(f"{where}: expected a state from 2**24 on, got {state}; the data are damaged")
-    words = np.frombuffer(data, "<u2", offset=HEAD).astype(np.uint16)
-    parts, near, code = [], None, GOOD
-    for i, (shape, table) in enumerate(zip(shapes, tables, strict=True)):
-        near = next_magnitudes(near, shapes, i)
-        part = np.empty((shape[0], prod(shape[1:])), np.int32)
-        offsets = table.class_offset.astype(np.int64)
-        code, state, read = decode(
-            part, plane(shape[1:]), table.context, class_scales(), bins(), near, offsets, table.sums, state, words, read
-        )
-        if code != GOOD:
-            break
-        parts.append(part.reshape(shape))
-    _check_end(code, state, read, len(words), where)
-    return parts
-
-
-def _check_end(code: int, state: int, read: int, words: int, where: str) -> None:
-    """Refuse what ``decode_numba.decode`` found of a chunk of so many ``words``, unless all is well."""
-    from liveaction.coding.decode_numba import GOOD, NO_TOKEN, TOO_LARGE
-
-    if code == TOO_LARGE:
-        raise FormatError(f"{where}: expected symbols below 2**24 in size, got others; the data are damaged")
-    if code == NO_TOKEN:
-        raise FormatError(f"{where}: expected a token, got a number without meaning; the data are damaged")
-    if code != GOOD or read != words:
-        more = " or more" if code != GOOD else ""
-        raise FormatError(f"{where}: expected {read}{more} words of symbols, got {words}; the data are damaged")
-    if state != STATE_BOTTOM:
-        raise FormatError(f"{where}: expected the state 2**24 at the end, got {state}; the data are damaged")
 
 
 def ideal_bits(parts: Parts, tables: Tables) -> float:

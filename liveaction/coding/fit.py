@@ -107,7 +107,7 @@ def fit_latents(
     components: int = 1,
     weight: float = WEIGHT,
 ) -> tuple[EntropyTables, ...]:
-    """Tables for what :func:`~liveaction.coding.optimise.optimise_chunk` makes of latents, in three rounds.
+    """Tables for what :func:`~liveaction.coding.optimise.optimise_trace` makes of latents, in three rounds.
 
     They are fitted to symbols with a dead zone, then to what is chosen by these tables; then the frequencies alone are
     counted once more.
@@ -117,7 +117,7 @@ def fit_latents(
         channels: L_i of every part.
         axes: D, from 1 to 4.
         predicted, components: as for :func:`fit_parts`.
-        weight: as for ``optimise_chunk``.
+        weight: as for ``optimise_trace``.
 
     Raises:
         FormatError: see :func:`fit_parts`.

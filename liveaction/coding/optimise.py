@@ -1,12 +1,13 @@
-"""Latents to the symbols and bytes of a chunk, by what its tables make symbols cost."""
+"""Latents to the symbols of a chunk, by what its tables make symbols cost."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.coding.entropy import Tables, Trace, check_shapes, next_magnitudes, trace_bytes
-from liveaction.coding.layout import LARGEST, bins, class_scales, plane
+from liveaction.coding.entropy import Tables, Trace, check_shapes, next_magnitudes
+from liveaction.coding.layout import LARGEST, Magnitudes, bins, class_scales, plane
+from liveaction.coding.tables import EntropyTables
 from liveaction.errors import FormatError
 
 WEIGHT = 0.12
@@ -25,50 +26,53 @@ def dead_zone(latents: Latents) -> list[NDArray[np.int32]]:
     return [np.where(part < 0, -size, size) for part, size in zip(latents, sizes, strict=True)]
 
 
-def optimise_chunk(latents: Latents, tables: Tables, weight: float = WEIGHT) -> tuple[list[NDArray[np.int32]], bytes]:
-    """Symbols and bytes of a chunk, each symbol the one of least squared error and ``weight`` times its bits.
+def optimise_trace(
+    latents: Latents, tables: Tables, weight: float = WEIGHT
+) -> tuple[list[NDArray[np.int32]], list[Trace]]:
+    """Symbols of a chunk, each the one of least squared error and ``weight`` times its bits, and what they consist of.
 
     Args:
         latents: parts ``[L_i, *c_i]``, coarse to fine, in units of the quantiser's step.
         tables: of each part.
         weight: squared steps that a bit is worth; 0 rounds to nearest.
 
-    Returns:
-        The symbols, which :func:`~liveaction.coding.entropy.decode_chunk` gives back, and their bytes.
-
     Raises:
         FormatError: see :func:`~liveaction.coding.entropy.trace_chunk`; or a latent is not finite.
     """
-    symbols, found = optimise_trace(latents, tables, weight)
-    return symbols, trace_bytes(found, tables)
-
-
-def optimise_trace(
-    latents: Latents, tables: Tables, weight: float = WEIGHT
-) -> tuple[list[NDArray[np.int32]], list[Trace]]:
-    """:func:`optimise_chunk` without the bytes: what its symbols consist of for the tables."""
-    from liveaction.coding.rdo_numba import optimise
-
     shapes = [part.shape for part in latents]
     check_shapes(shapes, tables, "latents")
     symbols: list[NDArray[np.int32]] = []
     found: list[Trace] = []
     for part, table in zip(latents, tables, strict=True):
-        flat = np.require(part, np.float32, ["C"]).reshape(len(part), -1)
-        largest = largest_size(flat)
-        if not largest < LARGEST - 1:  # not a number is not less, either
-            raise FormatError(f"latents: expected sizes below 2**24, got {largest}; take a greater quantiser step")
         near = next_magnitudes(found[-1].magnitudes if found else None, shapes, len(found))
-        heads = np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32)
-        contexts, values = np.empty(flat.size, np.uint16), np.empty(flat.size, np.uint32)
-        at, made = plane(part.shape[1:]), np.empty(flat.shape, np.int32)
-        count = optimise(
-            flat, made, at, table.context, class_scales(), bins(), table.class_offset.astype(np.int64),
-            table.costs, float(weight), near, heads, contexts, values,
-        )  # fmt: skip
-        symbols.append(made.reshape(part.shape))
-        found.append(Trace(*heads, contexts[:count], values[:count], near))
+        made, trace = optimise_part(part, table, near, weight)
+        symbols.append(made)
+        found.append(trace)
     return symbols, found
+
+
+def optimise_part(
+    part: NDArray[np.float32], table: EntropyTables, near: Magnitudes, weight: float
+) -> tuple[NDArray[np.int32], Trace]:
+    """:func:`optimise_trace` of a part ``[L, *c]``, with room for its magnitudes from ``next_magnitudes``.
+
+    Raises:
+        FormatError: a latent is too large or not finite.
+    """
+    from liveaction.coding.rdo_numba import optimise
+
+    flat = np.require(part, np.float32, ["C"]).reshape(len(part), -1)
+    largest = largest_size(flat)
+    if not largest < LARGEST - 1:  # not a number is not less, either
+        raise FormatError(f"latents: expected sizes below 2**24, got {largest}; take a greater quantiser step")
+    heads = np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32)
+    contexts, values = np.empty(flat.size, np.uint16), np.empty(flat.size, np.uint32)
+    at, made = plane(part.shape[1:]), np.empty(flat.shape, np.int32)
+    count = optimise(
+        flat, made, at, table.context, class_scales(), bins(), table.class_offset.astype(np.int64), table.costs,
+        float(weight), near, heads, contexts, values,
+    )  # fmt: skip
+    return made.reshape(part.shape), Trace(*heads, contexts[:count], values[:count], near)
 
 
 def largest_size(part: NDArray[np.float32]) -> float:

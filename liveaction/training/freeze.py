@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from liveaction.codec.chunk_coder import rounded
 from liveaction.codec.codec import Codec
 from liveaction.codec.quality import QUALITIES
+from liveaction.coding.fast import rounded
 from liveaction.coding.fit import fit_latents, fit_parts
 from liveaction.training.data import Crops
 from liveaction.training.front import crop_front

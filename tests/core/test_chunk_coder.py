@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from liveaction.codec.chunk_coder import MOST_COMPONENTS, MOST_ROWS, PREDICTED, ChunkCoder, rounded
+from liveaction.codec.chunk_coder import MOST_COMPONENTS, MOST_ROWS, PREDICTED, ChunkCoder
+from liveaction.coding.fast import FastDecoder, FastEncoder, rounded
 from liveaction.errors import FormatError, SpecError
 from liveaction.spec import CodecSpec
 
@@ -133,3 +134,21 @@ def test_symbols_are_rounded_half_to_even_after_they_are_drawn_to_0() -> None:
     x = np.array([0.5, 1.5, -1.5, 2.5, 0.7, -0.71, 0.69], np.float32)
     assert rounded(x, 0.0).tolist() == [0, 2, -2, 2, 1, -1, 1]
     assert rounded(x, 0.2).tolist() == [0, 1, -1, 2, 0, -1, 0]
+
+
+def test_a_part_of_another_shape_is_refused_and_bits_are_those_of_the_bytes() -> None:
+    made = coder(2)
+    parts = [part / np.float32(0.5) for part in made.parts(latents(made, 1, (15, 16)))]
+    encoder = FastEncoder(made.shapes(1, (15, 16)), made.tables)
+    with pytest.raises(FormatError, match=r"^latents: expected a part \(1, 4, 4\), got \(3, 15, 16\)$"):
+        encoder.add(parts[-1])
+    symbols = [encoder.add(part) for part in parts]
+    data = encoder.finish()
+    assert abs(8 * len(data) - encoder.bits()) < 64
+    decoder = FastDecoder(data, made.shapes(1, (15, 16)), made.tables, "x")
+    for part in symbols[:-1]:
+        assert np.array_equal(decoder.next(), part)
+    with pytest.raises(FormatError, match=r"^x: expected \d+ words of symbols, got \d+; the data are damaged$"):
+        decoder.finish()
+    assert np.array_equal(decoder.next(), symbols[-1])
+    decoder.finish()

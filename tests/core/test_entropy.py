@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from liveaction.coding.entropy import HEAD, LARGEST, STATE_BOTTOM, decode_chunk, encode_chunk, ideal_bits
+from liveaction.coding.entropy import HEAD, LARGEST, STATE_BOTTOM, ideal_bits
+from liveaction.coding.fast import decode_chunk, encode_chunk
 from liveaction.coding.fit import fit_tables
 from liveaction.coding.tables import generic_tables
 from liveaction.errors import FormatError

@@ -6,10 +6,9 @@ from math import isqrt
 import numpy as np
 import pytest
 
-from liveaction.coding.entropy import encode_chunk
+from liveaction.coding.fast import FastEncoder, encode_chunk
 from liveaction.coding.fit import fit_parts, fit_tables
 from liveaction.coding.layout import neighbours as ours
-from liveaction.coding.optimise import optimise_chunk
 from liveaction.coding.tables import generic_tables
 
 START, STEP = 1 << 24, 1 << 16
@@ -202,8 +201,10 @@ def test_a_decoder_by_the_document_gives_the_parts(shapes):
     for tables in (generic, fitted):
         found = decode(encode_chunk(symbols, tables), shapes, tables)
         assert all(np.array_equal(a, b) for a, b in zip(found, symbols, strict=True))
-        chosen, data = optimise_chunk(latents, tables)
-        assert all(np.array_equal(a, b) for a, b in zip(decode(data, shapes, tables), chosen, strict=True))
+        coder = FastEncoder([part.shape for part in latents], tables)
+        chosen = [coder.add(part) for part in latents]
+        found = decode(coder.finish(), shapes, tables)
+        assert all(np.array_equal(a, b) for a, b in zip(found, chosen, strict=True))
 
 
 def components(table, count, bands):

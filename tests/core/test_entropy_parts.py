@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liveaction.coding.entropy import LARGEST, decode_chunk, encode_chunk, ideal_bits, trace_chunk
+from liveaction.coding.entropy import LARGEST, ideal_bits, trace_chunk
+from liveaction.coding.fast import decode_chunk, encode_chunk
 from liveaction.coding.fit import fit_parts, fit_tables, for_rows
 from liveaction.coding.layout import raised
 from liveaction.coding.tables import EntropyTables, generic_tables, tables_digest

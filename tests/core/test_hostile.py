@@ -27,7 +27,7 @@ from liveaction.codec.stream import compress, decompress, open_reader
 from liveaction.codec.weights import save_model, save_tables
 from liveaction.coding.container import MAGIC, ContainerReader, ContainerWriter
 from liveaction.coding.container2 import NewItem, build_head
-from liveaction.coding.entropy import encode_chunk
+from liveaction.coding.fast import encode_chunk
 from liveaction.coding.packed import pack_text
 from liveaction.errors import FormatError, SpecError
 from liveaction.reading import read

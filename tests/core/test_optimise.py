@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liveaction.coding.costs import costs_of
-from liveaction.coding.entropy import LARGEST, decode_chunk, encode_chunk, ideal_bits, tokens, trace_bits
+from liveaction.coding.entropy import LARGEST, ideal_bits, tokens, trace_bits
+from liveaction.coding.fast import FastEncoder, decode_chunk, encode_chunk
 from liveaction.coding.fit import fit_latents, fit_parts
-from liveaction.coding.optimise import WEIGHT, dead_zone, optimise_chunk, optimise_trace
+from liveaction.coding.optimise import WEIGHT, dead_zone, optimise_trace
 from liveaction.coding.rdo_numba import _value_cost
 from liveaction.coding.tables import generic_tables
 from liveaction.errors import FormatError
@@ -25,6 +26,12 @@ def latents(seed, shapes, scale=1.0):
         part[0] = np.cumsum(part[0], -1) / 2 + 9.3 * scale
         made.append(part)
     return made
+
+
+def optimise_chunk(chunk, tables, weight=WEIGHT):
+    """Symbols and bytes of a chunk."""
+    coder = FastEncoder([part.shape for part in chunk], tables, weight=weight)
+    return [coder.add(part) for part in chunk], coder.finish()
 
 
 def cost(chunk, symbols, tables, bits=None):

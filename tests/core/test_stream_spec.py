@@ -28,7 +28,8 @@ from liveaction.codec.stream import compress
 from liveaction.coding import container
 from liveaction.coding.container2 import MOST_ITEMS
 from liveaction.coding.dictionary import DICTIONARY
-from liveaction.coding.entropy import POSITIONS, decode_chunk
+from liveaction.coding.entropy import POSITIONS
+from liveaction.coding.fast import decode_chunk
 from liveaction.recipe import load_recipe
 from liveaction.signal import Signal
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from liveaction.coding.context_numba import magnitude, scale_of
-from liveaction.coding.entropy import class_rows, encode_chunk, ideal_bits, tokens, trace_chunk
+from liveaction.coding.entropy import class_rows, ideal_bits, tokens, trace_chunk
+from liveaction.coding.fast import encode_chunk
 from liveaction.coding.fit import fit_tables
 from liveaction.coding.layout import CLASSES, class_scales, fixed_predictors, neighbours
 from liveaction.coding.priors import with_escape

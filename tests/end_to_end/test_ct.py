@@ -18,7 +18,8 @@ from liveaction.codec.grid import shape_of
 from liveaction.codec.model import load
 from liveaction.codec.stream import compress, decompress, open_reader
 from liveaction.coding.container import ContainerReader
-from liveaction.coding.entropy import decode_chunk, ideal_bits
+from liveaction.coding.entropy import ideal_bits
+from liveaction.coding.fast import decode_chunk
 from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError
 from liveaction.metrics import psnr
 from liveaction.recipe import load_recipe

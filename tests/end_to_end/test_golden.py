@@ -19,7 +19,7 @@ from liveaction.codec.info import read_info
 from liveaction.codec.model import Model, load, verify
 from liveaction.codec.stream import compress_file, decompress, open_reader
 from liveaction.codec.weights import save_model
-from liveaction.coding.entropy import decode_chunk
+from liveaction.coding.fast import decode_chunk
 from liveaction.errors import FormatError
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
