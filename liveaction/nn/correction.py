@@ -1,17 +1,20 @@
 """A network behind a sparse codec: what it adds to decoded samples, in steps of the quantiser."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import log2, prod
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from liveaction.nn.blocks import Block, LightBlock, ViTBlock
+from liveaction.nn.blocks import Block, ConvBlock, ViTBlock
 from liveaction.spec import DecoderSpec
 
 GAINS = 7
 """Of one correction: as many as qualities, from the coarsest on, each half the step of the one before."""
+SLAB = 2**20
+"""Samples that are corrected at a time, for memory: some 200 MB of what the network makes of them."""
+Part = tuple[slice, ...]
 MOST_AXES = 3
 """That a network looks along: the last ones, for torch convolves no more."""
 
@@ -31,6 +34,7 @@ class Correction(nn.Module):
 
     Attributes:
         gains: g of every quality, from the coarsest on, 0 to 1: as much as helps on training data.
+        local: it looks no further than :attr:`reach`.
     """
 
     gains: torch.Tensor
@@ -39,17 +43,19 @@ class Correction(nn.Module):
         super().__init__()
         self.channels, self.leading, self.fold = channels, max(len(fold) - MOST_AXES, 0), fold[-MOST_AXES:]
         axes, tokens = len(self.fold), channels * prod(self.fold)
-        self.up = _convolution(2 * tokens, spec.width, axes)
+        convolution = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[axes - 1]
+        self.up = convolution(2 * tokens, spec.width, 3, padding=1)
         self.blocks = nn.Sequential()
         for _ in range(spec.depth):
             self.blocks.append(_block(spec, axes))
-        self.out = _convolution(spec.width, tokens, axes)
+        self.out = convolution(spec.width, tokens, 1)
+        self.local = spec.kind == "light"
         self.register_buffer("gains", torch.ones(GAINS))
 
     @property
     def reach(self) -> int:
-        """Tokens on either side that it looks at, or that are near enough to matter."""
-        return 3 + len(self.blocks)
+        """Tokens on either side that it looks at, attention apart: for the mean, and by every convolution."""
+        return 2 + len(self.blocks)
 
     @torch.no_grad()
     def start_at_nothing(self) -> None:
@@ -82,7 +88,27 @@ class Correction(nn.Module):
             usual: the recipe's step.
         """
         gain = self._gain(log2(step / usual))
-        return x + (step * gain) * self.residual(x / step).to(x.dtype) if gain else x
+        if not gain:
+            return x
+        if torch.is_grad_enabled() or not self.local:
+            return x + (step * gain) * self.residual(x / step).to(x.dtype)
+        out = x.clone()
+        for one, made in zip(x.split(1), out.split(1), strict=True):
+            for inner, around, kept in self._slabs(x.shape[2:]):
+                added = self.residual(one[around] / step)[kept]
+                made[inner] += (step * gain) * added.to(x.dtype)
+        return out
+
+    def _slabs(self, extents: Sequence[int]) -> Iterator[tuple[Part, Part, Part]]:
+        """Slabs of few samples across the longest axis that it looks along, as indices of ``[B, C, *S]``: what is
+        made, that with all around that matters to it, and the first within the second."""
+        axis = max(range(self.leading, len(extents)), key=lambda a: extents[a])
+        fold = self.fold[axis - self.leading]
+        whole, size, reach = (slice(None),) * (2 + axis), extents[axis], self.reach * fold
+        side = max(SLAB * size // prod(extents) // fold, 1) * fold
+        for low in range(0, size, side):
+            high, first, last = min(low + side, size), max(low - reach, 0), min(low + side + reach, size)
+            yield (*whole, slice(low, high)), (*whole, slice(first, last)), (*whole, slice(low - first, high - first))
 
     def _gain(self, coarser: float) -> float:
         """Read between the qualities, of which the middle one is the usual step; the last ones go on for ever."""
@@ -94,13 +120,8 @@ class Correction(nn.Module):
 
 def _block(spec: DecoderSpec, axes: int) -> Block:
     if spec.kind == "light":
-        return LightBlock(spec.width, axes)
+        return ConvBlock(spec.width, axes)
     return ViTBlock(spec.width, axes, spec.head_dim, spec.expansion, spec.final_activation, spec.norm_eps)
-
-
-def _convolution(c_in: int, c_out: int, axes: int) -> nn.Conv1d | nn.Conv2d | nn.Conv3d:
-    """Of width 3 on one to three axes, zeros outside, with a bias: ``[B, C_in, *S] -> [B, C_out, *S]``."""
-    return (nn.Conv1d, nn.Conv2d, nn.Conv3d)[axes - 1](c_in, c_out, 3, padding=1)
 
 
 def _around(x: torch.Tensor) -> torch.Tensor:

@@ -48,7 +48,8 @@ def correction_parameters(spec: DecoderSpec, channels: int, fold: tuple[int, ...
         return 0
     axes, width = min(len(fold), 3), spec.width
     tokens = channels * prod(fold[-axes:])
-    return _conv(2 * tokens, width, axes) + spec.depth * _block(spec, axes, width) + _conv(width, tokens, axes)
+    block = _conv(width, width, axes) if spec.kind == "light" else _vit_block(width, axes, spec.expansion)
+    return _conv(2 * tokens, width, axes) + spec.depth * block + _dense(width, tokens)
 
 
 def _block(spec: DecoderSpec, axes: int, width: int) -> int:

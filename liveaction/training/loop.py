@@ -338,7 +338,7 @@ class Trainer:
         return bool(self.accelerator.check_trigger())
 
 
-def build_optimizer(codec: Codec, spec: TrainSpec) -> Any:
+def build_optimizer(codec: torch.nn.Module, spec: TrainSpec) -> Any:
     """The optimiser that the recipe names, of timm.
 
     Raises:
