@@ -44,7 +44,7 @@ class Correction(nn.Module):
         self.channels, self.leading, self.fold = channels, max(len(fold) - MOST_AXES, 0), fold[-MOST_AXES:]
         axes, tokens = len(self.fold), channels * prod(self.fold)
         convolution = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[axes - 1]
-        self.up = convolution(2 * tokens, spec.width, 3, padding=1)
+        self.up = convolution(2 * tokens, spec.width, 1)
         self.blocks = nn.Sequential()
         for _ in range(spec.depth):
             self.blocks.append(_block(spec, axes))
@@ -54,8 +54,8 @@ class Correction(nn.Module):
 
     @property
     def reach(self) -> int:
-        """Tokens on either side that it looks at, attention apart: for the mean, and by every convolution."""
-        return 2 + len(self.blocks)
+        """Tokens on either side that it looks at, attention apart: for the mean, and by every block."""
+        return 1 + len(self.blocks)
 
     @torch.no_grad()
     def start_at_nothing(self) -> None:

@@ -49,7 +49,7 @@ def correction_parameters(spec: DecoderSpec, channels: int, fold: tuple[int, ...
     axes, width = min(len(fold), 3), spec.width
     tokens = channels * prod(fold[-axes:])
     block = _conv(width, width, axes) if spec.kind == "light" else _vit_block(width, axes, spec.expansion)
-    return _conv(2 * tokens, width, axes) + spec.depth * block + _dense(width, tokens)
+    return _dense(2 * tokens, width) + spec.depth * block + _dense(width, tokens)
 
 
 def _block(spec: DecoderSpec, axes: int, width: int) -> int:

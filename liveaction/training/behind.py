@@ -22,6 +22,7 @@ from liveaction.codec.tree_choice import choose_tree
 from liveaction.nn.correction import Correction
 from liveaction.training.data import Crops
 from liveaction.training.front import crop_front
+from liveaction.training.loss import FLOOR
 from liveaction.training.seeds import CropWord
 from liveaction.transforms.window import crop
 
@@ -79,10 +80,38 @@ def decode_crop(codec: Codec, coded: Coded) -> torch.Tensor:
     return x if coded.basis is None else coded.basis.synthesise(x[:, 0])[None]
 
 
+def code_batch(codec: Codec, x: torch.Tensor, seed: int, step: int, first: int) -> list[Coded]:
+    """Crops ``[B, C, *S]`` of a step of training, each coded at a quantiser step of its own.
+
+    Args:
+        codec: says the recipe's step.
+        x: crops.
+        seed, step: of training.
+        first: number of the first crop in the whole batch.
+    """
+    usual = codec.quantizer.step
+    keys = ((CropWord.STEP, seed, step, first + number) for number in range(len(x)))
+    return [code_crop(codec, one, drawn_step(usual, key)) for one, key in zip(x.split(1), keys, strict=True)]
+
+
 def drawn_step(usual: float, key: Sequence[int]) -> float:
     """A step for a key, uniform in its logarithm from half a quality beyond the coarsest to half beyond the finest."""
     ends = np.log2(list(QUALITIES.values()))
     return float(usual * 2 ** np.random.default_rng(list(key)).uniform(ends.min() - 0.5, ends.max() + 0.5))
+
+
+def figures_of(crops: Sequence[Coded], share: float, elements: int) -> tuple[float, float]:
+    """PSNR in dB (peak to peak 2), about, and bits per sample of coded crops, of whose error a share is left."""
+    error = sum(coded.step**2 * float((coded.true - coded.decoded).square().sum()) for coded in crops)
+    bits = sum(coded.bits for coded in crops)
+    return 10 * log10(4 / max(share * error / elements, FLOOR)), max(bits / elements, 1e-6)
+
+
+def try_behind(codec: Codec, x: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """What crops ``[B, C, *S]`` decode to at the recipe's step, and the bits that a sample takes."""
+    coded = [code_crop(codec, one, codec.quantizer.step) for one in x.split(1)]
+    bits = sum(each.bits for each in coded)
+    return torch.cat([decode_crop(codec, each) for each in coded]), max(bits / x.numel(), 1e-6)
 
 
 class BehindLoss(nn.Module):

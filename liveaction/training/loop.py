@@ -21,14 +21,14 @@ from liveaction.errors import FormatError, SpecError, TrainingError
 from liveaction.recipe import dump_recipe
 from liveaction.spec import Recipe, TrainSpec
 from liveaction.stopping import stop_signals
-from liveaction.training.behind import BehindLoss, code_crop, decode_crop, drawn_step, fit_gains
+from liveaction.training.behind import BehindLoss, code_batch, figures_of, fit_gains, try_behind
 from liveaction.training.checkpoint import Checkpoint, check_recipe, list_checkpoints, load_checkpoint, save_checkpoint
 from liveaction.training.curves import draw_curves
 from liveaction.training.data import Batch, Crops, prefetch
 from liveaction.training.freeze import freeze
 from liveaction.training.front import crop_front, try_crop
 from liveaction.training.log import TrainingLog
-from liveaction.training.loss import FLOOR, distortion, rate, symbol_entropy
+from liveaction.training.loss import distortion, rate, symbol_entropy
 from liveaction.training.result import TrainingResult, Validation
 from liveaction.training.seeds import CropWord, NoiseWord, torch_seed
 from liveaction.training.start_from import take_weights
@@ -242,17 +242,12 @@ class Trainer:
 
     def _step_behind(self, model: torch.nn.Module, batch: Batch, step: int, frozen: bool) -> StepReport:
         """A step of the networks behind sparse latents; crops are coded at steps of their own."""
-        usual, first = self.codec.quantizer.step, self.accelerator.process_index * len(batch.x)
-        keys = [(CropWord.STEP, self.spec.seed, step, first + number) for number in range(len(batch.x))]
-        pairs = zip(batch.x.split(1), keys, strict=True)
-        crops = [code_crop(self.codec, x, drawn_step(usual, key)) for x, key in pairs]
+        x, first = batch.x, self.accelerator.process_index * len(batch.x)
+        crops = code_batch(self.codec, x, self.spec.seed, step, first)
         loss = model(crops)
         rate_now = self._descend(loss, step, "log10 of the share of the error that is left")
-        elements = batch.x.numel()
-        bits = max(sum(coded.bits for coded in crops) / elements, 1e-6)
-        before = sum(coded.step**2 * float((coded.true - coded.decoded).square().sum()) for coded in crops) / elements
-        quality = 10 * math.log10(4 / max(before * 10 ** loss.item(), FLOOR))
-        return StepReport(step + 1, loss.item(), quality, bits, self.bits / bits, rate_now, batch.x.shape[-1], True)
+        quality, bits = figures_of(crops, 10 ** loss.item(), x.numel())
+        return StepReport(step + 1, loss.item(), quality, bits, self.bits / bits, rate_now, x.shape[-1], True)
 
     def _descend(self, loss: torch.Tensor, step: int, terms: str) -> float:
         """One step of the optimiser; gives its learning rate.
@@ -305,9 +300,7 @@ class Trainer:
                 decoded = torch.cat([made for _, made in tried])
                 bits = max(symbol_entropy(torch.cat([symbols for symbols, _ in tried])), 1e-6)
             else:
-                coded = [code_crop(self.codec, crop, self.codec.quantizer.step) for crop in x.split(1)]
-                decoded = torch.cat([decode_crop(self.codec, each) for each in coded])
-                bits = max(sum(each.bits for each in coded) / x.numel(), 1e-6)
+                decoded, bits = try_behind(self.codec, x)
         quality = 10 * math.log10(4) - 10 * float(distortion(x, decoded, batch.known))
         result = Validation(done, quality, bits, self.bits * self.elements_per_latent / bits)
         self.validations.append(result)
