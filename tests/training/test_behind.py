@@ -13,6 +13,7 @@ from liveaction.codec.model import Model, load
 from liveaction.codec.quality import QUALITIES
 from liveaction.coding.container import ContainerReader
 from liveaction.errors import SpecError
+from liveaction.nn import correction
 from liveaction.nn.correction import GAINS, Correction
 from liveaction.recipe import parse_recipe
 from liveaction.registry import build_modality
@@ -164,29 +165,41 @@ def test_gains_are_what_leaves_least_error_on_training_data():
 )
 def test_a_correction_is_homogeneous_bounded_and_weighed_by_quality(fold, kind):
     torch.manual_seed(0)
-    correction = Correction(DecoderSpec(kind=kind, depth=1, width=16, head_dim=8), 3, fold)
+    network = Correction(DecoderSpec(kind=kind, depth=1, width=16, head_dim=8), 3, fold)
     with torch.no_grad():
-        correction.out.weight.mul_(20)
+        network.out.weight.mul_(20)
     x = 5 * torch.randn(2, 3, *(4, 6, 8, 10)[: len(fold)])
-    one, ten = (correction(x * scale, 0.5 * scale, 0.5 * scale) - x * scale for scale in (1, 8))
+    one, ten = (network(x * scale, 0.5 * scale, 0.5 * scale) - x * scale for scale in (1, 8))
     assert one.shape == x.shape and torch.allclose(8 * one, ten, atol=1e-4) and 0.2 < one.abs().max() <= 0.5001
-    correction.gains.copy_(torch.linspace(0, 1, GAINS))
-    assert torch.equal(correction(x, 4.0, 0.5), x) and torch.equal(correction(x, 64.0, 0.5), x)  # the coarsest
+    network.gains.copy_(torch.linspace(0, 1, GAINS))
+    assert torch.equal(network(x, 4.0, 0.5), x) and torch.equal(network(x, 64.0, 0.5), x)  # the coarsest
     for step, gain in ((0.5, 0.5), (0.25, 4 / 6), (0.5 * 2**0.5, 2.5 / 6), (0.5 / 8, 1.0), (0.5 / 64, 1.0)):
-        expected = step * gain * correction.residual(x / step)
-        assert torch.allclose(correction(x, step, 0.5) - x, expected, atol=1e-5)
+        expected = step * gain * network.residual(x / step)
+        assert torch.allclose(network(x, step, 0.5) - x, expected, atol=1e-5)
 
 
 def test_it_sees_how_samples_differ_from_those_around():
     torch.manual_seed(0)
-    correction = Correction(DecoderSpec(kind="light", depth=1, width=12), 1, (2, 1))
+    network = Correction(DecoderSpec(kind="light", depth=1, width=12), 1, (2, 1))
     x = torch.randn(1, 1, 32, 9)
-    assert torch.allclose(correction.residual(x), correction.residual(x + 1024), atol=1e-3)
+    assert torch.allclose(network.residual(x), network.residual(x + 1024), atol=1e-3)
     edge = x.clone()
     edge[:, :, 16:] += 1024
-    changed = ((correction.residual(x) - correction.residual(edge)).abs().amax((0, 1, 3)) > 1e-3).nonzero()
-    reach = 2 * correction.reach
-    assert changed.min() >= 16 - reach and changed.max() < 16 + reach and len(changed) > 8
+    changed = ((network.residual(x) - network.residual(edge)).abs().amax((0, 1, 3)) > 1e-3).nonzero()
+    reach = 2 * network.reach
+    assert changed.min() >= 16 - reach and changed.max() < 16 + reach and len(changed) == 2 * reach
+
+
+@pytest.mark.parametrize("fold", [(2,), (1, 2), (2, 2, 1), (1, 2, 2, 1)])
+def test_slabs_change_nothing(fold, monkeypatch):
+    torch.manual_seed(0)
+    x = 5 * torch.randn(2, 1, *((64,) if len(fold) == 1 else (4, 6, 20, 38)[-len(fold) :]))
+    made = Correction(DecoderSpec(kind="light", depth=2, width=8), 1, fold)
+    whole = made(x, 0.5, 0.5)
+    monkeypatch.setattr(correction, "SLAB", x[0].numel() // 5)
+    with torch.no_grad():
+        assert len(list(made._slabs(x.shape[2:]))) >= 4
+        assert torch.allclose(made(x, 0.5, 0.5), whole, atol=1e-5) and not torch.equal(x, whole)
 
 
 def test_a_fold_divides_the_tokens_of_all_trees():
