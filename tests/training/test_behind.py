@@ -256,3 +256,25 @@ def test_a_batch_without_components_changes_nothing():
 def test_a_paper_decoder_behind_a_sparse_encoder_is_refused():
     with pytest.raises(SpecError, match=r"sparse needs a decoder of kind linear, light or vit, got paper"):
         recipe_of(decoder={"kind": "paper"})
+
+
+def test_it_begins_behind_a_model_that_is_there(tmp_path):
+    plain = train(
+        recipe_of(channels=3, basis="trained", decoder={"kind": "linear"}, steps=0, seed=5),
+        "synthetic:2",
+        tmp_path / "0",
+    )
+    recipe = recipe_of(
+        channels=3, basis="trained", steps=0, seed=5, crop=[32]
+    )  # by itself it would turn colours otherwise
+    model = load(train(recipe, "synthetic:2", tmp_path / "1", start_from=plain.folder).folder)
+    start = load(plain.folder)
+    assert len(model.codec.trees) == 2
+    for mine, theirs in zip(model.codec.trees, start.codec.trees, strict=True):
+        assert torch.equal(mine.encoder.down.weight, theirs.encoder.down.weight)
+        assert torch.equal(mine.decoder.linear.order, theirs.decoder.linear.order)
+    signal = model.modality.synthetic(3, (33, 17))
+    assert chunks_of(model, signal) == chunks_of(start, signal)
+    assert np.array_equal(
+        model.decompress(model.compress(signal)).values, start.decompress(start.compress(signal)).values
+    )
