@@ -29,6 +29,9 @@ from liveaction.transforms.window import crop
 LEAST = 1e-3
 """Squared steps a sample that count as no error: a hundredth of what rounding leaves, so that a crop of air, of which
 nothing is left to learn, has no more weight than others."""
+WORTH = 0.005
+"""Of the squared error on training data a network must take away at a quality to count there, 0.02 dB. What takes less
+takes time, and may do harm elsewhere: of sound one took 0.2 % off four recordings and added 5 % to another."""
 MEASURED = 32
 """Crops that gains are fitted to."""
 
@@ -141,7 +144,8 @@ class BehindLoss(nn.Module):
 def fit_gains(codec: Codec, crops: Crops, extents: tuple[int, ...], seed: int, stage: Callable[[str], None]) -> None:
     """Give the network, at every quality, as much weight as leaves least squared error on training data; in place.
 
-    Between 0 and 1, so that it makes nothing worse on the whole of what it was measured on.
+    Between 0 and 1, so that it makes nothing worse on the whole of what it was measured on; 0 where it takes away less
+    than :data:`WORTH`.
 
     Args:
         codec: trained.
@@ -162,10 +166,10 @@ def fit_gains(codec: Codec, crops: Crops, extents: tuple[int, ...], seed: int, s
                 sums[place] += torch.stack(products).double().cpu()
     error, energy, shared = sums.unbind(1)
     gains = torch.where(energy > 0, (shared / energy.clamp(min=1e-30)).clamp(0, 1), 0.0)
+    gains = torch.where(gains * (2 * shared - gains * energy) > WORTH * error, gains, 0.0)
     correction.gains.copy_(gains)
-    left = error - 2 * gains * shared + gains.square() * energy
-    added = (
-        10 * log10(one / other) if other > 0 else 0.0 for one, other in zip(error.tolist(), left.tolist(), strict=True)
-    )
+    left = error - gains * (2 * shared - gains * energy)
+    pairs = zip(error.tolist(), left.tolist(), strict=True)
+    added = (10 * log10(one / other) if other > 0 else 0.0 for one, other in pairs)
     figures = ", ".join(f"{value:+.2f}" for value in added)
     stage(f"the network adds {figures} dB at qualities {min(QUALITIES)} to {max(QUALITIES)}, on training data")

@@ -147,6 +147,18 @@ def test_training_takes_error_away(tmp_path):
     assert sum(ratios < 0.97) >= 4 and max(ratios) < 1.02
 
 
+def test_a_network_that_is_not_worth_it_adds_nothing(monkeypatch):
+    recipe = recipe_of(channels=1)
+    modality = build_modality(recipe.modality)
+    codec, said = moved(build_codec(recipe)).eval(), []
+    crops = Crops.of(modality, modality.synthetic(0, (48, 48)))
+    monkeypatch.setattr(behind, "WORTH", 0.99)
+    fit_gains(codec, crops, (16, 16), 0, said.append)
+    assert not codec.behind.gains.any() and said[0].startswith("the network adds +0.00, +0.00")
+    x = torch.rand(1, 1, 16, 16)
+    assert codec.behind(x, 0.1, 0.1) is x
+
+
 def test_gains_are_what_leaves_least_error_on_training_data():
     recipe = recipe_of(channels=1)
     modality = build_modality(recipe.modality)
