@@ -18,6 +18,7 @@ LARGEST = 2.0**127
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100)]
+Odd = Literal[1, 3, 5, 7]
 Extent = Annotated[int, Field(strict=True)]
 Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 """A text that stands in messages."""
@@ -154,17 +155,24 @@ class EncoderSpec(_Table):
     ``pointwise`` blocks' factor per channel starts at under a random start (a warm one starts it at 0); null: none.
     """
 
-    kind: Literal["pointwise", "paper", "linear", "sparse"] = "pointwise"
+    kind: Literal["pointwise", "paper", "linear", "sparse", "predicted"] = "pointwise"
     basis: Literal["none", "trained", "own"] = "none"
     depth: int = Field(default=4, ge=0, le=64)
     projection: Literal["dense", "monarch"] = "dense"
     kernel_size: Literal[1, 3] = 1
     layer_scale: Positive | None = 0.1
+    width: int = Field(default=16, ge=1, le=256)
+    kernels: tuple[Odd, ...] = Field(default=(5, 3, 3), min_length=2, max_length=8)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether every coefficient is a latent."""
+        return self.kind in ("sparse", "predicted")
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:
         _check_kernel(self.kind, self.kernel_size)
-        if self.basis != "none" and self.kind != "sparse":
+        if self.basis != "none" and not self.sparse:
             raise ValueError(f"expected basis none for kind {self.kind}, got {self.basis}; only sparse takes another")
         return self
 
@@ -301,7 +309,7 @@ class CodecSpec(TreeSpec):
 
     @model_validator(mode="after")
     def _sparse_belongs_together(self) -> Self:
-        sparse = self.encoder.kind == "sparse"
+        sparse = self.encoder.sparse
         if sparse and self.latent_channels is not None:
             raise ValueError(
                 f"latent_channels: expected none for kind sparse, got {self.latent_channels}; leave it out"

@@ -149,7 +149,7 @@ def _facts_lines(facts: "SampleFacts") -> dict[str, str]:
 
 
 def _summary_lines(recipe: "Recipe", summary: "Summary", advice: tuple[str, ...]) -> dict[str, str]:
-    own, sparse = recipe.codec.encoder.basis == "own", recipe.codec.encoder.kind == "sparse"
+    own, sparse = recipe.codec.encoder.basis == "own", recipe.codec.encoder.sparse
     taken = "" if recipe.modality.channels else ", of any number"
     basis = f"own basis at most {summary.basis_macs:.0f} each way, " if own else ""
     return {
@@ -176,7 +176,7 @@ def _trees_lines(recipe: "Recipe") -> dict[str, str]:
 
 
 def _reduction(recipe: "Recipe") -> str:
-    return "none" if recipe.codec.encoder.kind == "sparse" else f"{recipe.hidden / recipe.latents:.3g}x"
+    return "none" if recipe.codec.encoder.sparse else f"{recipe.hidden / recipe.latents:.3g}x"
 
 
 def _times(extents: tuple[int, ...]) -> str:

@@ -17,6 +17,7 @@ from torch import nn
 from liveaction.codec import grid
 from liveaction.codec.chunk_coder import ChunkCoder, too_fine
 from liveaction.codec.grid import Box, ChunkLayout, chunk_extents, relative, slices, window_extents
+from liveaction.codec.prediction import Predictor
 from liveaction.coding.layout import LARGEST
 from liveaction.coding.quantize import add_noise, build_quantizer, to_symbols
 from liveaction.coding.tables import EntropyTables, tables_digest
@@ -103,7 +104,12 @@ class Codec(nn.Module):
             back = BandRotation(channels, width // channels, rotated, inverse=True)
         self.decoder = Decoder(spec.decoder, axes, width, self.latents, back)
         self.compute_dtype = getattr(torch, spec.compute_dtype)
-        self.chunks = ChunkCoder(spec, channels, axes, self.latents)
+        self.predictor: Predictor | None = None
+        if spec.encoder.kind == "predicted":
+            down = self.encoder.down
+            assert isinstance(down, BandRotation)
+            self.predictor = Predictor(spec, channels, axes, self.packets, down)
+        self.chunks = ChunkCoder(spec, channels, axes, self.latents, self.predictor)
         self.others = nn.ModuleList(Codec(spec.tree(number + 1), channels, axes) for number in range(len(spec.trees)))
 
     @property
@@ -114,7 +120,7 @@ class Codec(nn.Module):
     @property
     def sparse(self) -> bool:
         """Whether the latents are all coefficients."""
-        return self.spec.encoder.kind == "sparse"
+        return self.spec.encoder.sparse
 
     @property
     def own(self) -> bool:

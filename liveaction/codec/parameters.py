@@ -25,7 +25,7 @@ def _of_tree(recipe: Recipe, codec: CodecSpec) -> Parameters:
     width = channels * codec.bands(axes)
     latents = codec.latent_channels or width
     scales = latents if codec.quantizer.kind == "laplace" else 0
-    path = rotation_parameters(codec.encoder, width, channels) if codec.encoder.kind == "sparse" else None
+    path = rotation_parameters(codec.encoder, width, channels) if codec.encoder.sparse else None
     return Parameters(
         encoder_parameters(codec.encoder, axes, width, latents, channels) + scales,
         decoder_parameters(codec.decoder, axes, width, latents, path),

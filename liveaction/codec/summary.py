@@ -112,12 +112,12 @@ def _wavelet_macs(codec: Codec) -> float:
 
 def _advice(recipe: Recipe, padded: tuple[int, ...]) -> list[str]:
     """The published heuristics that the recipe breaks on a signal of these extents, each with what to change."""
-    codec, width, sparse = recipe.codec, recipe.hidden, recipe.codec.encoder.kind == "sparse"
+    codec, width, sparse = recipe.codec, recipe.hidden, recipe.codec.encoder.sparse
     lines = []
     if not sparse and not 512 <= width <= 1536:
         way = "fewer" if width > 1536 else "more"
         lines.append(f"the hidden width C*2^(J*D) is {width}, outside 512 to 1536; try {way} codec.levels")
-    if codec.encoder.kind not in ("linear", "sparse") and codec.encoder.depth != 4:
+    if codec.encoder.kind not in ("linear", "sparse", "predicted") and codec.encoder.depth != 4:
         lines.append(f"encoder depth is {codec.encoder.depth}; 4 served every published configuration")
     if codec.decoder.kind == "vit" and codec.decoder.depth != 8:
         lines.append(f"decoder depth is {codec.decoder.depth}; 8 served every published configuration")

@@ -14,7 +14,7 @@ def choose_groups(c_in: int, c_out: int) -> tuple[int, int]:
 
 def encoder_parameters(spec: EncoderSpec, axes: int, width: int, latent: int, channels: int = 1) -> int:
     """Of :class:`liveaction.nn.encoder.Encoder`; the arguments are its own."""
-    if spec.kind == "sparse":
+    if spec.sparse:
         return rotation_parameters(spec, width, channels)
     down = _dense(width, latent) if spec.projection == "dense" else _monarch(width, latent)
     if spec.kind == "linear":
