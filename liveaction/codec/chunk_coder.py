@@ -148,6 +148,10 @@ class ChunkCoder:
             squares += float(error @ error)
         return squares + WEIGHT * coder.bits()
 
+    def residuals(self, latents: Floats, step: float, coder: PartsEncoder) -> list[Floats]:
+        """The parts of a chunk as a coder is given them, in steps; what it makes of each, the next ones rest on."""
+        return [scaled for scaled, _ in self._coded(latents, step, coder)]
+
     def _encoder(self, components: int, extents: tuple[int, ...], dead_zone: float | None) -> FastEncoder:
         return FastEncoder(self.shapes(components, extents), self.tables_of(components), dead_zone)
 

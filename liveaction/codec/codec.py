@@ -35,6 +35,9 @@ MOST_REACH = 4
 what lies beyond; two fewer would leave 3 % of it at the window's border."""
 
 
+PREDICTED_TOKENS = int(__import__("os").environ.get("PT", 4096))
+
+
 @dataclass(frozen=True)
 class CodecOutput:
     """What one training step needs: reconstruction ``[B, C, *S]`` and companded latents ``[B, L, *G]`` before noise."""
@@ -299,7 +302,7 @@ class Codec(nn.Module):
         Windows are smaller where ``batch`` signals are coded side by side; 0 of a constant signal count as one.
         """
         whole = ChunkLayout(extents, self.packets.factors, extents, extents, 0)
-        chunk = chunk_extents(whole.grid)
+        chunk = self.chunk_of(whole.grid)
         if not self._separable or not self.decoder.windowed:
             return replace(
                 whole, chunk=chunk, window=tuple(-(-g // c) * c for g, c in zip(whole.grid, chunk, strict=True))
@@ -307,6 +310,10 @@ class Codec(nn.Module):
         positions = grid.WINDOW_SAMPLES // (max(1, batch) * self.channels * self.packets.bands)
         halo = min(max(self._reaches(whole)), MOST_REACH) if self.sparse else grid.halo_of(self.axes)
         return replace(whole, chunk=chunk, window=window_extents(whole.grid, chunk, positions), halo=halo)
+
+    def chunk_of(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
+        """Extents of a chunk in a grid of so many tokens."""
+        return chunk_extents(tokens, PREDICTED_TOKENS if self.predictor is not None else None)
 
     def decode_window(self, companded: torch.Tensor, layout: ChunkLayout, box: Box) -> torch.Tensor:
         """One window of :meth:`decode`.
