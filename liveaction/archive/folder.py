@@ -29,7 +29,8 @@ class Settings:
 
     ``model`` is a model directory; ``step`` or ``quality`` choose the rate, as for one signal, neither the rate trained
     with; ``jobs`` is a number of processes, among which torch's threads are shared; ``force`` makes anew what is there;
-    ``strip_metadata`` keeps metadata of geometry, type and unit alone; ``fast`` does not weigh what symbols cost.
+    ``strip_metadata`` keeps metadata of geometry, type and unit alone; ``fast`` does not weigh what symbols cost;
+    ``coder`` is that of symbols, by default as :class:`~liveaction.codec.stream.CompressOptions` says.
     """
 
     model: Path
@@ -41,6 +42,7 @@ class Settings:
     force: bool = False
     strip_metadata: bool = False
     fast: bool = False
+    coder: str | None = None
 
 
 class FolderTask:

@@ -15,7 +15,7 @@ from liveaction.archive.manifest import Entry
 from liveaction.codec.model import Model, load
 from liveaction.codec.outline import read_outline, targets_of
 from liveaction.codec.quality import choose_step
-from liveaction.codec.stream import write_signal, write_stream
+from liveaction.codec.stream import choose_coder, write_signal, write_stream
 from liveaction.errors import FormatError, IntegrityError, LiveactionError
 from liveaction.files import temporary_path
 from liveaction.signal import Signal
@@ -37,10 +37,11 @@ class FolderCompression(FolderTask):
         super().__init__(source, target, settings)
         model = load(settings.model, device="cpu", dtype=settings.dtype)
         step = choose_step(model.codec.quantizer.step, settings.step, settings.quality)
-        self.wanted = replace(_wanted(model), step=step, stripped=settings.strip_metadata, fast=settings.fast)
+        coder = choose_coder(model.codec, settings.coder, settings.fast)
+        self.wanted = replace(_wanted(model, coder), step=step, stripped=settings.strip_metadata, fast=settings.fast)
         self.items = find_items(model.modality, Path(source), self.target)
         about = settings.model, self.device, settings.dtype, model.digest, self.threads
-        self.task = Compression(*about, step, settings.strip_metadata, settings.fast)
+        self.task = Compression(*about, step, settings.strip_metadata, settings.fast, coder)
 
 
 class FolderDecompression(FolderTask):
@@ -59,15 +60,15 @@ class FolderDecompression(FolderTask):
     def __init__(self, source: str | Path, target: str | Path, settings: Settings, suffix: str = "") -> None:
         super().__init__(source, target, settings)
         model = load(settings.model, device="cpu", dtype=settings.dtype)
-        self.wanted = _wanted(model)
+        self.wanted = _wanted(model, choose_coder(model.codec, None, False))
         self.items = find_streams(Path(source), self.target, suffix)
         self.task = Decompression(settings.model, self.device, settings.dtype, model.digest, self.threads)
 
 
-def _wanted(model: Model) -> Entry:
-    """A line of the manifest for what ``model`` makes."""
+def _wanted(model: Model, coder: str) -> Entry:
+    """A line of the manifest for what ``model`` makes, or reads, with a coder."""
     dtype = str(model.codec.compute_dtype).removeprefix("torch.")
-    return Entry("", "", "ok", weights=model.digest, tables=model.codec.tables_digest, dtype=dtype)
+    return Entry("", "", "ok", weights=model.digest, tables=model.codec.coding_digest(coder), dtype=dtype)
 
 
 @dataclass
@@ -100,11 +101,13 @@ class _ModelTask(ArchiveTask):
 
 @dataclass
 class Compression(_ModelTask):
-    """A signal to a stream with the quantiser step ``step``, perhaps with stripped metadata, perhaps fast."""
+    """A signal to a stream with the quantiser step ``step``, perhaps with stripped metadata, perhaps fast,
+    by a coder of symbols."""
 
     step: float
     strip: bool
     fast: bool
+    coder: str
 
     def parts(self, item: ArchiveItem) -> list[Path]:
         """What the modality says a signal is made of."""
@@ -117,7 +120,9 @@ class Compression(_ModelTask):
     def make(self, item: ArchiveItem, signal: Signal, part: Path) -> dict[str, Any]:
         """Write the stream."""
         with part.open("w+b") as file:
-            written = write_stream(signal, file, self.model, step=self.step, strip_metadata=self.strip, fast=self.fast)
+            written = write_stream(
+                signal, file, self.model, step=self.step, strip_metadata=self.strip, fast=self.fast, coder=self.coder
+            )
         shares = {"clipped_share": written.clipped_share, "missing_share": written.missing_share}
         return _measures(signal, written.bytes) | shares
 

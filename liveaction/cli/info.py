@@ -37,6 +37,9 @@ def info(
         say(f"{name:<18} {text}")
 
 
+_CODERS = {"fast": "rANS with the tables of the model", "small": "contexts mixed, from the model's state on"}
+
+
 def _in_words(fields: dict[str, Any]) -> dict[str, str]:
     """The keys whose numbers say little alone."""
     tree, components, channels = fields["tree"], fields["components"], fields["shape"][0]
@@ -46,7 +49,7 @@ def _in_words(fields: dict[str, Any]) -> dict[str, str]:
     return {
         "tree": f"{tree} ({f'entry {tree} of codec.trees' if tree else 'the split that codec itself says'})",
         "components": f"{components} ({basis})",
-        "coder": f"{fields['coder']} (rANS with the tables of the model; whether or not with compress --fast)",
+        "coder": f"{fields['coder']} ({_CODERS.get(fields['coder'], 'of another version')})",
         "version": f"{fields['version']} (of the stream's format)",
     }
 

@@ -6,7 +6,7 @@ where parts are predicted octave by octave. Every other chunk is one part. The l
 with the L latent channels of the codec, and so do the rows of a part.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import isfinite
 
 import numpy as np
@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 from liveaction.codec.prediction import Chunk, Predictor
 from liveaction.coding.fast import FastDecoder, FastEncoder
 from liveaction.coding.layout import LARGEST
+from liveaction.coding.mixing import Mixing, kinds_of
 from liveaction.coding.optimise import WEIGHT, largest_size
 from liveaction.coding.parts import PartsDecoder, PartsEncoder
+from liveaction.coding.small import SmallDecoder, SmallEncoder
 from liveaction.coding.tables import EntropyTables, generic_tables
 from liveaction.errors import FormatError, SpecError
 from liveaction.spec import CodecSpec
 from liveaction.transforms.continuation import Continuation
 
 Floats = NDArray[np.float32]
+Shapes = Sequence[tuple[int, ...]]
 MOST_COMPONENTS, MOST_ROWS = 32, 4096
 """Components of an own basis that tables are fitted to, and rows of their tables; at least four components, whatever
 their rows. The others take what the last of these has. A cube of 200 bands keeps as many at the rates where it looks
@@ -50,6 +53,7 @@ class ChunkCoder:
             smooth, and details on coarse grids still follow edges. Of the bands of tokens the first
             1 / :data:`PREDICTED` are; see there.
         tables: one of each part.
+        mixing: what the coder ``small`` starts a chunk from; None where it cannot.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class ChunkCoder:
             coarse = [channels * n for n in self.continuation.bands()]
             self.rows = [*coarse, *others]
             self.predicted = [*coarse, *(-(-n // PREDICTED) for n in others)]
+        self.mixing: Mixing | None = None
         self.most = 1
         if spec.encoder.basis == "own":
             self.most = min(MOST_COMPONENTS, max(4, MOST_ROWS // latents))
@@ -112,7 +117,7 @@ class ChunkCoder:
         sizes += [extents] * (len(self.rows) - len(sizes))
         return [(components * n, *size) for n, size in zip(self.rows, sizes, strict=True)]
 
-    def encode(self, latents: Floats, step: float, dead_zone: float | None = None) -> bytes:
+    def encode(self, latents: Floats, step: float, dead_zone: float | None = None, coder: str = "fast") -> bytes:
         """The bytes of a chunk's latents ``[K L, *c]``, which are rounded on the way.
 
         Args:
@@ -120,18 +125,20 @@ class ChunkCoder:
             step: of the quantiser.
             dead_zone: round so: pull values by so much of a step towards 0 first; None chooses the symbols that cost
                 least in distortion and bits together.
+            coder: ``fast`` or ``small``.
 
         Raises:
-            SpecError: the step is so small that symbols are out of range.
+            SpecError: the step is so small that symbols are out of range, or there is no state of the coder.
             FormatError: a latent is not finite.
         """
         components = len(latents) // self.latents
         if not components:
             return b""
-        coder = self._encoder(components, latents.shape[1:], dead_zone)
-        for _ in self._coded(latents, step, coder):
+        shapes = self.shapes(components, latents.shape[1:])
+        encoder = self.encoder(shapes, components, coder, dead_zone)
+        for _ in self._coded(latents, step, encoder):
             pass
-        return coder.finish()
+        return encoder.finish()
 
     def cost(self, latents: Floats, step: float) -> float:
         """Squared error in squares of the step, and bits by their weight, of what :meth:`encode` makes of latents.
@@ -142,7 +149,8 @@ class ChunkCoder:
         components = len(latents) // self.latents
         if not components:
             return 0.0
-        coder, squares = self._encoder(components, latents.shape[1:], None), 0.0
+        coder = FastEncoder(self.shapes(components, latents.shape[1:]), self.tables_of(components))
+        squares = 0.0
         for scaled, symbols in self._coded(latents, step, coder):
             error = np.subtract(scaled, symbols, dtype=np.float32).ravel()
             squares += float(error @ error)
@@ -152,8 +160,21 @@ class ChunkCoder:
         """The parts of a chunk as a coder is given them, in steps; what it makes of each, the next ones rest on."""
         return [scaled for scaled, _ in self._coded(latents, step, coder)]
 
-    def _encoder(self, components: int, extents: tuple[int, ...], dead_zone: float | None) -> FastEncoder:
-        return FastEncoder(self.shapes(components, extents), self.tables_of(components), dead_zone)
+    def encoder(self, shapes: Shapes, components: int, coder: str, dead_zone: float | None = None) -> PartsEncoder:
+        """What codes a chunk of parts of ``shapes``, :meth:`shapes`.
+
+        Raises:
+            SpecError: there is no state of the coder.
+        """
+        tables = self.tables_of(components)
+        if coder == "fast":
+            return FastEncoder(shapes, tables, dead_zone)
+        return SmallEncoder(shapes, tables, kinds_of(self.rows, components), self._start(), dead_zone)
+
+    def _start(self) -> Mixing:
+        if self.mixing is None:
+            raise SpecError("coder small: expected a state to start from, got none; liveaction freeze makes it")
+        return self.mixing
 
     def _coded(self, latents: Floats, step: float, coder: PartsEncoder) -> Iterator[tuple[Floats, NDArray[np.int32]]]:
         """Give a coder the parts of a chunk; of each what it was given, in steps, and the symbols that it chose."""
@@ -170,8 +191,10 @@ class ChunkCoder:
                 chunk.put(symbols, guess)
             yield scaled, symbols
 
-    def decode(self, data: bytes, components: int, extents: tuple[int, ...], step: float, where: str) -> Floats:
-        """The dequantised latents ``[K L, *c]`` of a chunk.
+    def decode(
+        self, data: bytes, components: int, extents: tuple[int, ...], step: float, where: str, coder: str = "fast"
+    ) -> Floats:
+        """The dequantised latents ``[K L, *c]`` of a chunk, of the coder of :meth:`encode`.
 
         Raises:
             FormatError: the bytes do not hold them.
@@ -179,10 +202,15 @@ class ChunkCoder:
         if not components:
             return np.zeros((0, *extents), np.float32)
         shapes = self.shapes(components, extents)
-        coder: PartsDecoder = FastDecoder(data, shapes, self.tables_of(components), where)
+        tables = self.tables_of(components)
+        decoder: PartsDecoder
+        if coder == "fast":
+            decoder = FastDecoder(data, shapes, tables, where)
+        else:
+            decoder = SmallDecoder(data, shapes, tables, kinds_of(self.rows, components), self._start(), where)
         chunk = Chunk(self.predictor, components, extents, step)
-        parts = [chunk.put(symbols=coder.next(), guess=chunk.next()) for _ in shapes]
-        coder.finish()
+        parts = [chunk.put(decoder.next(), chunk.next()) for _ in shapes]
+        decoder.finish()
         return self.join(parts, extents)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.coding.entropy import HEAD
+from liveaction.coding.small import most_small
 from liveaction.coding.varint import LONGEST, read_varint, read_varints, write_varint, write_varints
 from liveaction.errors import FormatError
 
@@ -33,10 +34,10 @@ def pack_chunk(coded: bytes, missing: NDArray[np.bool_] | None) -> bytes:
 def most_bytes(samples: int, symbols: tuple[int, int]) -> int:
     """Bytes of a chunk at most, for so many samples in all channels, and symbols of channels at positions.
 
-    A mask may be deflated to twice its bits; a symbol takes four words of the coder at most, a channel's head five.
+    A mask may be deflated to twice its bits; of the coders ``small`` may take the more.
     """
     channels, positions = symbols
-    return LONGEST + 2 * -(-samples // 8) + 1024 + HEAD + 2 * channels * (4 * positions + 5)
+    return LONGEST + 2 * -(-samples // 8) + 1024 + HEAD + most_small(channels, positions)
 
 
 def unpack_coded(data: bytes, where: str, version: int = 2) -> bytes:

@@ -8,6 +8,7 @@ B batch, C channels, D axes, S extents, J levels per axis, E = C * prod 2**J, L 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import chain
 from typing import Protocol
 
@@ -19,9 +20,10 @@ from liveaction.codec.chunk_coder import ChunkCoder, too_fine
 from liveaction.codec.grid import Box, ChunkLayout, chunk_extents, relative, slices, window_extents
 from liveaction.codec.prediction import Predictor
 from liveaction.coding.layout import LARGEST
+from liveaction.coding.mixing import mixing_digest
 from liveaction.coding.quantize import add_noise, build_quantizer, to_symbols
 from liveaction.coding.tables import EntropyTables, tables_digest
-from liveaction.errors import ShapeError
+from liveaction.errors import ShapeError, SpecError
 from liveaction.kernels.parallel import over_tokens
 from liveaction.nn.band_rotation import BandRotation
 from liveaction.nn.decoder import Decoder
@@ -149,6 +151,26 @@ class Codec(nn.Module):
     def tables_digest(self) -> str:
         """SHA-256, in hexadecimal, of the tables of all trees; of a single one its own."""
         return tables_digest([tables for codec in self.trees for tables in codec.tables])
+
+    @property
+    def codes_small(self) -> bool:
+        """Whether it has what the coder ``small`` starts from."""
+        return all(tree.chunks.mixing is not None for tree in self.trees)
+
+    def coding_digest(self, coder: str) -> str:
+        """SHA-256, in hexadecimal, of all that decides what symbols are coded as.
+
+        Raises:
+            SpecError: the codec has no state of this coder.
+        """
+        if coder != "small":
+            return self.tables_digest
+        states = [tree.chunks.mixing for tree in self.trees if tree.chunks.mixing is not None]
+        if not self.codes_small:
+            raise SpecError(
+                "coder small: expected a model with a state to start from, got one without; liveaction freeze makes it"
+            )
+        return sha256((self.tables_digest + mixing_digest(states)).encode()).hexdigest()
 
     @property
     def trees(self) -> list["Codec"]:

@@ -238,14 +238,16 @@ def check_codec(header: StreamHeader, model: "Model", where: str, max_voxels: in
 
     Raises:
         IntegrityError: other weights or entropy tables.
+        SpecError: the model has no state of the stream's coder.
         FormatError: sizes that do not belong to the codec.
     """
-    digest, tables = model.digest, model.codec.tables_digest
+    digest = model.digest
     if header.weights != digest[: len(header.weights)]:
         raise IntegrityError(
             f"{where}: expected the weights {header.weights[:12]} of recipe {header.recipe!r} it was made with, got "
             f"{digest[:12]}; pass the model directory that compressed it"
         )
+    tables = model.codec.coding_digest(header.coder)
     if header.tables != tables[: len(header.tables)]:
         raise IntegrityError(
             f"{where}: expected the entropy tables {header.tables[:12]} it was made with, got {tables[:12]}; pass the "

@@ -30,7 +30,8 @@ CHUNK_TOKENS = 4096
 WINDOW_SAMPLES = 2**24
 """Values of a window whose extents are left out, about."""
 
-CODERS = ("fast",)
+CODERS = ("fast", "small")
+"""Of symbols; the first is the one that headers leave out."""
 
 _CONSTANT: dict[str, Any] = {
     "bits": 0, "metadata": {}, "no_data": 0.0, "tree": 0, "components": 0, "coder": CODERS[0], "extras": {},
@@ -38,7 +39,7 @@ _CONSTANT: dict[str, Any] = {
 
 
 def make_header(
-    signal: "Signal", model: "Model", front: "Front", step: float, limits: tuple[float, float],
+    signal: "Signal", model: "Model", front: "Front", step: float, limits: tuple[float, float], coder: str,
     extras: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """The header of a stream of ``signal``, as JSON data that nobody has looked at yet, without what can be told."""
@@ -47,7 +48,7 @@ def make_header(
     header = {
         "recipe": recipe.name,
         "weights": digest[:WEIGHTS_DIGITS],
-        "tables": model.codec.tables_digest[:TABLES_DIGITS],
+        "tables": model.codec.coding_digest(coder)[:TABLES_DIGITS],
         "modality": recipe.modality.model_dump(mode="json", exclude_defaults=True),
         "shape": signal.values.shape,
         "dtype": signal.values.dtype.name,
@@ -67,7 +68,7 @@ def make_header(
         "step": step,
         "tree": front.tree,
         "components": front.components,
-        "coder": CODERS[0],
+        "coder": coder,
         "extras": dict(extras),
     }
     return lean(header)

@@ -80,7 +80,8 @@ class Model:
 
         Args:
             source: a signal, or a file or folder that holds one.
-            options: ``quality``, ``step``, ``extras``, ``strip_metadata``, ``fast``, ``stage``; see
+            options: ``quality``, ``step``, ``extras``, ``strip_metadata``, ``fast``, ``coder``,
+                ``stage``; see
                 :class:`liveaction.codec.stream.CompressOptions`.
 
         Raises:

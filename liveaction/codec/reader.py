@@ -263,7 +263,7 @@ class StreamReader:
                 raise data
             version, components = self.container.version, shape[0] // self.codec.latents
             coded = unpack_coded(data, where, version)
-            latents = self.codec.chunks.decode(coded, components, shape[1:], self.header.step, where)
+            latents = self.codec.chunks.decode(coded, components, shape[1:], self.header.step, where, self.header.coder)
             return _Chunk(latents, unpack_mask(data, (self.header.shape[0], *shape_of(samples)), where, version))
         except FormatError as error:
             if self.fill is None:

@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 
 from liveaction.codec.chunks import pack_chunk
 from liveaction.codec.clock import Stopwatch, Timings, timings
+from liveaction.codec.codec import Codec
 from liveaction.codec.front import front_of
 from liveaction.codec.grid import Box, ChunkLayout, relative, slices
 from liveaction.codec.header import MAX_VOXELS, WHOLE_SHARE, check_codec, parse_header
-from liveaction.codec.lean import make_header
+from liveaction.codec.lean import CODERS, make_header
 from liveaction.codec.outline import metadata_errors
 from liveaction.codec.quality import choose_step
 from liveaction.codec.reader import ReaderOptions, StreamReader
 from liveaction.coding.container import ContainerReader, ContainerWriter
 from liveaction.coding.source import Source, StreamData
-from liveaction.errors import LiveactionWarning, ShapeError
+from liveaction.errors import LiveactionWarning, ShapeError, SpecError
 from liveaction.files import atomic_path
 from liveaction.kernels.parallel import in_threads
 from liveaction.mapped import release_pages
@@ -40,7 +41,8 @@ Stage = Callable[[str], None]
 class Written:
     """A stream that was written: its bytes, its quantiser step, and how long it took.
 
-    ``tree`` is the number of the codec's tree, ``components`` K of a basis of the signal's own, 0 without one.
+    ``tree`` is the number of the codec's tree, ``components`` K of a basis of the signal's own, 0 without one;
+    ``coder`` is that of the symbols.
     ``limits`` are the values that map onto -1 and 1; ``clipped_share`` of those that are there lies outside of them and
     is clipped, ``missing_share`` of all is missing.
     """
@@ -53,6 +55,7 @@ class Written:
     missing_share: float
     tree: int = 0
     components: int = 0
+    coder: str = CODERS[0]
 
 
 class CompressOptions(TypedDict, total=False):
@@ -65,6 +68,8 @@ class CompressOptions(TypedDict, total=False):
         strip_metadata: keep of the source's metadata those of geometry, type and unit alone.
         fast: round symbols as they are, without weighing what each costs: in less time, of sparse codecs some 7 %
             more bits at equal error.
+        coder: of symbols: ``small`` or ``fast``. By default ``small``, but ``fast`` where ``fast`` is asked for or the
+            model is from before there was another.
         stage: is told what happens, in words.
     """
 
@@ -73,6 +78,7 @@ class CompressOptions(TypedDict, total=False):
     extras: Mapping[str, Any] | None
     strip_metadata: bool
     fast: bool
+    coder: str | None
     stage: Stage
 
 
@@ -125,6 +131,7 @@ def write_stream(
     extras: Mapping[str, Any] | None = None,
     strip_metadata: bool = False,
     fast: bool = False,
+    coder: str | None = None,
     stage: Stage = lambda text: None,
 ) -> Written:
     """A signal to a stream in an empty file that can seek; memory does not grow with the signal.
@@ -133,11 +140,12 @@ def write_stream(
         signal: values ``[C, *S]`` in the unit of the model's modality; mapped from a file, they are read box by box.
         file: open to read and write.
         model: as ``liveaction.load`` gives it.
-        quality, step, extras, strip_metadata, fast, stage: see :class:`CompressOptions`.
+        quality, step, extras, strip_metadata, fast, coder, stage: see :class:`CompressOptions`.
 
     Raises:
         ShapeError: the signal has other channels or axes than the recipe.
-        SpecError: ``quality`` or ``step`` is out of its range, or both are given; the modality cannot strip metadata.
+        SpecError: ``quality`` or ``step`` is out of its range, or both are given; the model has no state of
+            ``coder``; the modality cannot strip metadata.
         FormatError: metadata or extras are no JSON data that a reader takes; nothing is written then.
     """
     codec, recipe, modality = model.codec, model.recipe, model.modality
@@ -147,6 +155,7 @@ def write_stream(
             f"compress: expected values {recipe.modality.values} as recipe {recipe.name!r} has, got "
             f"{signal.values.shape}"
         )
+    coder = choose_coder(codec, coder, fast)
     whole, coding = Stopwatch(), Stopwatch()
     stage("encoding")
     with whole.running(stage):
@@ -154,7 +163,7 @@ def write_stream(
         signal = modality.stripped(signal) if strip_metadata else signal
         front = front_of(model, signal, limits, chosen, stage)
         codec = codec.trees[front.tree]
-        raw = make_header(signal, model, front, chosen, limits, extras or {})
+        raw = make_header(signal, model, front, chosen, limits, coder, extras or {})
         chunks = codec.layout(signal.shape, front.batch).chunks
         writer = ContainerWriter(file, raw, chunks, front.side)
         layout = _read_back(writer, chunks, signal, model)
@@ -166,7 +175,7 @@ def write_stream(
             arrived = latents.flatten(0, 1).cpu().numpy()
             with coding.running():
                 packed = _pack_chunks(
-                    arrived, box, layout, signal, lambda part: codec.chunks.encode(part, chosen, dead_zone)
+                    arrived, box, layout, signal, lambda part: codec.chunks.encode(part, chosen, dead_zone, coder)
                 )
                 ready |= packed
                 clipped += sum(_outside(number, layout, signal, modality, limits) for number in packed)
@@ -179,7 +188,21 @@ def write_stream(
     values = signal.values.size
     there = values if signal.missing is None else values - int(np.count_nonzero(signal.missing))
     shares = clipped / max(1, there), 1 - there / values
-    return Written(size, chosen, timings(whole, coding), limits, *shares, front.tree, front.components)
+    return Written(size, chosen, timings(whole, coding), limits, *shares, front.tree, front.components, coder)
+
+
+def choose_coder(codec: Codec, coder: str | None, fast: bool) -> str:
+    """The coder of symbols: what is asked for, else ``small`` where there is time and a state of it.
+
+    Raises:
+        SpecError: there is no such coder, or the model has no state of it.
+    """
+    if coder is None:
+        return "small" if codec.codes_small and not fast else "fast"
+    if coder not in CODERS:
+        raise SpecError(f"coder: expected one of {', '.join(CODERS)}, got {coder!r}")
+    codec.coding_digest(coder)
+    return coder
 
 
 def _outside(

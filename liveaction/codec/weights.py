@@ -17,6 +17,7 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
 from liveaction.codec.codec import Codec, build_codec
+from liveaction.codec.coder_state import load_mixing, save_mixing
 from liveaction.codec.device import choose_dtype
 from liveaction.coding.table_checks import table_shapes
 from liveaction.coding.tables import EntropyTables
@@ -118,11 +119,12 @@ def read_model(folder: Path, device: str = "cpu", dtype: str = "", tables: bool 
 
 
 def save_tables(codec: Codec, folder: Path) -> None:
-    """Write the entropy tables of a model directory, atomically."""
+    """Write the entropy tables of a model directory, and what the coder ``small`` starts from, each atomically."""
     arrays: dict[str, Any] = {}
     for prefix, tables in _named_tables(codec).items():
         arrays |= {prefix + name: array for name, array in tables.arrays().items()}
     _save(save_arrays, arrays, folder / TABLES)
+    save_mixing(codec, folder)
 
 
 def load_tables(codec: Codec, folder: Path, name: str) -> None:
@@ -156,6 +158,7 @@ def load_tables(codec: Codec, folder: Path, name: str) -> None:
         raise FormatError(f"{path}: expected entropy tables, got {line}; {way}") from error
     for number, tree in enumerate(codec.trees):
         tree.tables = tuple(read[_prefix(number, part)] for part in range(len(tree.tables)))
+    load_mixing(codec, folder)
 
 
 def _prefix(tree: int, part: int) -> str:

@@ -37,8 +37,8 @@ from liveaction.coding.layout import (
 )
 
 # Numba's caches name the classes of named tuples by their modules, and are read before their age is looked at: Plane,
-# ClassScales, ChannelScale, Contexts, Costs, Magnitudes and Sums keep names and modules, or caches of before raise
-# AttributeError.
+# ClassScales, ChannelScale, Contexts, Costs, Magnitudes, Mixing and Sums keep names and modules, or caches of before
+# raise AttributeError.
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 BORDER = BEFORE + AFTER

@@ -146,7 +146,7 @@ def _decode_plain(row, sizes, start, active, near, scale, bins, x, words, at, su
 
 
 @compiled
-def _flat_row(row, values, start, prepared, weights):
+def flat_row(row, values, start, prepared, weights):
     """The symbols of a row whose residuals are all 0: :func:`_decode_row` of a channel of class 0."""
     s1, s2 = np.int64(values[start - 1]), np.int64(values[start - 2])
     largest = 0
@@ -214,7 +214,7 @@ def decode(symbols, plane, tables, scales, bins, near_rows, offsets, sums, x, wo
                     words, at, sums.residuals, sums.firsts,
                 )  # fmt: skip
             else:
-                found = _flat_row(symbols[c, to:end], values, start, prepared, weights)
+                found = flat_row(symbols[c, to:end], values, start, prepared, weights)
             if found != GOOD:
                 return found, x, at
         if k:
