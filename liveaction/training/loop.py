@@ -27,7 +27,8 @@ from liveaction.training.data import Batch, Crops, prefetch
 from liveaction.training.freeze import freeze
 from liveaction.training.front import crop_front, try_crop
 from liveaction.training.log import TrainingLog
-from liveaction.training.loss import distortion, rate, symbol_entropy
+from liveaction.training.loss import FLOOR, distortion, rate, symbol_entropy
+from liveaction.training.prediction import Left, PredictionLoss, draw_steps
 from liveaction.training.result import TrainingResult, Validation
 from liveaction.training.seeds import CropWord, NoiseWord, torch_seed
 from liveaction.training.start_from import take_weights
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 CHECKPOINTS = "checkpoints"
+CLIP = 1.0
+"""Of the norm of the gradient of networks that predict: a coarse step's may be large."""
 
 
 @dataclass
@@ -119,13 +122,16 @@ class Trainer:
                 f"[training] steps: expected 0 for recipe {recipe.name!r}, whose codec has nothing to learn, got "
                 f"{self.spec.steps}"
             )
-        if self.spec.steps and (self.codec.own or len(self.codec.trees) > 1):
+        predicted = self.codec.predictor is not None
+        if self.spec.steps and not predicted and (self.codec.own or len(self.codec.trees) > 1):
             what = "bases of each signal's own" if self.codec.own else "several trees"
             raise SpecError(
                 f"[training] steps: expected 0 for a codec with {what}, got {self.spec.steps}; their networks cannot "
                 "be trained yet"
             )
-        self.optimizer: Any = build_optimizer(self.codec, self.spec) if learns else None
+        self.predictions = [PredictionLoss(tree) for tree in self.codec.trees] if predicted else []
+        learner = torch.nn.ModuleList(self.predictions) if predicted else self.codec
+        self.optimizer: Any = build_optimizer(learner, self.spec) if learns else None
         self.elements_per_latent = recipe.hidden / recipe.latents
         self.validations: list[Validation] = []
         self.stopped = 0
@@ -204,10 +210,15 @@ class Trainer:
     def _steps(self, first: int, log: TrainingLog) -> Iterator[int]:
         """Train from step ``first``; yields the number of finished steps."""
         model, frozen = self._wrap(is_frozen(self.spec, first)), is_frozen(self.spec, first)
+        predictions = [self.accelerator.prepare_model(loss) for loss in self.predictions]
         for step, batch in prefetch(self._batch, iter(range(first, self.spec.steps))):
             if is_frozen(self.spec, step) and not frozen:
                 model, frozen = self._wrap(True), True
-            report = self._step(model, batch.to(self.accelerator.device), step, frozen)
+            batch = batch.to(self.accelerator.device)
+            if predictions:
+                report = self._prediction_step(predictions[step % len(predictions)], batch.x, step)
+            else:
+                report = self._step(model, batch, step, frozen)
             self.listener.step(report)
             log.write("train", asdict(report))
             done = step + 1
@@ -235,9 +246,6 @@ class Trainer:
 
     def _step(self, model: torch.nn.Module, batch: Batch, step: int, frozen: bool) -> StepReport:
         x = batch.x
-        rate_now = learning_rate(self.spec, step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate_now
         generator = torch.Generator(x.device)
         generator.manual_seed(torch_seed(NoiseWord.QUANTISER, self.spec.seed, step, self.accelerator.process_index))
         self.codec.train()
@@ -245,22 +253,46 @@ class Trainer:
         error = distortion(x, out.reconstruction, batch.known)
         bits = rate(out.companded, self.codec.quantizer.step, self.spec.rate)
         loss = error + self.spec.rate_weight * bits
-        if not bool(torch.isfinite(loss)):
-            last = list_checkpoints(self.folder / CHECKPOINTS)
-            raise TrainingError(
-                f"step {step + 1}: expected a finite loss, got {loss.item()} (log10 MSE {error.item():.3g}, rate term "
-                f"{bits.item():.3g}, learning rate {rate_now:.3g}); "
-                f"{'the last checkpoint is ' + str(last[-1]) if last else 'no checkpoint was written yet'}; "
-                "start again with a lower training.learning_rate"
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(loss)
-        self.optimizer.step()
+        rate_now = self._learn(loss, step, f"log10 MSE {error.item():.3g}, rate term {bits.item():.3g}")
         token = float(rate(out.companded.detach(), self.codec.quantizer.step, "gaussian"))
         used = max(token / self.recipe.latents, 1e-6)
         quality = 10 * math.log10(4) - 10 * error.item()
         ratio = self.bits * self.elements_per_latent / used
         return StepReport(step + 1, loss.item(), quality, used, ratio, rate_now, x.shape[-1], frozen)
+
+    def _prediction_step(self, model: torch.nn.Module, x: torch.Tensor, step: int) -> StepReport:
+        """A step of the networks of one tree's predict step, which alone learn; the loss is the share that they leave."""
+        key = (self.spec.seed, step, self.accelerator.process_index)
+        left: Left = model(x, draw_steps(self.codec, key, len(x)).to(x.device))
+        used = max(left.bits.item(), 1e-6)
+        rate_now = self._learn(left.bits, step, f"bits before {left.before.item():.3g}", clip=CLIP)
+        share = used / max(left.before.item(), 1e-6)
+        quality = 10 * math.log10(4 / (left.squares.item() + FLOOR))
+        return StepReport(step + 1, share, quality, used, self.bits / used, rate_now, x.shape[-1], False)
+
+    def _learn(self, loss: torch.Tensor, step: int, terms: str, clip: float = 0.0) -> float:
+        """A step of the optimiser; gives its learning rate.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        rate_now = learning_rate(self.spec, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate_now
+        if not bool(torch.isfinite(loss)):
+            last = list_checkpoints(self.folder / CHECKPOINTS)
+            raise TrainingError(
+                f"step {step + 1}: expected a finite loss, got {loss.item()} ({terms}, learning rate {rate_now:.3g}); "
+                f"{'the last checkpoint is ' + str(last[-1]) if last else 'no checkpoint was written yet'}; "
+                "start again with a lower training.learning_rate"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(loss)
+        if clip:
+            for group in self.optimizer.param_groups:
+                self.accelerator.clip_grad_norm_(group["params"], clip)
+        self.optimizer.step()
+        return rate_now
 
     def _validate(self, done: int, log: TrainingLog) -> None:
         if not self.accelerator.is_main_process:
@@ -272,7 +304,10 @@ class Trainer:
             x = batch.x
             tried = [try_crop(self.codec, crop) for crop in x.split(1)]
             decoded = torch.cat([made for _, made in tried])
-        bits = max(symbol_entropy(torch.cat([symbols for symbols, _ in tried])), 1e-6)
+            symbols = torch.cat([symbols for symbols, _ in tried])
+            step = torch.full((len(x),), self.codec.quantizer.step, device=x.device)
+            left = [loss(x, step).bits.item() for loss in self.predictions]
+        bits = max(min(left) if left else symbol_entropy(symbols), 1e-6)
         quality = 10 * math.log10(4) - 10 * float(distortion(x, decoded, batch.known))
         result = Validation(done, quality, bits, self.bits * self.elements_per_latent / bits)
         self.validations.append(result)
@@ -303,7 +338,7 @@ class Trainer:
         return bool(self.accelerator.check_trigger())
 
 
-def build_optimizer(codec: Codec, spec: TrainSpec) -> Any:
+def build_optimizer(learner: torch.nn.Module, spec: TrainSpec) -> Any:
     """The optimiser that the recipe names, of timm.
 
     Raises:
@@ -312,7 +347,7 @@ def build_optimizer(codec: Codec, spec: TrainSpec) -> Any:
     import timm.optim
 
     try:
-        return timm.optim.create_optimizer_v2(codec, opt=spec.optimizer, lr=spec.learning_rate, weight_decay=0.0)
+        return timm.optim.create_optimizer_v2(learner, opt=spec.optimizer, lr=spec.learning_rate, weight_decay=0.0)
     except (ValueError, AssertionError) as error:
         names = ", ".join(timm.optim.list_optimizers())
         raise SpecError(

@@ -22,6 +22,8 @@ class CropWord(IntEnum):
     """Held-out crops, the same at every validation: (word, seed, number)."""
     TABLES = 3
     """Chunks that entropy tables are fitted to: (word, seed, number)."""
+    STEPS = 4
+    """Not crops but the quantiser's steps that they are predicted at: (word, seed, step, process)."""
 
 
 @unique
