@@ -2,8 +2,8 @@
 
 A chunk of a sparse encoder is coded in parts: its lowest bands are split on inside the chunk
 (:class:`liveaction.transforms.continuation.Continuation`), and come first, from coarse to fine; all other bands follow,
-where parts are predicted octave by octave. Every other chunk is one part. The latents of K components of an own basis stand one component after the other, each
-with the L latent channels of the codec, and so do the rows of a part.
+where parts are predicted octave by octave. Every other chunk is one part. The latents of K components of an own basis
+stand one component after the other, each with the L latent channels of the codec, and so do the rows of a part.
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from liveaction.nn.sizes import decoder_parameters, encoder_parameters, rotation_parameters
+from liveaction.nn.sizes import decoder_parameters, encoder_parameters, refiner_parameters, rotation_parameters
 from liveaction.spec import CodecSpec, Recipe
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """Learned numbers: ``encoder`` is all that a sensor needs, the quantiser included."""
+    """Learned numbers: ``encoder`` is all that a sensor needs, the quantiser and what predicts included."""
 
     encoder: int
     decoder: int
@@ -26,7 +26,12 @@ def _of_tree(recipe: Recipe, codec: CodecSpec) -> Parameters:
     latents = codec.latent_channels or width
     scales = latents if codec.quantizer.kind == "laplace" else 0
     path = rotation_parameters(codec.encoder, width, channels) if codec.encoder.sparse else None
+    predictor = 0
+    if codec.encoder.kind == "predicted":
+        *coarse, finest = codec.refinements(axes)
+        splits = (*dict.fromkeys(coarse), finest)
+        predictor = sum(refiner_parameters(codec.encoder, channels, split) for split in splits)
     return Parameters(
-        encoder_parameters(codec.encoder, axes, width, latents, channels) + scales,
+        encoder_parameters(codec.encoder, axes, width, latents, channels) + scales + predictor,
         decoder_parameters(codec.decoder, axes, width, latents, path),
     )

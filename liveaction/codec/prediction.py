@@ -1,9 +1,9 @@
 """The predict step of a sparse codec: each part of a chunk from what is decoded of those before it.
 
 A chunk is climbed from its coarsest part on. What is decoded makes, by transforms that stop at the chunk's borders, a
-signal that looks like the chunk at that fineness; a small network makes one twice as fine of it; and of that the bands of
-the next part are what is predicted. Only what remains is quantised and coded. At the encoder, too, it is predicted from
-what is decoded, so that errors do not add up.
+signal that looks like the chunk at that fineness; a small network makes one twice as fine of it; and of that the bands
+of the next part are what is predicted. Only what remains is quantised and coded. At the encoder, too, it is predicted
+from what is decoded, so that errors do not add up.
 """
 
 from math import prod
@@ -46,7 +46,7 @@ class Predictor(nn.Module):
         self.channels, self.packets = channels, packets
         self.continuation = Continuation(spec.wavelet, spec.steps(axes))
         self.octaves = Octaves(packets)
-        self.steps = [*reversed(self.continuation.steps), *self.octaves.steps]
+        self.steps = spec.refinements(axes)
         coarse = list(dict.fromkeys(self.steps[:-1]))
         self.networks = nn.ModuleList(
             Refiner(channels, split, spec.encoder.width, spec.encoder.kernels) for split in [*coarse, *self.steps[-1:]]
@@ -76,7 +76,7 @@ class Predictor(nn.Module):
 
     @property
     def macs(self) -> float:
-        """Multiply-accumulates per sample."""
+        """Multiply-accumulates per sample of the networks; transforms inside chunks come on top."""
         total, positions = 0.0, 1.0 / prod(2 ** sum(step) for step in self.steps)
         for which, step in zip(self.which, self.steps, strict=True):
             network = self.networks[which]

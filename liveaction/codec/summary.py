@@ -25,7 +25,8 @@ class Summary:
         dimension_reduction: input elements per latent element, padding included.
         encoder_parameters, decoder_parameters: learned numbers on either side.
         encoder_macs, decoder_macs: multiply-accumulates per sample of the padded signal in the learned parts, without
-            the wavelets; ``wavelet_macs`` one way, ``basis_macs`` at most, for the components of an own basis.
+            the wavelets; ``wavelet_macs`` one way, ``basis_macs`` at most, for the components of an own basis, and
+            ``predict_macs`` of a predict step at most, of all trees, on either side.
         advice: one line per published heuristic that the recipe breaks.
     """
 
@@ -43,6 +44,7 @@ class Summary:
     decoder_macs: float
     wavelet_macs: float
     basis_macs: float
+    predict_macs: float
     advice: tuple[str, ...]
 
 
@@ -89,6 +91,7 @@ def summarise(recipe: Recipe, shape: tuple[int, ...] | None = None, channels: in
         decoder_macs=_macs(codec.decoder, (1, latent, *grid)) / samples,
         wavelet_macs=_wavelet_macs(codec),
         basis_macs=float(channels) if recipe.codec.encoder.basis == "own" else 0.0,
+        predict_macs=max(0.0 if tree.predictor is None else tree.predictor.macs for tree in codec.trees),
         advice=tuple(_advice(recipe, padded)),
     )
 

@@ -32,7 +32,7 @@ CONFIG, WEIGHTS, ENCODER = "config.json", "model.safetensors", "encoder.safetens
 TABLES = "entropy.safetensors"
 FORMAT = 1
 LONGEST_CONFIG = 1 << 24
-_SENSOR = re.compile(r"(others\.\d+\.)?(encoder|quantizer)\.")
+_SENSOR = re.compile(r"(others\.\d+\.)?(encoder|quantizer|predictor)\.")
 _UNREADABLE = (OSError, SafetensorError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, MemoryError)
 
 

@@ -67,7 +67,7 @@ class BandRotation(nn.Module):
         return torch.isin(self.order % self.bands, bands.to(self.order.device)).nonzero()[:, 0]
 
     def to_rows(self, v: torch.Tensor, bands: torch.Tensor) -> torch.Tensor:
-        """Some bands, ascending, of signals in the lowest band's channels to :meth:`rows`: ``[B, C, P, *] -> [B, L, *]``."""
+        """Some bands, in the lowest band's channels, as :meth:`rows`: ``[B, C, P, *] -> [B, L, *]``."""
         if self.weight is not None:
             v = torch.einsum("pcd,bdp...->bcp...", self._from_lowest(bands), v)
         return v.flatten(1, 2).index_select(1, self._places(bands))

@@ -35,9 +35,8 @@ class Refiner(nn.Module):
         for i, (before, behind, extent) in enumerate(zip(sizes, sizes[1:], kernels, strict=False)):
             shape = (behind, before, *[extent] * len(self.along))
             last = i == len(kernels) - 1
-            self.weights.append(
-                nn.Parameter(torch.zeros(shape) if last else torch.randn(shape) * (2 / prod(shape[1:])) ** 0.5)
-            )
+            start = 0.0 if last else (2 / prod(shape[1:])) ** 0.5
+            self.weights.append(nn.Parameter(start * torch.randn(shape)))
             if not last:
                 self.biases.append(nn.Parameter(torch.randn(behind) * 0.3 if i == 0 else torch.zeros(behind)))
 

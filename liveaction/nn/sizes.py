@@ -29,6 +29,13 @@ def rotation_parameters(spec: EncoderSpec, width: int, channels: int) -> int:
     return width * channels if spec.basis == "trained" and channels > 1 else 0
 
 
+def refiner_parameters(spec: EncoderSpec, channels: int, split: tuple[int, ...]) -> int:
+    """Of :class:`liveaction.nn.predict.Refiner`."""
+    sizes = [channels, *[spec.width] * (len(spec.kernels) - 1), channels * 2 ** sum(split)]
+    layers = zip(sizes, sizes[1:], spec.kernels, strict=False)
+    return sum(a * b * n ** min(sum(split), 3) for a, b, n in layers) + spec.width * (len(spec.kernels) - 1)
+
+
 def decoder_parameters(spec: DecoderSpec, axes: int, width: int, latent: int, path: int | None = None) -> int:
     """Of :class:`liveaction.nn.decoder.Decoder`, whose linear path has ``path`` where it is no dense one."""
     linear = path if path is not None else _dense(latent, width) if spec.linear_path else 0

@@ -261,7 +261,7 @@ class Trainer:
         return StepReport(step + 1, loss.item(), quality, used, ratio, rate_now, x.shape[-1], frozen)
 
     def _prediction_step(self, model: torch.nn.Module, x: torch.Tensor, step: int) -> StepReport:
-        """A step of the networks of one tree's predict step, which alone learn; the loss is the share that they leave."""
+        """A step of the networks that predict in one tree, which alone learn; the loss is the share that they leave."""
         key = (self.spec.seed, step, self.accelerator.process_index)
         left: Left = model(x, draw_steps(self.codec, key, len(x)).to(x.device))
         used = max(left.bits.item(), 1e-6)

@@ -1,7 +1,7 @@
 """How networks of a predict step learn: by the bits of what they leave, at every step that one model serves.
 
-Chunks go through the closed loop as in a stream, side by side, each with a step of its own. What is decoded of a part is
-given to the next network as it is, so that each network learns by its own part alone.
+Chunks go through the closed loop as in a stream, side by side, each with a step of its own. What is decoded of a part
+is given to the next network as it is, so that each network learns by its own part alone.
 """
 
 from math import exp, log
@@ -77,7 +77,7 @@ class PredictionLoss(nn.Module):
 
 
 def draw_steps(codec: Codec, key: tuple[int, ...], count: int) -> torch.Tensor:
-    """Quantiser steps ``[count]`` from the coarsest quality to the finest, all octaves alike; equal keys give equal ones."""
+    """Quantiser steps ``[count]`` from the coarsest quality to the finest, all octaves alike; of a key the same."""
     rng = np.random.default_rng((CropWord.STEPS, *key))
     low, high = (log(codec.quantizer.step * factor) for factor in (min(QUALITIES.values()), max(QUALITIES.values())))
     return torch.tensor([exp(rng.uniform(low, high)) for _ in range(count)], dtype=torch.float32)

@@ -85,10 +85,8 @@ class Continuation:
         """What :meth:`split` makes of one step beside the lowest band, ``[n, *c] -> [n, bands, *]``, with gradients."""
         bands = x[:, None]
         for axis in _axes(step):
-            last = bands.movedim(axis + 2, -1)
-            y = _apply_torch(
-                _rows(self.wavelet, last.shape[-1], False), _matrix(self.wavelet, last.shape[-1], False), last
-            )
+            last, n = bands.movedim(axis + 2, -1), bands.shape[axis + 2]
+            y = _apply_torch(_rows(self.wavelet, n, False), _matrix(self.wavelet, n, False), last)
             pairs = torch.nn.functional.pad(y, [0, y.shape[-1] % 2]).unflatten(-1, (-1, 2))
             bands = pairs.movedim(-1, 2).flatten(1, 2).movedim(-1, axis + 2)
         return bands[:, 1:]

@@ -1,9 +1,9 @@
-"""The bands of a token, octave by octave: each one twice as fine, and what the ones below it look like as a signal.
+"""The bands of a token, octave by octave: each one twice as fine, and what those below it look like as a signal.
 
-The bands of an axis of F samples a token are numbered from low to high, whether packets or a lapped DCT made them. Octave
-k >= 1 holds those below 2**k on every axis that are not all below 2**(k - 1); all below 2**k are a transform of the same
-kind, of a signal of 2**k samples a token. An axis of fewer samples a token has no more bands from there on: the coarsest
-octaves split all axes, the finest may split some alone.
+The bands of an axis of F samples a token are numbered from low to high, whether packets or a lapped DCT made them.
+Octave k >= 1 holds those below 2**k on every axis that are not all below 2**(k - 1); all below 2**k are a transform of
+the same kind, of a signal of 2**k samples a token. An axis of fewer samples a token has no more bands from there on:
+the coarsest octaves split all axes, the finest may split some alone.
 """
 
 from itertools import pairwise
@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from liveaction.errors import SpecError
 from liveaction.transforms.packet import WaveletPacket
 
 Index = NDArray[np.int64]
@@ -26,24 +25,14 @@ class Octaves:
         packets: the transform; every axis has a power of two of samples a token.
 
     Attributes:
-        steps: of each octave 1 for every axis that it splits.
         members: of each octave the numbers of its bands among those of ``packets``, ascending; the lowest band is in
             none.
         banks: of each octave the transform of the signal that it and those below it make.
-
-    Raises:
-        SpecError: an axis has another number of samples a token.
     """
 
     def __init__(self, packets: WaveletPacket) -> None:
-        if any(factor & (factor - 1) for factor in packets.factors):
-            raise SpecError(
-                "[codec] lapped: expected blocks of a power of two for an encoder of kind predicted, got "
-                f"{packets.lapped}"
-            )
         depths = [factor.bit_length() - 1 for factor in packets.factors]
         sizes = [tuple(2 ** min(k, depth) for depth in depths) for k in range(max(depths) + 1)]
-        self.steps = [tuple(int(m < n) for m, n in zip(*pair, strict=True)) for pair in pairwise(sizes)]
         self.banks = [_bank(packets, size) for size in sizes[1:]]
         numbers = band_numbers(packets)
         inside = [(numbers < np.array(size)).all(1) for size in sizes]
@@ -55,7 +44,7 @@ class Octaves:
             self._own.append(torch.tensor([known[tuple(row)] for row in wanted], device="cpu"))
 
     def signal(self, bands: list[torch.Tensor]) -> torch.Tensor:
-        """The signal ``[B, C, *]`` of the lowest band and some octaves, each ``[B, C, P, *c]`` as ``members`` has it."""
+        """The signal ``[B, C, *]`` of the lowest band and some octaves, each ``[B, C, P, *c]`` as in ``members``."""
         octave = len(bands) - 2
         if octave < 0:
             return bands[0][:, :, 0]
@@ -64,7 +53,7 @@ class Octaves:
         return made
 
     def bands(self, signal: torch.Tensor, octave: int) -> torch.Tensor:
-        """The bands ``[B, C, P, *c]`` of an octave, as ``members`` has them, in a signal ``[B, C, *]`` of its fineness."""
+        """The bands ``[B, C, P, *c]`` of an octave, as in ``members``, of a signal ``[B, C, *]`` of its fineness."""
         found = self.banks[octave](signal).unflatten(1, (signal.shape[1], -1))
         return found.index_select(2, self._own[octave][-len(self.members[octave]) :].to(signal.device))
 
