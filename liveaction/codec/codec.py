@@ -19,6 +19,7 @@ from liveaction.codec import grid
 from liveaction.codec.chunk_coder import ChunkCoder, too_fine
 from liveaction.codec.grid import Box, ChunkLayout, chunk_extents, relative, slices, window_extents
 from liveaction.codec.prediction import Predictor
+from liveaction.coding.entropy import POSITIONS
 from liveaction.coding.layout import LARGEST
 from liveaction.coding.mixing import mixing_digest
 from liveaction.coding.quantize import add_noise, build_quantizer, to_symbols
@@ -35,9 +36,6 @@ from liveaction.transforms.window import crop, pad_to_multiple
 MOST_REACH = 4
 """Latents around a window of a sparse codec, at most. The longest wavelets reach two further, where they hold 4e-4 of
 what lies beyond; two fewer would leave 3 % of it at the window's border."""
-
-
-PREDICTED_TOKENS = int(__import__("os").environ.get("PT", 4096))
 
 
 @dataclass(frozen=True)
@@ -335,7 +333,10 @@ class Codec(nn.Module):
 
     def chunk_of(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
         """Extents of a chunk in a grid of so many tokens."""
-        return chunk_extents(tokens, PREDICTED_TOKENS if self.predictor is not None else None)
+        if self.predictor is None:
+            return chunk_extents(tokens)
+        most = min(POSITIONS, grid.PREDICTED_SAMPLES // self.packets.bands)
+        return chunk_extents(tokens, max(grid.CHUNK_TOKENS, most))
 
     def decode_window(self, companded: torch.Tensor, layout: ChunkLayout, box: Box) -> torch.Tensor:
         """One window of :meth:`decode`.

@@ -93,10 +93,8 @@ class Continuation:
 
     def join(self, parts: list[Floats], extents: tuple[int, ...]) -> Floats:
         """The inverse of :meth:`split`: ``[n, *extents]``."""
-        x, shapes = parts[0], [extents]
-        for step in self.steps[:-1]:
-            shapes.append(tuple(-(-n // 2) if on else n for n, on in zip(shapes[-1], step, strict=True)))
-        for step, rest, shape in zip(reversed(self.steps), parts[1:], reversed(shapes), strict=True):
+        x, shapes = parts[0], [*self.shapes(extents)[2:], extents]
+        for step, rest, shape in zip(reversed(self.steps), parts[1:], shapes, strict=False):
             others = rest.reshape(len(x), -1, *x.shape[1:])
             bands = np.concatenate([x[:, None], others], axis=1)
             for axis in reversed(_axes(step)):
