@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.model import load
 from liveaction.codec.quality import check_step
-from liveaction.codec.stream import compress, decompress
+from liveaction.codec.stream import choose_coder, compress, decompress
 from liveaction.codec.summary import summarise
 from liveaction.evaluation.baselines.base import Array, Baseline
 from liveaction.evaluation.item import Source
@@ -67,6 +67,7 @@ class ModelCoder(Coder):
         curve, codec: names; ``seed`` of its training.
         factors: multiples of the trained quantiser step.
         device, dtype: as for ``liveaction.load``.
+        coder: of symbols, as :class:`~liveaction.codec.stream.CompressOptions` says.
     """
 
     kind = "model"
@@ -81,6 +82,7 @@ class ModelCoder(Coder):
         seed: int | None = None,
         device: str = "cpu",
         dtype: str = "",
+        coder: str | None = None,
     ) -> None:
         self._model = load(folder, device=device, dtype=dtype)
         self.curve, self.codec, self.seed = curve, codec, seed
@@ -89,12 +91,13 @@ class ModelCoder(Coder):
         for value, factor in zip(self.values, factors, strict=True):
             check_step(value, f"--factors: {factor:g} times the step that {folder} was trained with")
         self.recipe = self._model.recipe.name
-        self.weights = f"{self._model.digest}+{self._model.codec.tables_digest}"
+        self.coder = choose_coder(self._model.codec, coder, False)
+        self.weights = f"{self._model.digest}+{self._model.codec.coding_digest(self.coder)}"
         self.modality = self._model.modality
 
     def encode(self, signal: Signal, source: Source, value: float) -> tuple[bytes, Timings]:
         """A stream."""
-        return compress(signal, self._model, step=value)
+        return compress(signal, self._model, step=value, coder=self.coder)
 
     def decode(self, data: bytes, original: Signal, source: Source) -> tuple[Signal, Timings]:
         """From the stream alone."""

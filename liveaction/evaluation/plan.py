@@ -113,7 +113,7 @@ def _coder(protocol: Protocol, model: Trained, data: Path, settings: Settings) -
     """A model, for what its fold codes."""
     entry = protocol.codecs[model.codec]
     coder = ModelCoder(
-        model.folder, entry.curve, model.codec, entry.factors, model.seed, settings.device, settings.dtype
+        model.folder, entry.curve, model.codec, entry.factors, model.seed, settings.device, settings.dtype, entry.coder
     )
     if model.fold.name:
         found = protocol_subjects(data, model.fold.code, coder.modality)

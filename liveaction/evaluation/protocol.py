@@ -23,7 +23,7 @@ class CodecEntry(Table):
     Codecs that share a ``curve`` are one family, drawn with their envelope. ``settings`` are as for ``--set``,
     after the protocol's own; ``factors`` multiply the trained quantiser step; ``seeds`` None are the protocol's.
     Where a protocol has folds, a codec ``learns`` from the files of the ``others``, or from the ``own_part`` of the
-    very file that it codes.
+    very file that it codes. ``coder`` is that of symbols, by default as ``compress`` has it.
     """
 
     recipe: str
@@ -32,6 +32,7 @@ class CodecEntry(Table):
     factors: tuple[Positive, ...] = FACTORS
     seeds: tuple[int, ...] | None = None
     learns: Literal["others", "own"] = "others"
+    coder: Literal["small", "fast"] | None = None
     own_part: Part = Field(default_factory=dict)
 
     _ordered = field_validator("own_part")(ordered)
