@@ -3,12 +3,12 @@
 from math import prod
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+
+from liveaction.kernels.refine import refine
 
 SLOPE = 0.1
 """Of the leaky rectifiers."""
-_CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
 class Refiner(nn.Module):
@@ -53,26 +53,16 @@ class Refiner(nn.Module):
         """``[B, C, *n]`` and steps ``[B]`` to ``[B, C, *m]``, m twice n along the axes that are split."""
         axes = x.ndim - 2
         scale = step.view(-1, 1, *[1] * axes)
-        others = [axis for axis in range(axes) if axis not in self.along]
-        order = [0, *(2 + axis for axis in others), 1, *(2 + axis for axis in self.along)]
-        lead = len(others) + 1
+        apart = [axis for axis in range(axes) if axis not in self.along]
+        order = [0, *(2 + axis for axis in apart), 1, *(2 + axis for axis in self.along)]
+        lead = len(apart) + 1
         moved = (x / scale).permute(order)
-        y = self._layers(moved.flatten(0, lead - 1)).unflatten(0, moved.shape[:lead])
+        first, *others = self.weights
+        taps = tuple(range(2, first.ndim))
+        weights = [first - first.mean(taps, keepdim=True), *others]
+        y = refine(moved.flatten(0, lead - 1), weights, list(self.biases), SLOPE).unflatten(0, moved.shape[:lead])
         y = y.permute([order.index(i) for i in range(x.ndim)])  # [B, C * phases, *n]
         return _interleaved(y.unflatten(1, (self.channels, self.phases)), self.split) * scale
-
-    def _layers(self, x: torch.Tensor) -> torch.Tensor:
-        convolve = _CONVOLUTIONS[len(self.along)]
-        taps = tuple(range(2, 2 + len(self.along)))
-        for i, weight in enumerate(self.weights):
-            if i == 0:
-                weight = weight - weight.mean(taps, keepdim=True)
-            half = weight.shape[-1] // 2
-            x = F.pad(x, [half] * (2 * len(self.along)), mode="replicate") if half else x
-            last = i == len(self.weights) - 1
-            x = convolve(x, weight, None if last else self.biases[i])
-            x = x if last else F.leaky_relu(x, SLOPE)
-        return x
 
 
 def _interleaved(y: torch.Tensor, split: tuple[int, ...]) -> torch.Tensor:
