@@ -12,13 +12,12 @@ from liveaction.cli.main import app
 from liveaction.codec import grid
 from liveaction.codec.codec import build_codec
 from liveaction.codec.model import load
-from liveaction.codec.quality import QUALITIES
 from liveaction.recipe import dump_recipe, parse_recipe
 from liveaction.signal import Signal
 from liveaction.training import freeze as freezing
 from liveaction.training import loop
 from liveaction.training import run as runs
-from liveaction.training.prediction import PredictionLoss, draw_steps
+from liveaction.training.prediction import STEPS, PredictionLoss, draw_steps
 from liveaction.training.run import train
 
 TREES = ({"levels": 0, "lapped": 4, "continuation": 1},)
@@ -94,15 +93,15 @@ def test_each_network_learns_by_its_own_part():
     assert codec.encoder.down.weight is None
 
 
-def test_steps_are_drawn_from_the_range_of_qualities():
+def test_steps_are_drawn_from_their_range():
     codec = build_codec(recipe_of())
     drawn = draw_steps(codec, (0, 1, 0), 1000)
     assert torch.equal(drawn, draw_steps(codec, (0, 1, 0), 1000)) and not torch.equal(
         drawn, draw_steps(codec, (0, 2, 0), 1000)
     )
-    low, high = 0.05 * min(QUALITIES.values()), 0.05 * max(QUALITIES.values())
+    low, high = (0.05 * factor for factor in STEPS)
     assert low <= drawn.min() < 1.1 * low and 0.9 * high < drawn.max() <= high
-    assert abs(drawn.log().mean().item() - np.log(0.05)) < 0.2
+    assert abs(drawn.log().mean().item() - np.log(low * high) / 2) < 0.1
 
 
 @pytest.mark.parametrize(
