@@ -110,7 +110,8 @@ class Prediction:
         if octave < 0:
             fine = fine[(slice(None), slice(None), *(slice(n) for n in self._extents[number]))]
             found = predictor.continuation.details(fine.flatten(0, 1), predictor.steps[number])
-            return found.unflatten(0, fine.shape[:2]).flatten(1, 2)
+            details: torch.Tensor = found.unflatten(0, fine.shape[:2]).flatten(1, 2)
+            return details
         return predictor.rotation.to_rows(predictor.octaves.bands(fine, octave), predictor._members[octave])
 
     def put(self, part: torch.Tensor) -> None:
@@ -148,7 +149,7 @@ class Chunk:
         self.step, self._components, self._first = step, components, True
         self._prediction: Prediction | None = None
         if predictor is not None:
-            device = predictor.networks[0].weights[0].device
+            device = next(predictor.parameters()).device
             self._prediction = Prediction(predictor, extents, torch.full((components,), step, device=device))
 
     def next(self) -> Floats | None:

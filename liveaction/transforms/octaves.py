@@ -54,8 +54,9 @@ class Octaves:
 
     def bands(self, signal: torch.Tensor, octave: int) -> torch.Tensor:
         """The bands ``[B, C, P, *c]`` of an octave, as in ``members``, of a signal ``[B, C, *]`` of its fineness."""
-        found = self.banks[octave](signal).unflatten(1, (signal.shape[1], -1))
-        return found.index_select(2, self._own[octave][-len(self.members[octave]) :].to(signal.device))
+        bank: torch.Tensor = self.banks[octave](signal)
+        own = self._own[octave][-len(self.members[octave]) :]
+        return bank.unflatten(1, (signal.shape[1], -1)).index_select(2, own.to(signal.device))
 
 
 def band_numbers(packets: WaveletPacket) -> Index:
