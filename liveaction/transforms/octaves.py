@@ -56,7 +56,8 @@ class Octaves:
         """The bands ``[B, C, P, *c]`` of an octave, as in ``members``, of a signal ``[B, C, *]`` of its fineness."""
         bank: torch.Tensor = self.banks[octave](signal)
         own = self._own[octave][-len(self.members[octave]) :]
-        return bank.unflatten(1, (signal.shape[1], -1)).index_select(2, own.to(signal.device))
+        bands: torch.Tensor = bank.unflatten(1, (signal.shape[1], -1)).index_select(2, own.to(signal.device))
+        return bands
 
 
 def band_numbers(packets: WaveletPacket) -> Index:
