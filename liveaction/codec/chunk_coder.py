@@ -67,7 +67,10 @@ class ChunkCoder:
             others = others if predictor is None else predictor.octave_rows
             coarse = [channels * n for n in self.continuation.bands()]
             self.rows = [*coarse, *others]
-            self.predicted = [*coarse, *(-(-n // PREDICTED) for n in others)]
+            first = -(-sum(others) // PREDICTED)  # coarse octaves are of larger variance
+            before = [sum(others[:i]) for i in range(len(others))]
+            shares = (min(n, max(0, first - done)) for n, done in zip(others, before, strict=True))
+            self.predicted = [*coarse, *shares]
         self.mixing: Mixing | None = None
         self.most = 1
         if spec.encoder.basis == "own":

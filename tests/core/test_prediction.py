@@ -211,6 +211,11 @@ def test_a_model_directory_keeps_the_networks(tmp_path):
     assert weights_digest(kept, dump_recipe(recipe)) != digest
 
 
+def test_as_many_bands_are_predicted_from_their_neighbours_as_in_one_part_and_coarse_ones_first():
+    assert predicted(3, levels=2, continuation=1).codec.chunks.predicted == [1, 7, 7, 9]
+    assert model_of(3, levels=2, continuation=1).codec.chunks.predicted == [1, 7, 16]
+
+
 def test_products_are_counted_per_sample():
     codec = predicted(2, 3, "trained", levels=1, continuation=1).codec
     first, last = (network.macs for network in codec.predictor.networks)
