@@ -4,10 +4,9 @@ Chunks go through the closed loop as in a stream, side by side, each with a step
 is given to the next network as it is, so that each network learns by its own part alone.
 """
 
-from math import exp, log
+from math import log
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -16,7 +15,7 @@ from liveaction.codec.codec import Codec
 from liveaction.codec.prediction import Prediction
 from liveaction.coding.optimise import DEAD_ZONE
 from liveaction.training.front import crop_front
-from liveaction.training.seeds import CropWord
+from liveaction.training.seeds import NoiseWord, torch_seed
 
 STEPS = 0.4, 8.0
 """Least and largest step that is learnt at, in those of the recipe. Where it is finer, all that is random in a signal
@@ -81,9 +80,9 @@ class PredictionLoss(nn.Module):
 
 def draw_steps(codec: Codec, key: tuple[int, ...], count: int) -> torch.Tensor:
     """Quantiser steps ``[count]`` within :data:`STEPS`, all octaves alike; of a key the same."""
-    rng = np.random.default_rng((CropWord.STEPS, *key))
+    generator = torch.Generator().manual_seed(torch_seed(NoiseWord.STEPS, *key))
     low, high = (log(codec.quantizer.step * factor) for factor in STEPS)
-    return torch.tensor([exp(rng.uniform(low, high)) for _ in range(count)], dtype=torch.float32)
+    return torch.empty(count).uniform_(low, high, generator=generator).exp()
 
 
 def _middle(codec: Codec, grid: tuple[int, ...]) -> tuple[slice, ...]:

@@ -22,8 +22,6 @@ class CropWord(IntEnum):
     """Held-out crops, the same at every validation: (word, seed, number)."""
     TABLES = 3
     """Chunks that entropy tables are fitted to: (word, seed, number)."""
-    STEPS = 4
-    """Not crops but the quantiser's steps that they are predicted at: (word, seed, step, process)."""
 
 
 @unique
@@ -32,6 +30,8 @@ class NoiseWord(IntEnum):
 
     QUANTISER = 3
     """In the place of rounding: (word, seed, step, process)."""
+    STEPS = 4
+    """The quantiser's steps that crops are predicted at: (word, seed, step, process)."""
 
 
 def torch_seed(word: NoiseWord, *numbers: int) -> int:
