@@ -162,9 +162,10 @@ class Chunk:
 
     def put(self, symbols: NDArray[np.int32], guess: Floats | None) -> Floats:
         """The latents of a part: what was predicted of it, and its symbols."""
-        latents = symbols.astype(np.float32) * np.float32(self.step)
-        if guess is not None:
-            latents += guess
+        with np.errstate(over="ignore", invalid="ignore"):  # of damaged bytes; what is not finite is refused later on
+            latents = symbols.astype(np.float32) * np.float32(self.step)
+            if guess is not None:
+                latents += guess
         if self._prediction is not None:
             with torch.no_grad():
                 part = torch.from_numpy(latents).unflatten(0, (self._components, -1))

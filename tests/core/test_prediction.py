@@ -13,7 +13,7 @@ from liveaction.codec.prediction import Prediction
 from liveaction.codec.summary import summarise
 from liveaction.codec.weights import read_model, save_model, weights_digest
 from liveaction.coding.fast import FastDecoder, FastEncoder
-from liveaction.errors import SpecError
+from liveaction.errors import FormatError, SpecError
 from liveaction.nn.predict import Refiner
 from liveaction.recipe import dump_recipe, parse_recipe
 from liveaction.transforms.continuation import Continuation
@@ -194,6 +194,20 @@ def test_streams_and_their_regions(axes, monkeypatch):
         part = model.decompress(data, region=region).values
         whole = back.values[(slice(None), *(slice(*each) for each in region))]
         assert np.abs(part - whole).max() < 1e-6, "a chunk needs no other one"
+
+
+@pytest.mark.parametrize("step", [STEP, 2.0**100])
+def test_damaged_bytes_are_refused_or_give_latents_of_the_shape(step):
+    codec = predicted(2, levels=1, continuation=1).codec
+    data = codec.chunks.encode(latents_of(codec, (9, 7)), STEP)
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        changed = np.frombuffer(data, np.uint8).copy()
+        changed[rng.integers(5, len(data), 3)] ^= rng.integers(1, 256, 3).astype(np.uint8)
+        try:
+            assert codec.chunks.decode(changed.tobytes(), 1, (9, 7), step, "x").shape == (4, 9, 7)
+        except FormatError as error:
+            assert str(error).startswith("x: ")
 
 
 def test_a_model_directory_keeps_the_networks(tmp_path):
