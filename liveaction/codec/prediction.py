@@ -43,7 +43,7 @@ class Predictor(nn.Module):
         self, spec: CodecSpec, channels: int, axes: int, packets: WaveletPacket, rotation: BandRotation
     ) -> None:
         super().__init__()
-        self.channels, self.packets = channels, packets
+        self.channels = channels
         self.continuation = Continuation(spec.wavelet, spec.steps(axes))
         self.octaves = Octaves(packets)
         self.steps = spec.refinements(axes)

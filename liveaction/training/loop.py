@@ -216,7 +216,7 @@ class Trainer:
                 model, frozen = self._wrap(True), True
             batch = batch.to(self.accelerator.device)
             if predictions:
-                report = self._prediction_step(predictions[step % len(predictions)], batch.x, step)
+                report = self._step_predicted(predictions[step % len(predictions)], batch.x, step)
             else:
                 report = self._step(model, batch, step, frozen)
             self.listener.step(report)
@@ -253,28 +253,28 @@ class Trainer:
         error = distortion(x, out.reconstruction, batch.known)
         bits = rate(out.companded, self.codec.quantizer.step, self.spec.rate)
         loss = error + self.spec.rate_weight * bits
-        rate_now = self._learn(loss, step, f"log10 MSE {error.item():.3g}, rate term {bits.item():.3g}")
+        rate_now = self._descend(loss, step, f"log10 MSE {error.item():.3g}, rate term {bits.item():.3g}")
         token = float(rate(out.companded.detach(), self.codec.quantizer.step, "gaussian"))
         used = max(token / self.recipe.latents, 1e-6)
         quality = 10 * math.log10(4) - 10 * error.item()
         ratio = self.bits * self.elements_per_latent / used
         return StepReport(step + 1, loss.item(), quality, used, ratio, rate_now, x.shape[-1], frozen)
 
-    def _prediction_step(self, model: torch.nn.Module, x: torch.Tensor, step: int) -> StepReport:
+    def _step_predicted(self, model: torch.nn.Module, x: torch.Tensor, step: int) -> StepReport:
         """A step of the networks that predict in one tree, which alone learn; the loss is the share that they leave."""
         key = (self.spec.seed, step, self.accelerator.process_index)
         left: Left = model(x, draw_steps(self.codec, key, len(x)).to(x.device))
         used = max(left.bits.item(), 1e-6)
-        rate_now = self._learn(left.bits, step, f"bits before {left.before.item():.3g}", clip=CLIP)
+        rate_now = self._descend(left.bits, step, f"bits before {left.before.item():.3g}", clip=CLIP)
         share = used / max(left.before.item(), 1e-6)
         quality = 10 * math.log10(4 / (left.squares.item() + FLOOR))
         return StepReport(step + 1, share, quality, used, self.bits / used, rate_now, x.shape[-1], False)
 
-    def _learn(self, loss: torch.Tensor, step: int, terms: str, clip: float = 0.0) -> float:
-        """A step of the optimiser; gives its learning rate.
+    def _descend(self, loss: torch.Tensor, step: int, terms: str, clip: float = 0.0) -> float:
+        """One step of the optimiser; gives its learning rate.
 
         Raises:
-            TrainingError: the loss is not finite.
+            TrainingError: the loss is not finite; ``terms`` are what it is made of.
         """
         rate_now = learning_rate(self.spec, step)
         for group in self.optimizer.param_groups:
