@@ -26,6 +26,7 @@ from record import RESULTS
 from liveaction.evaluation.item import Measurement, Pace, Seconds, Source, Spent
 from liveaction.evaluation.means import cost_rows
 from liveaction.evaluation.measures import MAIN, MEASURES
+from liveaction.evaluation.sources import short_name
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = RESULTS / "evaluation"
@@ -60,10 +61,13 @@ def restore(protocol: str, folder: Path) -> None:
     sources = {(source := Source.model_validate(each)).label: source for each in records["evidence"]["sources"]}
     codecs = {codec["codec"]: codec for codec in records["evidence"]["codecs"]}
     for row in records["settings"]:
-        path = folder / "items" / row["codec"] / row["source"] / f"{row['value']:g}.json"
-        if row["kind"] != "baseline" or path.exists():
+        if row["kind"] != "baseline":
             continue
         source, codec = sources[row["source"]], codecs[row["codec"]]
+        label = short_name("_".join(filter(None, (source.name.replace("/", "_"), source.part))))
+        path = folder / "items" / row["codec"] / label / f"{row['value']:g}.json"
+        if path.exists():
+            continue
         pace = _pace(row["speed"], source)
         wall, back = pace.amount / row["encode"], pace.amount / row["decode"]
         item = Measurement(
