@@ -4,7 +4,7 @@ Shape letters: C signal channels, D transformed axes, J levels per axis, P = pro
 E = C*P hidden width, L latent channels.
 """
 
-from math import prod
+from math import gcd, prod
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -185,11 +185,13 @@ class DecoderSpec(_Table):
 
     ``linear`` has no network. ``head_dim`` is the width of an attention head; null means one head as wide as the
     hidden vector. ``linear_path`` adds a dense map L -> E around the network. ``final_activation`` puts a GELU after
-    the last norm of the MBConv, as published. ``kernel_size`` is that of ``paper`` blocks.
+    the last norm of the MBConv, as published. ``kernel_size`` is that of ``paper`` blocks. ``width`` is that of a
+    network behind a sparse encoder, which works on decoded samples; others are as wide as a token.
     """
 
     kind: Literal["vit", "light", "paper", "linear"] = "vit"
     depth: int = Field(default=8, ge=0, le=64)
+    width: int = Field(default=32, ge=1, le=1024)
     head_dim: int | None = Field(default=32, ge=1)
     expansion: int = Field(default=6, ge=1, le=16)
     linear_path: bool = True
@@ -320,6 +322,11 @@ class CodecSpec(TreeSpec):
         own = self.model_copy(update={"trees": ()})
         return own.model_copy(update=dict(self.trees[number - 1])) if number else own
 
+    def fold(self, axes: int) -> tuple[int, ...]:
+        """Samples per axis to a token of a network behind a sparse encoder: 2 where that divides all trees' tokens."""
+        factors = [tree.factors(axes) for tree in (self, *self.trees)]
+        return tuple(gcd(2, *(each[axis] for each in factors)) for axis in range(axes))
+
     @model_validator(mode="after")
     def _sparse_belongs_together(self) -> Self:
         sparse = self.encoder.sparse
@@ -335,6 +342,8 @@ class CodecSpec(TreeSpec):
             raise ValueError("encoder.kind: sparse needs a decoder with a linear path; set decoder.linear_path to true")
         if self.encoder.kind == "predicted":
             self._check_predicted()
+        if sparse and self.decoder.kind == "paper":
+            raise ValueError("encoder.kind: sparse needs a decoder of kind linear, light or vit, got paper")
         if not sparse and (self.trees or self.continuation):
             raise ValueError(
                 f"expected neither trees nor a continuation for kind {self.encoder.kind}; only sparse takes them"

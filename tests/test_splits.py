@@ -80,7 +80,7 @@ def test_components_are_told_beside_channels(folder: Path) -> None:
 
 
 def test_recipes_without_dimension_reduction_say_none() -> None:
-    (line,) = [row for row in invoke("recipes").stdout.splitlines() if row.startswith("ct_sparse")]
+    (line,) = [row for row in invoke("recipes").stdout.splitlines() if row.startswith("ct_sparse ")]
     assert line.split()[1:4] == ["none", "none", "none"]
     said = invoke("check", "video_sparse").stdout
     assert (

@@ -1,7 +1,7 @@
 """The codec between tensors.
 
     x ─ pad ─ wavelet packets, companded where the spec says ─ encoder ─ y ─ quantise ─ symbols
-    x̂ ─ crop ─ inverse packets ───────────────────────────── decoder ─ ŷ ─ dequantise ───┘
+    x̂ ─ crop ─ (network behind a sparse one) ─ inverse packets ─ decoder ─ ŷ ─ dequantise ──┘
 
 B batch, C channels, D axes, S extents, J levels per axis, E = C * prod 2**J, L latent channels, G = ceil(S / 2**J).
 """
@@ -27,6 +27,7 @@ from liveaction.coding.tables import EntropyTables, tables_digest
 from liveaction.errors import ShapeError, SpecError
 from liveaction.kernels.parallel import over_tokens
 from liveaction.nn.band_rotation import BandRotation
+from liveaction.nn.correction import Correction
 from liveaction.nn.decoder import Decoder
 from liveaction.nn.encoder import Encoder
 from liveaction.spec import CodecSpec, Recipe
@@ -58,7 +59,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class _Tensor:
+class Whole:
     """A tensor as a source."""
 
     x: torch.Tensor
@@ -78,6 +79,7 @@ class Codec(nn.Module):
         spec: the recipe's ``codec`` table.
         channels: C.
         axes: D.
+        alone: leave the network behind a sparse encoder to the codec that this one is a tree of.
 
     Raises:
         SpecError: the wavelet, its boundary or the head width do not fit.
@@ -91,7 +93,7 @@ class Codec(nn.Module):
         torch.Size([1, 1, 32, 40, 24])
     """
 
-    def __init__(self, spec: CodecSpec, channels: int, axes: int) -> None:
+    def __init__(self, spec: CodecSpec, channels: int, axes: int, alone: bool = False) -> None:
         super().__init__()
         self.spec, self.channels, self.axes = spec, channels, axes
         width = channels * spec.bands(axes)
@@ -113,7 +115,14 @@ class Codec(nn.Module):
             assert isinstance(down, BandRotation)
             self.predictor = Predictor(spec, channels, axes, self.packets, down)
         self.chunks = ChunkCoder(spec, channels, axes, self.latents, self.predictor)
-        self.others = nn.ModuleList(Codec(spec.tree(number + 1), channels, axes) for number in range(len(spec.trees)))
+        self.others = nn.ModuleList(
+            Codec(spec.tree(number + 1), channels, axes, alone=True) for number in range(len(spec.trees))
+        )
+        self._shared: tuple[Correction, ...] = ()  # in a tuple it is no part of a tree's own weights
+        if self.sparse and spec.decoder.kind != "linear" and not alone:
+            self.correction = Correction(spec.decoder, channels, spec.fold(axes))
+            for tree in self.trees:
+                tree._shared = (self.correction,)
 
     @property
     def device(self) -> torch.device:
@@ -124,6 +133,11 @@ class Codec(nn.Module):
     def sparse(self) -> bool:
         """Whether the latents are all coefficients."""
         return self.spec.encoder.sparse
+
+    @property
+    def behind(self) -> Correction | None:
+        """The network behind a sparse encoder, which is the same for all trees."""
+        return self._shared[0] if self._shared else None
 
     @property
     def own(self) -> bool:
@@ -203,7 +217,7 @@ class Codec(nn.Module):
 
     def to_symbols(self, x: torch.Tensor | Source, step: float | None = None) -> torch.Tensor:
         """Signal in [-1, 1] to symbols: ``[B, C, *S] -> [B, L, *G]``, int32. See :meth:`encode_slabs`."""
-        source = _Tensor(x) if isinstance(x, torch.Tensor) else x
+        source = Whole(x) if isinstance(x, torch.Tensor) else x
         layout = self.layout(tuple(source.shape[2:]))
         parts = list(self.encode_slabs(source, layout, step))
         if len(parts) == 1:
@@ -306,11 +320,11 @@ class Codec(nn.Module):
         boxes = list(layout.windows())
         step = step or self.quantizer.step
         if len(boxes) == 1 or torch.is_grad_enabled():
-            return self.synthesise(symbols.float() * step, extents)
+            return self.synthesise(symbols.float() * step, extents, step)
         x = None
         for box in boxes:
             part = symbols[(slice(None), slice(None), *slices(layout.around(box)))]
-            part = self.decode_window(part.float() * step, layout, box)
+            part = self.decode_window(part.float() * step, layout, box, step)
             x = part.new_empty(*part.shape[:2], *extents) if x is None else x
             x[(slice(None), slice(None), *slices(layout.samples(box)))] = part
         assert x is not None
@@ -329,6 +343,9 @@ class Codec(nn.Module):
             )
         positions = grid.WINDOW_SAMPLES // (max(1, batch) * self.channels * self.packets.bands)
         halo = min(max(self._reaches(whole)), MOST_REACH) if self.sparse else grid.halo_of(self.axes)
+        if self.behind is not None:
+            sides = zip(self.behind.fold, self.packets.factors[-len(self.behind.fold) :], strict=True)
+            halo += min(max(-(-self.behind.reach * fold // factor) for fold, factor in sides), MOST_REACH)
         return replace(whole, chunk=chunk, window=window_extents(whole.grid, chunk, positions), halo=halo)
 
     def chunk_of(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
@@ -338,13 +355,16 @@ class Codec(nn.Module):
         most = min(POSITIONS, grid.PREDICTED_SAMPLES // self.packets.bands)
         return chunk_extents(tokens, max(grid.CHUNK_TOKENS, most))
 
-    def decode_window(self, companded: torch.Tensor, layout: ChunkLayout, box: Box) -> torch.Tensor:
+    def decode_window(
+        self, companded: torch.Tensor, layout: ChunkLayout, box: Box, step: float | None = None
+    ) -> torch.Tensor:
         """One window of :meth:`decode`.
 
         Args:
             companded: the dequantised latents ``layout.around(box)``, ``[B, L, *]``.
             layout: of the signal.
             box: latents of the window.
+            step: of the quantiser; the recipe's where None.
 
         Returns:
             The samples ``layout.samples(box)``, ``[B, C, *]``.
@@ -353,7 +373,7 @@ class Codec(nn.Module):
         if not len(companded):
             sides = (high - low for low, high in layout.samples(box))
             return companded.new_zeros(0, self.channels, *sides)
-        x = self._signal(self._packets(companded))
+        x = self._corrected(self._signal(self._packets(companded)), step)
         return x[(slice(None), slice(None), *slices(layout.samples(box), layout.samples(around)))]
 
     @property
@@ -370,11 +390,24 @@ class Codec(nn.Module):
             x: torch.Tensor = self.packets.inverse(v)
             return x
 
-    def synthesise(self, companded: torch.Tensor, extents: tuple[int, ...]) -> torch.Tensor:
-        """Dequantised (or noisy) companded latents to signal; the differentiable half of :meth:`decode`."""
+    def _corrected(self, x: torch.Tensor, step: float | None) -> torch.Tensor:
+        if self.behind is None:
+            return x
+        usual = self.quantizer.step
+        with self._compute(x):
+            corrected: torch.Tensor = self.behind(x, step or usual, usual)
+            return corrected
+
+    def synthesise(self, companded: torch.Tensor, extents: tuple[int, ...], step: float | None = None) -> torch.Tensor:
+        """Dequantised (or noisy) companded latents to signal; the differentiable half of :meth:`decode`.
+
+        Args:
+            companded: ``[B, L, *G]``; ``extents``: S.
+            step: of the quantiser; the recipe's where None.
+        """
         if not len(companded):  # a constant signal has no component
             return companded.new_zeros(0, self.channels, *extents)
-        return crop(self._signal(self._packets(companded)), extents)
+        return crop(self._corrected(self._signal(self._packets(companded)), step), extents)
 
     def forward(self, x: torch.Tensor, rounded: bool = False, generator: torch.Generator | None = None) -> CodecOutput:
         """One pass for training.

@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 
-from liveaction.nn.sizes import decoder_parameters, encoder_parameters, refiner_parameters, rotation_parameters
+from liveaction.nn.sizes import (
+    correction_parameters,
+    decoder_parameters,
+    encoder_parameters,
+    refiner_parameters,
+    rotation_parameters,
+)
 from liveaction.spec import CodecSpec, Recipe
 
 
@@ -17,7 +23,10 @@ class Parameters:
 def count_parameters(recipe: Recipe) -> Parameters:
     """Those of the codec that ``build_codec`` makes of the recipe, which may be too large for this machine."""
     counts = [_of_tree(recipe, recipe.codec.tree(number)) for number in range(1 + len(recipe.codec.trees))]
-    return Parameters(sum(count.encoder for count in counts), sum(count.decoder for count in counts))
+    shared = 0  # one network behind all trees
+    if recipe.codec.encoder.sparse:
+        shared = correction_parameters(recipe.codec.decoder, recipe.channels, recipe.codec.fold(recipe.axes))
+    return Parameters(sum(count.encoder for count in counts), shared + sum(count.decoder for count in counts))
 
 
 def _of_tree(recipe: Recipe, codec: CodecSpec) -> Parameters:

@@ -218,7 +218,7 @@ class StreamReader:
         with torch.no_grad():
             components = len(latents) // self.codec.latents
             apart = torch.from_numpy(latents).unflatten(0, (components, self.codec.latents)).to(self.codec.device)
-            x = self.codec.decode_window(apart, layout, window)
+            x = self.codec.decode_window(apart, layout, window, header.step)
             x = x if self.basis is None else self.basis.synthesise(x[:, 0])[None]
         if not bool(torch.isfinite(x).all()):
             raise FormatError(

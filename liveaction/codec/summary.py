@@ -88,12 +88,22 @@ def summarise(recipe: Recipe, shape: tuple[int, ...] | None = None, channels: in
         encoder_parameters=learned.encoder,
         decoder_parameters=learned.decoder,
         encoder_macs=_macs(codec.encoder, (1, width, *grid)) / samples,
-        decoder_macs=_macs(codec.decoder, (1, latent, *grid)) / samples,
+        decoder_macs=(_macs(codec.decoder, (1, latent, *grid)) + _behind_macs(codec, padded)) / samples,
         wavelet_macs=_wavelet_macs(codec),
         basis_macs=float(channels) if recipe.codec.encoder.basis == "own" else 0.0,
         predict_macs=max(0.0 if tree.predictor is None else tree.predictor.macs for tree in codec.trees),
         advice=tuple(_advice(recipe, padded)),
     )
+
+
+def _behind_macs(codec: Codec, padded: tuple[int, ...]) -> float:
+    """Of the network behind a sparse encoder, which is the same whatever the tree."""
+    if codec.behind is None:
+        return 0.0
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        codec.behind.residual(torch.empty((1, codec.channels, *padded), device="meta"))
+    return counter.get_total_flops() / 2
 
 
 def _macs(module: torch.nn.Module, shape: tuple[int, ...]) -> float:

@@ -13,14 +13,15 @@ class Decoder(nn.Module):
     """v = linear(y) + out(blocks(up(y))) with a linear path, else v = blocks(up(y)) as published.
 
     Both projections of the network are Monarch ones; ``out`` starts at zero under the warm start, so that step 0 is
-    the linear path alone. ``linear`` is another path than a dense one.
+    the linear path alone. ``linear`` is another path than a dense one, that of a sparse codec, whose network is behind
+    its transform (:class:`~liveaction.nn.correction.Correction`) and not here.
     """
 
     def __init__(self, spec: DecoderSpec, axes: int, width: int, latent: int, linear: nn.Module | None = None) -> None:
         super().__init__()
         self.linear = linear if linear is not None else Dense(latent, width) if spec.linear_path else None
         self.network: nn.Sequential | None = None
-        if spec.kind != "linear":
+        if spec.kind != "linear" and linear is None:
             self.network = nn.Sequential(Monarch(latent, width))
             for _ in range(spec.depth):
                 self.network.append(_block(spec, axes, width))

@@ -3,6 +3,8 @@
 E hidden width, L latent channels, D axes; ``tests/core/test_parameters.py`` compares with built codecs.
 """
 
+from math import prod
+
 from liveaction.spec import DecoderSpec, EncoderSpec
 
 
@@ -38,17 +40,35 @@ def refiner_parameters(spec: EncoderSpec, channels: int, split: tuple[int, ...])
 
 def decoder_parameters(spec: DecoderSpec, axes: int, width: int, latent: int, path: int | None = None) -> int:
     """Of :class:`liveaction.nn.decoder.Decoder`, whose linear path has ``path`` where it is no dense one."""
-    linear = path if path is not None else _dense(latent, width) if spec.linear_path else 0
+    if path is not None:
+        return path
+    linear = _dense(latent, width) if spec.linear_path else 0
     if spec.kind == "linear":
         return linear
-    if spec.kind == "light":
-        block = _depthwise(width, axes, separable=True) + 2 * width + _pointwise_block(width)
-    elif spec.kind == "paper":
-        block = _paper_block(width, axes, spec.kernel_size)
-    else:
-        block = _vit_block(width, axes, spec.expansion)
     out = _monarch(width, width) if spec.linear_path else 0
-    return linear + _monarch(latent, width) + spec.depth * block + out
+    return linear + _monarch(latent, width) + spec.depth * _block(spec, axes, width) + out
+
+
+def correction_parameters(spec: DecoderSpec, channels: int, fold: tuple[int, ...]) -> int:
+    """Of :class:`liveaction.nn.correction.Correction`, which has at most three axes; none of a linear decoder."""
+    if spec.kind == "linear":
+        return 0
+    axes, width = min(len(fold), 3), spec.width
+    tokens = channels * prod(fold[-axes:])
+    block = _conv(width, width, axes) if spec.kind == "light" else _vit_block(width, axes, spec.expansion)
+    return _dense(2 * tokens, width) + spec.depth * block + _dense(width, tokens)
+
+
+def _block(spec: DecoderSpec, axes: int, width: int) -> int:
+    if spec.kind == "light":
+        return _depthwise(width, axes, separable=True) + 2 * width + _pointwise_block(width)
+    if spec.kind == "paper":
+        return _paper_block(width, axes, spec.kernel_size)
+    return _vit_block(width, axes, spec.expansion)
+
+
+def _conv(c_in: int, c_out: int, axes: int) -> int:
+    return c_in * c_out * 3**axes + c_out
 
 
 def _dense(c_in: int, c_out: int) -> int:

@@ -175,4 +175,8 @@ def walk_decode(codec: Codec, symbols: torch.Tensor, extents: tuple[int, ...], c
     with torch.autocast(device_type, codec.compute_dtype, enabled=codec.compute_dtype != torch.float32):
         v = codec.decoder(y).float()
     with clock.stage("synthesis"):
-        crop(codec.packets.inverse(v), extents)
+        x = codec.packets.inverse(v)
+        crop(x, extents)
+    if codec.behind is not None:
+        with clock.stage("network behind"):
+            codec.behind(x, codec.quantizer.step, codec.quantizer.step)

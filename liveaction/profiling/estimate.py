@@ -21,10 +21,12 @@ import torch
 from liveaction.codec.codec import Codec, build_codec
 from liveaction.codec.grid import shape_of
 from liveaction.codec.model import Model, load
+from liveaction.codec.quality import QUALITIES
 from liveaction.codec.stream import compress, decompress
 from liveaction.profiling.measure import peak_memory
 from liveaction.signal import Signal
 from liveaction.spec import Recipe
+from liveaction.training.behind import MEASURED, BehindLoss, code_batch
 from liveaction.training.data import Batch, Crops
 from liveaction.training.freeze import freeze
 from liveaction.training.front import crop_front, try_crop
@@ -222,7 +224,10 @@ def _training(recipe: Recipe, codec: Codec, crops: Crops, started: float, fittin
     learns = spec.steps > 0 and next(codec.parameters(), None) is not None
     free, frozen, once = _steps(recipe, codec, crops, say) if learns else (Line(), Line(), 0.0)
     steps, crop = spec.steps, _validation(codec, crops, largest)
-    total = started + once + _opening_a_log() + _validations(recipe) * _VALIDATION_CROPS * crop.seconds
+    coded = _validations(recipe) * _VALIDATION_CROPS
+    if codec.behind is not None:
+        coded += MEASURED * len(QUALITIES)
+    total = started + once + _opening_a_log() + coded * crop.seconds
     for i, extents in enumerate(recipe.crops if learns else ()):
         work = Work(*[prod(extents) * spec.batch] * 2)
         begin, end = (-(-steps * k // len(recipe.crops)) for k in (i, i + 1))
@@ -240,7 +245,7 @@ def _training(recipe: Recipe, codec: Codec, crops: Crops, started: float, fittin
 def _steps(recipe: Recipe, codec: Codec, crops: Crops, say: Say) -> tuple[Line, Line, float]:
     """Costs of steps before and after the encoder is frozen, and the seconds that the first ones take more."""
     spec, model, largest = recipe.training, copy.deepcopy(codec), max(recipe.crops, key=prod)
-    optimizer = build_optimizer(model, spec)
+    optimizer = build_optimizer(model if model.behind is None else model.behind, spec)
     factors = recipe.codec.factors(recipe.axes)
     half = tuple(max(f, n // 2 // f * f) for n, f in zip(largest, factors, strict=True))
     free, frozen, started = Line(), Line(), 0.0
@@ -284,11 +289,16 @@ def _step(model: Codec, optimizer: Any, recipe: Recipe, batch: Batch, rounded: b
     for group in optimizer.param_groups:
         group["lr"] = 0.0
 
+    behind = None if model.behind is None else BehindLoss(model.behind)
+
     def step() -> None:
         model.train()
-        out = model(batch.x, rounded=rounded)
-        loss = distortion(batch.x, out.reconstruction, batch.known)
-        loss = loss + recipe.training.rate_weight * rate(out.companded, model.quantizer.step, recipe.training.rate)
+        if behind is not None:
+            loss: torch.Tensor = behind(code_batch(model, batch.x, recipe.training.seed, 0, 0))
+        else:
+            out = model(batch.x, rounded=rounded)
+            loss = distortion(batch.x, out.reconstruction, batch.known)
+            loss = loss + recipe.training.rate_weight * rate(out.companded, model.quantizer.step, recipe.training.rate)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -21,6 +21,7 @@ from liveaction.errors import FormatError, SpecError, TrainingError
 from liveaction.recipe import dump_recipe
 from liveaction.spec import Recipe, TrainSpec
 from liveaction.stopping import stop_signals
+from liveaction.training.behind import BehindLoss, code_batch, figures_of, fit_gains, try_behind
 from liveaction.training.checkpoint import Checkpoint, check_recipe, list_checkpoints, load_checkpoint, save_checkpoint
 from liveaction.training.curves import draw_curves
 from liveaction.training.data import Batch, Crops, prefetch
@@ -116,21 +117,18 @@ class Trainer:
             raise SpecError(f"[training] batch: expected a multiple of the {ranks} processes, got {self.spec.batch}")
         torch.manual_seed(self.spec.seed)
         self.codec: Codec = build_codec(recipe).to(accelerator.device)
-        learns = any(True for _ in self.codec.parameters())
+        self.behind = None if self.codec.behind is None else BehindLoss(self.codec.behind)
+        networks = self.behind is not None or self.codec.predictor is not None
+        learns = networks or (not self.codec.sparse and any(True for _ in self.codec.parameters()))
         if self.spec.steps and not learns:
             raise SpecError(
                 f"[training] steps: expected 0 for recipe {recipe.name!r}, whose codec has nothing to learn, got "
                 f"{self.spec.steps}"
             )
-        predicted = self.codec.predictor is not None
-        if self.spec.steps and not predicted and (self.codec.own or len(self.codec.trees) > 1):
-            what = "bases of each signal's own" if self.codec.own else "several trees"
-            raise SpecError(
-                f"[training] steps: expected 0 for a codec with {what}, got {self.spec.steps}; their networks cannot "
-                "be trained yet"
-            )
-        self.predictions = [PredictionLoss(tree) for tree in self.codec.trees] if predicted else []
-        learner = torch.nn.ModuleList(self.predictions) if predicted else self.codec
+        self.predictions: list[PredictionLoss] = []
+        if self.codec.predictor is not None:
+            self.predictions = [PredictionLoss(tree) for tree in self.codec.trees]
+        learner = torch.nn.ModuleList(self.predictions) if self.predictions else self.behind or self.codec
         self.optimizer: Any = build_optimizer(learner, self.spec) if learns else None
         self.elements_per_latent = recipe.hidden / recipe.latents
         self.validations: list[Validation] = []
@@ -150,6 +148,8 @@ class Trainer:
                 take_weights(self.codec, self.recipe, self.start_from)
             elif self.spec.start == "warm":
                 self._warm_start()
+        if self.behind is not None:  # what symbols cost decides them, and they are what it learns from
+            freeze(self.codec, self.train_crops, self.spec.seed, self.listener.stage)
         log = TrainingLog(self.folder, first, self.accelerator.is_main_process)
         self.validations = [Validation.of(line) for line in log.kept if line["kind"] == "validation"]
         done = first
@@ -175,7 +175,12 @@ class Trainer:
 
     def _save(self) -> str:
         self.codec.eval()
-        freeze(self.codec, self.train_crops, self.spec.seed, self.listener.stage)
+        if self.behind is None:
+            freeze(self.codec, self.train_crops, self.spec.seed, self.listener.stage)
+        else:
+            self.listener.stage("weighing what the network adds")
+            extents = max(self.recipe.crops, key=prod)
+            fit_gains(self.codec, self.train_crops, extents, self.spec.seed, self.listener.stage)
         return save_model(self.codec, self.recipe, self.folder)
 
     def _warm_start(self) -> None:
@@ -211,6 +216,7 @@ class Trainer:
         """Train from step ``first``; yields the number of finished steps."""
         model, frozen = self._wrap(is_frozen(self.spec, first)), is_frozen(self.spec, first)
         predictions = [self.accelerator.prepare_model(loss) for loss in self.predictions]
+        one = self._step if self.behind is None else self._step_behind
         for step, batch in prefetch(self._batch, iter(range(first, self.spec.steps))):
             if is_frozen(self.spec, step) and not frozen:
                 model, frozen = self._wrap(True), True
@@ -218,7 +224,7 @@ class Trainer:
             if predictions:
                 report = self._step_predicted(predictions[step % len(predictions)], batch.x, step)
             else:
-                report = self._step(model, batch, step, frozen)
+                report = one(model, batch, step, frozen)
             self.listener.step(report)
             log.write("train", asdict(report))
             done = step + 1
@@ -232,7 +238,10 @@ class Trainer:
         return done % self.spec.validate_every == 0 or done == self.spec.steps
 
     def _wrap(self, frozen: bool) -> torch.nn.Module:
-        """The codec as Accelerate wants it, the encoder's side left out once it is frozen."""
+        """What learns as Accelerate wants it, the encoder's side left out once it is frozen."""
+        if self.behind is not None:
+            wrapped: torch.nn.Module = self.accelerator.prepare_model(self.behind)
+            return wrapped
         self.codec.encoder.requires_grad_(not frozen)
         self.codec.quantizer.requires_grad_(not frozen)
         model: torch.nn.Module = self.accelerator.prepare_model(self.codec)
@@ -243,6 +252,15 @@ class Trainer:
         rank = self.accelerator.process_index
         keys = [(CropWord.TRAINING, self.spec.seed, step, rank * share + i) for i in range(share)]
         return self.train_crops.batch(keys, crop_extents(self.recipe, step))
+
+    def _step_behind(self, model: torch.nn.Module, batch: Batch, step: int, frozen: bool) -> StepReport:
+        """A step of the networks behind sparse latents; crops are coded at steps of their own."""
+        x, first = batch.x, self.accelerator.process_index * len(batch.x)
+        crops = code_batch(self.codec, x, self.spec.seed, step, first)
+        loss = model(crops)
+        rate_now = self._descend(loss, step, "log10 of the share of the error that is left")
+        quality, bits = figures_of(crops, 10 ** loss.item(), x.numel())
+        return StepReport(step + 1, loss.item(), quality, bits, self.bits / bits, rate_now, x.shape[-1], True)
 
     def _step(self, model: torch.nn.Module, batch: Batch, step: int, frozen: bool) -> StepReport:
         x = batch.x
@@ -302,12 +320,15 @@ class Trainer:
         with torch.no_grad():
             batch = self.held_out.batch(keys, max(self.recipe.crops, key=prod)).to(self.accelerator.device)
             x = batch.x
-            tried = [try_crop(self.codec, crop) for crop in x.split(1)]
-            decoded = torch.cat([made for _, made in tried])
-            symbols = torch.cat([symbols for symbols, _ in tried])
-            step = torch.full((len(x),), self.codec.quantizer.step, device=x.device)
-            left = [loss(x, step).bits.item() for loss in self.predictions]
-        bits = max(min(left) if left else symbol_entropy(symbols), 1e-6)
+            if self.behind is not None:
+                decoded, bits = try_behind(self.codec, x)
+            else:
+                tried = [try_crop(self.codec, crop) for crop in x.split(1)]
+                decoded = torch.cat([made for _, made in tried])
+                bits = max(symbol_entropy(torch.cat([symbols for symbols, _ in tried])), 1e-6)
+            if self.predictions:
+                step = torch.full((len(x),), self.codec.quantizer.step, device=x.device)
+                bits = max(min(loss(x, step).bits.item() for loss in self.predictions), 1e-6)
         quality = 10 * math.log10(4) - 10 * float(distortion(x, decoded, batch.known))
         result = Validation(done, quality, bits, self.bits * self.elements_per_latent / bits)
         self.validations.append(result)

@@ -22,6 +22,10 @@ class CropWord(IntEnum):
     """Held-out crops, the same at every validation: (word, seed, number)."""
     TABLES = 3
     """Chunks that entropy tables are fitted to: (word, seed, number)."""
+    GAINS = 6
+    """What networks behind sparse latents are weighed on: (word, seed, number)."""
+    STEP = 7
+    """Steps of the quantiser that crops are coded with: (word, seed, step, number in the whole batch)."""
 
 
 @unique

@@ -1,5 +1,6 @@
 """Begin with the weights of another model instead of the recipe's own start."""
 
+import re
 from pathlib import Path
 
 from liveaction.codec.codec import Codec
@@ -12,7 +13,7 @@ def take_weights(codec: Codec, recipe: Recipe, folder: Path) -> None:
     """Give ``codec`` the weights of the model in ``folder``, in place.
 
     Where both decoders have the same settings, all of them. Otherwise the encoder's, the quantiser's, and those of the
-    linear path back where both have one; a network beside that path then adds nothing at step 0.
+    linear path back where both have one, of all trees; a network beside or behind that path adds nothing at step 0.
 
     Raises:
         FormatError, IntegrityError: not a whole model directory.
@@ -23,10 +24,12 @@ def take_weights(codec: Codec, recipe: Recipe, folder: Path) -> None:
     state = given.state_dict()
     if recipe.codec.decoder != other.codec.decoder:
         linear = codec.decoder.linear is not None
-        parts = ("encoder.", "quantizer.", "decoder.linear.") if linear else ("encoder.", "quantizer.")
-        state = {name: tensor for name, tensor in state.items() if name.startswith(parts)}
+        parts = re.compile(rf"(others\.\d+\.)?(encoder|quantizer{'|decoder.linear' if linear else ''})\.")
+        state = {name: tensor for name, tensor in state.items() if parts.match(name)}
         if linear and given.decoder.linear is not None and codec.decoder.network is not None:
             codec.decoder.start_at_linear_path()
+        if codec.behind is not None:
+            codec.behind.start_at_nothing()
     codec.load_state_dict(codec.state_dict() | state)
 
 

@@ -111,6 +111,8 @@ def start_warm(codec: Codec, batches: Iterable[torch.Tensor]) -> None:
         raise SpecError("[training] warm_crops: expected at least one crop to measure, got none")
     for tree, total in zip(codec.trees, moments, strict=True):
         _start_sparse(tree, total)
+    if codec.behind is not None:
+        codec.behind.start_at_nothing()
 
 
 def _band_moments(codec: Codec, batch: torch.Tensor) -> torch.Tensor:
@@ -135,4 +137,3 @@ def _start_sparse(codec: Codec, moments: torch.Tensor) -> None:
         rotations, variances = _signed(vectors.flip(2).transpose(1, 2)), values.flip(1).T
     for part in (down, up):
         part.start_at(rotations, variances)
-    codec.decoder.start_at_linear_path()

@@ -94,7 +94,7 @@ def test_slabs_change_nothing(monkeypatch, extents):
         monkeypatch.setattr(grid, "CHUNK_TOKENS", 64)
         monkeypatch.setattr(grid, "SLAB_SAMPLES", 8**3 * 200)
         layout = codec.layout(extents)
-        boxes = [box for box, _ in codec.encode_slabs(codec_model._Tensor(x), layout, 0.01)]
+        boxes = [box for box, _ in codec.encode_slabs(codec_model.Whole(x), layout, 0.01)]
         assert len(boxes) > 2
         for box, v in zip(boxes, seen, strict=True):  # the packets themselves to the last bit
             assert torch.equal(v, packets[(slice(None), slice(None), *grid.slices(box))])

@@ -229,7 +229,7 @@ def test_slabs_have_the_packets_of_the_whole_to_the_bit_and_windows_its_samples(
         layout = codec.layout(extents)
         seen, latents = [], codec._latents
         monkeypatch.setattr(codec, "_latents", lambda v, *rest: seen.append(v) or latents(v, *rest))
-        boxes = [box for box, _ in codec.encode_slabs(codec_model._Tensor(x), layout, 0.01)]
+        boxes = [box for box, _ in codec.encode_slabs(codec_model.Whole(x), layout, 0.01)]
         assert len(boxes) > 2 and layout.count_windows() > 2
         for box, v in zip(boxes, seen, strict=True):
             assert torch.equal(v, packets[(slice(None), slice(None), *grid.slices(box))])
