@@ -3,8 +3,6 @@
 import hashlib
 import math
 import re
-from itertools import product
-from math import isqrt
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +12,18 @@ from liveaction.coding.fit import fit_parts
 from liveaction.coding.mixing import Mixing, careful, fresh, kinds_of, mixing_digest
 from liveaction.coding.small import SmallDecoder, SmallEncoder
 from liveaction.coding.tables import generic_tables, tables_digest
+from tests.core.test_entropy_document import (
+    Magnitudes,
+    clamp,
+    neighbours,
+    normalised,
+    predictor,
+    quarters,
+    signal,
+    signed,
+)
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "entropy.md").read_text(encoding="utf-8")
-
-
-def clamp(v, least, most):
-    return min(max(v, least), most)
-
-
-def signed(v):
-    return (v + 1) // 2 if v % 2 else -(v // 2)
 
 
 def logistic_at(i):
@@ -33,41 +33,6 @@ def logistic_at(i):
 LOGISTIC = {i: logistic_at(i) for i in range(-2048, 2048)}
 LOGIT = [clamp(round(256 * math.log((2 * j + 1) / (8191 - 2 * j))), -2047, 2047) for j in range(4096)]
 RATE = [655360 // (10 * n + 16) for n in range(256)]
-
-
-def neighbours(axes):
-    zero = (0,) * axes
-    first = [(*zero[1:], -1), (*zero[1:], -2)]
-    near = [o for o in product((-1, 0, 1), repeat=axes) if o < zero and sum(map(bool, o)) in (1, 2)]
-    far = [tuple(-2 * (i == axis) for i in range(axes)) for axis in range(axes - 1)]
-    rest = [o for o in near if o not in first] + far
-    return first + [o for o in rest if not any(o[:-2])] + [o for o in rest if any(o[:-2])]
-
-
-def quarters(v):
-    if v >= 4096:
-        return quarters(v >> 6) + 24
-    e = v.bit_length() - 1
-    return 4 * e + ((4 * v >> e) & 3)
-
-
-def root(doubled):
-    """floor(2**(doubled / 2))."""
-    return isqrt(1 << doubled) if doubled >= 0 else 0
-
-
-def normalised(r, k):
-    return min(min(abs(r), root(k - 26 + 12) + 1) * root(26 - k + 60) >> 24, 4096)
-
-
-def predictor(t, c, mode, axes, offsets):
-    if mode == 1:
-        return t["predict"][c]
-    weights = [0] * len(offsets)
-    for axis in range(axes) if mode else ():
-        at = offsets.index(tuple(-(i == axis) for i in range(axes)))
-        weights[at] = 256 * (axis + 1) // axes - 256 * axis // axes if mode == 2 else 256 * (mode == 3 + axis)
-    return weights
 
 
 def kinds(rows, components):
@@ -143,21 +108,6 @@ class Reader:
         return bit
 
 
-class Channel:
-    """m of one channel on the grid ``shape``; of class 0 there is none."""
-
-    def __init__(self, m, shape):
-        self.m, self.shape = m, shape
-        axes = range(len(shape))
-        self.next_to = [tuple(sign * (i == axis) for i in axes) for axis in axes for sign in (-1, 1)]
-
-    def at(self, p, shape):
-        """At the position that p of ``shape`` lies in; and around it."""
-        q = tuple(min(x // 2 if n > m else x, m - 1) for x, n, m in zip(p, shape, self.shape, strict=True))
-        ring = [tuple(a + b for a, b in zip(q, o, strict=True)) for o in self.next_to]
-        return self.m.get(q, 64), sum(self.m.get(r, 64) for r in ring)
-
-
 class Part:
     """One part of a chunk."""
 
@@ -200,7 +150,7 @@ class Part:
         count, near = len(self.offsets), self.t["activity"][c]
         found, alone = 64 * near[count], []
         for i, k in enumerate(self.t["sources"][c]):
-            here = k >= 0 and self.rows[k].m is not None
+            here = k >= 0 and self.rows[k].m
             one, ring = self.rows[k].at(p, self.grid) if here else (64, 2 * self.axes * 64)
             found += near[count + 1 + 2 * i] * one + near[count + 2 + 2 * i] * ring
             alone.append(one if here else 0)
@@ -226,7 +176,7 @@ class Part:
             m[p], w[p] = normalised(r, k) if k else 0, min(d, 255)
             self.energy[p] += (256 * w[p] - self.energy[p]) >> 3
             assert abs(s[p]) < 1 << 24
-        self.rows.append(Channel(m if k else None, self.grid))
+        self.rows.append(Magnitudes(m if k else {}, self.grid))
         return [s[p] for p in np.ndindex(*self.grid)]
 
     def near(self, w, p):
@@ -290,16 +240,6 @@ def decode(data, shapes, tables, kinds, state):
         coarser = part.rows[part.coarser :]
     assert reader.bits(8) == 0 and len(data) <= reader.read and (not data or data[-1])
     return made
-
-
-def signal(seed, shape, scale):
-    """A smooth first channel, a constant one, one of zeros, and noise with something enormous in it."""
-    rng = np.random.default_rng(seed)
-    symbols = np.rint(rng.laplace(size=shape) * scale * (1 + np.arange(shape[-1]))).astype(np.int32)
-    symbols[0] = np.rint(np.cumsum(symbols[0], -1) / 4) + 300
-    symbols[1], symbols[2] = -77, 0
-    symbols[-1].flat[0] = -(2**23) - 5
-    return symbols
 
 
 def same(one, other):
