@@ -112,30 +112,19 @@ def careful(state: Mixing) -> Mixing:
 
 
 def from_arrays(arrays: Mapping[str, NDArray[Any]], where: str) -> Mixing:
-    """A state from its arrays by name, checked: what a chunk starts from is in reach of its tables.
+    """A state of arrays of its names, shapes and dtypes, checked and copied.
 
     Raises:
-        FormatError: an array is missing, does not belong there, is of another shape or dtype, or holds what no state
-            does.
+        FormatError: one holds what no state does.
     """
-    made, usual = {}, fresh()._asdict()
-    for name in sorted(arrays.keys() | usual.keys()):
-        wanted = _kind(usual[name]) if name in usual else "none"
-        got = _kind(arrays[name]) if name in arrays else "none"
-        if wanted != got:
-            raise FormatError(f"{where}: expected {ascii(name)[1:-1][:80]} as {wanted}, got {got}")
-        array = made[name] = np.ascontiguousarray(arrays[name])
+    for name, array in arrays.items():
         counted = array.dtype == np.uint32
         seen = (array & np.uint32(COUNT_MASK) if counted else array).astype(np.int64)
         low, high = (0, CAREFUL) if counted else (0, 65535) if name == "corrections" else (-HEAVIEST, HEAVIEST)
         if seen.min() < low or seen.max() > high:
             what = "counters that have seen" if counted else "numbers from"
             raise FormatError(f"{where}: expected {name}, {what} {low} to {high}, got {seen.min()} to {seen.max()}")
-    return Mixing(**made)
-
-
-def _kind(array: NDArray[Any]) -> str:
-    return f"{array.dtype} {array.shape}"
+    return copied(Mixing(**arrays))
 
 
 def mixing_digest(tables: str, states: Sequence[Mixing]) -> str:
