@@ -39,7 +39,7 @@ CASES = {
 }
 SMALL = ("codec.encoder.depth=1", "codec.decoder.depth=1")
 SPARSE = (
-    "codec.levels=1", "codec.latent_channels=null", "codec.wavelet=bior6.8", "codec.continuation=2",
+    "codec.levels=1", "codec.latent_channels=null", "codec.wavelet=bior6.8", "codec.continuation=1",
     "codec.decoder={kind: linear}", "codec.quantizer={kind: uniform, step: 0.05}", "training.crop=[16]",
     "training.steps=0", "training.start=warm", "modality.range=[-1, 1]",
 )  # fmt: skip
@@ -47,7 +47,14 @@ MIXED = {
     "sparse": ((1, 70, 45), (*SPARSE, "codec.encoder={kind: sparse}", "modality.axes=[y, x]")),
     "own": (
         (5, 900),
-        (*SPARSE, "codec.encoder={kind: sparse, basis: own}", "modality.axes=[t]", "modality.channels=0"),
+        (
+            *SPARSE,
+            "codec.encoder={kind: sparse, basis: own}",
+            "codec.levels=2",
+            "codec.continuation=0",
+            "modality.axes=[t]",
+            "modality.channels=0",
+        ),
     ),
 }
 """Of the coder ``small``: channels and extents, and settings."""
