@@ -97,18 +97,18 @@ def fresh() -> Mixing:
 
 def copied(state: Mixing) -> Mixing:
     """One to change."""
-    return Mixing(*(part.copy() for part in state))
+    arrays: dict[str, NDArray[Any]] = state._asdict()
+    return Mixing(**{name: array.copy() for name, array in arrays.items()})
 
 
 def careful(state: Mixing) -> Mixing:
     """A copy whose counters have seen at most :data:`CAREFUL`."""
-    made = []
-    for part in state:
-        if part.dtype == np.uint32:
-            seen = part & np.uint32(COUNT_MASK)
-            part = part - seen + np.minimum(seen, np.uint32(CAREFUL))
-        made.append(part.copy())
-    return Mixing(*made)
+    arrays: dict[str, NDArray[Any]] = copied(state)._asdict()
+    for array in arrays.values():
+        if array.dtype == np.uint32:
+            seen = array & np.uint32(COUNT_MASK)
+            array -= seen - np.minimum(seen, np.uint32(CAREFUL))
+    return Mixing(**arrays)
 
 
 def from_arrays(arrays: Mapping[str, NDArray[Any]], where: str) -> Mixing:

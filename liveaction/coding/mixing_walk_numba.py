@@ -3,7 +3,7 @@
 One walk encodes and decodes, so that both see the same. docs/entropy.md says it in words.
 """
 
-# mypy: disable-error-code="no-untyped-call, no-untyped-def, untyped-decorator, assignment, arg-type"
+# mypy: disable-error-code="no-untyped-call, no-untyped-def, untyped-decorator, assignment, arg-type, operator"
 
 import numpy as np
 
