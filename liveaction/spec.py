@@ -351,11 +351,8 @@ class CodecSpec(TreeSpec):
         return self
 
     def _check_predicted(self) -> None:
-        if self.decoder.kind != "linear" or self.boundary != "symmetric":
-            raise ValueError(
-                "encoder.kind: predicted needs decoder.kind linear and boundary symmetric, got "
-                f"{self.decoder.kind} and {self.boundary}"
-            )
+        if self.boundary != "symmetric":
+            raise ValueError(f"encoder.kind: predicted needs boundary symmetric, got {self.boundary}")
         for tree in (self, *self.trees):
             blocks = _listed(tree.lapped)
             if any(block & (block - 1) for block in blocks):

@@ -126,7 +126,7 @@ class Trainer:
                 f"{self.spec.steps}"
             )
         self.predictions: list[PredictionLoss] = []
-        if self.codec.predictor is not None:
+        if self.codec.predictor is not None and self.behind is None:  # behind it, it stays as it is
             self.predictions = [PredictionLoss(tree) for tree in self.codec.trees]
         learner = torch.nn.ModuleList(self.predictions) if self.predictions else self.behind or self.codec
         self.optimizer: Any = build_optimizer(learner, self.spec) if learns else None
@@ -144,6 +144,11 @@ class Trainer:
         first = self._resume() if resume else None
         if first is None:
             first = 0
+            if self.behind is not None and self.codec.predictor is not None and self.start_from is None:
+                raise SpecError(
+                    f"[codec] decoder: expected a predict step that has learnt, for the network behind it, got recipe "
+                    f"{self.recipe.name!r} from its start; pass --start-from a model with decoder.kind linear"
+                )
             if self.start_from is not None:
                 take_weights(self.codec, self.recipe, self.start_from)
             elif self.spec.start == "warm":

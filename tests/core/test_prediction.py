@@ -244,8 +244,7 @@ def test_products_are_counted_per_sample():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"decoder": {"kind": "light"}}, "predicted needs decoder.kind linear and boundary symmetric, got light"),
-        ({"boundary": "periodic"}, "predicted needs decoder.kind linear and boundary symmetric, got linear and per"),
+        ({"boundary": "periodic"}, "predicted needs boundary symmetric, got periodic"),
         ({"levels": 0, "lapped": 12}, "lapped: expected blocks of a power of two for kind predicted, got 12"),
         ({"levels": 0, "continuation": 0}, "levels: expected some, a block or a continuation for kind predicted"),
     ],
