@@ -13,7 +13,8 @@ def take_weights(codec: Codec, recipe: Recipe, folder: Path) -> None:
     """Give ``codec`` the weights of the model in ``folder``, in place.
 
     Where both decoders have the same settings, all of them. Otherwise the encoder's, a predict step's, the
-    quantiser's, and those of the linear path back where both have one, of all trees; a network beside or behind that path adds nothing at step 0.
+    quantiser's, and those of the linear path back where both have one, of all trees; a network beside or behind that
+    path adds nothing at step 0.
 
     Raises:
         FormatError, IntegrityError: not a whole model directory.
