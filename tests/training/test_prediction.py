@@ -12,6 +12,7 @@ from liveaction.cli.main import app
 from liveaction.codec import grid
 from liveaction.codec.codec import build_codec
 from liveaction.codec.model import load
+from liveaction.errors import SpecError
 from liveaction.recipe import dump_recipe, parse_recipe
 from liveaction.signal import Signal
 from liveaction.training import freeze as freezing
@@ -145,3 +146,26 @@ def test_a_run_that_is_resumed_ends_as_one_that_was_not(tmp_path, monkeypatch):
         train(recipe, "synthetic:2", tmp_path / "part", listener=loop.Listener(step=fail))
     again = train(recipe, "synthetic:2", tmp_path / "part", resume=True)
     assert again.finished and again.digest == whole.digest
+
+
+def test_a_network_behind_a_predict_step_learns_once_that_has(tmp_path):
+    """It needs a model to start from, keeps that model's streams byte for byte, and changes what they decode to."""
+    paths = []
+    for seed in range(2):
+        paths.append(str(tmp_path / f"{seed}.npy"))
+        np.save(paths[-1], np.concatenate([edges(seed, 64, 2)[:, 0]]).astype(np.float32))
+    before = recipe_of(steps=4)
+    train(before, paths, tmp_path / "step")
+    table = dump_recipe(before)
+    table["codec"]["decoder"] = {"kind": "light", "depth": 1, "width": 16}
+    recipe = parse_recipe(table, "here")
+    with pytest.raises(SpecError, match="a predict step that has learnt"):
+        train(recipe, paths, tmp_path / "none")
+    train(recipe, paths, tmp_path / "behind", start_from=tmp_path / "step")
+    first, second = load(tmp_path / "step"), load(tmp_path / "behind")
+    for one, other in zip(first.codec.predictor.parameters(), second.codec.predictor.parameters(), strict=True):
+        assert torch.equal(one, other)
+    for tables, others in zip(first.codec.tables, second.codec.tables, strict=True):
+        assert tables.digest == others.digest
+    learnt = [part for name, part in second.codec.named_parameters() if name.startswith("correction.out")]
+    assert any(part.abs().max() > 0 for part in learnt)
