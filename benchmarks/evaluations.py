@@ -4,7 +4,9 @@
     python benchmarks/evaluations.py --tables                                    # the documentation's tables, printed
 
 FOLDER holds the files that the protocols name. Models, items and reports stay in runs/evaluation/PROTOCOL; what is
-there is not made again; ``--work`` names another folder than runs/evaluation. results/evaluation/PROTOCOL gets
+there is not made again; ``--work`` names another folder than runs/evaluation. With ``--rivals-kept`` baselines are not
+measured again: what results/evaluation/PROTOCOL says of them is put among the items first, with its commit; of times it
+has medians alone. results/evaluation/PROTOCOL gets
 ``deltas.json``, ``means.json``, ``mean_costs.json`` and ``settings.json`` as ``liveaction evaluate`` writes them, and
 ``evidence.json``: digests of files and weights, libraries, machine, versions, commit. Plots go to
 docs/pictures/evaluation/.
@@ -21,9 +23,10 @@ from typing import Any
 
 from record import RESULTS
 
-from liveaction.evaluation.item import Measurement
+from liveaction.evaluation.item import Measurement, Pace, Seconds, Source, Spent
 from liveaction.evaluation.means import cost_rows
-from liveaction.evaluation.measures import MAIN
+from liveaction.evaluation.measures import MAIN, MEASURES
+from liveaction.evaluation.sources import short_name
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = RESULTS / "evaluation"
@@ -52,9 +55,60 @@ def evidence(folder: Path) -> dict[str, Any]:
     }
 
 
-def run(protocol: str, data: Path, work: Path) -> None:
+def restore(protocol: str, folder: Path) -> None:
+    """Put what the record says of baselines among the items of an evaluation, where none of theirs is."""
+    records = {name: json.loads((KEPT / protocol / f"{name}.json").read_text()) for name in ("settings", "evidence")}
+    sources = {(source := Source.model_validate(each)).label: source for each in records["evidence"]["sources"]}
+    codecs = {codec["codec"]: codec for codec in records["evidence"]["codecs"]}
+    for row in records["settings"]:
+        if row["kind"] != "baseline":
+            continue
+        source, codec = sources[row["source"]], codecs[row["codec"]]
+        label = short_name("_".join(filter(None, (source.name.replace("/", "_"), source.part))))
+        path = folder / "items" / row["codec"] / label / f"{row['value']:g}.json"
+        if path.exists():
+            continue
+        pace = _pace(row["speed"], source)
+        wall, back = pace.amount / row["encode"], pace.amount / row["decode"]
+        item = Measurement(
+            **{
+                key: row[key]
+                for key in ("curve", "codec", "kind", "setting", "value", "bytes", "ratio", "bits_per_element")
+            },
+            library=codec["library"],
+            source=source,
+            metrics={key: float(row[key]) for key in MEASURES if row.get(key) is not None},
+            encode=_spent(wall, row["encode_cpu_s"] * pace.amount),
+            decode=_spent(back, back),
+            pace=pace,
+            transfers=codec["transfers"],
+            threads=codec["threads"],
+            circumstances=records["evidence"]["circumstances"][0],
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(item.model_dump_json(indent=1) + "\n")
+
+
+def _pace(speed: str, source: Source) -> Pace:
+    """What a source holds in the unit that a record states its speeds in."""
+    unit = "s" if speed.startswith("x ") else speed.removesuffix("/s")
+    sizes = dict(zip(source.axes, source.shape[1:], strict=True))
+    if unit == "frames":
+        return Pace(amount=sizes["t"], unit=unit)
+    if unit == "s":
+        raise SystemExit("--rivals-kept: a record of sound does not say how long it is; measure its rivals again")
+    return Pace(amount=math.prod(source.shape if unit == "Msample" else source.shape[1:]) / 1e6, unit=unit)
+
+
+def _spent(wall: float, cpu: float) -> Spent:
+    return Spent(**{key: Seconds(median=t, least=t, most=t, runs=1) for key, t in (("wall", wall), ("cpu", cpu))})
+
+
+def run(protocol: str, data: Path, work: Path, rivals_kept: bool) -> None:
     """One evaluation, through the command line, and its record."""
     folder, kept = work / protocol, KEPT / protocol
+    if rivals_kept:
+        restore(protocol, folder)
     command = ["evaluate", "--protocol", protocol, "--data", str(data), "--out", str(folder), "--quiet"]
     subprocess.run([sys.executable, "-m", "liveaction", *command], check=True)
     kept.mkdir(parents=True, exist_ok=True)
@@ -190,12 +244,13 @@ def main() -> None:
     parser.add_argument("protocols", nargs="*")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "evaluation")
+    parser.add_argument("--rivals-kept", action="store_true", help="take the baselines of the record")
     parser.add_argument("--tables", action="store_true")
     options = parser.parse_args()
     if options.protocols and options.data is None:
         parser.error("expected --data, the folder of the protocols' files")
     for protocol in options.protocols:
-        run(protocol, options.data, options.work)
+        run(protocol, options.data, options.work, options.rivals_kept)
     for kept in sorted(KEPT.iterdir()) if options.tables else ():
         print(f"\n## {kept.name}\n\n{tables(kept.name)}")
 

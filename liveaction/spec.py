@@ -18,6 +18,7 @@ LARGEST = 2.0**127
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100)]
+Odd = Literal[1, 3, 5, 7]
 Extent = Annotated[int, Field(strict=True)]
 Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 """A text that stands in messages."""
@@ -145,26 +146,36 @@ class EncoderSpec(_Table):
     """Sensor side: ``depth`` residual blocks, then a projection E -> L.
 
     ``pointwise`` looks at one token only; ``paper`` normalises and pools over the whole input; ``linear`` has no
-    blocks; ``sparse`` has no projection either: every coefficient of the transform is a latent.
+    blocks; ``sparse`` has no projection either: every coefficient of the transform is a latent; ``predicted`` is
+    sparse, too, and small networks predict each part of a chunk from what is decoded of coarser ones.
 
-    ``basis`` is that of a sparse encoder's channels: ``none``; ``trained``, a rotation of the channels within each
-    band, learnt from the training data; or ``own``, a KLT of each signal's own channels, which its stream carries.
+    ``basis`` is that of such encoders' channels: ``none``; ``trained``, a rotation of the channels within each band,
+    learnt from the training data; or ``own``, a KLT of each signal's own channels, which its stream carries.
     ``projection`` is ``dense`` (with a bias; takes the warm start) or ``monarch`` (no bias, as published).
     ``kernel_size`` 3 makes the Monarch factors of the ``paper`` blocks convolutions. ``layer_scale`` is what the
     ``pointwise`` blocks' factor per channel starts at under a random start (a warm one starts it at 0); null: none.
+    ``width`` and ``kernels`` are those of the networks of kind ``predicted``: channels of their hidden layers, and the
+    extent of each layer's kernels along the axes that a network refines.
     """
 
-    kind: Literal["pointwise", "paper", "linear", "sparse"] = "pointwise"
+    kind: Literal["pointwise", "paper", "linear", "sparse", "predicted"] = "pointwise"
     basis: Literal["none", "trained", "own"] = "none"
     depth: int = Field(default=4, ge=0, le=64)
     projection: Literal["dense", "monarch"] = "dense"
     kernel_size: Literal[1, 3] = 1
     layer_scale: Positive | None = 0.1
+    width: int = Field(default=16, ge=1, le=256)
+    kernels: tuple[Odd, ...] = Field(default=(5, 3, 3), min_length=2, max_length=8)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether every coefficient is a latent."""
+        return self.kind in ("sparse", "predicted")
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:
         _check_kernel(self.kind, self.kernel_size)
-        if self.basis != "none" and self.kind != "sparse":
+        if self.basis != "none" and not self.sparse:
             raise ValueError(f"expected basis none for kind {self.kind}, got {self.basis}; only sparse takes another")
         return self
 
@@ -251,6 +262,16 @@ class TreeSpec(_Table):
             return ((1,) * axes,) * self.continuation
         return self.continuation
 
+    def refinements(self, axes: int) -> tuple[tuple[int, ...], ...]:
+        """What makes the parts of a chunk that are predicted, from coarse to fine, each with 1 for the axes it splits.
+
+        First the steps of the continuation, backwards; then the octaves of the bands of a token, of which the coarsest
+        splits all axes, and those behind it the axes that have bands left.
+        """
+        depths = [factor.bit_length() - 1 for factor in self.factors(axes)]
+        octaves = (tuple(int(k < depth) for depth in depths) for k in range(max(depths)))
+        return (*reversed(self.steps(axes)), *octaves)
+
     def check_axes(self, axes: int) -> None:
         """Refuse settings that do not belong to ``axes`` axes.
 
@@ -308,7 +329,7 @@ class CodecSpec(TreeSpec):
 
     @model_validator(mode="after")
     def _sparse_belongs_together(self) -> Self:
-        sparse = self.encoder.kind == "sparse"
+        sparse = self.encoder.sparse
         if sparse and self.latent_channels is not None:
             raise ValueError(
                 f"latent_channels: expected none for kind sparse, got {self.latent_channels}; leave it out"
@@ -319,6 +340,8 @@ class CodecSpec(TreeSpec):
             raise ValueError("encoder.kind: sparse needs compand false and quantizer.kind uniform")
         if sparse and not self.decoder.linear_path:
             raise ValueError("encoder.kind: sparse needs a decoder with a linear path; set decoder.linear_path to true")
+        if self.encoder.kind == "predicted":
+            self._check_predicted()
         if sparse and self.decoder.kind == "paper":
             raise ValueError("encoder.kind: sparse needs a decoder of kind linear, light or vit, got paper")
         if not sparse and (self.trees or self.continuation):
@@ -326,6 +349,20 @@ class CodecSpec(TreeSpec):
                 f"expected neither trees nor a continuation for kind {self.encoder.kind}; only sparse takes them"
             )
         return self
+
+    def _check_predicted(self) -> None:
+        if self.boundary != "symmetric":
+            raise ValueError(f"encoder.kind: predicted needs boundary symmetric, got {self.boundary}")
+        for tree in (self, *self.trees):
+            blocks = _listed(tree.lapped)
+            if any(block & (block - 1) for block in blocks):
+                raise ValueError(f"lapped: expected blocks of a power of two for kind predicted, got {tree.lapped}")
+            if not (any(_listed(tree.levels)) or any(blocks) or tree.continuation):
+                raise ValueError("levels: expected some, a block or a continuation for kind predicted, got none")
+
+
+def _listed(value: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (value,) if isinstance(value, int) else value
 
 
 class TrainSpec(_Table):

@@ -15,8 +15,8 @@ OPTIONS = {
         "--quiet",
     },
     "compress": {
-        "--model", "--step", "--quality", "--series", "--strip-metadata", "--fast", "--device", "--dtype", "--jobs",
-        "--force", "--quiet", "--json",
+        "--model", "--step", "--quality", "--series", "--strip-metadata", "--fast", "--coder", "--device", "--dtype",
+        "--jobs", "--force", "--quiet", "--json",
     },
     "decompress": {
         "--model", "--region", "--fill", "--against", "--picture", "--suffix", "--max-voxels", "--device", "--dtype",

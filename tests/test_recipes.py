@@ -153,7 +153,7 @@ RULES = [
     (["codec.compute_dtype=float16"], " [codec] compute_dtype: input should be 'float32' or 'bfloat16', got 'float16'"),
     (
         ["codec.encoder.kind=x"],
-        " [codec.encoder] kind: input should be 'pointwise', 'paper', 'linear' or 'sparse', got 'x'",
+        " [codec.encoder] kind: input should be 'pointwise', 'paper', 'linear', 'sparse' or 'predicted', got 'x'",
     ),
     (["codec.encoder.projection=x"], " [codec.encoder] projection: input should be 'dense' or 'monarch', got 'x'"),
     (["codec.decoder.kind=x"], " [codec.decoder] kind: input should be 'vit', 'light', 'paper' or 'linear', got 'x'"),

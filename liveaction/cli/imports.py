@@ -56,10 +56,13 @@ def import_walloc(
 
 
 def _refuse_full(out: Path, force: bool, *read: Path) -> None:
+    from liveaction.codec.coder_state import MIXING
     from liveaction.codec.weights import CONFIG, ENCODER, TABLES, WEIGHTS
 
     if out.is_dir():
-        check_outputs({str(out): [out / name for name in (CONFIG, WEIGHTS, ENCODER, TABLES)]}, {"what is read": read})
+        check_outputs(
+            {str(out): [out / name for name in (CONFIG, WEIGHTS, ENCODER, TABLES, MIXING)]}, {"what is read": read}
+        )
     if out.is_dir() and any(out.iterdir()) and not force:
         raise SpecError(
             f"{out}: expected a new or an empty folder, got one with files; add --force to overwrite a model"

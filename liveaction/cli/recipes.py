@@ -149,8 +149,9 @@ def _facts_lines(facts: "SampleFacts") -> dict[str, str]:
 
 
 def _summary_lines(recipe: "Recipe", summary: "Summary", advice: tuple[str, ...]) -> dict[str, str]:
-    own, sparse = recipe.codec.encoder.basis == "own", recipe.codec.encoder.kind == "sparse"
+    own, sparse = recipe.codec.encoder.basis == "own", recipe.codec.encoder.sparse
     taken = "" if recipe.modality.channels else ", of any number"
+    predict = f"prediction {summary.predict_macs:.0f} each way, " if summary.predict_macs else ""
     basis = f"own basis at most {summary.basis_macs:.0f} each way, " if own else ""
     return {
         "recipe": f"{recipe.name}: {recipe.description}",
@@ -163,8 +164,8 @@ def _summary_lines(recipe: "Recipe", summary: "Summary", advice: tuple[str, ...]
         if sparse
         else f"{summary.dimension_reduction:.4g}",
         "parameters": f"encoder {summary.encoder_parameters:,}, decoder {summary.decoder_parameters:,}",
-        "MACs per sample": f"{basis}wavelets {summary.wavelet_macs:.0f} each way, encoder {summary.encoder_macs:.0f}, "
-        f"decoder {summary.decoder_macs:,.0f}",
+        "MACs per sample": f"{basis}{predict}wavelets {summary.wavelet_macs:.0f} each way, "
+        f"encoder {summary.encoder_macs:.0f}, decoder {summary.decoder_macs:,.0f}",
         "advice": "\n".join(advice) or "none",
     }
 
@@ -176,7 +177,7 @@ def _trees_lines(recipe: "Recipe") -> dict[str, str]:
 
 
 def _reduction(recipe: "Recipe") -> str:
-    return "none" if recipe.codec.encoder.kind == "sparse" else f"{recipe.hidden / recipe.latents:.3g}x"
+    return "none" if recipe.codec.encoder.sparse else f"{recipe.hidden / recipe.latents:.3g}x"
 
 
 def _times(extents: tuple[int, ...]) -> str:

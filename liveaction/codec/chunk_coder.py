@@ -1,9 +1,9 @@
 """Between the latents of a chunk and the bytes of its symbols.
 
 A chunk of a sparse encoder is coded in parts: its lowest bands are split on inside the chunk
-(:class:`liveaction.transforms.continuation.Continuation`), and come first, from coarse to fine; all other bands follow.
-Every other chunk is one part. The latents of K components of an own basis stand one component after the other, each
-with the L latent channels of the codec, and so do the rows of a part.
+(:class:`liveaction.transforms.continuation.Continuation`), and come first, from coarse to fine; all other bands follow,
+where parts are predicted octave by octave. Every other chunk is one part. The latents of K components of an own basis
+stand one component after the other, each with the L latent channels of the codec, and so do the rows of a part.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
+from liveaction.codec.prediction import Chunk, Predictor
 from liveaction.coding.fast import FastDecoder, FastEncoder
 from liveaction.coding.layout import LARGEST
 from liveaction.coding.mixing import Mixing, kinds_of
@@ -43,6 +44,7 @@ class ChunkCoder:
         channels: C; each has a lowest band.
         axes: D.
         latents: L.
+        predictor: predicts each part from what is decoded of those before it.
 
     Attributes:
         rows: of each part, how many belong to one component.
@@ -54,14 +56,21 @@ class ChunkCoder:
         mixing: what the coder ``small`` starts a chunk from; None where it cannot.
     """
 
-    def __init__(self, spec: CodecSpec, channels: int, axes: int, latents: int) -> None:
-        self.latents, self.channels = latents, channels
+    def __init__(
+        self, spec: CodecSpec, channels: int, axes: int, latents: int, predictor: Predictor | None = None
+    ) -> None:
+        self.latents, self.channels, self.predictor = latents, channels, predictor
         self.continuation = Continuation(spec.wavelet, spec.steps(axes))
         self.rows, self.predicted = [latents], [latents]
-        if self.continuation.steps:
-            coarse, others = [channels * n for n in self.continuation.bands()], latents - channels
-            self.rows = [*coarse, others] if others else coarse
-            self.predicted = [*coarse, -(-others // PREDICTED)] if others else coarse
+        if predictor is not None or self.continuation.steps:
+            others = [latents - channels] if latents > channels else []
+            others = others if predictor is None else predictor.octave_rows
+            coarse = [channels * n for n in self.continuation.bands()]
+            self.rows = [*coarse, *others]
+            first = -(-sum(others) // PREDICTED)  # coarse octaves are of larger variance
+            before = [sum(others[:i]) for i in range(len(others))]
+            shares = (min(n, max(0, first - done)) for n, done in zip(others, before, strict=True))
+            self.predicted = [*coarse, *shares]
         self.mixing: Mixing | None = None
         self.most = 1
         if spec.encoder.basis == "own":
@@ -80,28 +89,36 @@ class ChunkCoder:
 
     def parts(self, latents: Floats) -> list[Floats]:
         """A chunk's latents ``[K L, *c]`` in the parts that are coded, from coarse to fine."""
-        if not self.continuation.steps:
+        if len(self.rows) == 1:
             return [np.ascontiguousarray(latents)]
         apart = latents.reshape(-1, self.latents, *latents.shape[1:])
-        lowest, others = apart[:, : self.channels], apart[:, self.channels :]
-        parts = self.continuation.split(np.ascontiguousarray(lowest).reshape(-1, *latents.shape[1:]))
-        if others.shape[1]:
-            parts.append(np.ascontiguousarray(others).reshape(-1, *latents.shape[1:]))
-        return parts
+        lowest = np.ascontiguousarray(apart[:, : self.channels])
+        parts = self.continuation.split(lowest.reshape(-1, *latents.shape[1:]))
+        return [*parts, *(apart[:, rows].reshape(-1, *latents.shape[1:]) for rows in self._octaves())]
+
+    def _octaves(self) -> list[NDArray[np.int64]]:
+        """The rows of a component in each part behind the lowest bands."""
+        if self.predictor is not None:
+            return self.predictor.rows()
+        return [np.arange(self.channels, self.latents)] if self.latents > self.channels else []
 
     def join(self, parts: list[Floats], extents: tuple[int, ...]) -> Floats:
         """The inverse of :meth:`parts`."""
-        if not self.continuation.steps:
+        if len(self.rows) == 1:
             return parts[0]
         split = len(self.continuation.steps) + 1
         lowest = self.continuation.join(parts[:split], extents).reshape(-1, self.channels, *extents)
-        others = [part.reshape(len(lowest), -1, *extents) for part in parts[split:]]
-        return np.concatenate([lowest, *others], axis=1).reshape(-1, *extents)
+        latents = np.empty((len(lowest), self.latents, *extents), np.float32)
+        latents[:, : self.channels] = lowest
+        for rows, part in zip(self._octaves(), parts[split:], strict=True):
+            latents[:, rows] = part.reshape(len(lowest), -1, *extents)
+        return latents.reshape(-1, *extents)
 
     def shapes(self, components: int, extents: tuple[int, ...]) -> list[tuple[int, ...]]:
         """Shapes of the parts of a chunk of ``extents``."""
-        sizes = [*self.continuation.shapes(extents), extents]
-        return [(components * n, *size) for n, size in zip(self.rows, sizes, strict=False)]
+        sizes = self.continuation.shapes(extents)
+        sizes += [extents] * (len(self.rows) - len(sizes))
+        return [(components * n, *size) for n, size in zip(self.rows, sizes, strict=True)]
 
     def encode(self, latents: Floats, step: float, dead_zone: float | None = None, coder: str = "fast") -> bytes:
         """The bytes of a chunk's latents ``[K L, *c]``, which are rounded on the way.
@@ -142,6 +159,10 @@ class ChunkCoder:
             squares += float(error @ error)
         return squares + WEIGHT * coder.bits()
 
+    def residuals(self, latents: Floats, step: float, coder: PartsEncoder) -> list[Floats]:
+        """The parts of a chunk as a coder is given them, in steps; what it makes of each, the next ones rest on."""
+        return [scaled for scaled, _ in self._coded(latents, step, coder)]
+
     def encoder(self, shapes: Shapes, components: int, coder: str, dead_zone: float | None = None) -> PartsEncoder:
         """What codes a chunk of parts of ``shapes``, :meth:`shapes`.
 
@@ -163,9 +184,15 @@ class ChunkCoder:
         with np.errstate(invalid="ignore"):  # of latents that are not finite the size of a part tells
             parts = self.parts(latents)
         check_sizes(parts, step)
+        components = len(latents) // self.latents
+        chunk = Chunk(self.predictor, components, latents.shape[1:], step)
         for part in parts:
-            scaled = part * np.float32(1 / step)
-            yield scaled, coder.add(scaled)
+            guess = chunk.next()
+            scaled = (part if guess is None else part - guess) * np.float32(1 / step)
+            symbols = coder.add(scaled)
+            if self.predictor is not None:
+                chunk.put(symbols, guess)
+            yield scaled, symbols
 
     def decode(
         self, data: bytes, components: int, extents: tuple[int, ...], step: float, where: str, coder: str = "fast"
@@ -184,7 +211,8 @@ class ChunkCoder:
             decoder = FastDecoder(data, shapes, tables, where)
         else:
             decoder = SmallDecoder(data, shapes, tables, kinds_of(self.rows, components), self._start(), where)
-        parts = [decoder.next().astype(np.float32) * np.float32(step) for _ in shapes]
+        chunk = Chunk(self.predictor, components, extents, step)
+        parts = [chunk.put(decoder.next(), chunk.next()) for _ in shapes]
         decoder.finish()
         return self.join(parts, extents)
 

@@ -8,7 +8,6 @@ B batch, C channels, D axes, S extents, J levels per axis, E = C * prod 2**J, L 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from itertools import chain
 from typing import Protocol
 
@@ -18,6 +17,8 @@ from torch import nn
 from liveaction.codec import grid
 from liveaction.codec.chunk_coder import ChunkCoder, too_fine
 from liveaction.codec.grid import Box, ChunkLayout, chunk_extents, relative, slices, window_extents
+from liveaction.codec.prediction import Predictor
+from liveaction.coding.entropy import POSITIONS
 from liveaction.coding.layout import LARGEST
 from liveaction.coding.mixing import mixing_digest
 from liveaction.coding.quantize import add_noise, build_quantizer, to_symbols
@@ -107,7 +108,12 @@ class Codec(nn.Module):
             back = BandRotation(channels, width // channels, rotated, inverse=True)
         self.decoder = Decoder(spec.decoder, axes, width, self.latents, back)
         self.compute_dtype = getattr(torch, spec.compute_dtype)
-        self.chunks = ChunkCoder(spec, channels, axes, self.latents)
+        self.predictor: Predictor | None = None
+        if spec.encoder.kind == "predicted":
+            down = self.encoder.down
+            assert isinstance(down, BandRotation)
+            self.predictor = Predictor(spec, channels, axes, self.packets, down)
+        self.chunks = ChunkCoder(spec, channels, axes, self.latents, self.predictor)
         self.others = nn.ModuleList(
             Codec(spec.tree(number + 1), channels, axes, alone=True) for number in range(len(spec.trees))
         )
@@ -125,7 +131,7 @@ class Codec(nn.Module):
     @property
     def sparse(self) -> bool:
         """Whether the latents are all coefficients."""
-        return self.spec.encoder.kind == "sparse"
+        return self.spec.encoder.sparse
 
     @property
     def behind(self) -> Correction | None:
@@ -175,7 +181,7 @@ class Codec(nn.Module):
             raise SpecError(
                 "coder small: expected a model with a state to start from, got one without; liveaction freeze makes it"
             )
-        return sha256((self.tables_digest + mixing_digest(states)).encode()).hexdigest()
+        return mixing_digest(self.tables_digest, states)
 
     @property
     def trees(self) -> list["Codec"]:
@@ -329,7 +335,7 @@ class Codec(nn.Module):
         Windows are smaller where ``batch`` signals are coded side by side; 0 of a constant signal count as one.
         """
         whole = ChunkLayout(extents, self.packets.factors, extents, extents, 0)
-        chunk = chunk_extents(whole.grid)
+        chunk = self.chunk_of(whole.grid)
         if not self._separable or not self.decoder.windowed:
             return replace(
                 whole, chunk=chunk, window=tuple(-(-g // c) * c for g, c in zip(whole.grid, chunk, strict=True))
@@ -340,6 +346,13 @@ class Codec(nn.Module):
             sides = zip(self.behind.fold, self.packets.factors[-len(self.behind.fold) :], strict=True)
             halo += min(max(-(-self.behind.reach * fold // factor) for fold, factor in sides), MOST_REACH)
         return replace(whole, chunk=chunk, window=window_extents(whole.grid, chunk, positions), halo=halo)
+
+    def chunk_of(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
+        """Extents of a chunk in a grid of so many tokens."""
+        if self.predictor is None:
+            return chunk_extents(tokens)
+        most = min(POSITIONS, grid.PREDICTED_SAMPLES // self.packets.bands)
+        return chunk_extents(tokens, max(grid.CHUNK_TOKENS, most))
 
     def decode_window(
         self, companded: torch.Tensor, layout: ChunkLayout, box: Box, step: float | None = None

@@ -14,6 +14,10 @@ Box = tuple[tuple[int, int], ...]
 CHUNK_TOKENS = 4096
 """Positions of the grid in a chunk, at most."""
 
+PREDICTED_SAMPLES = 2**18
+"""Samples of a channel that a chunk of a predict step should have, whose networks stop at its borders: of small tokens
+it takes more, as many as a coder takes."""
+
 WINDOW_SAMPLES = 2**24
 """Samples in a window without its halo, about; at least one chunk."""
 

@@ -237,8 +237,7 @@ def check_codec(header: StreamHeader, model: "Model", where: str, max_voxels: in
     """The codec of a stream's tree; refuse one made with another model, or with larger windows than are allowed.
 
     Raises:
-        IntegrityError: other weights or entropy tables.
-        SpecError: the model has no state of the stream's coder.
+        IntegrityError: other weights or entropy tables, or none of the stream's coder.
         FormatError: sizes that do not belong to the codec.
     """
     digest = model.digest
@@ -246,6 +245,11 @@ def check_codec(header: StreamHeader, model: "Model", where: str, max_voxels: in
         raise IntegrityError(
             f"{where}: expected the weights {header.weights[:12]} of recipe {header.recipe!r} it was made with, got "
             f"{digest[:12]}; pass the model directory that compressed it"
+        )
+    if header.coder == "small" and not model.codec.codes_small:
+        raise IntegrityError(
+            f"{where}: expected the state of the coder small it was made with, got a model without; pass the model "
+            "directory that compressed it"
         )
     tables = model.codec.coding_digest(header.coder)
     if header.tables != tables[: len(header.tables)]:

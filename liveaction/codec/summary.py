@@ -25,7 +25,8 @@ class Summary:
         dimension_reduction: input elements per latent element, padding included.
         encoder_parameters, decoder_parameters: learned numbers on either side.
         encoder_macs, decoder_macs: multiply-accumulates per sample of the padded signal in the learned parts, without
-            the wavelets; ``wavelet_macs`` one way, ``basis_macs`` at most, for the components of an own basis.
+            the wavelets; ``wavelet_macs`` one way, ``basis_macs`` at most, for the components of an own basis, and
+            ``predict_macs`` of a predict step at most, of all trees, on either side.
         advice: one line per published heuristic that the recipe breaks.
     """
 
@@ -43,6 +44,7 @@ class Summary:
     decoder_macs: float
     wavelet_macs: float
     basis_macs: float
+    predict_macs: float
     advice: tuple[str, ...]
 
 
@@ -89,6 +91,7 @@ def summarise(recipe: Recipe, shape: tuple[int, ...] | None = None, channels: in
         decoder_macs=(_macs(codec.decoder, (1, latent, *grid)) + _behind_macs(codec, padded)) / samples,
         wavelet_macs=_wavelet_macs(codec),
         basis_macs=float(channels) if recipe.codec.encoder.basis == "own" else 0.0,
+        predict_macs=max(0.0 if tree.predictor is None else tree.predictor.macs for tree in codec.trees),
         advice=tuple(_advice(recipe, padded)),
     )
 
@@ -122,12 +125,12 @@ def _wavelet_macs(codec: Codec) -> float:
 
 def _advice(recipe: Recipe, padded: tuple[int, ...]) -> list[str]:
     """The published heuristics that the recipe breaks on a signal of these extents, each with what to change."""
-    codec, width, sparse = recipe.codec, recipe.hidden, recipe.codec.encoder.kind == "sparse"
+    codec, width, sparse = recipe.codec, recipe.hidden, recipe.codec.encoder.sparse
     lines = []
     if not sparse and not 512 <= width <= 1536:
         way = "fewer" if width > 1536 else "more"
         lines.append(f"the hidden width C*2^(J*D) is {width}, outside 512 to 1536; try {way} codec.levels")
-    if codec.encoder.kind not in ("linear", "sparse") and codec.encoder.depth != 4:
+    if codec.encoder.kind not in ("linear", "sparse", "predicted") and codec.encoder.depth != 4:
         lines.append(f"encoder depth is {codec.encoder.depth}; 4 served every published configuration")
     if codec.decoder.kind == "vit" and codec.decoder.depth != 8:
         lines.append(f"decoder depth is {codec.decoder.depth}; 8 served every published configuration")

@@ -1,11 +1,14 @@
 """Compile ahead of the first signal all that Numba would compile then."""
 
 from collections.abc import Callable
+from itertools import product
 
 import torch
 
 from liveaction.codec.codec import build_codec
+from liveaction.codec.lean import CODERS
 from liveaction.codec.model import Model
+from liveaction.coding.mixing import fresh
 from liveaction.recipe import load_recipe, recipe_names
 from liveaction.spec import Recipe
 
@@ -33,7 +36,8 @@ def kinds() -> list[Recipe]:
 
 
 def warm(recipes: list[Recipe], done: Callable[[int, int, str], None]) -> float:
-    """Compress and decompress a small synthetic signal with an untrained codec of each recipe, in every dtype.
+    """Compress and decompress a small synthetic signal with an untrained codec of each recipe, in every dtype, and by
+    every coder of symbols.
 
     Args:
         recipes: as :func:`kinds` gives them.
@@ -53,6 +57,8 @@ def warm(recipes: list[Recipe], done: Callable[[int, int, str], None]) -> float:
         codec = build_codec(small).eval().requires_grad_(False)
         model = Model(codec, small, _DIGEST)
         signal = model.modality.synthetic(0, recipe.crops[0])
-        for codec.compute_dtype in DTYPES:
-            model.decompress(model.compress(signal))
+        for tree in codec.trees:
+            tree.chunks.mixing = fresh()
+        for codec.compute_dtype, coder in product(DTYPES, CODERS):
+            model.decompress(model.compress(signal, coder=coder))
     return COMPILING.wall - before

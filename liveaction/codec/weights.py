@@ -1,4 +1,4 @@
-"""The model directory: ``config.json``, ``model.safetensors``, ``encoder.safetensors``, ``entropy.safetensors``.
+"""The model directory: ``config.json`` and ``model``, ``encoder``, ``entropy`` and ``mixing.safetensors``.
 
 No pickle anywhere. The digest names weights and recipe's codec and modality tables together; a stream carries it, so
 that other weights are refused before anything is decoded.
@@ -7,18 +7,15 @@ that other weights are refused before anything is decoded.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
 
 from liveaction.codec.codec import Codec, build_codec
 from liveaction.codec.coder_state import load_mixing, save_mixing
 from liveaction.codec.device import choose_dtype
+from liveaction.codec.tensors import UNREADABLE, Wanted, read_tensors, save_arrays, save_tensors
 from liveaction.coding.table_checks import table_shapes
 from liveaction.coding.tables import EntropyTables
 from liveaction.errors import FormatError, IntegrityError, LiveactionError
@@ -32,8 +29,7 @@ CONFIG, WEIGHTS, ENCODER = "config.json", "model.safetensors", "encoder.safetens
 TABLES = "entropy.safetensors"
 FORMAT = 1
 LONGEST_CONFIG = 1 << 24
-_SENSOR = re.compile(r"(others\.\d+\.)?(encoder|quantizer)\.")
-_UNREADABLE = (OSError, SafetensorError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, MemoryError)
+_SENSOR = re.compile(r"(others\.\d+\.)?(encoder|quantizer|predictor)\.")
 
 
 def weights_digest(codec: Codec, tables: dict[str, Any]) -> str:
@@ -102,7 +98,7 @@ def read_model(folder: Path, device: str = "cpu", dtype: str = "", tables: bool 
                 part.check(str(folder / WEIGHTS))
     except LiveactionError:
         raise
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         line = " ".join(str(error).split())[:200]
         raise FormatError(f"{folder / WEIGHTS}: expected the weights of recipe {recipe.name!r}, got {line}") from error
     digest = weights_digest(codec, config["recipe"])
@@ -123,7 +119,7 @@ def save_tables(codec: Codec, folder: Path) -> None:
     arrays: dict[str, Any] = {}
     for prefix, tables in _named_tables(codec).items():
         arrays |= {prefix + name: array for name, array in tables.arrays().items()}
-    _save(save_arrays, arrays, folder / TABLES)
+    save_arrays(arrays, folder / TABLES)
     save_mixing(codec, folder)
 
 
@@ -153,7 +149,7 @@ def load_tables(codec: Codec, folder: Path, name: str) -> None:
             read[prefix] = EntropyTables.from_arrays({key: found[prefix + key] for key in own}, str(path))
     except LiveactionError as error:
         raise type(error)(f"{error}; {way}") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         line = " ".join(str(error).split())[:200]
         raise FormatError(f"{path}: expected entropy tables, got {line}; {way}") from error
     for number, tree in enumerate(codec.trees):
@@ -172,37 +168,6 @@ def _named_tables(codec: Codec) -> dict[str, EntropyTables]:
         for number, tree in enumerate(codec.trees)
         for part, tables in enumerate(tree.tables)
     }
-
-
-Wanted = Mapping[str, tuple[str, tuple[int, ...]]]
-"""Of tensors by name: the dtype as torch and NumPy call it, and the shape."""
-
-
-def read_tensors(path: Path, wanted: Wanted, expected: str) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file, read once its header says that they are the ones that are wanted.
-
-    Raises:
-        FormatError: others are there, or some are missing.
-        Exception: of safetensors, where it is no such file.
-    """
-    require_regular(path)
-    with safe_open(path, framework="np") as file:  # maps the file; for torch it would ask for as much memory
-        found = set(file.keys())
-        for name in sorted(found ^ wanted.keys()):
-            got = "none" if name in wanted else "one that does not belong there"
-            raise FormatError(f"{path}: expected {expected}, got {got} of the name {ascii(name)[1:-1][:80]!r}")
-        for name, (dtype, shape) in wanted.items():
-            part = file.get_slice(name)
-            kind, extents = _DTYPES.get(part.get_dtype(), part.get_dtype()), tuple(part.get_shape())
-            if (kind, extents) != (dtype, shape):
-                raise FormatError(f"{path}: expected {expected}, {name} as {dtype} {shape}, got {kind} {extents}")
-    return load_file(path)
-
-
-_DTYPES = {
-    "BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32", "I32": "int32",
-    "U64": "uint64", "I64": "int64", "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64",
-}  # fmt: skip
 
 
 def tensors_of(recipe: Recipe) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -237,19 +202,6 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config.get("recipe"), dict) or not isinstance(config.get("digest"), str):
         raise FormatError(f"{path}: expected a recipe and a digest, got keys {sorted(config)}")
     return config
-
-
-def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
-    """Write a safetensors file, atomically."""
-    _save(save_file, tensors, path)
-
-
-def _save(write: Callable[[Any, Path], None], data: Any, path: Path) -> None:
-    with atomic_path(path, follow=False) as part:
-        part.touch()
-        mode = part.stat().st_mode
-        write(data, part)
-        part.chmod(mode)  # safetensors lets only the owner read
 
 
 def write_json(data: Any, path: Path) -> None:

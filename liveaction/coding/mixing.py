@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.coding.layout import CLASSES, LEVELS
+from liveaction.coding.tables import arrays_digest
 from liveaction.errors import FormatError
 
 DECISIONS = 8
@@ -23,42 +24,55 @@ INPUTS = len(CONTEXTS) + 1
 """Of a mixer: a prediction of each set, and a constant."""
 SETS = 64
 """Expected magnitudes, half an octave each, that choose a mixer's weights."""
+OCTAVES = 32
+"""The same, an octave each."""
+QUIET = 20
+"""Below this expected magnitude, in quarter octaves, which is 2**-5 of a step, and with nothing next to it, a symbol is
+coded by one counter alone."""
+EXPONENTS = 26
+"""Of what a magnitude has beyond the decisions: a residual is smaller than 2**24.6."""
 POINTS = 33
 """Of a correction, between which it is linear: half a logit apart, from -8 to 8."""
 CAREFUL = 24
 """A counter of a state has seen as much at most, so that a chunk soon has the greater say."""
-COUNTER_BITS, COUNT_BITS = 22, 10
-"""A counter is a probability of 22 bits, and how often it has learnt."""
+COUNT_BITS = 10
+COUNT_MASK = (1 << COUNT_BITS) - 1
+"""A counter is a probability of 22 bits, and below it how often it has learnt."""
 EVEN = 1 << 31
 """A counter that knows nothing."""
+HEAVIEST = 1 << 28
+"""Weights of a state are this in size at most. In a chunk of 2**28 symbols one moves by less than 2**30.4, whatever it
+holds, and so stays within 32 bits; those that training leaves are some 2**17."""
 
 
 class Mixing(NamedTuple):
-    """The numbers that a mixing coder changes as it goes. Weights are int32, counters uint32: see COUNTER_BITS.
+    """The numbers that a mixing coder changes as it goes. Weights are int32, counters uint32: see COUNT_MASK.
 
     Attributes:
-        counters: of all contexts, ``[sum of CONTEXTS * DECISIONS]``.
-        chosen: weights of the mixers that the expected magnitude chooses, in 65536ths, ``[DECISIONS * SETS, INPUTS]``.
-        kinds: weights of the mixers that the kind chooses, ``[KINDS * DECISIONS, INPUTS]``.
+        contexts: counters, ``[sum of CONTEXTS * DECISIONS]``.
+        by_magnitude: weights of the mixers that the expected magnitude chooses, in 65536ths, ``[DECISIONS * SETS,
+            INPUTS]``.
+        by_kind: weights of the mixers that the kind chooses, ``[KINDS * DECISIONS, INPUTS]``.
         corrections: 16-bit probabilities, int32, at :data:`POINTS` logits, ``[DECISIONS * SETS, POINTS]``.
-        quiet: counters where nothing is near, ``[KINDS, 32]`` by the expected magnitude.
+        quiet: counters where nothing is near, ``[KINDS, QUIET]`` by the expected magnitude.
         heads: counters of what a channel begins with, ``[KINDS, 16]``: whether it has symbols, by the two channels
             before; then, of those without and those with, its predictor.
-        steps: counters of classes, ``[2, 3, CLASSES]``: of the first channel that has one, and of others; whether it
-            differs from the usual one, by how much downwards, and upwards.
+        classes: counters, ``[2, 2, CLASSES - 1]``: of the first channel that has a class, and of others; downwards and
+            upwards from the usual class, by how much. Entry 0, where there are no steps yet, is for whether it differs
+            from the usual one, and whether upwards.
         signs: counters, ``[KINDS, LEVELS]``, of symbols with a prediction.
-        large: counters of exponents, ``[32, 32]`` by the expected magnitude.
+        exponents: counters, ``[OCTAVES, EXPONENTS]``, of large magnitudes by the expected one.
     """
 
-    counters: NDArray[np.uint32]
-    chosen: NDArray[np.int32]
-    kinds: NDArray[np.int32]
+    contexts: NDArray[np.uint32]
+    by_magnitude: NDArray[np.int32]
+    by_kind: NDArray[np.int32]
     corrections: NDArray[np.int32]
     quiet: NDArray[np.uint32]
     heads: NDArray[np.uint32]
-    steps: NDArray[np.uint32]
+    classes: NDArray[np.uint32]
     signs: NDArray[np.uint32]
-    large: NDArray[np.uint32]
+    exponents: NDArray[np.uint32]
 
 
 def fresh() -> Mixing:
@@ -69,59 +83,58 @@ def fresh() -> Mixing:
     weight = np.full(INPUTS, round(0.4 * 65536), np.int32)
     weight[-1] = 0
     return Mixing(
-        counters=np.full(counts, even, np.uint32),
-        chosen=np.tile(weight, (DECISIONS * SETS, 1)),
-        kinds=np.tile(weight, (KINDS * DECISIONS, 1)),
+        contexts=np.full(counts, even, np.uint32),
+        by_magnitude=np.tile(weight, (DECISIONS * SETS, 1)),
+        by_kind=np.tile(weight, (KINDS * DECISIONS, 1)),
         corrections=np.tile(line, (DECISIONS * SETS, 1)),
-        quiet=np.full((KINDS, 32), even, np.uint32),
+        quiet=np.full((KINDS, QUIET), even, np.uint32),
         heads=np.full((KINDS, 16), even, np.uint32),
-        steps=np.full((2, 3, CLASSES), even, np.uint32),
+        classes=np.full((2, 2, CLASSES - 1), even, np.uint32),
         signs=np.full((KINDS, LEVELS), even, np.uint32),
-        large=np.full((32, 32), even, np.uint32),
+        exponents=np.full((OCTAVES, EXPONENTS), even, np.uint32),
     )
 
 
 def copied(state: Mixing) -> Mixing:
     """One to change."""
-    return Mixing(*(part.copy() for part in state))
+    arrays: dict[str, NDArray[Any]] = state._asdict()
+    return Mixing(**{name: array.copy() for name, array in arrays.items()})
 
 
 def careful(state: Mixing) -> Mixing:
     """A copy whose counters have seen at most :data:`CAREFUL`."""
-    mask, made = np.uint32((1 << COUNT_BITS) - 1), []
-    for part in state:
-        if part.dtype == np.uint32:
-            part = (part & ~mask) | np.minimum(part & mask, np.uint32(CAREFUL))
-        made.append(part.copy())
-    return Mixing(*made)
+    arrays: dict[str, NDArray[Any]] = copied(state)._asdict()
+    for array in arrays.values():
+        if array.dtype == np.uint32:
+            seen = array & np.uint32(COUNT_MASK)
+            array -= seen - np.minimum(seen, np.uint32(CAREFUL))
+    return Mixing(**arrays)
 
 
 def from_arrays(arrays: Mapping[str, NDArray[Any]], where: str) -> Mixing:
-    """A state from its arrays by name, checked: what a chunk starts from is in reach of its tables.
+    """A state of arrays of its names, shapes and dtypes, checked and copied.
 
     Raises:
-        FormatError: an array is missing or of another shape or dtype, or a counter has seen too much.
+        FormatError: one holds what no state does.
     """
-    made = []
-    for name, usual in fresh()._asdict().items():
-        found = arrays.get(name)
-        if found is None or found.shape != usual.shape or found.dtype != usual.dtype:
-            got = "none" if found is None else f"{found.dtype} {found.shape}"
-            raise FormatError(f"{where}: expected {name} as {usual.dtype} {usual.shape}, got {got}")
-        if found.dtype == np.uint32 and int((found & np.uint32((1 << COUNT_BITS) - 1)).max()) > CAREFUL:
-            raise FormatError(f"{where}: expected counters of {name} that have seen at most {CAREFUL}, got more")
-        made.append(np.ascontiguousarray(found))
-    return Mixing(*made)
+    for name, array in arrays.items():
+        counted = array.dtype == np.uint32
+        seen = (array & np.uint32(COUNT_MASK) if counted else array).astype(np.int64)
+        low, high = (0, CAREFUL) if counted else (0, 65535) if name == "corrections" else (-HEAVIEST, HEAVIEST)
+        if seen.min() < low or seen.max() > high:
+            what = "counters that have seen" if counted else "numbers from"
+            raise FormatError(f"{where}: expected {name}, {what} {low} to {high}, got {seen.min()} to {seen.max()}")
+    return copied(Mixing(**arrays))
 
 
-def mixing_digest(states: Sequence[Mixing]) -> str:
-    """SHA-256 of names, shapes and little-endian content, in hexadecimal."""
-    found = sha256()
-    for state in states:
-        for name, array in state._asdict().items():
-            found.update(f"{name}{list(array.shape)}".encode())
-            found.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
-    return found.hexdigest()
+def mixing_digest(tables: str, states: Sequence[Mixing]) -> str:
+    """What decides how the coder ``small`` codes: the SHA-256 of digests in a row, all in hexadecimal.
+
+    Args:
+        tables: digest of a codec's tables.
+        states: one of each tree.
+    """
+    return sha256("".join([tables, *(arrays_digest(state._asdict()) for state in states)]).encode()).hexdigest()
 
 
 def kinds_of(rows: Sequence[int], components: int) -> list[NDArray[np.int64]]:

@@ -9,14 +9,9 @@ data compression", Florida Tech. CS-2005-16; docs/entropy.md says what is done h
 import numpy as np
 
 from liveaction.coding.context_numba import compiled
-from liveaction.coding.mixing import (
-    CONTEXTS,
-    COUNT_BITS,
-    DECISIONS,
-)
+from liveaction.coding.mixing import CONTEXTS, COUNT_BITS, COUNT_MASK, DECISIONS
 from liveaction.coding.range_numba import code
 
-COUNT_MASK = (1 << COUNT_BITS) - 1
 BEGIN_0, BEGIN_1, BEGIN_2, BEGIN_3 = (int(sum(CONTEXTS[:i])) * DECISIONS for i in range(4))
 """Where the counters of each set begin."""
 LOGIT_ONE = 256
@@ -24,11 +19,14 @@ LOGIT_ONE = 256
 LOGITS = 2048
 """Logits end at 8."""
 APART_BITS = 7
-"""Points of a correction are 1 << APART_BITS apart, half a logit."""
+APART = 1 << APART_BITS
+"""Points of a correction are so far apart, half a logit."""
 LEAST = 32
 """Probabilities are LEAST / 2**16 at least: a decision then costs 11 bits at most, and 0.0007 at least."""
+MOST = (1 << 32 - COUNT_BITS) - 1
+"""The most that a counter's probability is."""
 LIMIT = 255
-"""A context's counter moves by 1 / 256 of what it errs at least."""
+"""A counter has seen as much at most: it moves by 1 / 256 of what it errs at least."""
 LIMIT_HEAD = 30
 """The same for what a channel begins with, of which there is little."""
 RATE = 24
@@ -40,7 +38,10 @@ CORRECT_BITS = 6
 
 def _rates():
     """Shares of the error that a counter learns by what it has seen, 16 bits: as a mean does, with 1.6 seen before."""
-    return (65536 / (np.arange(LIMIT + 1) + 1.6)).astype(np.int64)
+    return 655360 // (10 * np.arange(LIMIT + 1) + 16)
+
+
+# of what is rounded below nothing lies within 0.00009 of a half: float64, exact to 1e-10, gives the same everywhere
 
 
 def _logistic():
@@ -69,7 +70,7 @@ def learn(counters, at, bit, limit):
     """Move a counter towards what came."""
     c = np.int64(counters[np.uint64(at)])
     p, n = c >> COUNT_BITS, c & COUNT_MASK
-    p += (((4194303 if bit else 0) - p) * RATES[np.uint64(n)]) >> 16
+    p += (((MOST if bit else 0) - p) * RATES[np.uint64(n)]) >> 16
     counters[np.uint64(at)] = np.uint32(p << COUNT_BITS | min(n + 1, limit))
 
 
@@ -83,8 +84,17 @@ def code_counted(bit, counters, at, limit, state, data):
 
 @compiled
 def mix(d, contexts, inputs, mixing, chosen, kind, out):
-    """The probability of decision ``d`` to be 1, 16 bits, and in ``inputs`` and ``out`` what :func:`teach` needs."""
-    counters, a, b = mixing.counters, mixing.chosen[np.uint64(chosen)], mixing.kinds[np.uint64(kind)]
+    """The probability of decision ``d`` to be 1, 16 bits.
+
+    Args:
+        d: 0 to DECISIONS - 1.
+        contexts: where the counters of a symbol's contexts begin, one of each set.
+        inputs: int64 ``[INPUTS]``, filled with logits for :func:`teach`.
+        mixing: the state.
+        chosen, kind: rows of ``by_magnitude`` and ``by_kind``.
+        out: int64 ``[3]``, filled for :func:`teach`: what each mixer says, and the nearer point of the correction.
+    """
+    counters, a, b = mixing.contexts, mixing.by_magnitude[np.uint64(chosen)], mixing.by_kind[np.uint64(kind)]
     x0 = np.int64(LOGIT[np.uint64(np.int64(counters[np.uint64(contexts[0] + d)]) >> 20)])
     x1 = np.int64(LOGIT[np.uint64(np.int64(counters[np.uint64(contexts[1] + d)]) >> 20)])
     x2 = np.int64(LOGIT[np.uint64(np.int64(counters[np.uint64(contexts[2] + d)]) >> 20)])
@@ -94,11 +104,11 @@ def mix(d, contexts, inputs, mixing, chosen, kind, out):
     second = (b[0] * x0 + b[1] * x1 + b[2] * x2 + b[3] * x3 + b[4] * LOGIT_ONE) >> 16
     first, second = min(max(first, 1 - LOGITS), LOGITS - 1), min(max(second, 1 - LOGITS), LOGITS - 1)
     both = ((first + second) >> 1) + LOGITS
-    low, part = both >> APART_BITS, both & 127
+    low, part = both >> APART_BITS, both & (APART - 1)
     line = mixing.corrections[np.uint64(chosen)]
-    corrected = (line[np.uint64(low)] * (128 - part) + line[np.uint64(low + 1)] * part) >> APART_BITS
+    corrected = (line[np.uint64(low)] * (APART - part) + line[np.uint64(low + 1)] * part) >> APART_BITS
     out[0], out[1] = LOGISTIC[np.uint64(first + LOGITS)], LOGISTIC[np.uint64(second + LOGITS)]
-    out[2] = low + (part >> 6)
+    out[2] = low + (part >> (APART_BITS - 1))
     return min(max((np.int64(LOGISTIC[np.uint64(both)]) + corrected) >> 1, LEAST), 65536 - LEAST)
 
 
@@ -106,9 +116,9 @@ def mix(d, contexts, inputs, mixing, chosen, kind, out):
 def teach(d, bit, contexts, inputs, mixing, chosen, kind, out):
     """Let all that :func:`mix` used learn what came."""
     for j in range(len(contexts)):
-        learn(mixing.counters, contexts[j] + d, bit, LIMIT)
+        learn(mixing.contexts, contexts[j] + d, bit, LIMIT)
     came = 65535 if bit else 0
-    a, b = mixing.chosen[np.uint64(chosen)], mixing.kinds[np.uint64(kind)]
+    a, b = mixing.by_magnitude[np.uint64(chosen)], mixing.by_kind[np.uint64(kind)]
     e, f = (came - out[0]) * RATE, (came - out[1]) * RATE
     half = 1 << (RATE_BITS - 1)
     for j in range(4):

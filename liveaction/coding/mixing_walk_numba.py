@@ -3,7 +3,7 @@
 One walk encodes and decodes, so that both see the same. docs/entropy.md says it in words.
 """
 
-# mypy: disable-error-code="no-untyped-call, no-untyped-def, untyped-decorator, assignment, arg-type"
+# mypy: disable-error-code="no-untyped-call, no-untyped-def, untyped-decorator, assignment, arg-type, operator"
 
 import numpy as np
 
@@ -25,22 +25,19 @@ from liveaction.coding.decode_numba import GOOD, TOO_LARGE, flat_row
 from liveaction.coding.layout import (
     BINS,
     BORDER_BITS,
-    CLASS_BINS,
-    CLASS_ONE,
     CLASSES,
     FOLD,
     FOLD_BINS,
     LARGEST,
-    LEVELS,
     MOST_ACTIVE,
     MOST_BORDER,
     ONE,
     ONE_BITS,
     SCALE_ONE,
-    SCALES,
     TRAINED,
 )
-from liveaction.coding.mixing import DECISIONS, INPUTS, SETS
+from liveaction.coding.mixing import DECISIONS, EXPONENTS, INPUTS, OCTAVES, QUIET, SETS
+from liveaction.coding.mixing_choice_numba import bits_of, chosen_for, is_silent, most_needed
 from liveaction.coding.mixing_numba import (
     BEGIN_0,
     BEGIN_1,
@@ -54,42 +51,31 @@ from liveaction.coding.mixing_numba import (
     teach,
 )
 from liveaction.coding.range_numba import EVEN, code
-from liveaction.coding.rdo_numba import NEAR_ZERO, SILENT, _plain_symbols, _value_cost, peak
+from liveaction.coding.rdo_numba import SILENT, _plain_symbols, peak
 from liveaction.coding.trace_numba import choose, size_of
 
 GET, PUT, CHOOSE = 0, 1, 2
 """Ways of a walk: symbols are read, given, or chosen by what they cost."""
 NO_CLASS = 4
 """What a walk finds beside what the fast coder's decoder does."""
-QUIET = 20
-"""Below this expected magnitude, 2**-5, and with nothing next to it, a symbol is coded by one counter alone."""
-MOST_EXPONENT = 25
-"""Of a magnitude beyond the decisions: a residual is smaller than 2**25.6."""
 FIRST_CLASS = 20
 """The class that the first channel with symbols is told apart from."""
-SILENT_SHARE = 0.7
-"""What a channel's symbols cost beside what tables say that know nothing of where they lie. By trial, of squares and
-bits by their weight: 0.5 and 0.7 are alike; 1, and none, give 0.3 to 2 % more at low rates."""
-COSTS = (-np.log2((np.arange(4096) + 0.5) / 4096)).astype(np.float32)
-"""Bits of a decision by the upper 12 bits of its probability."""
 
 
 @compiled
-def _bits_of(value):
-    """How many bits a value has; 0 of 0."""
-    b = 0
-    while value > 0:
-        value >>= 1
-        b += 1
-    return b
+def _octave(active, shift, bins):
+    """The octave of the magnitude that an activity says, from 0 to OCTAVES - 1; 8 begins at 1.
 
-
-@compiled
-def _half_octave(active, shift, bins):
-    """What :func:`~context_numba.row_of` says of an activity, in half octaves from 0 to 31."""
+    As :func:`~context_numba.row_of` has it in quarter octaves, of which 40 is 1."""
     v = min(max(active >> ONE_BITS, 1), MOST_ACTIVE)
     b = np.int64(bins[np.uint64(v)]) if v < BINS else np.int64(bins[np.uint64(v >> FOLD)]) + FOLD_BINS
-    return min(max((b + shift - 8) >> 2, 0), 31)
+    return min(max((b + shift - SCALE_ONE + 32) >> 2, 0), OCTAVES - 1)
+
+
+@compiled
+def lagged(energy, m):
+    """A mean of magnitudes over channels at a position, in 256ths: the last one counts an eighth."""
+    return energy + ((256 * m - energy) >> 3)
 
 
 @compiled
@@ -108,51 +94,9 @@ def _large(y, line, state, data):
     e = 0
     while code_counted(np.int64(y >> (e + 1) > 0), line, e, LIMIT, state, data):
         e += 1
-        if e > MOST_EXPONENT:
+        if e == EXPONENTS:
             return LARGEST << 3
     return 1 << e | even(y, e, state, data)
-
-
-@compiled
-def _cost_of(v, ps):
-    """Bits of magnitude v by the probabilities of its decisions; of larger ones, about."""
-    bits = np.float32(0)
-    for d in range(min(v, DECISIONS)):
-        bits += COSTS[np.uint64(ps[d] >> 4)]
-    if v < DECISIONS:
-        return bits + COSTS[np.uint64((65535 - ps[v]) >> 4)]
-    return bits + np.float32(2 * _bits_of(v - DECISIONS + 1) - 1)
-
-
-@compiled
-def _most(nearest, whole):
-    """The last decision that what :func:`_chosen` tries may need."""
-    most = abs(nearest - whole)
-    if nearest and abs(nearest) <= NEAR_ZERO + 1:
-        most = max(most, abs(whole))
-    return min(most + np.int64(whole != 0), DECISIONS - 1)
-
-
-@compiled
-def _chosen(u, whole, sign, ps, weight):
-    """The symbol of least squared error and weighed bits, of those next to a latent."""
-    nearest = np.int64(np.rint(u))
-    s, least = nearest, np.inf
-    for which in range(4):
-        tried = nearest
-        if which == 1:
-            tried += np.sign(whole - nearest)
-        elif which == 2:
-            tried -= np.sign(nearest)
-        elif which == 3:
-            tried = np.int64(0)
-        if which and (tried == nearest or (which == 3 and abs(nearest) > NEAR_ZERO)):
-            continue
-        v = abs(tried - whole)
-        found = weight * (np.float64(_cost_of(v, ps)) + (v > 0)) - tried * (2 * u - tried)
-        if found < least:
-            s, least = tried, found
-    return s
 
 
 @compiled
@@ -187,11 +131,11 @@ def _walk_row(row, latents, way, weight, values, sizes, raw, energy, at, up, bac
             d = more
         if more:
             mr, near_sum = np.int64(raw[at + x - up + 1]), min(m1 + mu, 3)
-            of_sources = _half_octave(np.int64(sources[x]), scale.shift, bins)
-            of_near = _half_octave(now - np.int64(sources[x]), scale.shift, bins)
+            of_sources = _octave(np.int64(sources[x]), scale.shift, bins)
+            of_near = _octave(now - np.int64(sources[x]), scale.shift, bins)
             pattern = ((min(m1, 3) * 4 + min(mu, 3)) * 4 + min(mb, 3)) * 4 + min(m2, 3)
-            apart = min(_bits_of(np.int64(first[x]) >> 4), 3) * 4 + min(_bits_of(np.int64(second[x]) >> 4), 3)
-            around = min(_bits_of(known), 15) * 16 + min(_bits_of(np.int64(active[x]) >> 8), 15)
+            apart = min(bits_of(np.int64(first[x]) >> 4), 3) * 4 + min(bits_of(np.int64(second[x]) >> 4), 3)
+            around = min(bits_of(known), 15) * 16 + min(bits_of(np.int64(active[x]) >> 8), 15)
             contexts[0] = BEGIN_0 + ((of_sources * 32 + of_near) * 4 + near_sum) * DECISIONS
             contexts[1] = BEGIN_1 + (pattern * 4 + min(mr, 3)) * DECISIONS
             contexts[2] = BEGIN_2 + ((apart * 4 + near_sum) * 16 + min(expected >> 2, 15)) * DECISIONS
@@ -200,11 +144,11 @@ def _walk_row(row, latents, way, weight, values, sizes, raw, energy, at, up, bac
                 if quiet:
                     ps[0] = probability(quiet_line[np.uint64(expected)])
                     have = np.int64(1)
-                most = _most(np.int64(np.rint(u)), whole)
+                most = most_needed(np.int64(np.rint(u)), whole)
                 while have <= most:
                     ps[have] = mix(have, contexts, inputs[have], mixing, have * SETS + set_, kind + have, outs[have])
                     have += 1
-                s = _chosen(u, whole, sign, ps, weight)
+                s = chosen_for(u, whole, ps, weight)
                 v = abs(s - whole)
                 if quiet:
                     more = code_counted(np.int64(v > 0), quiet_line, expected, LIMIT, state, data)
@@ -216,12 +160,12 @@ def _walk_row(row, latents, way, weight, values, sizes, raw, energy, at, up, bac
                 teach(d, more, contexts, inputs[d], mixing, d * SETS + set_, kind + d, outs[d])
                 d += more
             if more:
-                d += _large(v - DECISIONS, mixing.large[np.uint64(expected >> 2)], state, data) - 1
+                d += _large(v - DECISIONS, mixing.exponents[np.uint64(expected >> 2)], state, data) - 1
         r = d
         if d:
             down = np.int64((s - whole) * sign < 0)
             if mode:
-                down = code_counted(down, mixing.signs[np.uint64(kind >> 3)], level, LIMIT, state, data)
+                down = code_counted(down, mixing.signs[np.uint64(kind // DECISIONS)], level, LIMIT, state, data)
             else:
                 down = code(down, EVEN, state, data)
             if down:
@@ -232,7 +176,7 @@ def _walk_row(row, latents, way, weight, values, sizes, raw, energy, at, up, bac
         n2, s2, s1, m2 = n1, s1, s, m1
         n1, m1 = magnitude(r, scale), min(d, 255)
         row[x], sizes[at + x], values[at + x], raw[at + x] = s, n1, s, m1
-        energy[x] = known + ((m1 * 256 - known) >> 3)
+        energy[x] = lagged(known, m1)
     return GOOD
 
 
@@ -250,7 +194,7 @@ def _head(k, mode, base, kind, before, most, last, offset, mixing, state, data):
         mode = j
         if mode:
             value = unsigned(base)
-            bits = even(_bits_of(value), BORDER_BITS, state, data)
+            bits = even(bits_of(value), BORDER_BITS, state, data)
             if bits > MOST_BORDER:
                 return TOO_LARGE, k, mode, base
             got = np.int64(bits > 0)
@@ -260,29 +204,18 @@ def _head(k, mode, base, kind, before, most, last, offset, mixing, state, data):
     if not there:
         return GOOD, np.int64(0), mode, base
     seen = np.int64(last > 0)
+    seen = np.int64(last > 0)
     usual = min(max(last + offset, 1), CLASSES - 1) if seen else FIRST_CLASS
-    lines = mixing.steps[np.uint64(seen)]
+    lines = mixing.classes[np.uint64(seen)]
     if code_counted(np.int64(k != usual), lines[0], 0, LIMIT_HEAD, state, data):
-        up = code_counted(np.int64(k > usual), lines[0], 1, LIMIT_HEAD, state, data)
-        line, j, size = lines[np.uint64(1 + up)], 1, abs(k - usual)
+        up = code_counted(np.int64(k > usual), lines[1], 0, LIMIT_HEAD, state, data)
+        line, j, size = lines[np.uint64(up)], 1, abs(k - usual)
         while j < CLASSES - 1 and code_counted(np.int64(size > j), line, j, LIMIT_HEAD, state, data):
             j += 1
         k = usual + j if up else usual - j
     else:
         k = usual
     return GOOD if 0 < k < CLASSES else NO_CLASS, k, mode, base
-
-
-@compiled
-def _silent(latents, symbols, k, costs, weight):
-    """Whether symbols of a channel spare less than they cost, about: by its class alone, in the fast coder's tables."""
-    row = np.uint64(min(max(SCALE_ONE + CLASS_BINS * (k - CLASS_ONE), 0), SCALES - 1) * LEVELS)
-    bits, spared = 0.0, 0.0
-    for x in range(len(symbols)):
-        s = np.int64(symbols[x])
-        bits += _value_cost(costs, row, unsigned(s))
-        spared += s * (2 * np.float64(latents[x]) - s)
-    return spared <= weight * SILENT_SHARE * bits
 
 
 @compiled
@@ -324,7 +257,7 @@ def walk(
             if mode == 0:
                 total = _plain_symbols(latents[c], row) if way == CHOOSE else size_of(row)
             k = class_of(total, count, scales.bounds)
-            if way == CHOOSE and k and mode == 0 and _silent(latents[c], row, k, costs, weight):
+            if way == CHOOSE and k and mode == 0 and is_silent(latents[c], row, k, costs, weight):
                 k = np.int64(0)
                 row[:] = 0
         found, k, mode, base = _head(k, mode, base, kind, before, most, last, np.int64(offsets[c]), mixing, state, data)
@@ -337,7 +270,7 @@ def walk(
         weights, near = predictors[mode], activity[c]
         if k == 0:
             for x in range(count):
-                energy[x] -= energy[x] >> 3
+                energy[x] = lagged(np.int64(energy[x]), 0)
             if mode == 0:
                 row[:] = 0
                 continue

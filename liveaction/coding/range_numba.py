@@ -7,6 +7,7 @@ runs into those that are held back. G. N. N. Martin, "Range encoding", Video & D
 # mypy: disable-error-code="no-untyped-call, no-untyped-def, untyped-decorator, assignment, arg-type"
 
 import numpy as np
+from numpy.typing import NDArray
 
 from liveaction.coding.context_numba import compiled
 
@@ -21,7 +22,7 @@ TAIL = 5
 """Bytes that :func:`finish` may add."""
 
 
-def begin(data=None):
+def begin(data: NDArray[np.uint8] | None = None) -> NDArray[np.int64]:
     """The state of an encoder, or of a decoder of ``data``, uint8 ``[n]``."""
     state = np.zeros(7, np.int64)
     state[RANGE], state[CACHE] = FULL, -1

@@ -105,9 +105,7 @@ class SmallEncoder(_Parts):
         """See :class:`~liveaction.coding.parts.PartsEncoder`; arrays of any strides."""
         from liveaction.coding.mixing_walk_numba import CHOOSE
 
-        shape = self.shapes[self._done]
-        if scaled.shape != shape:
-            raise FormatError(f"latents: expected a part {shape}, got {scaled.shape}")
+        shape = self._expected(scaled.shape)
         if self.dead_zone is not None:
             return self.put(rounded(scaled, self.dead_zone))
         flat = np.require(scaled, np.float32, ["C"]).reshape(shape[0], -1)
@@ -122,16 +120,23 @@ class SmallEncoder(_Parts):
         """Code the symbols of the next part as they are, and give them back.
 
         Raises:
-            FormatError: a symbol of 2**24 or more in size.
+            FormatError: they are of another shape, or one is of 2**24 or more in size.
         """
         from liveaction.coding.mixing_walk_numba import PUT
 
+        self._expected(symbols.shape)
         largest = max(int(symbols.max()), -int(symbols.min()))
         if largest >= LARGEST:
             raise FormatError(f"symbols: expected sizes below 2**24, got {largest}; take a greater quantiser step")
         flat = np.array(symbols, np.int32, order="C").reshape(len(symbols), -1)
         self._walk(flat, np.zeros((1, 1), np.float32), PUT, 0.0)
         return symbols
+
+    def _expected(self, found: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the next part, which is what was found."""
+        if found != self.shapes[self._done]:
+            raise FormatError(f"latents: expected a part {self.shapes[self._done]}, got {found}")
+        return found
 
     def finish(self) -> bytes:
         """See :class:`~liveaction.coding.parts.PartsEncoder`."""
@@ -151,17 +156,19 @@ class SmallDecoder(_Parts):
         where: stands first in errors.
 
     Raises:
-        FormatError: ``shapes`` are not those of the tables.
+        FormatError: ``shapes`` are not those of the tables, or no encoder's bytes begin so.
     """
 
     def __init__(
         self, data: bytes, shapes: Sequence[tuple[int, ...]], tables: Tables, kinds: Kinds, state: Mixing, where: str
     ) -> None:
-        from liveaction.coding.range_numba import begin
+        from liveaction.coding.range_numba import CODE, FULL, begin
 
         super().__init__(shapes, tables, kinds, state, where)
         self._data = np.frombuffer(bytearray(data), np.uint8)
         self._range = begin(self._data)
+        if self._range[CODE] == FULL:  # below the range it stays below it
+            raise FormatError(f"{where}: expected no four bytes of 255 in front, got them; the data are damaged")
 
     def next(self) -> NDArray[np.int32]:
         """See :class:`~liveaction.coding.parts.PartsDecoder`."""

@@ -1,7 +1,7 @@
 """Tables of the entropy coder: integers that a model carries, made without data or fitted to some."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -161,12 +161,8 @@ class EntropyTables:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of names, shapes and little-endian content, in hexadecimal."""
-        found = hashlib.sha256()
-        for name, array in sorted(self.arrays().items()):
-            found.update(f"{name}{list(array.shape)}".encode())
-            found.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
-        return found.hexdigest()
+        """:func:`arrays_digest` of all arrays."""
+        return arrays_digest(self.arrays())
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[Any]], where: str) -> "EntropyTables":
@@ -180,6 +176,15 @@ class EntropyTables:
         for array in made.values():
             array.flags.writeable = False
         return cls(axes, **made, outer=outer)
+
+
+def arrays_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of names, shapes and little-endian content, by names in ASCII order, in hexadecimal."""
+    found = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        found.update(f"{name}{list(array.shape)}".encode())
+        found.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+    return found.hexdigest()
 
 
 def tables_digest(tables: Sequence[EntropyTables]) -> str:

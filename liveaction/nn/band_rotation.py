@@ -62,6 +62,31 @@ class BandRotation(nn.Module):
             return self._rotated(x[:, torch.argsort(self.order)], "pcd,bcp...->bdp...")
         return self._rotated(x, "pcd,bdp...->bcp...")[:, self.order]
 
+    def rows(self, bands: torch.Tensor) -> torch.Tensor:
+        """The latent channels of some bands, ascending."""
+        return torch.isin(self.order % self.bands, bands.to(self.order.device)).nonzero()[:, 0]
+
+    def to_rows(self, v: torch.Tensor, bands: torch.Tensor) -> torch.Tensor:
+        """Some bands, in the lowest band's channels, as :meth:`rows`: ``[B, C, P, *] -> [B, L, *]``."""
+        if self.weight is not None:
+            v = torch.einsum("pcd,bdp...->bcp...", self._from_lowest(bands), v)
+        return v.flatten(1, 2).index_select(1, self._places(bands))
+
+    def from_rows(self, y: torch.Tensor, bands: torch.Tensor) -> torch.Tensor:
+        """The inverse of :meth:`to_rows`."""
+        v = y.index_select(1, self._places(bands).argsort()).unflatten(1, (self.channels, len(bands)))
+        return v if self.weight is None else torch.einsum("pcd,bcp...->bdp...", self._from_lowest(bands), v)
+
+    def _places(self, bands: torch.Tensor) -> torch.Tensor:
+        """Where each of :meth:`rows` stands among ``[C, P]`` of these bands."""
+        own = self.order[self.rows(bands)]
+        return own // self.bands * len(bands) + torch.searchsorted(bands.to(own.device), own % self.bands)
+
+    def _from_lowest(self, bands: torch.Tensor) -> torch.Tensor:
+        """From the lowest band's channels to those of some bands, ``[P, C, C]``."""
+        assert self.weight is not None
+        return self.weight[bands.to(self.weight.device)] @ self.weight[0].T
+
     def _rotated(self, x: torch.Tensor, product: str) -> torch.Tensor:
         if self.weight is None:
             return x

@@ -18,10 +18,10 @@ class Encoder(nn.Module):
     def __init__(self, spec: EncoderSpec, axes: int, width: int, latent: int, channels: int = 1) -> None:
         super().__init__()
         self.blocks = nn.Sequential()
-        for _ in range(0 if spec.kind in ("linear", "sparse") else spec.depth):
+        for _ in range(0 if spec.kind == "linear" or spec.sparse else spec.depth):
             self.blocks.append(_block(spec, axes, width))
         self.down: nn.Module
-        if spec.kind == "sparse":
+        if spec.sparse:
             self.down = BandRotation(channels, width // channels, spec.basis == "trained")
         else:
             self.down = Dense(width, latent) if spec.projection == "dense" else Monarch(width, latent)

@@ -16,7 +16,7 @@ def choose_groups(c_in: int, c_out: int) -> tuple[int, int]:
 
 def encoder_parameters(spec: EncoderSpec, axes: int, width: int, latent: int, channels: int = 1) -> int:
     """Of :class:`liveaction.nn.encoder.Encoder`; the arguments are its own."""
-    if spec.kind == "sparse":
+    if spec.sparse:
         return rotation_parameters(spec, width, channels)
     down = _dense(width, latent) if spec.projection == "dense" else _monarch(width, latent)
     if spec.kind == "linear":
@@ -29,6 +29,13 @@ def encoder_parameters(spec: EncoderSpec, axes: int, width: int, latent: int, ch
 def rotation_parameters(spec: EncoderSpec, width: int, channels: int) -> int:
     """Of :class:`liveaction.nn.band_rotation.BandRotation` on either side of a sparse codec."""
     return width * channels if spec.basis == "trained" and channels > 1 else 0
+
+
+def refiner_parameters(spec: EncoderSpec, channels: int, split: tuple[int, ...]) -> int:
+    """Of :class:`liveaction.nn.predict.Refiner`."""
+    sizes = [channels, *[spec.width] * (len(spec.kernels) - 1), channels * 2 ** sum(split)]
+    layers = zip(sizes, sizes[1:], spec.kernels, strict=False)
+    return sum(a * b * n ** min(sum(split), 3) for a, b, n in layers) + spec.width * (len(spec.kernels) - 1)
 
 
 def decoder_parameters(spec: DecoderSpec, axes: int, width: int, latent: int, path: int | None = None) -> int:

@@ -33,6 +33,7 @@ from liveaction.training.front import crop_front, try_crop
 from liveaction.training.log import TrainingLog
 from liveaction.training.loop import build_optimizer
 from liveaction.training.loss import distortion, rate
+from liveaction.training.prediction import PredictionLoss
 from liveaction.training.warm_start import start_warm
 
 if TYPE_CHECKING:
@@ -257,7 +258,8 @@ def _steps(recipe: Recipe, codec: Codec, crops: Crops, say: Say) -> tuple[Line, 
         for line, rounded in ((free, False), (frozen, True)):
             model.encoder.requires_grad_(not rounded)
             model.quantizer.requires_grad_(not rounded)
-            step = _step(model, optimizer, recipe, given, rounded)
+            predicted = model.predictor is not None
+            step = (_prediction_step if predicted else _step)(model, optimizer, recipe, given, rounded)
             _, cost, once = _measured(step, number == 0)
             line.points.append((Work(samples, samples), cost))
             started += once
@@ -299,6 +301,20 @@ def _step(model: Codec, optimizer: Any, recipe: Recipe, batch: Batch, rounded: b
             loss = loss + recipe.training.rate_weight * rate(out.companded, model.quantizer.step, recipe.training.rate)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def _prediction_step(model: Codec, optimizer: Any, recipe: Recipe, batch: Batch, rounded: bool) -> Callable[[], None]:
+    """:func:`_step` where networks learn to predict, whether others are frozen or not."""
+    loss, steps = PredictionLoss(model), torch.full((len(batch.x),), model.quantizer.step)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss(batch.x, steps).bits.backward()
         optimizer.step()
 
     return step

@@ -141,7 +141,7 @@ def _of_extents(recipe: Recipe, shape: tuple[int, ...], padding: tuple[int, ...]
 
 def _of_warm_start(recipe: Recipe, tokens: int) -> list[str]:
     """Whether there are tokens enough for the moments that a warm start measures; a sparse encoder's takes none."""
-    if recipe.training.start != "warm" or recipe.codec.encoder.kind == "sparse":
+    if recipe.training.start != "warm" or recipe.codec.encoder.sparse:
         return []
     lines, factors = [], recipe.codec.factors(recipe.axes)
     seen = recipe.training.warm_crops * prod(n // f for n, f in zip(recipe.crops[0], factors, strict=True))

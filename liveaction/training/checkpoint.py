@@ -9,7 +9,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from liveaction.codec.weights import LONGEST_CONFIG, read_tensors, save_tensors, tensors_of, write_json
+from liveaction.codec.tensors import read_tensors, save_tensors
+from liveaction.codec.weights import LONGEST_CONFIG, tensors_of, write_json
 from liveaction.errors import FormatError, TrainingError
 from liveaction.files import atomic_path, read_small, require_regular
 from liveaction.recipe import parse_recipe

@@ -11,6 +11,7 @@ from liveaction.codec.quality import QUALITIES
 from liveaction.coding.fast import rounded
 from liveaction.coding.fit import fit_latents, fit_parts
 from liveaction.coding.mixing import Mixing, careful, fresh, kinds_of
+from liveaction.coding.optimise import dead_zone
 from liveaction.coding.small import SmallEncoder
 from liveaction.training.data import Crops
 from liveaction.training.front import crop_front
@@ -78,8 +79,20 @@ def _examples(codec: Codec, crops: Crops, seed: int) -> Iterator[list[NDArray[np
             if y is None or codec.own:
                 y = _latents(codec, x, step)
             if len(y):
-                parts = zip(codec.chunks.parts(y), codec.chunks.rows, strict=True)
-                yield [part[: codec.chunks.most * rows] * np.float32(1 / step) for part, rows in parts]
+                parts = zip(codec.chunks.residuals(y, step, _Drawn()), codec.chunks.rows, strict=True)
+                yield [part[: codec.chunks.most * rows] for part, rows in parts]
+
+
+class _Drawn:
+    """What gives the predict step something decoded where there are no tables yet: symbols of a dead zone."""
+
+    def add(self, scaled: NDArray[np.float32]) -> NDArray[np.int32]:
+        """The symbols of a part."""
+        return dead_zone([scaled])[0]
+
+    def finish(self) -> bytes:
+        """Nothing is written."""
+        return b""
 
 
 def _cut(x: torch.Tensor, factors: tuple[int, ...]) -> torch.Tensor:

@@ -28,7 +28,8 @@ from liveaction.training.data import Batch, Crops, prefetch
 from liveaction.training.freeze import freeze
 from liveaction.training.front import crop_front, try_crop
 from liveaction.training.log import TrainingLog
-from liveaction.training.loss import distortion, rate, symbol_entropy
+from liveaction.training.loss import FLOOR, distortion, rate, symbol_entropy
+from liveaction.training.prediction import Left, PredictionLoss, draw_steps
 from liveaction.training.result import TrainingResult, Validation
 from liveaction.training.seeds import CropWord, NoiseWord, torch_seed
 from liveaction.training.start_from import take_weights
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 CHECKPOINTS = "checkpoints"
+CLIP = 1.0
+"""Of the norm of the gradient of networks that predict: a coarse step's may be large."""
 
 
 @dataclass
@@ -115,13 +118,18 @@ class Trainer:
         torch.manual_seed(self.spec.seed)
         self.codec: Codec = build_codec(recipe).to(accelerator.device)
         self.behind = None if self.codec.behind is None else BehindLoss(self.codec.behind)
-        learns = self.behind is not None or (not self.codec.sparse and any(True for _ in self.codec.parameters()))
+        networks = self.behind is not None or self.codec.predictor is not None
+        learns = networks or (not self.codec.sparse and any(True for _ in self.codec.parameters()))
         if self.spec.steps and not learns:
             raise SpecError(
                 f"[training] steps: expected 0 for recipe {recipe.name!r}, whose codec has nothing to learn, got "
                 f"{self.spec.steps}"
             )
-        self.optimizer: Any = build_optimizer(self.behind or self.codec, self.spec) if learns else None
+        self.predictions: list[PredictionLoss] = []
+        if self.codec.predictor is not None and self.behind is None:  # behind it, it stays as it is
+            self.predictions = [PredictionLoss(tree) for tree in self.codec.trees]
+        learner = torch.nn.ModuleList(self.predictions) if self.predictions else self.behind or self.codec
+        self.optimizer: Any = build_optimizer(learner, self.spec) if learns else None
         self.elements_per_latent = recipe.hidden / recipe.latents
         self.validations: list[Validation] = []
         self.stopped = 0
@@ -136,6 +144,11 @@ class Trainer:
         first = self._resume() if resume else None
         if first is None:
             first = 0
+            if self.behind is not None and self.codec.predictor is not None and self.start_from is None:
+                raise SpecError(
+                    f"[codec] decoder: expected a predict step that has learnt, for the network behind it, got recipe "
+                    f"{self.recipe.name!r} from its start; pass --start-from a model with decoder.kind linear"
+                )
             if self.start_from is not None:
                 take_weights(self.codec, self.recipe, self.start_from)
             elif self.spec.start == "warm":
@@ -207,11 +220,16 @@ class Trainer:
     def _steps(self, first: int, log: TrainingLog) -> Iterator[int]:
         """Train from step ``first``; yields the number of finished steps."""
         model, frozen = self._wrap(is_frozen(self.spec, first)), is_frozen(self.spec, first)
+        predictions = [self.accelerator.prepare_model(loss) for loss in self.predictions]
         one = self._step if self.behind is None else self._step_behind
         for step, batch in prefetch(self._batch, iter(range(first, self.spec.steps))):
             if is_frozen(self.spec, step) and not frozen:
                 model, frozen = self._wrap(True), True
-            report = one(model, batch.to(self.accelerator.device), step, frozen)
+            batch = batch.to(self.accelerator.device)
+            if predictions:
+                report = self._step_predicted(predictions[step % len(predictions)], batch.x, step)
+            else:
+                report = one(model, batch, step, frozen)
             self.listener.step(report)
             log.write("train", asdict(report))
             done = step + 1
@@ -249,7 +267,33 @@ class Trainer:
         quality, bits = figures_of(crops, 10 ** loss.item(), x.numel())
         return StepReport(step + 1, loss.item(), quality, bits, self.bits / bits, rate_now, x.shape[-1], True)
 
-    def _descend(self, loss: torch.Tensor, step: int, terms: str) -> float:
+    def _step(self, model: torch.nn.Module, batch: Batch, step: int, frozen: bool) -> StepReport:
+        x = batch.x
+        generator = torch.Generator(x.device)
+        generator.manual_seed(torch_seed(NoiseWord.QUANTISER, self.spec.seed, step, self.accelerator.process_index))
+        self.codec.train()
+        out = model(x, rounded=frozen, generator=generator)
+        error = distortion(x, out.reconstruction, batch.known)
+        bits = rate(out.companded, self.codec.quantizer.step, self.spec.rate)
+        loss = error + self.spec.rate_weight * bits
+        rate_now = self._descend(loss, step, f"log10 MSE {error.item():.3g}, rate term {bits.item():.3g}")
+        token = float(rate(out.companded.detach(), self.codec.quantizer.step, "gaussian"))
+        used = max(token / self.recipe.latents, 1e-6)
+        quality = 10 * math.log10(4) - 10 * error.item()
+        ratio = self.bits * self.elements_per_latent / used
+        return StepReport(step + 1, loss.item(), quality, used, ratio, rate_now, x.shape[-1], frozen)
+
+    def _step_predicted(self, model: torch.nn.Module, x: torch.Tensor, step: int) -> StepReport:
+        """A step of the networks that predict in one tree, which alone learn; the loss is the share that they leave."""
+        key = (self.spec.seed, step, self.accelerator.process_index)
+        left: Left = model(x, draw_steps(self.codec, key, len(x)).to(x.device))
+        used = max(left.bits.item(), 1e-6)
+        rate_now = self._descend(left.bits, step, f"bits before {left.before.item():.3g}", clip=CLIP)
+        share = used / max(left.before.item(), 1e-6)
+        quality = 10 * math.log10(4 / (left.squares.item() + FLOOR))
+        return StepReport(step + 1, share, quality, used, self.bits / used, rate_now, x.shape[-1], False)
+
+    def _descend(self, loss: torch.Tensor, step: int, terms: str, clip: float = 0.0) -> float:
         """One step of the optimiser; gives its learning rate.
 
         Raises:
@@ -267,25 +311,11 @@ class Trainer:
             )
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
+        if clip:
+            for group in self.optimizer.param_groups:
+                self.accelerator.clip_grad_norm_(group["params"], clip)
         self.optimizer.step()
         return rate_now
-
-    def _step(self, model: torch.nn.Module, batch: Batch, step: int, frozen: bool) -> StepReport:
-        x = batch.x
-        generator = torch.Generator(x.device)
-        generator.manual_seed(torch_seed(NoiseWord.QUANTISER, self.spec.seed, step, self.accelerator.process_index))
-        self.codec.train()
-        out = model(x, rounded=frozen, generator=generator)
-        error = distortion(x, out.reconstruction, batch.known)
-        bits = rate(out.companded, self.codec.quantizer.step, self.spec.rate)
-        loss = error + self.spec.rate_weight * bits
-        terms = f"log10 MSE {error.item():.3g}, rate term {bits.item():.3g}"
-        rate_now = self._descend(loss, step, terms)
-        token = float(rate(out.companded.detach(), self.codec.quantizer.step, "gaussian"))
-        used = max(token / self.recipe.latents, 1e-6)
-        quality = 10 * math.log10(4) - 10 * error.item()
-        ratio = self.bits * self.elements_per_latent / used
-        return StepReport(step + 1, loss.item(), quality, used, ratio, rate_now, x.shape[-1], frozen)
 
     def _validate(self, done: int, log: TrainingLog) -> None:
         if not self.accelerator.is_main_process:
@@ -295,12 +325,15 @@ class Trainer:
         with torch.no_grad():
             batch = self.held_out.batch(keys, max(self.recipe.crops, key=prod)).to(self.accelerator.device)
             x = batch.x
-            if self.behind is None:
+            if self.behind is not None:
+                decoded, bits = try_behind(self.codec, x)
+            else:
                 tried = [try_crop(self.codec, crop) for crop in x.split(1)]
                 decoded = torch.cat([made for _, made in tried])
                 bits = max(symbol_entropy(torch.cat([symbols for symbols, _ in tried])), 1e-6)
-            else:
-                decoded, bits = try_behind(self.codec, x)
+            if self.predictions:
+                step = torch.full((len(x),), self.codec.quantizer.step, device=x.device)
+                bits = max(min(loss(x, step).bits.item() for loss in self.predictions), 1e-6)
         quality = 10 * math.log10(4) - 10 * float(distortion(x, decoded, batch.known))
         result = Validation(done, quality, bits, self.bits * self.elements_per_latent / bits)
         self.validations.append(result)
@@ -331,7 +364,7 @@ class Trainer:
         return bool(self.accelerator.check_trigger())
 
 
-def build_optimizer(codec: torch.nn.Module, spec: TrainSpec) -> Any:
+def build_optimizer(learner: torch.nn.Module, spec: TrainSpec) -> Any:
     """The optimiser that the recipe names, of timm.
 
     Raises:
@@ -340,7 +373,7 @@ def build_optimizer(codec: torch.nn.Module, spec: TrainSpec) -> Any:
     import timm.optim
 
     try:
-        return timm.optim.create_optimizer_v2(codec, opt=spec.optimizer, lr=spec.learning_rate, weight_decay=0.0)
+        return timm.optim.create_optimizer_v2(learner, opt=spec.optimizer, lr=spec.learning_rate, weight_decay=0.0)
     except (ValueError, AssertionError) as error:
         names = ", ".join(timm.optim.list_optimizers())
         raise SpecError(

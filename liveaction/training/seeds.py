@@ -34,6 +34,8 @@ class NoiseWord(IntEnum):
 
     QUANTISER = 3
     """In the place of rounding: (word, seed, step, process)."""
+    STEPS = 4
+    """The quantiser's steps that crops are predicted at: (word, seed, step, process)."""
 
 
 def torch_seed(word: NoiseWord, *numbers: int) -> int:

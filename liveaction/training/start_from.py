@@ -12,8 +12,9 @@ from liveaction.spec import Recipe
 def take_weights(codec: Codec, recipe: Recipe, folder: Path) -> None:
     """Give ``codec`` the weights of the model in ``folder``, in place.
 
-    Where both decoders have the same settings, all of them. Otherwise the encoder's, the quantiser's, and those of the
-    linear path back where both have one, of all trees; a network beside or behind that path adds nothing at step 0.
+    Where both decoders have the same settings, all of them. Otherwise the encoder's, a predict step's, the
+    quantiser's, and those of the linear path back where both have one, of all trees; a network beside or behind that
+    path adds nothing at step 0.
 
     Raises:
         FormatError, IntegrityError: not a whole model directory.
@@ -24,7 +25,7 @@ def take_weights(codec: Codec, recipe: Recipe, folder: Path) -> None:
     state = given.state_dict()
     if recipe.codec.decoder != other.codec.decoder:
         linear = codec.decoder.linear is not None
-        parts = re.compile(rf"(others\.\d+\.)?(encoder|quantizer{'|decoder.linear' if linear else ''})\.")
+        parts = re.compile(rf"(others\.\d+\.)?(encoder|predictor|quantizer{'|decoder.linear' if linear else ''})\.")
         state = {name: tensor for name, tensor in state.items() if parts.match(name)}
         if linear and given.decoder.linear is not None and codec.decoder.network is not None:
             codec.decoder.start_at_linear_path()

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from liveaction.errors import SpecError
@@ -80,12 +81,20 @@ class Continuation:
             parts.append(np.ascontiguousarray(bands[:, 1:]).reshape(-1, *x.shape[1:]))
         return [np.ascontiguousarray(x), *reversed(parts)]
 
+    def details(self, x: torch.Tensor, step: tuple[int, ...]) -> torch.Tensor:
+        """What :meth:`split` makes of one step beside the lowest band, ``[n, *c] -> [n, bands, *]``, with gradients."""
+        bands = x[:, None]
+        for axis in _axes(step):
+            last, n = bands.movedim(axis + 2, -1), bands.shape[axis + 2]
+            y = _apply_torch(_rows(self.wavelet, n, False), _matrix(self.wavelet, n, False), last)
+            pairs = torch.nn.functional.pad(y, [0, y.shape[-1] % 2]).unflatten(-1, (-1, 2))
+            bands = pairs.movedim(-1, 2).flatten(1, 2).movedim(-1, axis + 2)
+        return bands[:, 1:]
+
     def join(self, parts: list[Floats], extents: tuple[int, ...]) -> Floats:
         """The inverse of :meth:`split`: ``[n, *extents]``."""
-        x, shapes = parts[0], [extents]
-        for step in self.steps[:-1]:
-            shapes.append(tuple(-(-n // 2) if on else n for n, on in zip(shapes[-1], step, strict=True)))
-        for step, rest, shape in zip(reversed(self.steps), parts[1:], reversed(shapes), strict=True):
+        x, shapes = parts[0], [*self.shapes(extents)[2:], extents]
+        for step, rest, shape in zip(reversed(self.steps), parts[1:], shapes, strict=False):
             others = rest.reshape(len(x), -1, *x.shape[1:])
             bands = np.concatenate([x[:, None], others], axis=1)
             for axis in reversed(_axes(step)):
@@ -126,6 +135,14 @@ def _apply(rows: Rows, matrix: Floats | None, x: Floats, axis: int) -> Floats:
         for read, weight in zip(rows.read.T, rows.weights.T, strict=True):
             y += last[..., read] * weight
     return y.swapaxes(axis, -1)
+
+
+def _apply_torch(rows: Rows, matrix: Floats | None, x: torch.Tensor) -> torch.Tensor:
+    """Rows along the last axis of ``x``."""
+    if matrix is not None:
+        return x @ torch.from_numpy(matrix).to(x.device)
+    read, weights = (torch.from_numpy(part).to(x.device) for part in rows)
+    return (x[..., read] * weights).sum(-1)
 
 
 @lru_cache(maxsize=256)

@@ -48,7 +48,7 @@ def test_what_can_be_told_is_left_out_and_comes_back():
         {"spacing": [1.0, 0.5]}, {"metadata": {"a": 1}}, {"no_data": None}, {"no_data": -0.0}, {"no_data": 0},
         {"range": [-1, 1.0]}, {"range": [-1.0, 2.0]}, {"factors": [8, 4], "chunk": [8, 16], "window": [8, 16]},
         {"chunk": [4, 4], "window": [4, 12]}, {"window": [16, 9]}, {"halo": 0}, {"tree": 3}, {"components": 2},
-        {"coder": "other"}, {"extras": {"a": None}}, {"metadata": {"b": float("nan")}}, {"metadata": {1: object()}},
+        {"coder": "small"}, {"extras": {"a": None}}, {"metadata": {"b": float("nan")}}, {"metadata": {1: object()}},
     ],
 )  # fmt: skip
 def test_what_is_another_stays(keys):
@@ -84,7 +84,10 @@ def test_what_is_another_stays(keys):
         ({"tree": 1.0}, "'tree' to be right"),
         ({"components": -1}, "'components' to be right"),
         ({"components": 4}, "expected latent channels for each of 4 components, got 6 in all"),
-        ({"coder": "careful"}, "expected a coder among fast, got 'careful'; take the version of liveaction that wrote"),
+        (
+            {"coder": "careful"},
+            "expected a coder among fast, small, got 'careful'; take the version of liveaction that wrote",
+        ),
         ({"coder": 5}, "'coder' to be right"),
     ],
 )
@@ -106,7 +109,7 @@ def test_a_modality_of_any_number_of_channels_takes_those_of_the_shape():
 
 def test_latent_channels_are_those_of_all_components():
     codec = SimpleNamespace(
-        tables_digest="1" * 64, channels=1, axes=2, latents=3, own=True,
+        coding_digest=lambda coder: "1" * 64, channels=1, axes=2, latents=3, own=True,
         packets=SimpleNamespace(factors=(8, 8), bands=64), layout=lambda extents, batch: header.layout,
     )  # fmt: skip
     codec.trees = [codec]

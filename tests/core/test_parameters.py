@@ -15,7 +15,7 @@ def built(recipe):
     with torch.device("meta"):
         codec = build_codec(recipe)
     assert len(codec.trees) == 1 + len(recipe.codec.trees)
-    sensor = [part for tree in codec.trees for part in (tree.encoder, tree.quantizer)]
+    sensor = [part for tree in codec.trees for part in (tree.encoder, tree.quantizer, tree.predictor) if part]
     server = [tree.decoder for tree in codec.trees] + ([] if codec.behind is None else [codec.behind])
     counts = [sum(p.numel() for part in parts for p in part.parameters()) for parts in (sensor, server)]
     assert sum(counts) == sum(p.numel() for p in codec.parameters())

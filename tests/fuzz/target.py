@@ -21,6 +21,7 @@ from liveaction.codec.model import Model
 from liveaction.codec.stream import compress, open_reader
 from liveaction.codec.weights import weights_digest
 from liveaction.coding.container import MAGIC, VERSION, ContainerReader
+from liveaction.coding.mixing import fresh
 from liveaction.coding.packed import _deflate
 from liveaction.coding.varint import write_varint, write_varints
 from liveaction.errors import FormatError, IntegrityError
@@ -56,8 +57,9 @@ CODECS = {
         ],
         3,
     ),
+    "small": (SPARSE, 1),
 }
-"""Settings of the recipe, and channels of its signals."""
+"""Settings of the recipe, and channels of its signals; ``small`` is by that coder, all others by ``fast``."""
 
 
 class TooSlow(BaseException):
@@ -130,6 +132,8 @@ class Target:
         torch.set_num_threads(1)
         recipe = load_recipe("array_smoke", settings)
         self.codec: Codec = build_codec(recipe).eval().requires_grad_(False)
+        for tree in self.codec.trees if codec == "small" else ():
+            tree.chunks.mixing = fresh()
         self.model = Model(self.codec, recipe, weights_digest(self.codec, dump_recipe(recipe)))
         rng = np.random.default_rng(0)
         values = rng.standard_normal((2, channels, *EXTENTS)).astype(np.float32).clip(-1, 1)

@@ -32,7 +32,7 @@ def test_no_change_of_a_stream_is_a_bug():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("codec", ["sparse", "own"])
+@pytest.mark.parametrize("codec", ["sparse", "own", "small"])
 def test_no_change_of_a_stream_of_parts_or_of_a_basis_is_a_bug(codec):
     done = run("tests.fuzz", "--mutations", "1500", "--seed", "5", "--codec", codec)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

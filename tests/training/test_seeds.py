@@ -17,7 +17,7 @@ def test_words_are_unique_and_stay():
     assert {word.name: int(word) for word in CropWord} == {
         "TRAINING": 0, "WARM_START": 1, "VALIDATION": 2, "TABLES": 3, "GAINS": 6, "STEP": 7,
     }  # fmt: skip
-    assert {word.name: int(word) for word in NoiseWord} == {"QUANTISER": 3}
+    assert {word.name: int(word) for word in NoiseWord} == {"QUANTISER": 3, "STEPS": 4}
 
 
 def test_every_word_has_one_use_and_every_seed_a_word():
