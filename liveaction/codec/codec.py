@@ -65,9 +65,11 @@ class Whole:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Of the whole."""
         return tuple(self.x.shape)
 
     def crop(self, box: Box) -> torch.Tensor:
+        """The samples of a box, ``[B, C, *]``."""
         return self.x[(slice(None), slice(None), *slices(box))]
 
 
