@@ -278,7 +278,7 @@ def test_a_codec_that_learns_nothing_takes_no_steps(monkeypatch: pytest.MonkeyPa
     class Plain(torch.nn.Module):
         """As a codec of transforms alone."""
 
-        own = False
+        own, behind = False, None
         to_symbols = staticmethod(torch.clone)
 
         def decode(self, y: torch.Tensor, extents: tuple[int, ...]) -> torch.Tensor:

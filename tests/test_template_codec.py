@@ -64,4 +64,5 @@ def test_the_network_that_the_template_names_can_be_trained(tmp_path: Path) -> N
     recipe = load_recipe(tmp_path / "mine.yaml", [*settings, "training.warm_crops=2", "training.crop=[8]"])
     result = train(recipe, tmp_path / "a.npy", tmp_path / "run")
     assert result.finished and result.steps == 2
-    assert sum(each.numel() for each in load(result.folder).codec.decoder.parameters()) > 10_000
+    behind = load(result.folder).codec.behind
+    assert behind is not None and sum(each.numel() for each in behind.parameters()) > 10_000
