@@ -80,15 +80,24 @@ def trace_part(part: NDArray[np.int32], table: EntropyTables, near: Magnitudes) 
     """
     from liveaction.coding.trace_numba import trace
 
-    largest = max(int(part.max()), -int(part.min()))
-    if largest >= LARGEST:
-        raise FormatError(f"symbols: expected sizes below 2**24, got {largest}; take a greater quantiser step")
+    check_symbols(part)
     flat = np.require(part, np.int32, ["C", "W"]).reshape(len(part), -1)
     heads = np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32)
     contexts, values = np.empty(flat.size, np.uint16), np.empty(flat.size, np.uint32)
     at = plane(part.shape[1:])
     count = trace(flat, at, table.context, class_scales(), bins(), near, heads, contexts, values)
     return Trace(*heads, contexts[:count], values[:count], near)
+
+
+def check_symbols(part: NDArray[np.int32]) -> None:
+    """Refuse symbols that no decoder takes.
+
+    Raises:
+        FormatError: a symbol of 2**24 or more in size.
+    """
+    largest = max(int(part.max()), -int(part.min()))
+    if largest >= LARGEST:
+        raise FormatError(f"symbols: expected sizes below 2**24, got {largest}; take a greater quantiser step")
 
 
 def next_magnitudes(before: Magnitudes | None, shapes: Sequence[tuple[int, ...]], i: int) -> Magnitudes:

@@ -7,7 +7,7 @@ import numpy as np
 from liveaction.coding.context_numba import compiled, unsigned
 from liveaction.coding.layout import CLASS_BINS, CLASS_ONE, LEVELS, SCALE_ONE, SCALES
 from liveaction.coding.mixing import DECISIONS
-from liveaction.coding.rdo_numba import NEAR_ZERO, _value_cost
+from liveaction.coding.rdo_numba import NEAR_ZERO, TRIED, _value_cost, tried_for
 
 SILENT_SHARE = 0.7
 """What a channel's symbols cost beside what tables say that know nothing of where they lie. By trial, of squares and
@@ -51,15 +51,9 @@ def chosen_for(u, whole, ps, weight):
     """The symbol of least squared error and weighed bits, of those next to a latent."""
     nearest = np.int64(np.rint(u))
     s, least = nearest, np.inf
-    for which in range(4):
-        tried = nearest
-        if which == 1:
-            tried += np.sign(whole - nearest)
-        elif which == 2:
-            tried -= np.sign(nearest)
-        elif which == 3:
-            tried = np.int64(0)
-        if which and (tried == nearest or (which == 3 and abs(nearest) > NEAR_ZERO)):
+    for which in range(TRIED):
+        tried = tried_for(which, nearest, whole)
+        if which and tried == nearest:
             continue
         v = abs(tried - whole)
         found = weight * (np.float64(_cost_of(v, ps)) + (v > 0)) - tried * (2 * u - tried)

@@ -204,7 +204,6 @@ def _head(k, mode, base, kind, before, most, last, offset, mixing, state, data):
     if not there:
         return GOOD, np.int64(0), mode, base
     seen = np.int64(last > 0)
-    seen = np.int64(last > 0)
     usual = min(max(last + offset, 1), CLASSES - 1) if seen else FIRST_CLASS
     lines = mixing.classes[np.uint64(seen)]
     if code_counted(np.int64(k != usual), lines[0], 0, LIMIT_HEAD, state, data):

@@ -61,10 +61,7 @@ def optimise_part(
     """
     from liveaction.coding.rdo_numba import optimise
 
-    flat = np.require(part, np.float32, ["C"]).reshape(len(part), -1)
-    largest = largest_size(flat)
-    if not largest < LARGEST - 1:  # not a number is not less, either
-        raise FormatError(f"latents: expected sizes below 2**24, got {largest}; take a greater quantiser step")
+    flat = flat_latents(part)
     heads = np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32), np.zeros(len(flat), np.int32)
     contexts, values = np.empty(flat.size, np.uint16), np.empty(flat.size, np.uint32)
     at, made = plane(part.shape[1:]), np.empty(flat.shape, np.int32)
@@ -73,6 +70,19 @@ def optimise_part(
         float(weight), near, heads, contexts, values,
     )  # fmt: skip
     return made.reshape(part.shape), Trace(*heads, contexts[:count], values[:count], near)
+
+
+def flat_latents(part: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A part ``[L, *c]`` of any strides as ``[L, N]``, of which symbols may be chosen.
+
+    Raises:
+        FormatError: a latent is too large or not finite.
+    """
+    flat = np.require(part, np.float32, ["C"]).reshape(len(part), -1)
+    largest = largest_size(flat)
+    if not largest < LARGEST - 1:  # not a number is not less, either
+        raise FormatError(f"latents: expected sizes below 2**24, got {largest}; take a greater quantiser step")
+    return flat
 
 
 def largest_size(part: NDArray[np.float32]) -> float:

@@ -31,6 +31,8 @@ SILENT = int(np.float32(0.5 + DEAD_ZONE).view(np.int32))
 """Bits of the float32 size from which on a latent leaves a symbol there; sizes order as their bits do."""
 SIZE_BITS = np.int32(0x7FFFFFFF)
 """All bits of a float32 but its sign."""
+TRIED = 4
+"""Symbols that :func:`tried_for` has for a latent."""
 NEAR_ZERO = 2
 """Zero is tried for symbols up to this size: from 3 on it would have to spare 50 bits."""
 
@@ -83,6 +85,21 @@ def _decide_plain(latents, row, sizes, at, active, near, scale, bins, costs, wei
 
 
 @compiled
+def tried_for(which, nearest, whole):
+    """A symbol to try for a latent: the nearest, the next towards its prediction, the next towards 0, and a near 0.
+
+    The nearest again stands for none.
+    """
+    if which == 1:
+        return nearest + np.sign(whole - nearest)
+    if which == 2:
+        return nearest - np.sign(nearest)
+    if which == 3 and abs(nearest) <= NEAR_ZERO:
+        return np.int64(0)
+    return nearest
+
+
+@compiled
 def _decide_row(latents, row, values, sizes, at, prepared, active, weights, near, scale, bins, costs, weight, contexts,
                 coded):  # fmt: skip
     """:func:`_decide_plain` with a prediction: the next symbol towards it is tried, too."""
@@ -96,15 +113,9 @@ def _decide_row(latents, row, values, sizes, at, prepared, active, weights, near
         u = np.float64(latents[x])
         nearest = np.int64(np.rint(u))
         s, gain, price, least = nearest, 0.0, 0.0, np.inf
-        for which in range(4):
-            tried = nearest
-            if which == 1:
-                tried += np.sign(whole - nearest)
-            elif which == 2:
-                tried -= np.sign(nearest)
-            elif which == 3:
-                tried = np.int64(0)
-            if which and (tried == nearest or (which == 3 and abs(nearest) > NEAR_ZERO)):
+        for which in range(TRIED):
+            tried = tried_for(which, nearest, whole)
+            if which and tried == nearest:
                 continue
             found = np.float64(_value_cost(costs, context, unsigned((tried - whole) * sign)))
             more = tried * (2 * u - tried)

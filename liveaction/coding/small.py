@@ -10,11 +10,11 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from liveaction.coding.entropy import Tables, check_shapes, next_magnitudes
+from liveaction.coding.entropy import Tables, check_shapes, check_symbols, next_magnitudes
 from liveaction.coding.fast import rounded
-from liveaction.coding.layout import LARGEST, Magnitudes, bins, class_scales, plane
+from liveaction.coding.layout import Magnitudes, bins, class_scales, plane
 from liveaction.coding.mixing import Mixing, copied
-from liveaction.coding.optimise import WEIGHT, largest_size
+from liveaction.coding.optimise import WEIGHT, flat_latents
 from liveaction.errors import FormatError
 
 END_BITS = 8
@@ -108,10 +108,7 @@ class SmallEncoder(_Parts):
         shape = self._expected(scaled.shape)
         if self.dead_zone is not None:
             return self.put(rounded(scaled, self.dead_zone))
-        flat = np.require(scaled, np.float32, ["C"]).reshape(shape[0], -1)
-        largest = largest_size(flat)
-        if not largest < LARGEST - 1:  # not a number is not less, either
-            raise FormatError(f"latents: expected sizes below 2**24, got {largest}; take a greater quantiser step")
+        flat = flat_latents(scaled)
         symbols = np.empty(flat.shape, np.int32)
         self._walk(symbols, flat, CHOOSE, self.weight)
         return symbols.reshape(shape)
@@ -125,9 +122,7 @@ class SmallEncoder(_Parts):
         from liveaction.coding.mixing_walk_numba import PUT
 
         self._expected(symbols.shape)
-        largest = max(int(symbols.max()), -int(symbols.min()))
-        if largest >= LARGEST:
-            raise FormatError(f"symbols: expected sizes below 2**24, got {largest}; take a greater quantiser step")
+        check_symbols(symbols)
         flat = np.array(symbols, np.int32, order="C").reshape(len(symbols), -1)
         self._walk(flat, np.zeros((1, 1), np.float32), PUT, 0.0)
         return symbols
