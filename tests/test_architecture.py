@@ -147,7 +147,7 @@ ALLOWED: dict[str, set[str]] = {
 DOORS: dict[str, tuple[str, ...]] = {
     "numba": ("liveaction.kernels.*_numba", "liveaction.coding.*_numba"),
     "triton": ("liveaction.kernels.*_triton", "liveaction.testing_ahead"),
-    "monai": ("liveaction.training.datalist",),
+    "monai": ("liveaction.training.datalist", "liveaction.learning.adapt"),
     "nibabel": ("liveaction.modalities.volume.*",),
     "pydicom": ("liveaction.modalities.volume.*",),
     "scipy": (
@@ -157,6 +157,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "liveaction.modalities.*.preview",
         "liveaction.codec.reader",
         "liveaction.evaluation*",
+        "liveaction.learning.resampling",
     ),
     "rasterio": ("liveaction.modalities.hyperspectral.*",),
     "h5py": ("liveaction.modalities.hyperspectral.*", "liveaction.modalities.array.*"),
@@ -184,7 +185,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "tft": ("liveaction.profiling.anchors",),
     "walloc": ("liveaction.published.parity",),
     "accelerate": ("liveaction.training*",),
-    "timm": ("liveaction.training*",),
+    "timm": ("liveaction.training*", "liveaction.learning.adapt"),
     "tensorboard": ("liveaction.training*",),
     "torch.utils.tensorboard": ("liveaction.training*",),
 }
