@@ -153,7 +153,7 @@ class SampleSource(ItemSource):
         self.modality, self.reduction, self.channels, self.step = modality, reduction, spec.channels, 1.0
         self.factors = (reduction,) * len(spec.axes)
         self.dtype = ""
-        signs: tuple[Literal[-1, 1], ...] = (1,) * self.channels
+        signs = tuple[Literal[-1, 1], ...]([1] * self.channels)
         self.exact = Exact(
             linear=True, zero=(0.0,) * self.channels, flips=dict.fromkeys(spec.axes, signs), reach=(0,) * len(spec.axes)
         )
