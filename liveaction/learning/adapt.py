@@ -173,7 +173,7 @@ def _unstride(part: nn.Conv2d | nn.AvgPool2d) -> None:
         part.register_forward_pre_hook(_continued)
 
 
-def _continued(part: nn.Module, given: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+def _continued(part: Any, given: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
     """The last positions once more, so that a kernel of even extent leaves the grid as it is."""
     after = [side for n in reversed(part.kernel_size) for side in (0, 1 - n % 2)]
     return (nn.functional.pad(given[0], after, mode="replicate"),)

@@ -42,6 +42,12 @@ def test_latents_are_those_of_a_stream(pictures, settings):
     assert latents.dtype == torch.float32
 
 
+@pytest.mark.parametrize("limits", [(-1024.0, 3071.0), (1e6, 1e6 + 1)])
+def test_samples_in_the_unit_are_normalised_as_by_the_modality(model, limits):
+    x = torch.linspace(limits[0] - 1, limits[1] + 1, 63).reshape(1, 7, 9)
+    assert torch.equal(Encode._normalised(x, limits), model.modality.normalise(x.numpy(), limits))
+
+
 @pytest.mark.parametrize("step", [None, 0.25])
 def test_rounding_with_gradients_gives_the_same(model, pictures, step):
     plain, learning = Encode(model, step=step, limits=LIMITS), Encode(model, grad=True, step=step, limits=LIMITS)

@@ -58,7 +58,7 @@ def test_heads_of_latents_take_latents_alone(spec_of, takes, tmp_path):
     latents = Takes(kind="latents", modality=GREY, model="a" * 64, step=0.4)
     save_head(tmp_path / "of latents", trained(spec), spec, NETWORK, latents)
     head = load_head(tmp_path / "of latents")
-    assert head.predict_latents(np.zeros((2, 3, 5, 7), np.float32)).shape == (2, 6, 8)
+    assert head.predict_latents(np.zeros((2, 3, 5, 7), np.float32)).shape == (2, 5, 7)
     assert head.names == ("0", "1", "2", "3")
     with pytest.raises(SpecError, match="got one of latents of model aaaaaaaaaaaa; encode the signals"):
         head.predict(np.zeros((2, 3, 5, 7)))
