@@ -5,9 +5,9 @@
 
 FOLDER holds the files that the evaluations' protocols name. Models are made from some files, others are coded on one
 thread, from an array in memory to bytes and back, in turn. A predict step costs the same whatever it has learnt,
-so it learns for a few steps alone: its bytes here are no figures of its rate. A step of the codec with the coder ``fast`` is given; every other codec takes the
-setting at which its PSNR is nearest. What is recorded is the processor's time alone
-(``time.process_time``): medians, least and greatest, and how much of x265's each takes.
+so it learns for a few steps alone: its bytes here are no figures of its rate. A step of the codec with the coder
+``fast`` is given; every other codec takes the setting at which its PSNR is nearest. What is recorded is the
+processor's time alone (``time.process_time``): medians, least and greatest, and how much of x265's each takes.
 """
 
 import argparse

@@ -246,6 +246,15 @@ class StreamReader:
             self._kept.keep(number, found[number])
         return [found[number] for number in numbers]
 
+    def chunk_latents(self, numbers: list[int]) -> list[NDArray[np.float32]]:
+        """Dequantised latents ``[L, *]`` of some chunks.
+
+        Raises:
+            FormatError: as :meth:`read`.
+        """
+        with self._whole.running(), self._coding.running():
+            return [chunk.latents for chunk in self._chunks(numbers)]
+
     def _bytes(self, number: int) -> bytes | FormatError:
         try:
             return self.container.read(number, self.header.chunk_bytes(number))

@@ -17,6 +17,7 @@ from liveaction.errors import FormatError, SpecError
 from liveaction.files import file_digest
 from liveaction.learning.exact import exact_of
 from liveaction.learning.inputs import Exact
+from liveaction.learning.resampling import resampled
 from liveaction.signal import Signal
 
 if TYPE_CHECKING:
@@ -204,24 +205,6 @@ def seen(signal: Signal, view: str) -> Signal:
         missing = None if signal.missing is None else np.flip(signal.missing, place)
         signal = replace(signal, values=np.flip(signal.values, place), missing=missing)
     return signal
-
-
-def resampled(values: NDArray[Any], reduction: int) -> NDArray[Any]:
-    """``[C, *S]`` with fewer samples along every axis, rounded to its dtype and clipped to what that holds.
-
-    Polyphase filters with a Kaiser window of shape 5 (scipy's ``resample_poly``), borders mirrored.
-    """
-    if reduction == 1:
-        return values
-    from scipy.signal import resample_poly
-
-    x = values.astype(np.float32 if values.dtype.itemsize <= 2 else np.float64)
-    for axis in range(1, x.ndim):
-        x = resample_poly(x, 1, reduction, axis=axis, padtype="symmetric")
-    if values.dtype.kind not in "iu":
-        return np.asarray(x, values.dtype)
-    info = np.iinfo(values.dtype)
-    return np.asarray(np.rint(x).clip(info.min, info.max), values.dtype)
 
 
 def step_for_int8(model: Model, paths: Sequence[Path], fit: Mapping[str, int]) -> float:

@@ -85,14 +85,17 @@ class Inputs:
         if entry.latents:
             model = self._model(entry.latents, division)
             source = LatentSource(model, entry.factor * model.codec.quantizer.step)
-            place, words = f"{name}_{division.name}", f"{model.recipe.name}, {source.channels} latents"
+            place = f"{entry.latents}_x{entry.factor:g}_{division.name}"
+            words = f"{model.recipe.name}, {source.channels} latents"
         elif entry.baseline:
             assert entry.value is not None
             source = BaselineSource(self.modality, entry.baseline, entry.value)
-            place, words = name, f"decoded from {source.label} at {entry.value:g}"
+            place = f"{entry.baseline}_{entry.value:g}"
+            words = f"decoded from {source.label} at {entry.value:g}"
         else:
             source = SampleSource(self.modality, entry.resample or 1)
-            place, words = name, "samples" if source.reduction == 1 else f"resampled by {source.reduction} per axis"
+            place = f"samples_1_{source.reduction}"
+            words = "samples" if source.reduction == 1 else f"resampled by {source.reduction} per axis"
         options = StoreOptions(self.protocol.items.task, self.protocol.items.fit, self.protocol.views)
         store = make_store(self.items, source, self.out / "stores" / place, options, self.count)
         return ProbeInput(name, entry, store, _encoder_macs(source, store), words)

@@ -1,7 +1,7 @@
 """A study from beginning to end: inputs made, one network trained for every input, fold and seed, all of it kept.
 
 OUT/models/CODEC_FOLD       codecs, each trained from items of its fold's training split
-OUT/stores/INPUT_FOLD       what networks see
+OUT/stores/                 what networks see, one of each codec, step and fold, or of samples
 OUT/runs/INPUT/FOLD_SEED.json   one training and its test: what is there is not trained again
 OUT/heads/INPUT_FOLD_SEED   with ``keep``: the trained networks, to be used as judges
 """
@@ -23,7 +23,7 @@ from liveaction.files import atomic_path
 from liveaction.learning.dataset import LatentDataset, selection
 from liveaction.learning.fit import fit_head, labels_of, predict, seeded
 from liveaction.learning.inputs import InputSpec
-from liveaction.learning.kept import save_head
+from liveaction.learning.kept import Takes, save_head
 from liveaction.learning.labels import LabelledItem
 from liveaction.learning.macs import count_macs
 from liveaction.learning.nets import token_net
@@ -139,7 +139,8 @@ class Study:
         outputs, labels = predict(net, test, device=self.device), labels_of(test)
         if self.keep:
             place = self.out / "heads" / f"{given.name}_{division.name}_seed{seed}"
-            save_head(place, net, learn.spec, options, given.store.about)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            save_head(place, net, learn.spec, options, takes_of(given))
         spec = learn.spec
         channels = given.store.items[0].shape[0]
         return Run(
@@ -151,6 +152,14 @@ class Study:
             seconds=fitted.seconds, cpu_seconds=fitted.cpu_seconds, items=len(learn), losses=list(fitted.losses),
             circumstances=told,
         )  # fmt: skip
+
+
+def takes_of(given: ProbeInput) -> Takes:
+    """What a network that learnt from an input takes."""
+    about = given.store.about
+    if about.kind == "latents":
+        return Takes(kind="latents", modality=about.modality, model=about.model, step=about.step)
+    return Takes(kind="samples", modality=about.modality, reduction=about.factors[0])
 
 
 def datasets(protocol: ProbeProtocol, given: ProbeInput, division: Division) -> tuple[LatentDataset, LatentDataset]:

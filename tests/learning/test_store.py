@@ -15,7 +15,8 @@ from liveaction.errors import FormatError, SpecError
 from liveaction.learning import making
 from liveaction.learning.labels import LabelledItem, labelled_items
 from liveaction.learning.making import StoreOptions, make_store
-from liveaction.learning.sources import LatentSource, SampleSource, fitted, resampled, seen, step_for_int8
+from liveaction.learning.resampling import resampled
+from liveaction.learning.sources import LatentSource, SampleSource, fitted, seen, step_for_int8
 from liveaction.learning.store import LatentStore
 
 
