@@ -170,9 +170,13 @@ def _unstride(part: nn.Conv2d | nn.AvgPool2d) -> None:
         return
     part.stride = (1, 1)
     if any(side % 2 == 0 for side in part.kernel_size):
-        part.padding = "same"
-        sides = [side // 2 for side in reversed(part.kernel_size)]
-        part._reversed_padding_repeated_twice = [pad for n in sides for pad in (0, n)]
+        part.register_forward_pre_hook(_continued)
+
+
+def _continued(part: Any, given: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+    """The last positions once more, so that a kernel of even extent leaves the grid as it is."""
+    after = [side for n in reversed(part.kernel_size) for side in (0, 1 - n % 2)]
+    return (nn.functional.pad(given[0], after, mode="replicate"),)
 
 
 def _load(net: nn.Module, path: Path) -> tuple[str, ...]:
@@ -241,6 +245,11 @@ def monai_net(name: str, spec: InputSpec, classes: int | None = None, scale: Sca
         factors = spec.label_factors or (1,) * axes
         given |= {"in_channels": spec.channels, "out_channels": outputs * prod(factors), "spatial_dims": axes}
         multiples = (_multiple(name, given),) * axes
+        if name == "SwinUNETR" and max(spec.grid) <= multiples[0]:
+            raise SpecError(
+                f"monai_net: expected a grid of more than 32 positions along some axis for SwinUNETR, got {spec.grid}; "
+                "take UNet, SegResNet or token_net"
+            )
     elif name == "ViT":
         given |= {"in_channels": spec.channels, "img_size": tuple(spec.grid), "classification": True}
         given |= {"num_classes": outputs, "spatial_dims": axes, "post_activation": "none"}

@@ -25,10 +25,12 @@ class Encode(nn.Module):
             in the training of codecs; ``none``.
         step: of the quantiser; the model's where None.
         normalised: samples are in [-1, 1] already, not in the unit.
+        limits: what maps onto -1 and 1, the recipe's where None; such as (0, 255) of pictures whose range is
+            ``native``.
 
     Raises:
-        SpecError: the number of latents, or what they mean, depends on the signal; a range that depends on the signal
-            where samples are not normalised; another rounding; a step that is not positive.
+        SpecError: the number of latents, or what they mean, depends on the signal; a range that is not two numbers,
+            where samples are not normalised and no limits are given; another rounding; a step that is not positive.
 
     Example:
         >>> import liveaction
@@ -44,6 +46,7 @@ class Encode(nn.Module):
         rounding: Rounding = "round",
         step: float | None = None,
         normalised: bool = False,
+        limits: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
         codec, recipe = model.codec, model.recipe
@@ -57,16 +60,10 @@ class Encode(nn.Module):
             raise SpecError(f"rounding: expected round, noise or none, got {rounding!r}")
         if step is not None and not 0 < step < float("inf"):
             raise SpecError(f"step: expected a positive number, got {step!r}")
-        limits = recipe.modality.range
-        if not normalised and not isinstance(limits, tuple):
-            raise SpecError(
-                f"encode: expected a recipe whose range is [low, high] for samples in the unit, got {limits!r}; "
-                "give samples in [-1, 1] and normalised=True"
-            )
         self.codec = deepcopy(codec) if grad else codec
         self.codec.encoder.requires_grad_(grad)
         self.grad, self.rounding = grad, rounding
-        self.limits = None if normalised or not isinstance(limits, tuple) else limits
+        self.limits = None if normalised else _limits(limits or recipe.modality.range)
         self.step, self.axes = step or codec.quantizer.step, recipe.modality.axes
 
     def train(self, mode: bool = True) -> "Encode":
@@ -142,3 +139,12 @@ class Encode(nn.Module):
             step=self.step if self.rounding == "round" else 0.0,
             statistics=statistics,
         )
+
+
+def _limits(known: object) -> tuple[float, float]:
+    if not isinstance(known, tuple) or not known[0] < known[1]:
+        raise SpecError(
+            f"encode: expected a range of two numbers for samples in the unit, got {known!r}; give limits=(low, high), "
+            "or samples in [-1, 1] and normalised=True"
+        )
+    return float(known[0]), float(known[1])

@@ -60,6 +60,7 @@ class DenseHead(nn.Module):
                 "dense head: expected a network that keeps its grid, got one that halves it; build it with task 'map'"
             )
         self.body, self.factors, self.drop = body, tuple(factors), nn.Dropout(drop)
+        self.patch = getattr(body, "patch", (1,) * len(factors))
         self.head = CONVOLUTIONS[len(factors)](body.width, classes * prod(factors), 1)
 
     def forward(self, x: torch.Tensor, extents: tuple[int, ...] | None = None) -> torch.Tensor:
@@ -67,7 +68,9 @@ class DenseHead(nn.Module):
 
         Args:
             x: what the network takes.
-            extents: of the labels, where they are fewer than the tokens cover; all positions where None.
+            extents: of the labels, where they are fewer than the input covers; all that it covers where None.
         """
         y = shuffle(self.head(self.drop(self.body(x))), self.factors)
-        return y if extents is None else y[(slice(None), slice(None), *(slice(0, n) for n in extents))]
+        covered = zip(x.shape[2:], self.factors, self.patch, strict=True)
+        extents = extents or tuple(n * factor // side for n, factor, side in covered)
+        return y[(slice(None), slice(None), *(slice(0, n) for n in extents))]

@@ -96,14 +96,16 @@ def test_shuffle_of_squares_is_torchs():
     assert torch.equal(shuffle(x, (3, 3)), nn.functional.pixel_shuffle(x, 3))
 
 
-@pytest.mark.parametrize(("labels", "patch", "wanted"), [((8, 4), 1, (40, 28)), ((), 1, (5, 7)), ((1, 1), 2, (6, 8))])
+@pytest.mark.parametrize(
+    ("labels", "patch", "wanted"), [((8, 4), 1, (40, 28)), ((), 1, (5, 7)), ((1, 1), 2, (5, 7)), ((3, 2), 2, (15, 14))]
+)
 def test_maps_get_a_class_at_every_label(spec_of, labels, patch, wanted):
     net = token_net(spec_of(task="map", label_factors=labels), widths=(4, 6), patch=patch)
     assert isinstance(net, DenseHead)
     out = net(torch.randn(2, 3, 5, 7))
     assert out.shape == (2, 4, *wanted)
     out.sum().backward()
-    assert net(torch.randn(1, 3, 5, 7), (5, 6)).shape == (1, 4, 5, 6)
+    assert net(torch.randn(1, 3, 5, 7), (4, 6)).shape == (1, 4, 4, 6)
 
 
 def test_a_dense_head_of_other_factors(spec_of):
