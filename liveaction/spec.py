@@ -369,7 +369,8 @@ class TrainSpec(_Table):
     """How the codec is trained.
 
     ``crop`` lists the extents that crops grow through, each a multiple of 2**J: a number for all axes, or a list of one
-    per axis.
+    per axis. ``mirror`` names axes along which the warm start counts every signal's mirror image as well, so that a
+    flip of a signal is one of its latents.
     """
 
     steps: int = Field(default=2000, ge=0, le=10**12)
@@ -377,6 +378,7 @@ class TrainSpec(_Table):
     crop: tuple[Extent | tuple[Extent, ...], ...] = Field(default=(48,), min_length=1)
     start: Literal["warm", "random"] = "warm"
     warm_crops: int = Field(default=256, ge=1)
+    mirror: tuple[str, ...] = ()
     rate: Literal["local", "gaussian", "channel", "global"] = "local"
     rate_weight: float = Field(default=0.01, ge=0, allow_inf_nan=False)
     freeze_at: float = Field(default=0.7, ge=0, le=1)
@@ -462,4 +464,24 @@ class Recipe(_Table):
                 "training.start: warm needs codec.compand false and codec.quantizer.kind uniform; "
                 "change those, or set start to random"
             )
+        self._check_mirror()
         return self
+
+    def _check_mirror(self) -> None:
+        """Refuse axes to mirror where a flip would not hold to the end of training."""
+        mirror, names = self.training.mirror, list(self.modality.axes)
+        if len(set(mirror)) < len(mirror) or not set(mirror) <= set(names):
+            raise ValueError(f"training.mirror: expected axes among {names}, each once, got {list(mirror)}")
+        if not mirror:
+            return
+        if self.codec.encoder.kind != "linear" or self.training.start != "warm":
+            raise ValueError(
+                "training.mirror: expected codec.encoder.kind linear and training.start warm, got "
+                f"{self.codec.encoder.kind} and {self.training.start}; a sparse encoder needs no mirror, and others "
+                "do not keep it"
+            )
+        if self.training.steps and self.training.freeze_at:
+            raise ValueError(
+                "training.mirror: expected training.steps 0, or training.freeze_at 0 so that the decoder alone learns, "
+                f"got {self.training.steps} steps and {self.training.freeze_at}; no learning encoder keeps it"
+            )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from liveaction.codec.codec import Codec, build_codec
+from liveaction.codec.flips import flip_signs
 from liveaction.codec.weights import save_model
 from liveaction.errors import FormatError, SpecError, TrainingError
 from liveaction.recipe import dump_recipe
@@ -33,7 +34,7 @@ from liveaction.training.prediction import Left, PredictionLoss, draw_steps
 from liveaction.training.result import TrainingResult, Validation
 from liveaction.training.seeds import CropWord, NoiseWord, torch_seed
 from liveaction.training.start_from import take_weights
-from liveaction.training.warm_start import measured, start_warm
+from liveaction.training.warm_start import measured, parities, start_warm
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -84,6 +85,11 @@ def is_frozen(spec: TrainSpec, step: int) -> bool:
     return step >= spec.freeze_at * spec.steps
 
 
+def mirrored_axes(recipe: Recipe) -> list[int]:
+    """The places of the axes that ``training.mirror`` names."""
+    return [recipe.modality.axes.index(name) for name in recipe.training.mirror]
+
+
 class Trainer:
     """One training run into one folder.
 
@@ -117,6 +123,7 @@ class Trainer:
             raise SpecError(f"[training] batch: expected a multiple of the {ranks} processes, got {self.spec.batch}")
         torch.manual_seed(self.spec.seed)
         self.codec: Codec = build_codec(recipe).to(accelerator.device)
+        parities(self.codec, mirrored_axes(recipe))  # before data are read
         self.behind = None if self.codec.behind is None else BehindLoss(self.codec.behind)
         networks = self.behind is not None or self.codec.predictor is not None
         learns = networks or (not self.codec.sparse and any(True for _ in self.codec.parameters()))
@@ -151,6 +158,7 @@ class Trainer:
                 )
             if self.start_from is not None:
                 take_weights(self.codec, self.recipe, self.start_from)
+                self._check_flips()
             elif self.spec.start == "warm":
                 self._warm_start()
         if self.behind is not None:  # what symbols cost decides them, and they are what it learns from
@@ -197,7 +205,20 @@ class Trainer:
             )[0]
             for i in range(self.spec.warm_crops)
         )
-        start_warm(self.codec, batches)
+        start_warm(self.codec, batches, mirrored_axes(self.recipe))
+
+    def _check_flips(self) -> None:
+        """Refuse weights that do not keep what the recipe mirrors.
+
+        Raises:
+            SpecError: a flip along such an axis is no flip of the latents.
+        """
+        for name, axis in zip(self.spec.mirror, mirrored_axes(self.recipe), strict=True):
+            if flip_signs(self.codec, axis) is None:
+                raise SpecError(
+                    f"--start-from {self.start_from}: expected latents that flip along {name!r} as training.mirror "
+                    "says, got others; set training.mirror to []"
+                )
 
     def _resume(self) -> int | None:
         found = list_checkpoints(self.folder / CHECKPOINTS)

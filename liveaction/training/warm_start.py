@@ -3,14 +3,18 @@
 One pass over crops accumulates mean and covariance of the wavelet packets in float64. The projection E -> L starts as
 the leading eigenvectors, the linear path back as their transpose, and every residual part at zero: step 0 of training
 already is optimal linear transform coding. Of a sparse encoder only channels are rotated, within each band.
+
+Mirrored, the moments are those of the data and of all their mirror images along some axes. Packets of an even-length
+wavelet change signs by a flip, so no image is made: even and odd packets have nothing in common, and no mean is odd.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from liveaction.codec.codec import Codec
+from liveaction.codec.flips import packet_signs
 from liveaction.errors import SpecError
 from liveaction.nn.band_rotation import BandRotation
 from liveaction.nn.monarch import Dense
@@ -46,14 +50,64 @@ def packet_moments(codec: Codec, batches: Iterable[torch.Tensor]) -> Moments:
     return Moments(tokens, mean, product / tokens - torch.outer(mean, mean))
 
 
-def warm_start(codec: Codec, moments: Moments) -> torch.Tensor:
+def parities(codec: Codec, axes: Sequence[int]) -> torch.Tensor:
+    """Whether packets are odd ``[A, E]`` along each of some axes.
+
+    Raises:
+        SpecError: a flip along one of them is more than signs of packets.
+    """
+    found = [packet_signs(codec, axis) for axis in axes]
+    for axis, signs in zip(axes, found, strict=True):
+        if signs is None:
+            raise SpecError(
+                "[training] mirror: expected a wavelet of even length, whose packets change signs alone where the "
+                f"signal is mirrored, got {codec.spec.wavelet!r} along axis {axis}; take haar, bior1.3 or bior3.5"
+            )
+    odd = [signs < 0 for signs in found if signs is not None]
+    return torch.stack(odd) if odd else torch.zeros(0, codec.channels * codec.packets.bands, dtype=torch.bool)
+
+
+def mirrored(moments: Moments, odd: torch.Tensor) -> Moments:
+    """The moments of signals together with all their mirror images.
+
+    Args:
+        moments: of the signals; ``odd`` as :func:`parities` gives it.
+    """
+    odd = odd.to(moments.mean.device)
+    mean = torch.where(odd.any(0), 0.0, moments.mean)
+    product = moments.covariance + torch.outer(moments.mean, moments.mean)
+    apart = (odd[:, :, None] != odd[:, None, :]).any(0)
+    return Moments(moments.tokens * 2 ** len(odd), mean, torch.where(apart, 0.0, product - torch.outer(mean, mean)))
+
+
+def _eigen(covariance: torch.Tensor, odd: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Eigenvalues ``[E]``, largest first, and eigenvectors as rows, each of packets of one parity alone."""
+    if not len(odd):
+        values, vectors = torch.linalg.eigh(covariance)
+        return values.flip(0), vectors.flip(1).T
+    kinds = (odd.long() * 2 ** torch.arange(len(odd))[:, None]).sum(0).to(covariance.device)
+    values, rows = covariance.new_zeros(len(covariance)), torch.zeros_like(covariance)
+    for kind in kinds.unique():  # block by block: equal eigenvalues of two parities would be mixed
+        (own,) = torch.where(kinds == kind)
+        values[own], vectors = torch.linalg.eigh(covariance[own[:, None], own])
+        rows[own[:, None], own] = vectors.T
+    falling = values.argsort(descending=True, stable=True)
+    return values[falling], rows[falling]
+
+
+def warm_start(codec: Codec, moments: Moments, mirror: Sequence[int] = ()) -> torch.Tensor:
     """Start the linear paths as the KLT and the residual parts at zero; in place.
+
+    Args:
+        codec: to start.
+        moments: of signals.
+        mirror: axes along which their mirror images are to count as they do.
 
     Returns:
         The eigenvalues ``[E]``, largest first: the variance that each latent carries.
 
     Raises:
-        SpecError: the codec has no dense linear path on both sides, or compands.
+        SpecError: the codec has no dense linear path on both sides, or compands; as :func:`parities`.
     """
     down, up = codec.encoder.down, codec.decoder.linear
     if not isinstance(down, Dense) or not isinstance(up, Dense) or codec.spec.compand:
@@ -61,8 +115,10 @@ def warm_start(codec: Codec, moments: Moments) -> torch.Tensor:
             "[training] start: warm needs a dense encoder projection, a decoder with a linear path and no companding, "
             "got a codec without; set start to random"
         )
-    values, vectors = torch.linalg.eigh(moments.covariance)
-    basis = _signed(vectors.flip(1)[:, : down.weight.shape[0]].T)
+    odd = parities(codec, mirror)
+    moments = mirrored(moments, odd) if len(odd) else moments
+    values, vectors = _eigen(moments.covariance, odd)
+    basis = _signed(vectors[: down.weight.shape[0]])
     with torch.no_grad():
         down.weight.copy_(basis)
         down.bias.copy_(-(basis @ moments.mean))
@@ -70,8 +126,7 @@ def warm_start(codec: Codec, moments: Moments) -> torch.Tensor:
         up.bias.copy_(moments.mean)
     codec.encoder.start_at_projection()
     codec.decoder.start_at_linear_path()
-    eigenvalues: torch.Tensor = values.flip(0).clamp(min=0)
-    return eigenvalues
+    return values.clamp(min=0)
 
 
 def _signed(vectors: torch.Tensor) -> torch.Tensor:
@@ -89,18 +144,19 @@ def measured(codec: Codec) -> str:
     return "the variance of every band"
 
 
-def start_warm(codec: Codec, batches: Iterable[torch.Tensor]) -> None:
+def start_warm(codec: Codec, batches: Iterable[torch.Tensor], mirror: Sequence[int] = ()) -> None:
     """The warm start of any codec, in place, in one pass over the batches.
 
     Args:
         codec: of any kind of encoder that has a warm start.
         batches: signals in [-1, 1], or components of their own bases, ``[B, C, *S]``.
+        mirror: as for :func:`warm_start`; of a sparse encoder it changes nothing.
 
     Raises:
         SpecError: there was no batch, or the codec has no warm start.
     """
     if not codec.sparse:
-        warm_start(codec, packet_moments(codec, batches))
+        warm_start(codec, packet_moments(codec, batches), mirror)
         return
     moments = [torch.zeros((), dtype=torch.float64) for _ in codec.trees]
     empty = True
