@@ -109,6 +109,7 @@ ALLOWED: dict[str, set[str]] = {
         *_CODEC_THIRD,
     },
     "liveaction.evaluation.baselines*": {".evaluation", ".errors", "numpy"},
+    "liveaction.evaluation.judges.folder": {".evaluation", ".learning", ".signal", ".files", ".errors", "numpy"},
     "liveaction.evaluation*": {
         ".evaluation",
         *_RUNS,
@@ -168,7 +169,10 @@ DOORS: dict[str, tuple[str, ...]] = {
     "tft": ("liveaction.profiling.anchors",),
     "walloc": ("liveaction.published.parity",),
     "accelerate": ("liveaction.training*",),
-    "timm": ("liveaction.training*",),
+    "timm": ("liveaction.training*", "liveaction.evaluation.judges.timm_weights"),
+    "pocketsphinx": ("liveaction.evaluation.judges.digits",),
+    "rapidocr": ("liveaction.evaluation.judges.documents",),
+    "silero_vad": ("liveaction.evaluation.judges.voice",),
     "tensorboard": ("liveaction.training*",),
     "torch.utils.tensorboard": ("liveaction.training*",),
 }
@@ -192,7 +196,7 @@ EXHIBITS = "liveaction.modalities.exhibit"
 # Slow to import, or noisy: imported inside the function that needs them, so that nobody pays who does not.
 _HEAVY = (
     "PIL accelerate av bjontegaard h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel pydicom rasterio "
-    "scipy soundfile tensorboard tft tifffile timm walloc zarr"
+    "pocketsphinx rapidocr scipy silero_vad soundfile tensorboard tft tifffile timm walloc zarr"
 )
 HEAVY = tuple(_HEAVY.split())
 
