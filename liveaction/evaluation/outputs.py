@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from liveaction.evaluation.groups import lines_of, sources_of
+from liveaction.evaluation.groups import by_source, lines_of
 from liveaction.evaluation.item import Measurement
 from liveaction.evaluation.judges.figures import Judged
 from liveaction.evaluation.judges.rows import judged_delta_rows, judged_rows
@@ -42,11 +42,11 @@ def write_outputs(
     """
     shown = None if scores is None else SHOWN
     write_report(items, out / EXHIBITS, out / "report.html", title, notes, reference, measure, against, scores, shown)
-    sources = sources_of(items)
+    sources = by_source(items)
     deltas = all_delta_rows(items, measure, [reference, *against])
     costs = all_cost_rows(items, measure, reference)
     tables = {
-        "settings": [{"source": s.label, **row} for s in sources for row in setting_rows(items, s)],
+        "settings": [{"source": s.label, **row} for s, mine in sources.items() for row in setting_rows(mine, s)],
         "deltas": deltas,
         "means": mean_rows(deltas),
         "costs": costs,
@@ -61,6 +61,6 @@ def write_outputs(
     (out / "plots").mkdir(exist_ok=True)
     if scores is not None:
         write_plot(accuracy_plot(scores), out / "plots" / f"{scores.measure}.png")
-    for source in sources[:shown]:
-        plot = rate_plot(lines_of(items, source), source, measure)
+    for source, mine in list(sources.items())[:shown]:
+        plot = rate_plot(lines_of(mine, source), source, measure)
         write_plot(plot, out / "plots" / f"{short_name(source.label.replace('/', '_').replace(' ', '_'))}.png")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from liveaction.errors import ShapeError, UnknownNameError
 from liveaction.evaluation.costs import costs_at
-from liveaction.evaluation.groups import Line, check_reference, common_ratios, lines_of, sources_of
+from liveaction.evaluation.groups import Line, by_source, check_reference, common_ratios, lines_of
 from liveaction.evaluation.item import Measurement, Source
 from liveaction.evaluation.judges.figures import Judged
 from liveaction.evaluation.means import all_delta_rows
@@ -60,15 +60,16 @@ def write_report(
     if not items:
         raise ShapeError("report: expected at least one item, got none; measure something first")
     check_reference(items, reference)
-    known = [key for source in sources_of(items) for key in measure_keys(items, source) if key in MEASURES]
+    groups = by_source(items)
+    known = [key for source, mine in groups.items() for key in measure_keys(mine, source) if key in MEASURES]
     if measure not in known:
         listed = ", ".join(map(repr, dict.fromkeys(known)))
         raise UnknownNameError(f"measure: expected one of {listed}, got {measure!r}")
-    sources = sources_of(items)
+    sources = list(groups)
     deltas = all_delta_rows(items, measure, [reference, *against])
     alone = sources[:most]
-    parts = [_source_html(items, source, n, measure, deltas) for n, source in enumerate(alone)]
-    shown = [exhibits_data(items, source, folder_of_exhibits, measure) for source in alone]
+    parts = [_source_html(groups[source], source, n, measure, deltas) for n, source in enumerate(alone)]
+    shown = [exhibits_data(groups[source], source, folder_of_exhibits, measure) for source in alone]
     links = "".join(f'<a href="#source-{n}">{escape(source.label)}</a>' for n, source in enumerate(alone))
     if judged is not None:
         parts.insert(0, judged_html(judged, [reference, *against], len(alone), len(sources)))

@@ -60,6 +60,11 @@ def delta_rows(items: Sequence[Measurement], source: Source, measure: str, refer
         UnknownNameError: no item is of that curve.
     """
     check_reference(items, reference)
+    return known_delta_rows(items, source, measure, reference)
+
+
+def known_delta_rows(items: Sequence[Measurement], source: Source, measure: str, reference: str) -> list[Row]:
+    """As :func:`delta_rows`, of a reference that may have been measured on other sources alone."""
     curves = curves_of(lines_of(items, source))
     better = MEASURES[measure].sign
     pairs = {name: _points(family, measure, better) for name, family in curves.items()}

@@ -14,7 +14,7 @@ _SILENCE = RATE // 5  # samples on both sides, which the recogniser's models of 
 class SpokenDigits(Judge):
     """PocketSphinx with the model of American English in its wheel and a grammar of ten words; says "0" to "9".
 
-    Nothing where it hears no word. Narrow-band sound is taken for what it is at 16 kHz.
+    It has to choose one, of silence, too. Narrow-band sound is taken for what it is at 16 kHz.
 
     Raises:
         SpecError: the package is not installed.
@@ -36,7 +36,7 @@ class SpokenDigits(Judge):
         return refuses_sound(signal)
 
     def predict(self, signal: Signal) -> str:
-        """A digit, or an empty text. What was heard before, which would bend its ears, is forgotten first."""
+        """A digit; rarely an empty text. What was heard before, which would bend its ears, is forgotten first."""
         quiet = np.zeros(_SILENCE, np.float32)
         sound = np.concatenate([quiet, speech_of(signal), quiet])
         decoder = self._decoder

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import numpy as np
 
-from liveaction.evaluation.item import Measurement, Reference
+from liveaction.evaluation.item import Measurement, Reference, Source
 
 LEVEL = 0.05
 """Differences with a smaller p count as differences; intervals are of 95 %."""
@@ -95,10 +95,9 @@ class Judged:
     @property
     def words(self) -> str:
         """One sentence on whether the judge can tell."""
-        at = (
-            f"{100 * self.original.score:.1f} % on {self.original.items} originals, {100 * self.eighth.score:.1f} % at "
-        )
-        at += f"1/8 of their resolution (p = {self.eighth.p:.2g} by {self.test})"
+        right, least = 100 * self.original.score, 100 * self.eighth.score
+        at = f"{right:.1f} % on {self.original.items} originals, {least:.1f} % at 1/8 of their resolution"
+        at += f" (p = {self.eighth.p:.2g} by {self.test})"
         if self.tells:
             return f"{self.title}: can tell: {at}"
         return f"{self.title}: cannot tell: {at}; what it says of codecs here means nothing"
@@ -131,10 +130,10 @@ def judged(items: Sequence[Measurement], references: Sequence[Reference]) -> Jud
 
 
 def _line(
-    kind: str, curve: str, codec: str, items: Sequence[Measurement], known: dict[object, Reference], binary: bool
+    kind: str, curve: str, codec: str, items: Sequence[Measurement], known: dict[Source, Reference], binary: bool
 ) -> PooledLine:
     """Settings are told apart by their place in the codec's list where every item has as many, else by value."""
-    by_source: dict[object, dict[float, list[Measurement]]] = {}
+    by_source: dict[Source, dict[float, list[Measurement]]] = {}
     for item in items:
         by_source.setdefault(item.source, {}).setdefault(item.value, []).append(item)
     alike = len({len(settings) for settings in by_source.values()}) == 1
