@@ -8,6 +8,7 @@ from liveaction.errors import SpecError, escaped
 from liveaction.evaluation.baselines.registry import baseline_names, make_baseline
 from liveaction.evaluation.coders import BaselineCoder, Coder, ModelCoder
 from liveaction.evaluation.judges.judging import Judging, plan_judging
+from liveaction.evaluation.judges.labels import FOLDERS, ORIGINAL
 from liveaction.evaluation.measures import JUDGED, MAIN, MEASURES
 from liveaction.evaluation.protocol import Protocol
 from liveaction.evaluation.run import Settings
@@ -149,8 +150,10 @@ def _first_reference(coders: Sequence[Coder]) -> str:
 
 
 def _below(data: Path, text: str) -> str:
-    """A judge or labels of a protocol: a path below the data folder where such a thing is there, else a name."""
-    return str(data / text) if text and (data / text).exists() else text
+    """A judge or labels of a protocol: what comes last is below the data folder where such a thing is there."""
+    before, colon, last = text.rpartition(":")
+    known = not last or last in (FOLDERS, ORIGINAL) or not (data / last).exists()
+    return text if known else f"{before}{colon}{data / last}"
 
 
 def _measure(name: str) -> str:

@@ -22,7 +22,6 @@ from liveaction.evaluation.protocol import load_protocol
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
-from tests.conftest import DATA
 
 
 class Lightness(Judge):
@@ -59,7 +58,7 @@ def installed(monkeypatch):
 
 def test_judges_are_found_by_their_entry_points(installed):
     assert isinstance(make_judge("lightness"), Lightness)
-    with pytest.raises(SpecError, match="--judge none: expected a class of judges under liveaction.judges, got 'dict'"):
+    with pytest.raises(SpecError, match=r"expected a class of judges under liveaction\.judges, got 'dict'"):
         make_judge("none")
     with pytest.raises(UnknownNameError, match=r"got 'lightnes'; did you mean lightness\?"):
         make_judge("lightnes")
@@ -173,9 +172,8 @@ def test_pages_are_read():
     judge = make_judge("document_text")
     assert judge.predict(page("Invoice 2931")) == "Invoice 2931"
     assert judge.predict(picture(255, (120, 420), 1)) == ""
-    assert (
-        judge.score("Invoice\n2931", "Invoice 2931") == 1.0 and judge.score("lnvoice 2931", "Invoice 2931") == 11 / 12
-    )
+    assert judge.score("Invoice\n2931", "Invoice 2931") == 1.0
+    assert judge.score("lnvoice 2931", "Invoice 2931") == 11 / 12
     assert judge.score("far too much of it", "ab") == 0.0 and judge.score("", "") == 1.0 and judge.score("a", "") == 0.0
     assert judge.refuses(picture(channels=4), "rgb") and judge.refuses(picture(), "rgb") is None
 
@@ -189,9 +187,9 @@ def test_voice_is_told_from_silence():
     assert judge.refuses(picture(), "rgb") and judge.refuses(sound(np.zeros(9)), "music") is None
 
 
-def test_spoken_digits_are_heard_whatever_was_heard_before():
+def test_spoken_digits_are_heard_whatever_was_heard_before(data_dir):
     pytest.importorskip("pocketsphinx", reason="pocketsphinx is in the extra judges")
-    folder = DATA / "learning" / "fsdd"
+    folder = data_dir / "learning" / "fsdd"
     paths = [path for digit in range(10) for path in sorted(folder.rglob(f"{digit}_jackson_1[0-3].wav"))]
     if not paths:
         pytest.skip(f"expected recordings of digits in {folder}, got none")
@@ -201,7 +199,7 @@ def test_spoken_digits_are_heard_whatever_was_heard_before():
     heard = [judge.predict(signal) for signal in signals]
     assert np.mean([said == path.name[0] for said, path in zip(heard, paths, strict=True)]) > 0.5
     assert [judge.predict(signal) for signal in signals[::-1]][::-1] == heard
-    assert judge.predict(sound(np.zeros(4000, np.int16))) == "" and judge.refuses(picture(), "rgb")
+    assert judge.refuses(picture(), "rgb") and judge.refuses(signals[0], "music") is None
 
 
 PROTOCOL = """
@@ -239,10 +237,7 @@ def test_the_verb_asks_a_judge(installed, tmp_path, monkeypatch):
     with (tmp_path / "a" / "judged.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["codec"], row["accuracy"]) for row in rows[2:]] == [("small", "1.0"), ("webp", "1.0")]
-    told = [
-        str(text)
-        for text in ("evaluate", tmp_path / "a/models/small", "--data", data / "items", "--out", tmp_path / "b")
-    ]
+    told = ["evaluate", str(tmp_path / "a/models/small"), "--data", str(data / "items"), "--out", str(tmp_path / "b")]
     told += ["--factors", "1", "--repeats", "1", "--json", "--quiet"]
     result = CliRunner().invoke(app, [*told, "--judge", "lightness", "--labels", "folders"])
     assert result.exit_code == 0 and json.loads(result.stdout)["judged"]["tells"] is False
