@@ -94,8 +94,7 @@ def test_a_kept_head_judges_what_it_learnt_from(monkeypatch, tmp_path):
         return np.array([int(values.mean() > 128)])
 
     head = SimpleNamespace(modality="rgb", names=("dark", "light"), predict=predict)
-    kept = SimpleNamespace(load_head=lambda folder: head)
-    monkeypatch.setitem(sys.modules, "liveaction.learning.kept", kept)
+    monkeypatch.setattr("liveaction.evaluation.judges.folder.load_head", lambda folder: head)
     folder = tmp_path / "shades"
     folder.mkdir()
     (folder / "head.safetensors").write_bytes(b"one")
