@@ -49,7 +49,7 @@ def find_streams(source: Path, target: Path, suffix: str) -> list[ArchiveItem]:
         FormatError: there is none.
         SpecError: two would become the same, or a target is a source.
     """
-    found = sorted(_streams(source))
+    found = streams_below(source)
     if not found:
         raise FormatError(f"{source}: expected {SUFFIX} files, got none; check the folder")
     items: dict[str, ArchiveItem] = {}
@@ -110,6 +110,11 @@ def _size(file: Path) -> int:
     with suppress(OSError):
         return file.stat().st_size if file.is_file() else 0
     return 0
+
+
+def streams_below(source: Path) -> list[Path]:
+    """The streams in a folder and those below, sorted, but hidden ones."""
+    return sorted(_streams(source))
 
 
 def _streams(source: Path) -> Iterator[Path]:

@@ -20,7 +20,7 @@ from liveaction.evaluation.report_summary import summary_html
 from liveaction.evaluation.tables import Row, measure_keys, setting_rows
 from liveaction.files import atomic_path
 
-_POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 def write_report(
@@ -64,7 +64,7 @@ def write_report(
     shown = [exhibits_data(items, source, folder_of_exhibits, measure) for source in sources]
     links = "".join(f'<a href="#source-{n}">{escape(source.label)}</a>' for n, source in enumerate(sources))
     page = _text("report.html").format(
-        policy=escape(_POLICY), title=escape(title), style=_text("report.css"), links=links,
+        policy=escape(POLICY), title=escape(title), style=_text("report.css"), links=links,
         summary=summary_html(items, notes, measure, reference, deltas), parts="".join(parts),
         data=script_json([{**data, "number": n} for n, data in enumerate(shown) if data]),
         script=_text("report.js") + _text("report_selftest.js"),

@@ -1,0 +1,1 @@
+"""Evaluations that can be repeated, as YAML files; installed as ``liveaction.configs.protocols``."""

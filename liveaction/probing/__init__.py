@@ -1,0 +1,1 @@
+"""How well small networks learn: on latents, on fewer samples, on all samples, at equal compute, side by side."""

@@ -1,0 +1,182 @@
+"""Protocols of learning: items, folds, codecs, inputs and one way of training for all of them, as YAML files."""
+
+import difflib
+import importlib.resources
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from liveaction.errors import SpecError, UnknownNameError
+from liveaction.learning.fit import FitRules
+from liveaction.learning.inputs import Task
+from liveaction.recipe import explain, load_plain, load_recipe, read_text
+from liveaction.spec import Positive, Recipe
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+Whole = Annotated[int, Field(ge=1)]
+SMALLEST = 8
+"""What a task must lose at 1/8 of the samples along every axis, or it cannot tell."""
+
+
+class Table(BaseModel):
+    """A table of a protocol."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ItemsTable(Table):
+    """What is learnt from.
+
+    Attributes:
+        folder: of the items, below the data folder.
+        prepare: what makes them of that folder first, by name; see :mod:`liveaction.probing.prepare`.
+        labels, task, fit: as ``liveaction latents`` takes them.
+    """
+
+    folder: str = "."
+    prepare: str = ""
+    labels: str
+    task: Task = "class"
+    fit: dict[str, Whole] = Field(default_factory=dict)
+
+
+class FoldsTable(Table):
+    """Who is tested on what: the items' ``own`` splits; folds of named groups; or a ``count`` of folds of groups."""
+
+    own: bool = False
+    groups: tuple[tuple[str, ...], ...] = ()
+    count: int | None = Field(default=None, ge=2)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum((self.own, bool(self.groups), self.count is not None)) != 1:
+            raise ValueError("expected one of own: true, groups and count, got none or several")
+        return self
+
+
+class CodecEntry(Table):
+    """A codec that each fold trains from ``items`` of its training items; ``settings`` as for ``--set``."""
+
+    recipe: str
+    settings: tuple[str, ...] = ()
+    items: Whole = 256
+
+
+class InputEntry(Table):
+    """What a network sees of an item.
+
+    Attributes:
+        latents: of a codec, at ``factor`` times its quantiser step; ``noise`` adds that of one step in training.
+        resample: samples, of which so many become one along every axis; 1: as they are.
+        baseline: samples that another codec gives back at its ``value``.
+        scale: of inputs: ``one`` number, or one for each ``channel``.
+        stem: ``patch``: one projection of the samples of a token; ``pyramid``: strided convolutions, at full compute.
+    """
+
+    latents: str = ""
+    resample: Whole | None = None
+    baseline: str = ""
+    factor: Positive = 1.0
+    value: float | None = None
+    scale: Literal["one", "channel", "none"] = "one"
+    noise: bool = False
+    stem: Literal["patch", "pyramid"] = "patch"
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        given = [bool(self.latents), self.resample is not None, bool(self.baseline)]
+        if sum(given) != 1:
+            raise ValueError("expected one of latents, resample and baseline, got none or several")
+        if (self.value is not None) != bool(self.baseline):
+            raise ValueError("expected a value with a baseline, and with nothing else")
+        if self.noise and not self.latents:
+            raise ValueError("expected noise of latents alone")
+        return self
+
+
+class NetworkTable(Table):
+    """The body that all inputs share: ``token`` is the samples of a token per axis, ``widths`` those of its stages."""
+
+    token: dict[str, Whole]
+    widths: tuple[Whole, ...] = (32, 64)
+    drop: float = Field(default=0.2, ge=0, lt=1)
+
+
+class ProbeProtocol(Table):
+    """One study of learning.
+
+    Attributes:
+        settings: of all codecs, as for ``--set``; each one's own come after.
+        crop: samples per axis that a network sees; drawn at whole tokens in training, from the middle in tests.
+        views: of every item, such as ``flip:x``: one of them is drawn in training.
+        compute: ``equal`` refuses inputs whose networks differ by more than a quarter in multiply-accumulates.
+        seeds: of the trainings, for every fold.
+        reference: the input that others are held against.
+    """
+
+    name: Name
+    description: str = ""
+    items: ItemsTable
+    folds: FoldsTable
+    settings: tuple[str, ...] = ()
+    codecs: dict[Name, CodecEntry] = Field(default_factory=dict)
+    inputs: dict[Name, InputEntry] = Field(min_length=1)
+    network: NetworkTable
+    training: FitRules = FitRules()
+    crop: dict[str, Whole] = Field(default_factory=dict)
+    views: tuple[str, ...] = ("identity",)
+    compute: Literal["equal", "any"] = "equal"
+    seeds: tuple[int, ...] = (0, 1, 2)
+    reference: str
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.reference not in self.inputs:
+            raise ValueError(f"reference: expected one of {sorted(self.inputs)}, got {self.reference!r}")
+        for name, entry in self.inputs.items():
+            if entry.latents and entry.latents not in self.codecs:
+                raise ValueError(f"inputs.{name}: expected a codec among {sorted(self.codecs)}, got {entry.latents!r}")
+        return self
+
+    def recipe(self, codec: str) -> Recipe:
+        """The recipe of one of the codecs.
+
+        Raises:
+            SpecError: a setting is wrong.
+            UnknownNameError: there is no such recipe.
+        """
+        entry = self.codecs[codec]
+        return load_recipe(entry.recipe, [*self.settings, *entry.settings])
+
+
+def probe_names() -> list[str]:
+    """Names of the shipped protocols, sorted."""
+    folder = importlib.resources.files("liveaction.configs.probes")
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def load_probe(source: str) -> ProbeProtocol:
+    """Read a protocol, by its name or as a YAML file.
+
+    Raises:
+        UnknownNameError: no shipped protocol has that name.
+        SpecError: the file cannot be read, or breaks a rule; names file, table and key.
+    """
+    if Path(source).suffix in {".yaml", ".yml"} or "/" in source:
+        text = read_text(Path(source), "a readable protocol file")
+    elif source in probe_names():
+        text = importlib.resources.files("liveaction.configs.probes").joinpath(f"{source}.yaml").read_text()
+    else:
+        close = difflib.get_close_matches(source, probe_names()) or probe_names()
+        raise UnknownNameError(
+            f"--protocol: expected a shipped protocol or a .yaml file, got {source!r}; did you mean {', '.join(close)}?"
+        )
+    data = load_plain(text, source, "a protocol's tables")
+    try:
+        protocol = ProbeProtocol.model_validate(data)
+    except ValidationError as error:
+        raise SpecError(f"{source}{explain(error, ProbeProtocol)}") from error
+    for codec in protocol.codecs:
+        protocol.recipe(codec)
+    return protocol

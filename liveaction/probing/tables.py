@@ -1,0 +1,106 @@
+"""Runs of a study as rows: what every input reaches, what it costs, and how it stands beside the reference."""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from liveaction.probing.protocol import SMALLEST, ProbeProtocol
+from liveaction.probing.run import Run
+from liveaction.probing.scores import middle_p, spread
+
+Row = dict[str, Any]
+SCORES = ("dice", "accuracy", "rmse")
+"""Measures of which the first that a study has is what inputs are compared by."""
+CERTAIN = 0.05
+"""Of McNemar's test, below which two inputs are said to differ."""
+
+
+def main_score(runs: Sequence[Run]) -> str:
+    """The measure that inputs are compared by: Dice of maps, accuracy of classes, the error of numbers."""
+    return next(key for key in SCORES if key in runs[0].scores)
+
+
+def input_rows(runs: Sequence[Run], reference: str) -> list[Row]:
+    """A row per input, in the order of the protocol: means over folds and seeds, with their deviation.
+
+    ``p`` is McNemar's against the reference, of the predictions of all folds together; the median over seeds.
+    """
+    key = main_score(runs)
+    anchor = [run for run in runs if run.input == reference]
+    base = fmean(run.scores[key] for run in anchor)
+    rows = []
+    for name in dict.fromkeys(run.input for run in runs):
+        mine = [run for run in runs if run.input == name]
+        scores = {each: spread([run.scores[each] for run in mine]) for each in mine[0].scores}
+        mean = scores[key][0]
+        row: Row = {
+            "input": name, "kind": "model" if "latents" in mine[0].words else "baseline", "words": mine[0].words,
+            "reduction": mine[0].reduction, "values": mine[0].values, "bytes": fmean(run.bytes for run in mine),
+            "of_it_container": fmean(run.container for run in mine),
+        }  # fmt: skip
+        for each, (value, around) in scores.items():
+            row[each] = value if each == "rmse" else 100 * value
+            row[f"{each}_deviation"] = None if around is None else around if each == "rmse" else 100 * around
+        row["difference"] = (mean - base) * (1 if key == "rmse" else 100) if name != reference else None
+        row["p"] = p_between(mine, anchor) if name != reference else None
+        row |= {
+            "macs": mine[0].macs, "encoder_macs": mine[0].encoder_macs, "parameters": mine[0].parameters,
+            "epoch_cpu_s": fmean(run.cpu_seconds for run in mine), "items": mine[0].items, "runs": len(mine),
+        }  # fmt: skip
+        rows.append(row)
+    return rows
+
+
+def p_between(one: Sequence[Run], two: Sequence[Run]) -> float | None:
+    """The median over seeds of McNemar's p, of the test items of all folds; None where none is right or wrong."""
+    pairs = []
+    for seed in dict.fromkeys(run.seed for run in one):
+        sides = [[right for run in runs if run.seed == seed for right in run.right] for runs in (one, two)]
+        if sides[0] and len(sides[0]) == len(sides[1]):
+            pairs.append((sides[0], sides[1]))
+    return middle_p(pairs) if pairs else None
+
+
+def verdicts(runs: Sequence[Run], protocol: ProbeProtocol) -> list[str]:
+    """What the study says, in sentences: whether the task can tell inputs apart, and where latents stand."""
+    rows = {row["input"]: row for row in input_rows(runs, protocol.reference)}
+    lines = [line for line in (_can_tell(runs, protocol, rows),) if line]
+    key = main_score(runs)
+    unit = "" if key == "rmse" else " points"
+    reference = rows[protocol.reference]
+    for name, row in rows.items():
+        if name == protocol.reference or protocol.inputs[name].latents == "":
+            continue
+        worse = row["difference"] < 0 if key != "rmse" else row["difference"] > 0
+        sure = row["p"] is not None and row["p"] < CERTAIN
+        how = (
+            "not to be told apart from"
+            if row["p"] is not None and not sure
+            else "worse than"
+            if worse
+            else "better than"
+        )
+        lines.append(
+            f"{name} ({row['words']}): {row[key]:.1f}, {row['difference']:+.1f}{unit}, {how} {protocol.reference}, at "
+            f"{row['bytes']:.0f} bytes an item for its {reference['bytes']:.0f}."
+        )
+    return lines
+
+
+def _can_tell(runs: Sequence[Run], protocol: ProbeProtocol, rows: dict[str, Row]) -> str:
+    """A sentence where a look at few samples does as well as all of them."""
+    entries = protocol.inputs
+    whole = next((name for name, entry in entries.items() if entry.resample == 1 and entry.stem == "patch"), None)
+    few = [name for name, entry in entries.items() if entry.resample and entry.resample >= SMALLEST]
+    if whole is None or not few:
+        return "Whether this task can tell inputs apart is not known: that takes samples, and 1/8 of them or fewer."
+    name = min(few, key=lambda each: entries[each].resample or 0)
+    key = main_score(runs)
+    worse = rows[name][key] > rows[whole][key] if key == "rmse" else rows[name][key] < rows[whole][key]
+    p = p_between([run for run in runs if run.input == name], [run for run in runs if run.input == whole])
+    if worse and (p is None or p < CERTAIN):
+        return ""
+    return (
+        f"This task cannot tell: with 1/{entries[name].resample} of the samples along every axis it is solved as well "
+        f"({rows[name][key]:.1f}) as with all of them ({rows[whole][key]:.1f})."
+    )

@@ -1,0 +1,145 @@
+"""Studies of learning, from a folder of pictures to a report."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from liveaction.cli.main import app
+from liveaction.codec.model import Model
+from liveaction.codec.weights import save_model
+from liveaction.errors import SpecError
+from liveaction.learning.kept import load_head
+from liveaction.learning.labels import LabelledItem
+from liveaction.probing.folds import divisions
+from liveaction.probing.protocol import FoldsTable, load_probe, probe_names
+
+
+def _run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def folder(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("model") / "m"
+    save_model(model.codec, model.recipe, place)
+    return place
+
+
+def test_from_pictures_to_a_classifier_of_latents(folder: Path, pictures: Path, tmp_path: Path) -> None:
+    store, out = tmp_path / "store", tmp_path / "report"
+    said = _run("latents", pictures, store, "--model", folder, "--labels", "folders", "-q")
+    assert "class, 2 classes" in said
+    arguments = ["probe", store, "--against", "samples,resample4", "--data", pictures, "--seeds", "0,1",
+                 "--epochs", "6", "--batch", "8", "--widths", "8,8", "--out", out, "--keep", "-q",
+                 "--json"]  # fmt: skip
+    rows = {row["input"]: row for row in json.loads(_run(*arguments))["inputs"]}
+    assert set(rows) == {"latents", "samples", "resample4"}
+    assert rows["latents"]["accuracy"] > 90  # stripes lie or stand
+    assert rows["latents"]["reduction"] == pytest.approx(3 * 16 / 7)
+    assert rows["samples"]["bytes"] == 33 * 29 * 3
+    assert rows["latents"]["bytes"] < rows["samples"]["bytes"] / 2
+    assert {path.name for path in out.iterdir()} >= {"report.html", "inputs.csv", "plots", "runs", "heads"}
+    page = (out / "report.html").read_text()
+    assert "McNemar" in page
+    assert page.count("data:image/svg+xml") == 4
+    before = {path: path.stat().st_mtime_ns for path in (out / "runs").rglob("*.json")}
+    assert len(before) == 6
+    _run(*arguments)
+    assert before == {path: path.stat().st_mtime_ns for path in (out / "runs").rglob("*.json")}
+    head = load_head(out / "heads" / "samples_own_seed0")
+    assert head.names == ("lying", "standing")
+
+
+def test_a_store_can_be_looked_at_and_exported(folder: Path, pictures: Path, tmp_path: Path) -> None:
+    import tarfile
+
+    import zarr
+
+    store = tmp_path / "store"
+    _run(
+        "latents",
+        pictures,
+        store,
+        "-m",
+        folder,
+        "--labels",
+        "folders",
+        "--fit",
+        "x=28",
+        "--views",
+        "identity,flip:x",
+        "-q",
+    )
+    report = json.loads(_run("latents", store, "--json"))
+    assert (report["items"], report["views"]) == (64, ["identity", "flip:x"])
+    _run("latents", store, "--export", tmp_path / "s.zarr", "-q")
+    _run("latents", store, "--export", tmp_path / "s.tar", "-q")
+    from liveaction.learning.store import LatentStore
+
+    made = LatentStore(store)
+    group = zarr.open_group(tmp_path / "s.zarr", mode="r")
+    assert np.array_equal(group["latents"][5], made.latents(5))
+    assert np.array_equal(group["labels"][:], made.classes)
+    with tarfile.open(tmp_path / "s.tar") as file:
+        names = file.getnames()
+        assert len(names) == 1 + 3 * 64
+        assert np.array_equal(np.load(io.BytesIO(file.extractfile("00000005.latents.npy").read())), made.latents(5))  # type: ignore[arg-type]
+        assert file.extractfile("00000005.cls").read() == str(made.classes[5]).encode()  # type: ignore[union-attr]
+    with pytest.raises(SpecError, match=r"--export: expected a name that ends in \.zarr or \.tar"):
+        _run("latents", store, "--export", tmp_path / "s.csv")
+
+
+def _items(*groups: str, split: str = "train") -> list[LabelledItem]:
+    return [LabelledItem(f"{k}{group}", Path(group), "a", split, group) for k, group in enumerate(groups)]
+
+
+def test_groups_never_cross() -> None:
+    items = _items("a", "b", "c", "a", "b")
+    for table in (FoldsTable(count=2), FoldsTable(groups=(("a",), ("b", "c")))):
+        for division in divisions(items, table):
+            sides = [{item.group for item in items if item.name in names} for names in (division.learn, division.test)]
+            assert not sides[0] & sides[1]
+            assert len(division.learn) + len(division.test) == 5
+    with pytest.raises(SpecError, match=r"folds\.groups: expected every group of .* once"):
+        divisions(items, FoldsTable(groups=(("a",), ("b",))))
+    with pytest.raises(SpecError, match=r"folds\.count: expected at most 3"):
+        divisions(items, FoldsTable(count=4))
+    with pytest.raises(SpecError, match="folds: expected items of at least two groups"):
+        divisions(_items("a", "a"), FoldsTable(count=2))
+    with pytest.raises(SpecError, match="folds: expected items to learn from and to test, got 5 and 0 of 5"):
+        divisions(items, FoldsTable(own=True))
+
+
+@pytest.mark.parametrize("name", probe_names())
+def test_shipped_protocols_can_be_read(name: str) -> None:
+    protocol = load_probe(name)
+    assert protocol.name == name
+    assert len(protocol.seeds) >= 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("reference: nothing", "reference: expected one of"),
+        ("folds: {own: true, count: 3}", "expected one of own: true, groups and count"),
+        ("inputs: {samples: {}}", "expected one of latents, resample and baseline"),
+        ("inputs: {samples: {latents: nobody}}", r"inputs\.samples: expected a codec among"),
+        ("inputs: {samples: {baseline: webp}}", "expected a value with a baseline"),
+    ],
+)
+def test_wrong_protocols_are_refused(tmp_path: Path, change: str, words: str) -> None:
+    key = change.split(":")[0]
+    lines = ["name: x", "items: {labels: folders}", "folds: {own: true}", "inputs: {samples: {resample: 1}}",
+             "network: {token: {x: 4}}", "reference: samples"]  # fmt: skip
+    text = "\n".join([change, *(line for line in lines if not line.startswith(key))])
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(SpecError, match=words):
+        load_probe(str(tmp_path / "p.yaml"))
