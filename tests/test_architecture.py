@@ -148,7 +148,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "numba": ("liveaction.kernels.*_numba", "liveaction.coding.*_numba"),
     "triton": ("liveaction.kernels.*_triton", "liveaction.testing_ahead"),
     "monai": ("liveaction.training.datalist", "liveaction.learning.adapt"),
-    "nibabel": ("liveaction.modalities.volume.*",),
+    "nibabel": ("liveaction.modalities.volume.*", "liveaction.probing.prepare*"),
     "pydicom": ("liveaction.modalities.volume.*",),
     "scipy": (
         "liveaction.modalities.hyperspectral.*",
@@ -158,13 +158,14 @@ DOORS: dict[str, tuple[str, ...]] = {
         "liveaction.codec.reader",
         "liveaction.evaluation*",
         "liveaction.learning.resampling",
+        "liveaction.probing.scores",
     ),
     "rasterio": ("liveaction.modalities.hyperspectral.*",),
     "h5py": ("liveaction.modalities.hyperspectral.*", "liveaction.modalities.array.*"),
-    "zarr": ("liveaction.modalities.array.*",),
+    "zarr": ("liveaction.modalities.array.*", "liveaction.learning.export"),
     "av": ("liveaction.modalities.video.*", "liveaction.evaluation.baselines*"),
     "bjontegaard": ("liveaction.evaluation.bd",),
-    "soundfile": ("liveaction.modalities.audio.*", "liveaction.evaluation*"),
+    "soundfile": ("liveaction.modalities.audio.*", "liveaction.evaluation*", "liveaction.probing.prepare*"),
     "PIL": ("liveaction.modalities.image.*", "liveaction.evaluation.exhibits"),
     "imagecodecs": (
         "liveaction.modalities.image.*",
@@ -178,7 +179,9 @@ DOORS: dict[str, tuple[str, ...]] = {
         "liveaction.modalities.drawing",
         "liveaction.training.curves",
         "liveaction.profiling.roofline",
+        "liveaction.probing.report",
     ),
+    "pyroomacoustics": ("liveaction.probing.prepare.directions",),
     "mpl_toolkits": ("liveaction.modalities.*.preview",),
     "pywt": ("liveaction.transforms.wavelet",),
     "livecodec": ("liveaction.published.parity", "liveaction.profiling.anchors"),
@@ -199,6 +202,8 @@ TYPES_ONLY = {
         "liveaction.training*",
         "liveaction.evaluation*",
         "liveaction.profiling*",
+        "liveaction.learning*",
+        "liveaction.probing*",
         "liveaction.testing_modalities",
     )
 }
@@ -208,8 +213,8 @@ EXHIBITS = "liveaction.modalities.exhibit"
 
 # Slow to import, or noisy: imported inside the function that needs them, so that nobody pays who does not.
 _HEAVY = (
-    "PIL accelerate av bjontegaard h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel pydicom rasterio "
-    "scipy soundfile tensorboard tft tifffile timm walloc zarr"
+    "PIL accelerate av bjontegaard h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel pydicom "
+    "pyroomacoustics rasterio scipy soundfile tensorboard tft tifffile timm walloc zarr"
 )
 HEAVY = tuple(_HEAVY.split())
 

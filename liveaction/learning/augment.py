@@ -86,7 +86,7 @@ class Polarity(Augmentation):
 
 @dataclass(frozen=True)
 class Offset(Augmentation):
-    """A constant more, evenly drawn between two, in units of the signal that the encoder takes."""
+    """A constant more, evenly drawn between two, in the unit of the signal."""
 
     low: float
     high: float

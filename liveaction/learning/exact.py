@@ -63,5 +63,16 @@ def _constant(model: Model, value: float) -> torch.Tensor:
         return codec.encode(x)[0].flatten().cpu().double()
 
 
+def _one(model: Model) -> tuple[float, ...]:
+    """What 1 more in the unit adds to each latent channel; nothing where every file has a range of its own."""
+    codec, limits = model.codec, model.recipe.modality.range
+    if not isinstance(limits, tuple):
+        return ()
+    with torch.no_grad():
+        x = torch.zeros((1, codec.channels, *codec.packets.factors), device=codec.device)
+        more = codec.encode(x + 2.0 / (limits[1] - limits[0])) - codec.encode(x)
+        return tuple(more[0].flatten().tolist())
+
+
 def _listed(signs: torch.Tensor) -> tuple[Sign, ...]:
     return tuple(1 if sign > 0 else -1 for sign in signs.tolist())

@@ -45,7 +45,7 @@ class Exact(_Table):
     Attributes:
         linear: gain, polarity, offsets and mixtures are those of the values, once ``zero`` is taken off.
         zero: per channel, what a signal of zeros has; empty where not linear.
-        one: per channel, what a signal of ones has beyond that of zeros; empty where nobody knows.
+        one: per channel, what 1 more everywhere in the signal's unit adds; empty where nobody knows.
         flips: per axis that can be flipped, the sign that each channel takes while the grid is mirrored; exact where
             the extent is a multiple of the factor.
         reach: positions next to the border of a crop that know of what lies beyond; per axis.

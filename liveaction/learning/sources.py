@@ -155,7 +155,11 @@ class SampleSource(ItemSource):
         self.dtype = ""
         signs = tuple[Literal[-1, 1], ...]([1] * self.channels)
         self.exact = Exact(
-            linear=True, zero=(0.0,) * self.channels, flips=dict.fromkeys(spec.axes, signs), reach=(0,) * len(spec.axes)
+            linear=True,
+            zero=(0.0,) * self.channels,
+            one=(1.0,) * self.channels,
+            flips=dict.fromkeys(spec.axes, signs),
+            reach=(0,) * len(spec.axes),
         )
 
     def encode(self, path: Path, fit: Mapping[str, int], views: tuple[str, ...]) -> list[Encoded]:

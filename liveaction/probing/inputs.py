@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from liveaction.learning.labels import LabelledItem
 from liveaction.learning.making import Count, StoreOptions, make_store
 from liveaction.learning.sources import Encoded, ItemSource, LatentSource, SampleSource, fitted, seen
 from liveaction.learning.store import LatentStore
-from liveaction.modalities.base import Modality
 from liveaction.probing.folds import Division
 from liveaction.probing.protocol import InputEntry, ProbeProtocol
 from liveaction.registry import build_modality
@@ -27,6 +26,9 @@ from liveaction.spec import Recipe
 from liveaction.training.loop import Listener
 from liveaction.training.result import complete_result
 from liveaction.training.run import train
+
+if TYPE_CHECKING:
+    from liveaction.modalities.base import Modality
 
 Announce = Callable[[str, Recipe], Listener]
 
@@ -62,7 +64,7 @@ class Inputs:
     _models: dict[Path, Any] = field(default_factory=dict)
 
     @property
-    def modality(self) -> Modality:
+    def modality(self) -> "Modality":
         """Of the first codec, which all read items with; a protocol without codecs has none.
 
         Raises:
@@ -128,7 +130,7 @@ class BaselineSource(ItemSource):
 
     kind = "samples"
 
-    def __init__(self, modality: Modality, name: str, value: float) -> None:
+    def __init__(self, modality: "Modality", name: str, value: float) -> None:
         self._samples = SampleSource(modality)
         self.coder, self.value = BaselineCoder(make_baseline(name), modality), value
         self.modality, self.channels, self.factors = modality, self._samples.channels, self._samples.factors

@@ -3,18 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from liveaction.errors import FormatError, SpecError
 from liveaction.learning.fit import FitRules
 from liveaction.learning.labels import TEST, LabelledItem, labelled_items
 from liveaction.learning.store import LatentStore
-from liveaction.modalities.base import Modality
 from liveaction.probing.folds import Division
 from liveaction.probing.inputs import Inputs, ProbeInput
 from liveaction.probing.prepare import prepare
 from liveaction.probing.protocol import CodecEntry, FoldsTable, InputEntry, ItemsTable, NetworkTable, ProbeProtocol
 from liveaction.registry import build_modality
+
+if TYPE_CHECKING:
+    from liveaction.modalities.base import Modality
 
 LATENTS = "latents"
 """What a store is called among the inputs of its own study."""
@@ -49,7 +51,7 @@ class StoreInputs(Inputs):
     store: LatentStore | None = None
 
     @property
-    def modality(self) -> Modality:
+    def modality(self) -> "Modality":
         """As the store says."""
         assert self.store is not None
         return cast("Modality", build_modality(self.store.about.modality))

@@ -3,7 +3,6 @@
 import csv
 from pathlib import Path
 
-import nibabel
 import numpy as np
 
 from liveaction.errors import FormatError
@@ -22,6 +21,8 @@ def make(source: Path, out: Path) -> None:
     Raises:
         FormatError: they are not there.
     """
+    import nibabel
+
     pairs = [(path, scan) for path in sorted(source.glob("*_seg.nii.gz"))
              for scan in sorted(source.glob(path.name.replace("_seg.nii.gz", "_ct*.nii.gz")))]  # fmt: skip
     if len(pairs) != 1:
