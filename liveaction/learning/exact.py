@@ -41,26 +41,11 @@ def _is_linear(codec: Codec) -> bool:
 
 def _zero(model: Model) -> tuple[float, ...]:
     """The latents ``[L]`` of a signal that is 0 in the unit; a native range of unsigned integers begins there."""
-    limits = model.recipe.modality.range
+    codec, limits = model.codec, model.recipe.modality.range
     value = -1.0 - 2.0 * limits[0] / (limits[1] - limits[0]) if isinstance(limits, tuple) else -1.0
-    return tuple(_constant(model, value).tolist())
-
-
-def _one(model: Model) -> tuple[float, ...]:
-    """What 1 in the unit adds, ``[L]``; nothing where the unit's share of a native range is the file's to say."""
-    limits = model.recipe.modality.range
-    if not isinstance(limits, tuple):
-        return ()
-    added = (_constant(model, 1.0) - _constant(model, -1.0)) / (limits[1] - limits[0])
-    return tuple(added.tolist())
-
-
-def _constant(model: Model, value: float) -> torch.Tensor:
-    """The latents ``[L]`` of a signal of one value, in [-1, 1]."""
-    codec = model.codec
     with torch.no_grad():
         x = torch.full((1, codec.channels, *codec.packets.factors), value, device=codec.device)
-        return codec.encode(x)[0].flatten().cpu().double()
+        return tuple(codec.encode(x)[0].flatten().tolist())
 
 
 def _one(model: Model) -> tuple[float, ...]:
