@@ -148,6 +148,8 @@ def test_what_is_exact_on_latents():
     zero = model.modality.normalise(np.zeros_like(signal.values), (-2, 1))[None]
     there = torch.tensor(exact.zero)[:, None, None]
     assert torch.allclose(codec.encode(zero)[0], there.expand(-1, 8, 8), atol=1e-6)
+    ones = codec.encode(model.modality.normalise(np.ones_like(signal.values), (-2, 1))[None])[0]
+    assert torch.allclose(ones - there, torch.tensor(exact.one)[:, None, None].expand(-1, 8, 8), atol=1e-6)
     x = model.modality.normalise(signal.values / 2, (-2, 1))[None]
     half = (model.encode(signal)[0] - there) / 2 + there
     assert torch.allclose(codec.encode(x)[0], half, atol=1e-5)
