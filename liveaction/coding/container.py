@@ -4,11 +4,12 @@ Version 2 is written, version 1 is read as well. The magic has a high bit and bo
 is noticed.
 """
 
+import copy
 import zlib
 from typing import Any, BinaryIO
 
 from liveaction.coding.container1 import Head1
-from liveaction.coding.container2 import LONGEST_SIDE, START, Head2, NewItem, build_head
+from liveaction.coding.container2 import LONGEST_SIDE, MOST_ITEMS, START, Head2, NewItem, build_head
 from liveaction.coding.index import LONGEST_HEADER, MOST_CHUNKS, Entry, Index, read_header
 from liveaction.coding.packed import pack_text, payload_of
 from liveaction.coding.source import Source
@@ -47,10 +48,12 @@ class ContainerWriter:
         """Begin another item; arguments and errors as for the first.
 
         Raises:
-            FormatError: as for the first.
+            FormatError: as for the first, or there are as many as a container holds.
             ValueError: the chunks of the item before are not all there.
         """
         self._check_count()
+        if len(self._items) == MOST_ITEMS:
+            raise FormatError(f"stream: expected at most {MOST_ITEMS} items, got more; make several streams of them")
         way = "change it in the source, or leave it out there"
         text = write_json_bytes(header, "stream", way, LONGEST_HEADER)
         self.header = read_header(text, "stream")
@@ -66,6 +69,11 @@ class ContainerWriter:
         self._items[-1].add(chunk)
         self._file.write(chunk)
         self._size += len(chunk)
+
+    @property
+    def item_bytes(self) -> int:
+        """That the item at hand takes of the container so far: its part of the head, and its chunks."""
+        return self._items[-1].size
 
     def close(self) -> int:
         """Move the chunks to their place and write what stands before them; the file itself stays open.
@@ -103,6 +111,7 @@ class ContainerReader:
         item: which of its items; most containers have one.
 
     Attributes:
+        where: as given; who knows what an item is called may change it.
         version: of the container, 1 or 2.
         items: how many it holds.
         header, chunks, side: of the item: JSON data, how many chunks, and bytes beside the header.
@@ -114,13 +123,32 @@ class ContainerReader:
     """
 
     def __init__(self, file: Source | BinaryIO, where: str, item: int = 0) -> None:
-        self._source, self._where, self._item = file if isinstance(file, Source) else Source(file), where, item
+        self._source, self.where, self._item = file if isinstance(file, Source) else Source(file), where, item
         self.size = self._source.size
         self.version = _version_of(self._source.read_at(0, START), where)
         self._head = (Head1 if self.version == 1 else Head2)(self._source, where, item)
-        self.prefix, self.items, self.chunks = self._head.prefix, self._head.items, self._head.chunks
-        self.header, self.side = self._head.header, self._head.side
+        self.prefix, self.items = self._head.prefix, self._head.items
+        self._take()
+
+    def _take(self) -> None:
+        self.chunks, self.header, self.side = self._head.chunks, self._head.header, self._head.side
         self._entries: Index | None = None
+
+    def at(self, item: int) -> "ContainerReader":
+        """The same container as another item has it; what both need is not read again.
+
+        Raises:
+            FormatError: it holds no such item, or its header is not right.
+        """
+        other = copy.copy(self)
+        other._head, other._item = self._head.at(item), item
+        other._take()
+        return other
+
+    @property
+    def overhead(self) -> int:
+        """Bytes that are not chunks: all of them where there is one item, else the item's part of the head."""
+        return self._head.own if self.items > 1 else self.size - self.entries.bytes_of_chunks
 
     @property
     def entries(self) -> Index:
@@ -163,13 +191,13 @@ class ContainerReader:
         entry = self.entries[number]
         if most is not None and entry.length > most:
             raise FormatError(
-                f"{self._where}: expected at most {most} bytes for what chunk {number} holds, got {entry.length}"
+                f"{self.where}: expected at most {most} bytes for what chunk {number} holds, got {entry.length}"
             )
         return entry
 
     def _damage(self, number: int) -> IntegrityError:
         return IntegrityError(
-            f"{self._where}: expected checksum {self.entries[number].crc:08x} of chunk {number}, got another; the file "
+            f"{self.where}: expected checksum {self.entries[number].crc:08x} of chunk {number}, got another; the file "
             "is damaged"
         )
 
@@ -181,11 +209,11 @@ class ContainerReader:
         """
         if self.prefix != prefix:
             raise FormatError(
-                f"{self._where}: expected the stream that was opened, got another one; it changed, open it anew"
+                f"{self.where}: expected the stream that was opened, got another one; it changed, open it anew"
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _opened_again, (self._source, self._where, self._item, self.prefix)
+        return _opened_again, (self._source, self.where, self._item, self.prefix)
 
 
 def _opened_again(source: Source, where: str, item: int, prefix: bytes) -> ContainerReader:

@@ -37,6 +37,7 @@ class Head1:
         prefix: tells one stream from another: it holds the checksums of all of it.
         header, chunks: of the signal.
         items, side: one, and none.
+        own: bytes that stand before the chunks.
 
     Raises:
         FormatError, IntegrityError: as :class:`liveaction.coding.container.ContainerReader`.
@@ -60,6 +61,12 @@ class Head1:
         if zlib.crc32(text) != crc:
             raise IntegrityError(f"{where}: expected header checksum {crc:08x}, got another; the file is damaged")
         self.header: dict[str, Any] = read_header(text, where)
+        self.own = self._end
+
+    def at(self, item: int) -> "Head1":
+        """The same: there is one item."""
+        check_item(item, self.items, self._where)
+        return self
 
     def read_index(self) -> Index:
         """In pieces: what a damaged or sparse index claims takes no memory."""

@@ -1,5 +1,6 @@
 """What stands before the chunks of a container of version 2, made and read. ``docs/stream.md`` is the specification."""
 
+import copy
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,10 +29,16 @@ class NewItem:
 
     def __init__(self, header: bytes, side: bytes, count: int) -> None:
         self.header, self.side, self.count, self.chunks = header, side, count, 0
-        self._lengths, self._crcs = bytearray(), bytearray()
+        self._lengths, self._crcs, self._bytes = bytearray(), bytearray(), 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of its part of the head and of its chunks so far."""
+        return len(self.build()) + self._bytes
 
     def add(self, chunk: bytes) -> None:
         """Take note of the next chunk."""
+        self._bytes += len(chunk)
         self._lengths += write_varint(len(chunk))
         self._crcs += zlib.crc32(chunk).to_bytes(_CRC, "little")
         self.chunks += 1
@@ -51,13 +58,20 @@ def build_head(start: bytes, items: list[NewItem]) -> bytes:
 
 @dataclass(frozen=True)
 class _Item:
-    """Where an item's parts are: bytes of header, side and lengths, how many chunks; they begin at ``at``."""
+    """Where an item's parts are: bytes of header, side and lengths, how many chunks. It begins at ``begin`` with their
+    sizes, they at ``at``."""
 
+    begin: int
     at: int
     header: int
     side: int
     chunks: int
     lengths: int
+
+    @property
+    def bytes(self) -> int:
+        """Of the head, its sizes with them."""
+        return self.end - self.begin
 
     @property
     def lengths_at(self) -> int:
@@ -72,12 +86,21 @@ class _Item:
         return self.crcs_at + _CRC * self.chunks
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where an item's first chunk is, and the CRC-32 of its part of the head."""
+
+    first: int
+    crc: int
+
+
 class Head2:
     """What stands before the chunks.
 
     Attributes:
         prefix: tells one stream from another: it holds the checksum of all that holds checksums.
         items: how many there are; ``header``, ``side`` and ``chunks`` are those of one.
+        own: bytes of the head that are the item's.
 
     Raises:
         FormatError, IntegrityError: as :class:`liveaction.coding.container.ContainerReader`.
@@ -100,41 +123,62 @@ class Head2:
         self._check()
         self._items = self._walk()
         self.items = len(self._items)
-        check_item(item, self.items, where)
-        self._item = item
-        found = self._items[item]
-        self.chunks = found.chunks
+        self._places, self._first = list[_Place](), b""
+        self._take(item)
+
+    def at(self, item: int) -> "Head2":
+        """The same head as another item has it; only what is that item's is read."""
+        other = copy.copy(self)
+        other._take(item)
+        return other
+
+    def _take(self, item: int) -> None:
+        check_item(item, self.items, self._where)
+        found, self._item = self._items[item], item
+        self.chunks, self.own = found.chunks, found.bytes
         self.header = self._header(item)
-        self.side = source.read_at(found.at + found.header, found.side)
+        self.side = self._source.read_at(found.at + found.header, found.side)
 
     def read_index(self) -> Index:
-        """In pieces: what a damaged or sparse index claims takes no memory."""
-        place, first = self._end + _CRC, 0
-        kept = list[NDArray[np.int64]]()
-        for number, item in enumerate(self._items):
-            first = place if number == self._item else first
-            for lengths in self._lengths(item):
-                place += int(lengths.sum())
-                if number == self._item:
-                    kept.append(lengths)
-        crcs = list[NDArray[np.uint32]]()
+        """In pieces: what a damaged or sparse index claims takes no memory. The first time all items are looked at."""
         own = self._items[self._item]
+        lengths = list(self._lengths(own))
+        crcs = list[NDArray[np.uint32]]()
         for at in range(own.crcs_at, own.end, _PIECE):
             piece = self._source.read_at(at, min(_PIECE, own.end - at))
             crcs.append(np.frombuffer(piece[: len(piece) // _CRC * _CRC], "<u4"))  # it may shrink meanwhile
+        if not self._places:
+            self._places += self._find_places()
+        elif self._crc_of(own.begin, own.end) != self._places[self._item].crc:  # it may have changed meanwhile
+            raise self._damage()
+        return Index(self._places[self._item].first, lengths, crcs)
+
+    def _find_places(self) -> list["_Place"]:
+        """Where every item's chunks begin; their lengths lead to the end of the file."""
+        place, places = self._end + _CRC, list[_Place]()
+        for item in self._items:
+            places.append(_Place(place, self._crc_of(item.begin, item.end)))
+            for lengths in self._lengths(item):
+                place += int(lengths.sum())
         self._check()  # the file may have changed since the header was read
         check_end(place, self._source.size, self._where)
-        return Index(first, kept, crcs)
+        return places
 
     def _check(self) -> None:
+        if self._crc_of(0, self._end) != int.from_bytes(self._crc, "little"):
+            raise self._damage()
+
+    def _crc_of(self, begin: int, end: int) -> int:
         crc = 0
-        for at in range(0, self._end, _PIECE):
-            crc = zlib.crc32(self._source.read_at(at, min(_PIECE, self._end - at)), crc)
+        for at in range(begin, end, _PIECE):
+            crc = zlib.crc32(self._source.read_at(at, min(_PIECE, end - at)), crc)
+        return crc
+
+    def _damage(self) -> IntegrityError:
         expected = int.from_bytes(self._crc, "little")
-        if crc != expected:
-            raise IntegrityError(
-                f"{self._where}: expected checksum {expected:08x} of header and index, got another; the file is damaged"
-            )
+        return IntegrityError(
+            f"{self._where}: expected checksum {expected:08x} of header and index, got another; the file is damaged"
+        )
 
     def _walk(self) -> list[_Item]:
         """Where the items are, each within the head."""
@@ -148,7 +192,7 @@ class Head2:
             for _ in range(4):
                 value, read = self._varint(data, read)
                 sizes.append(value)
-            item = _Item(at + read, *sizes)
+            item = _Item(at, at + read, *sizes)
             self._check_sizes(item)
             items.append(item)
             at = item.end
@@ -170,11 +214,15 @@ class Head2:
             raise FormatError(f"{where}: expected {item.chunks} lengths of chunks, got {item.lengths} bytes of them")
 
     def _header(self, number: int) -> dict[str, Any]:
-        before = b""
-        for item in [self._items[0], self._items[number]][: 1 + bool(number)]:
-            data = self._source.read_at(item.at, item.header)
-            text, before = unpack_text(data, before, LONGEST_HEADER, self._where)
+        text = b""
+        if not self._first or not number:
+            text, self._first = self._text(self._items[0], b"")
+        if number:
+            text, _ = self._text(self._items[number], self._first)
         return read_header(text, self._where)
+
+    def _text(self, item: _Item, before: bytes) -> tuple[bytes, bytes]:
+        return unpack_text(self._source.read_at(item.at, item.header), before, LONGEST_HEADER, self._where)
 
     def _lengths(self, item: _Item) -> Iterator[NDArray[np.int64]]:
         """Lengths of an item's chunks, piece by piece; each at least 1, so that what is not there has none."""

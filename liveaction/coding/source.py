@@ -63,7 +63,13 @@ class Source:
         self.size = self._file.seek(0, io.SEEK_END)
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """Bytes from ``offset`` on; fewer where the source ends."""
+        """Bytes from ``offset`` on; fewer where the source ends.
+
+        Raises:
+            ValueError: it was closed.
+        """
+        if self._file.closed:  # its descriptor may be another file's by now
+            raise ValueError("stream: expected one that is open, got one that was closed")
         if self._handle < 0:
             with self._guard.held():
                 self._file.seek(offset)
