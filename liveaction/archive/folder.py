@@ -30,7 +30,7 @@ class Settings:
     ``model`` is a model directory; ``step`` or ``quality`` choose the rate, as for one signal, neither the rate trained
     with; ``jobs`` is a number of processes, among which torch's threads are shared; ``force`` makes anew what is there;
     ``strip_metadata`` keeps metadata of geometry, type and unit alone; ``fast`` does not weigh what symbols cost;
-    ``coder`` is that of symbols, by default as :class:`~liveaction.codec.stream.CompressOptions` says.
+    ``coder`` is that of symbols, by default as :class:`~liveaction.codec.writing.CompressOptions` says.
     """
 
     model: Path

@@ -15,7 +15,8 @@ from liveaction.archive.manifest import Entry
 from liveaction.codec.model import Model, load
 from liveaction.codec.outline import read_outline, targets_of
 from liveaction.codec.quality import choose_step
-from liveaction.codec.stream import choose_coder, write_signal, write_stream
+from liveaction.codec.stream import write_signal, write_stream
+from liveaction.codec.writing import choose_coder
 from liveaction.errors import FormatError, IntegrityError, LiveactionError
 from liveaction.files import temporary_path
 from liveaction.signal import Signal

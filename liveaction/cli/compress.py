@@ -17,7 +17,7 @@ from liveaction.outputs import check_outputs
 if TYPE_CHECKING:
     from liveaction.archive.folder import Settings
     from liveaction.codec.model import Model
-    from liveaction.codec.stream import Written
+    from liveaction.codec.writing import Written
     from liveaction.signal import Signal
 
 app = typer.Typer()

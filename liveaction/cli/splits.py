@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from liveaction.codec.codec import Codec
-    from liveaction.codec.stream import Written
+    from liveaction.codec.writing import Written
     from liveaction.signal import Signal
     from liveaction.spec import TreeSpec
 

@@ -1,5 +1,6 @@
 """One model, ready to use: what ``liveaction.load`` gives."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,17 +11,13 @@ import torch
 from liveaction.codec.codec import Codec
 from liveaction.codec.device import choose_device
 from liveaction.codec.front import front_of
-from liveaction.codec.stream import (
-    CompressOptions,
-    DecompressOptions,
-    Written,
-    compress,
-    compress_file,
-    decompress,
-)
+from liveaction.codec.header import MAX_VOXELS
+from liveaction.codec.items import StreamItems, compress_items, compress_items_file
+from liveaction.codec.stream import DecompressOptions, compress, compress_file, decompress
 from liveaction.codec.verify import Verification, VerifyOptions, verify_stream
 from liveaction.codec.view import StreamView, ViewOptions
 from liveaction.codec.weights import read_model
+from liveaction.codec.writing import CompressOptions, Written
 from liveaction.coding.source import StreamData
 from liveaction.errors import LiveactionError
 from liveaction.outputs import check_outputs
@@ -82,7 +79,7 @@ class Model:
             source: a signal, or a file or folder that holds one.
             options: ``quality``, ``step``, ``extras``, ``strip_metadata``, ``fast``, ``coder``,
                 ``stage``; see
-                :class:`liveaction.codec.stream.CompressOptions`.
+                :class:`liveaction.codec.writing.CompressOptions`.
 
         Raises:
             FormatError: ``source`` cannot be read.
@@ -115,7 +112,7 @@ class Model:
 
         Args:
             data: the bytes of a stream, or the path of one, of which only what is needed is read.
-            options: ``region``, ``fill``, ``max_voxels``, ``stage``; see
+            options: ``item``, ``region``, ``fill``, ``max_voxels``, ``stage``; see
                 :class:`liveaction.codec.stream.DecompressOptions`.
 
         Raises:
@@ -127,6 +124,60 @@ class Model:
     def open(self, path: StreamData, **options: Unpack[ViewOptions]) -> StreamView:
         """A stream as a read-only array of which only what is asked for is decoded; see ``liveaction.open``."""
         return StreamView(path, self, **options)
+
+    def compress_many(
+        self,
+        sources: Iterable[Signal | str | Path],
+        names: Iterable[str] | None = None,
+        **options: Unpack[CompressOptions],
+    ) -> bytes:
+        """Signals to the bytes of one stream, of which :meth:`open_many` reads each without the others.
+
+        Args:
+            sources: signals, or files or folders that hold one each; read one at a time, at most 65536.
+            names: one for each, which the stream keeps: relative paths with slashes, such as ``shoes/1.png``.
+            options: as of :meth:`compress`, for all of them.
+
+        Raises:
+            FormatError, ShapeError, SpecError: as :meth:`compress`, naming the item.
+            FormatError: a name is none, or there twice.
+            SpecError: no sources, or another number of them than of names.
+        """
+        return compress_items(map(self._signal, sources), self, names, **options)
+
+    def compress_many_file(
+        self,
+        sources: Iterable[Signal | str | Path],
+        target: str | Path,
+        names: Iterable[str] | None = None,
+        **options: Unpack[CompressOptions],
+    ) -> list[Written]:
+        """As :meth:`compress_many`, to a stream on disk, which appears whole or not at all.
+
+        Args:
+            sources, names, options: as of :meth:`compress_many`.
+            target: of the ``.lva`` file; replaced where it exists.
+
+        Returns:
+            What was written of each.
+
+        Raises:
+            FormatError, ShapeError, SpecError: as :meth:`compress_many`.
+            SpecError: ``target`` is a source, or a part of one.
+            WriteError: ``target`` cannot be written.
+        """
+
+        def signals() -> Iterator[Signal]:
+            for source in sources:
+                if not isinstance(source, Signal):
+                    check_source(self, Path(source), Path(target))
+                yield self._signal(source)
+
+        return compress_items_file(signals(), target, self, names, **options)
+
+    def open_many(self, path: StreamData, *, max_voxels: int = MAX_VOXELS) -> StreamItems:
+        """The items of a stream, as a sequence; see :class:`liveaction.codec.items.StreamItems`."""
+        return StreamItems(path, self, max_voxels=max_voxels)
 
     def verify(self, path: str | Path, **options: Unpack[VerifyOptions]) -> Verification:
         """Check a stream on disk, and that all of it decodes; see ``liveaction.verify``."""
@@ -201,7 +252,8 @@ def open(path: StreamData, model: Model | str | Path, **options: Unpack[ViewOpti
     Args:
         path: of the stream, or its bytes.
         model: that made it, or its directory.
-        options: ``max_voxels``: a stream that declares more is refused before anything is allocated.
+        options: ``item``, which of the stream's items, the first where left out; ``max_voxels``: a stream that
+            declares more is refused before anything is allocated.
 
     Raises:
         FormatError: it cannot be read, or is no stream.

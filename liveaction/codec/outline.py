@@ -9,6 +9,7 @@ import numpy as np
 
 from liveaction.codec.grid import Box
 from liveaction.codec.header import MAX_VOXELS, parse_header
+from liveaction.codec.names import open_item
 from liveaction.coding.container import ContainerReader
 from liveaction.coding.source import Source
 from liveaction.errors import FormatError, LiveactionError, SpecError, UnknownNameError, printable
@@ -20,16 +21,34 @@ if TYPE_CHECKING:
     from liveaction.modalities.base import Modality
 
 
-def read_outline(path: str | Path, max_voxels: int = MAX_VOXELS) -> tuple["Modality", Signal]:
+def read_outline(path: str | Path, max_voxels: int = MAX_VOXELS, item: int | None = None) -> tuple["Modality", Signal]:
     """A stream's modality, and its signal without values: all are zero, and take no memory.
+
+    Args:
+        path: of the stream.
+        max_voxels: a stream that declares more is refused.
+        item: which of its items; where None there must be one alone.
 
     Raises:
         FormatError: the file cannot be read, or its header is not right.
     """
-    where = str(path)
     with Source(Path(path)) as source:
-        container = ContainerReader(source, where)
-        header = parse_header(container.header, container.chunks, where, max_voxels)
+        container = open_item(source, str(path), item or 0)
+        if item is None and container.items > 1:
+            raise FormatError(
+                f"{path}: expected a stream of one item, got {container.items}; take one with --item, or --all of them"
+            )
+        return outline_of(container, max_voxels)
+
+
+def outline_of(container: ContainerReader, max_voxels: int = MAX_VOXELS) -> tuple["Modality", Signal]:
+    """As :func:`read_outline`, of an item of a stream that is open.
+
+    Raises:
+        FormatError: its header is not right.
+    """
+    where = container.where
+    header = parse_header(container.header, container.chunks, where, max_voxels)
     values: Any = np.broadcast_to(np.zeros((), header.dtype), header.shape)
     about = header.native_dtype, header.metadata, header.bits
     return modality_of(header.modality, where), Signal(values, header.axes, header.unit, header.spacing, *about)

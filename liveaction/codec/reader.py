@@ -35,11 +35,12 @@ WINDOW_BYTES = 2**28
 
 @dataclass(frozen=True)
 class Damage:
-    """A chunk that cannot be read: its number, its samples per axis, and why."""
+    """A chunk that cannot be read: its number, its samples per axis, and why; of which item, where it was asked for."""
 
     chunk: int
     samples: Box
     reason: str
+    item: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,96 +2,41 @@
 
 import io
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from math import prod
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, Unpack
+from typing import TYPE_CHECKING, BinaryIO, TypedDict, Unpack
 
-import numpy as np
-from numpy.typing import NDArray
-
-from liveaction.codec.chunks import pack_chunk
-from liveaction.codec.clock import Stopwatch, Timings, timings
-from liveaction.codec.codec import Codec
-from liveaction.codec.front import front_of
-from liveaction.codec.grid import Box, ChunkLayout, relative, slices
-from liveaction.codec.header import MAX_VOXELS, WHOLE_SHARE, check_codec, parse_header
-from liveaction.codec.lean import CODERS, make_header
+from liveaction.codec.clock import Timings
+from liveaction.codec.grid import Box
+from liveaction.codec.header import MAX_VOXELS
+from liveaction.codec.names import open_item
 from liveaction.codec.outline import metadata_errors
-from liveaction.codec.quality import choose_step
 from liveaction.codec.reader import ReaderOptions, StreamReader
-from liveaction.coding.container import ContainerReader, ContainerWriter
+from liveaction.codec.writing import CompressOptions, Stage, StreamWriter, Written
 from liveaction.coding.source import Source, StreamData
-from liveaction.errors import LiveactionWarning, ShapeError, SpecError
+from liveaction.errors import LiveactionWarning
 from liveaction.files import atomic_path
-from liveaction.kernels.parallel import in_threads
-from liveaction.mapped import release_pages
 from liveaction.signal import Signal
 
 if TYPE_CHECKING:
     from liveaction.codec.model import Model
     from liveaction.modalities.base import Modality
 
-Stage = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Written:
-    """A stream that was written: its bytes, its quantiser step, and how long it took.
-
-    ``tree`` is the number of the codec's tree, ``components`` K of a basis of the signal's own, 0 without one;
-    ``coder`` is that of the symbols.
-    ``limits`` are the values that map onto -1 and 1; ``clipped_share`` of those that are there lies outside of them and
-    is clipped, ``missing_share`` of all is missing.
-    """
-
-    bytes: int
-    step: float
-    timings: Timings
-    limits: tuple[float, float]
-    clipped_share: float
-    missing_share: float
-    tree: int = 0
-    components: int = 0
-    coder: str = CODERS[0]
-
-
-class CompressOptions(TypedDict, total=False):
-    """Options of compressing, all by name.
-
-    Attributes:
-        quality: 1 small .. 7 fine; 4 is the quantiser step that the model was trained with.
-        step: the quantiser step itself, in latent units; a larger one gives fewer bits. Instead of ``quality``.
-        extras: JSON data to keep in the header, which decoding does not need.
-        strip_metadata: keep of the source's metadata those of geometry, type and unit alone.
-        fast: round symbols as they are, without weighing what each costs: in less time, of sparse codecs some 7 %
-            more bits at equal error.
-        coder: of symbols: ``small`` or ``fast``. By default ``small``, but ``fast`` where ``fast`` is asked for or the
-            model is from before there was another.
-        stage: is told what happens, in words.
-    """
-
-    quality: int | None
-    step: float | None
-    extras: Mapping[str, Any] | None
-    strip_metadata: bool
-    fast: bool
-    coder: str | None
-    stage: Stage
-
 
 class DecompressOptions(TypedDict, total=False):
     """Options of decompressing, all by name.
 
     Attributes:
+        item: which of the stream's items; the first where left out.
         region: half-open ranges of samples per axis; all of it where None. A region has the samples that the whole has.
         fill: what to put where a chunk is damaged, in the unit; where None, damage is an error.
         max_voxels: a stream that declares more is refused before anything is allocated.
         stage: is told what happens, in words.
     """
 
+    item: int
     region: Box | None
     fill: float | None
     max_voxels: int
@@ -112,7 +57,7 @@ def compress_file(signal: Signal, path: str | Path, model: "Model", **options: U
         signal: as for :func:`write_stream`.
         path: of the ``.lva`` file.
         model: as for :func:`write_stream`.
-        options: see :class:`CompressOptions`.
+        options: see :class:`~liveaction.codec.writing.CompressOptions`.
 
     Raises:
         ShapeError, SpecError: as :func:`write_stream`.
@@ -121,26 +66,14 @@ def compress_file(signal: Signal, path: str | Path, model: "Model", **options: U
         return write_stream(signal, file, model, **options)
 
 
-def write_stream(
-    signal: Signal,
-    file: BinaryIO,
-    model: "Model",
-    *,
-    quality: int | None = None,
-    step: float | None = None,
-    extras: Mapping[str, Any] | None = None,
-    strip_metadata: bool = False,
-    fast: bool = False,
-    coder: str | None = None,
-    stage: Stage = lambda text: None,
-) -> Written:
+def write_stream(signal: Signal, file: BinaryIO, model: "Model", **options: Unpack[CompressOptions]) -> Written:
     """A signal to a stream in an empty file that can seek; memory does not grow with the signal.
 
     Args:
         signal: values ``[C, *S]`` in the unit of the model's modality; mapped from a file, they are read box by box.
         file: open to read and write.
         model: as ``liveaction.load`` gives it.
-        quality, step, extras, strip_metadata, fast, coder, stage: see :class:`CompressOptions`.
+        options: see :class:`~liveaction.codec.writing.CompressOptions`.
 
     Raises:
         ShapeError: the signal has other channels or axes than the recipe.
@@ -148,110 +81,16 @@ def write_stream(
             ``coder``; the modality cannot strip metadata.
         FormatError: metadata or extras are no JSON data that a reader takes; nothing is written then.
     """
-    codec, recipe, modality = model.codec, model.recipe, model.modality
-    chosen = choose_step(codec.quantizer.step, step, quality)
-    if not recipe.modality.takes(len(signal.values)) or len(signal.shape) != codec.axes or 0 in signal.shape:
-        raise ShapeError(
-            f"compress: expected values {recipe.modality.values} as recipe {recipe.name!r} has, got "
-            f"{signal.values.shape}"
-        )
-    coder = choose_coder(codec, coder, fast)
-    whole, coding = Stopwatch(), Stopwatch()
-    stage("encoding")
-    with whole.running(stage):
-        limits = modality.range_of(signal)
-        signal = modality.stripped(signal) if strip_metadata else signal
-        front = front_of(model, signal, limits, chosen, stage)
-        codec = codec.trees[front.tree]
-        raw = make_header(signal, model, front, chosen, limits, coder, extras or {})
-        chunks = codec.layout(signal.shape, front.batch).chunks
-        writer = ContainerWriter(file, raw, chunks, front.side)
-        layout = _read_back(writer, chunks, signal, model)
-        dead_zone = None if codec.optimises and not fast else codec.spec.quantizer.dead_zone
-        ready: dict[int, bytes] = {}
-        following = done = clipped = 0
-        stage("encoding")
-        for box, latents in codec.encode_slabs(front.source, layout, chosen, rounded=False):
-            arrived = latents.flatten(0, 1).cpu().numpy()
-            with coding.running():
-                packed = _pack_chunks(
-                    arrived, box, layout, signal, lambda part: codec.chunks.encode(part, chosen, dead_zone, coder)
-                )
-                ready |= packed
-                clipped += sum(_outside(number, layout, signal, modality, limits) for number in packed)
-                while following in ready:
-                    writer.add(ready.pop(following))
-                    following += 1
-            done += prod(high - low for low, high in box)
-            stage(f"encoding, {done / prod(layout.grid):.0%}")
-        size = writer.close()
-    values = signal.values.size
-    there = values if signal.missing is None else values - int(np.count_nonzero(signal.missing))
-    shares = clipped / max(1, there), 1 - there / values
-    return Written(size, chosen, timings(whole, coding), limits, *shares, front.tree, front.components, coder)
-
-
-def choose_coder(codec: Codec, coder: str | None, fast: bool) -> str:
-    """The coder of symbols: what is asked for, else ``small`` where there is time and a state of it.
-
-    Raises:
-        SpecError: there is no such coder, or the model has no state of it.
-    """
-    if coder is None:
-        return "small" if codec.codes_small and not fast else "fast"
-    if coder not in CODERS:
-        raise SpecError(f"coder: expected one of {', '.join(CODERS)}, got {coder!r}")
-    codec.coding_digest(coder)
-    return coder
-
-
-def _outside(
-    number: int, layout: ChunkLayout, signal: Signal, modality: "Modality", limits: tuple[float, float]
-) -> int:
-    """How many of a chunk's values are clipped; pages of a mapped file are released behind it."""
-    part = (slice(None), *slices(layout.samples(layout.chunk_box(number))))
-    missing = None if signal.missing is None else signal.missing[part]
-    count = modality.count_outside(signal.values[part], limits, missing)
-    release_pages(signal.values)
-    return count
-
-
-def _read_back(writer: ContainerWriter, chunks: int, signal: Signal, model: "Model") -> ChunkLayout:
-    """The layout in the header that is about to be written, which a reader must take.
-
-    Raises:
-        FormatError: it would not; the key at fault is named.
-    """
-    most = max(MAX_VOXELS, signal.values.size)  # who makes a larger one may read it
-    header = parse_header(writer.header, chunks, "stream", most)
-    check_codec(header, model, "stream", max(MAX_VOXELS, signal.values.size * WHOLE_SHARE))
-    return header.layout
-
-
-def _pack_chunks(
-    latents: NDArray[np.float32],
-    box: Box,
-    layout: ChunkLayout,
-    signal: Signal,
-    encode: Callable[[NDArray[np.float32]], bytes],
-) -> dict[int, bytes]:
-    """The bytes of the chunks in ``box``, whose latents ``[L, *]`` are given, by number."""
-
-    def pack(number: int) -> bytes:
-        chunk = layout.chunk_box(number)
-        missing = None
-        if signal.missing is not None:
-            missing = signal.missing[(slice(None), *slices(layout.samples(chunk)))]
-        return pack_chunk(encode(latents[(slice(None), *slices(relative(chunk, box)))]), missing)
-
-    numbers = list(layout.chunks_in(box))
-    return dict(zip(numbers, in_threads(pack, numbers), strict=True))
+    writer = StreamWriter(file, model)
+    written = writer.add(signal, **options)
+    return replace(written, bytes=writer.close())
 
 
 def decompress(
     data: StreamData,
     model: "Model",
     *,
+    item: int = 0,
     region: Box | None = None,
     fill: float | None = None,
     max_voxels: int = MAX_VOXELS,
@@ -262,7 +101,7 @@ def decompress(
     Args:
         data: bytes, or the path of a file, of which only what is needed is read.
         model: that made it, as ``liveaction.load`` gives it.
-        region, fill, max_voxels, stage: see :class:`DecompressOptions`.
+        item, region, fill, max_voxels, stage: see :class:`DecompressOptions`.
 
     Returns:
         The signal, and what it took.
@@ -271,7 +110,7 @@ def decompress(
         FormatError: not a stream, cut short, or inconsistent.
         IntegrityError: damaged, or made with other weights.
     """
-    with open_reader(data, model, fill=fill, max_voxels=max_voxels) as reader:
+    with open_reader(data, model, item=item, fill=fill, max_voxels=max_voxels) as reader:
         signal = reader.read(region, stage)
         if reader.damaged:
             first = next(iter(reader.damaged.values()))
@@ -290,6 +129,7 @@ def open_reader(
     model: "Model",
     *,
     where: str = "stream",
+    item: int = 0,
     **options: Unpack[ReaderOptions],
 ) -> Iterator[StreamReader]:
     """A stream that is open to be decoded.
@@ -298,6 +138,7 @@ def open_reader(
         data: as for :func:`decompress`.
         model: as for :func:`decompress`.
         where: stands first in errors; a path stands for itself.
+        item: which of the stream's items; most streams have one.
         options: see :class:`liveaction.codec.reader.ReaderOptions`.
 
     Raises:
@@ -305,7 +146,8 @@ def open_reader(
     """
     with Source(data) as source:
         name = str(data) if isinstance(data, str | Path) else where
-        yield StreamReader(ContainerReader(source, name), model, name, **options)
+        container = open_item(source, name, item)
+        yield StreamReader(container, model, container.where, **options)
 
 
 def write_signal(modality: "Modality", signal: Signal, target: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.codec.header import MAX_VOXELS, StreamHeader
+from liveaction.codec.reader import StreamReader
 from liveaction.codec.stream import open_reader
 from liveaction.coding.source import StreamData, bytes_or_path
 from liveaction.errors import FormatError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 class ViewOptions(TypedDict, total=False):
     """Options of opening a stream, all by name; see :class:`StreamView`."""
 
+    item: int
     max_voxels: int
 
 
@@ -37,6 +39,7 @@ class StreamView:
     Args:
         path: of the stream, or its bytes.
         model: that made it.
+        item: which of the stream's items; most streams have one.
         max_voxels: a stream that declares more is refused before anything is allocated.
 
     Attributes:
@@ -47,13 +50,30 @@ class StreamView:
         FormatError, IntegrityError: as :func:`liveaction.codec.stream.decompress`, also while indexing.
     """
 
-    def __init__(self, path: StreamData, model: "Model", *, max_voxels: int = MAX_VOXELS) -> None:
+    def __init__(self, path: StreamData, model: "Model", *, item: int = 0, max_voxels: int = MAX_VOXELS) -> None:
         data = bytes_or_path(path)
-        self._opened = data if isinstance(data, bytes) else data.absolute(), model, max_voxels
         with ExitStack() as stack:
-            self._reader = stack.enter_context(open_reader(data, model, max_voxels=max_voxels, keep_windows=True))
+            opened = open_reader(data, model, item=item, max_voxels=max_voxels, keep_windows=True)
+            reader = stack.enter_context(opened)
             self._stack = stack.pop_all()
-        self._closed = False
+        self._begin(reader, data if isinstance(data, bytes) else data.absolute(), model, max_voxels, item)
+
+    @classmethod
+    def of(cls, reader: StreamReader, data: bytes | Path, model: "Model", max_voxels: int, item: int) -> Self:
+        """A view of what a reader of an item reads; whoever opened the file closes it.
+
+        Args:
+            reader: that keeps windows.
+            data: what it reads, for other processes.
+            model, max_voxels, item: that it was made with.
+        """
+        view = cls.__new__(cls)
+        view._stack = ExitStack()
+        view._begin(reader, data, model, max_voxels, item)
+        return view
+
+    def _begin(self, reader: StreamReader, data: bytes | Path, model: "Model", max_voxels: int, item: int) -> None:
+        self._reader, self._opened, self._closed = reader, (data, model, max_voxels, item), False
         self.header: StreamHeader = self._reader.header
         channels, *extents = self.header.shape
         self.shape = tuple(extents) if channels == 1 else (channels, *extents)
@@ -116,13 +136,13 @@ class StreamView:
         self.close()
 
 
-def _opened_again(data: bytes | Path, model: "Model", max_voxels: int, prefix: bytes) -> StreamView:
+def _opened_again(data: bytes | Path, model: "Model", max_voxels: int, item: int, prefix: bytes) -> StreamView:
     """What a pickled view becomes.
 
     Raises:
         FormatError: another stream is there now.
     """
-    view = StreamView(data, model, max_voxels=max_voxels)
+    view = StreamView(data, model, item=item, max_voxels=max_voxels)
     try:
         view._reader.container.check_unchanged(prefix)
     except FormatError:

@@ -4,7 +4,6 @@ Version 2 is written, version 1 is read as well. The magic has a high bit and bo
 is noticed.
 """
 
-import copy
 import zlib
 from typing import Any, BinaryIO
 
@@ -140,7 +139,8 @@ class ContainerReader:
         Raises:
             FormatError: it holds no such item, or its header is not right.
         """
-        other = copy.copy(self)
+        other = ContainerReader.__new__(ContainerReader)
+        vars(other).update(vars(self))  # copy.copy would open it again
         other._head, other._item = self._head.at(item), item
         other._take()
         return other

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.model import load
 from liveaction.codec.quality import check_step
-from liveaction.codec.stream import choose_coder, compress, decompress
+from liveaction.codec.stream import compress, decompress
 from liveaction.codec.summary import summarise
+from liveaction.codec.writing import choose_coder
 from liveaction.evaluation.baselines.base import Array, Baseline
 from liveaction.evaluation.item import Source
 from liveaction.signal import Signal
@@ -67,7 +68,7 @@ class ModelCoder(Coder):
         curve, codec: names; ``seed`` of its training.
         factors: multiples of the trained quantiser step.
         device, dtype: as for ``liveaction.load``.
-        coder: of symbols, as :class:`~liveaction.codec.stream.CompressOptions` says.
+        coder: of symbols, as :class:`~liveaction.codec.writing.CompressOptions` says.
     """
 
     kind = "model"

@@ -1,0 +1,232 @@
+"""Signals into a container, one after the other: most hold one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liveaction.codec.chunks import pack_chunk
+from liveaction.codec.clock import Stopwatch, Timings, timings
+from liveaction.codec.codec import Codec
+from liveaction.codec.front import front_of
+from liveaction.codec.grid import Box, ChunkLayout, relative, slices
+from liveaction.codec.header import MAX_VOXELS, WHOLE_SHARE, check_codec, parse_header
+from liveaction.codec.lean import CODERS, make_header
+from liveaction.codec.quality import choose_step
+from liveaction.coding.container import ContainerWriter
+from liveaction.errors import ShapeError, SpecError
+from liveaction.kernels.parallel import in_threads
+from liveaction.mapped import release_pages
+from liveaction.signal import Signal
+
+if TYPE_CHECKING:
+    from liveaction.codec.model import Model
+    from liveaction.modalities.base import Modality
+
+Stage = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A stream that was written: its bytes, its quantiser step, and how long it took.
+
+    ``tree`` is the number of the codec's tree, ``components`` K of a basis of the signal's own, 0 without one;
+    ``coder`` is that of the symbols.
+    ``limits`` are the values that map onto -1 and 1; ``clipped_share`` of those that are there lies outside of them and
+    is clipped, ``missing_share`` of all is missing.
+    """
+
+    bytes: int
+    step: float
+    timings: Timings
+    limits: tuple[float, float]
+    clipped_share: float
+    missing_share: float
+    tree: int = 0
+    components: int = 0
+    coder: str = CODERS[0]
+
+
+class CompressOptions(TypedDict, total=False):
+    """Options of compressing, all by name.
+
+    Attributes:
+        quality: 1 small .. 7 fine; 4 is the quantiser step that the model was trained with.
+        step: the quantiser step itself, in latent units; a larger one gives fewer bits. Instead of ``quality``.
+        extras: JSON data to keep in the header, which decoding does not need.
+        strip_metadata: keep of the source's metadata those of geometry, type and unit alone.
+        fast: round symbols as they are, without weighing what each costs: in less time, of sparse codecs some 7 %
+            more bits at equal error.
+        coder: of symbols: ``small`` or ``fast``. By default ``small``, but ``fast`` where ``fast`` is asked for or the
+            model is from before there was another.
+        stage: is told what happens, in words.
+    """
+
+    quality: int | None
+    step: float | None
+    extras: Mapping[str, Any] | None
+    strip_metadata: bool
+    fast: bool
+    coder: str | None
+    stage: Stage
+
+
+class StreamWriter:
+    """Writes signals of one model as the items of a container; memory does not grow with them.
+
+    Args:
+        file: empty; open to read and write, and able to seek.
+        model: as ``liveaction.load`` gives it.
+    """
+
+    def __init__(self, file: BinaryIO, model: "Model") -> None:
+        self._file, self._model = file, model
+        self._writer: ContainerWriter | None = None
+
+    def add(
+        self,
+        signal: Signal,
+        *,
+        quality: int | None = None,
+        step: float | None = None,
+        extras: Mapping[str, Any] | None = None,
+        strip_metadata: bool = False,
+        fast: bool = False,
+        coder: str | None = None,
+        stage: Stage = lambda text: None,
+    ) -> Written:
+        """Append a signal; its bytes are those of its chunks and of its part of what stands before them.
+
+        Args:
+            signal: values ``[C, *S]`` in the unit of the model's modality; mapped from a file, they are read box by
+                box.
+            quality, step, extras, strip_metadata, fast, coder, stage: see :class:`CompressOptions`.
+
+        Raises:
+            ShapeError, SpecError, FormatError: as :func:`liveaction.codec.stream.write_stream`; nothing is to be added
+                after.
+        """
+        model = self._model
+        codec, recipe, modality = model.codec, model.recipe, model.modality
+        chosen = choose_step(codec.quantizer.step, step, quality)
+        if not recipe.modality.takes(len(signal.values)) or len(signal.shape) != codec.axes or 0 in signal.shape:
+            raise ShapeError(
+                f"compress: expected values {recipe.modality.values} as recipe {recipe.name!r} has, got "
+                f"{signal.values.shape}"
+            )
+        coder = choose_coder(codec, coder, fast)
+        whole, coding = Stopwatch(), Stopwatch()
+        stage("encoding")
+        with whole.running(stage):
+            limits = modality.range_of(signal)
+            signal = modality.stripped(signal) if strip_metadata else signal
+            front = front_of(model, signal, limits, chosen, stage)
+            codec = codec.trees[front.tree]
+            raw = make_header(signal, model, front, chosen, limits, coder, extras or {})
+            chunks = codec.layout(signal.shape, front.batch).chunks
+            writer = self._begin(raw, chunks, front.side)
+            layout = _read_back(writer, chunks, signal, model)
+            dead_zone = None if codec.optimises and not fast else codec.spec.quantizer.dead_zone
+            ready: dict[int, bytes] = {}
+            following = done = clipped = 0
+            stage("encoding")
+            for box, latents in codec.encode_slabs(front.source, layout, chosen, rounded=False):
+                arrived = latents.flatten(0, 1).cpu().numpy()
+                with coding.running():
+                    packed = _pack_chunks(
+                        arrived, box, layout, signal, lambda part: codec.chunks.encode(part, chosen, dead_zone, coder)
+                    )
+                    ready |= packed
+                    clipped += sum(_outside(number, layout, signal, modality, limits) for number in packed)
+                    while following in ready:
+                        writer.add(ready.pop(following))
+                        following += 1
+                done += prod(high - low for low, high in box)
+                stage(f"encoding, {done / prod(layout.grid):.0%}")
+        values = signal.values.size
+        there = values if signal.missing is None else values - int(np.count_nonzero(signal.missing))
+        shares = clipped / max(1, there), 1 - there / values
+        return Written(
+            writer.item_bytes, chosen, timings(whole, coding), limits, *shares, front.tree, front.components, coder
+        )
+
+    def close(self) -> int:
+        """Write what stands before the chunks; the file itself stays open.
+
+        Returns:
+            The size of the container in bytes.
+
+        Raises:
+            SpecError: there is no item.
+        """
+        if self._writer is None:
+            raise SpecError("compress: expected at least one signal, got none")
+        return self._writer.close()
+
+    def _begin(self, header: dict[str, Any], chunks: int, side: bytes) -> ContainerWriter:
+        """The container, at its next item."""
+        if self._writer is None:
+            self._writer = ContainerWriter(self._file, header, chunks, side)
+        else:
+            self._writer.next_item(header, chunks, side)
+        return self._writer
+
+
+def choose_coder(codec: Codec, coder: str | None, fast: bool) -> str:
+    """The coder of symbols: what is asked for, else ``small`` where there is time and a state of it.
+
+    Raises:
+        SpecError: there is no such coder, or the model has no state of it.
+    """
+    if coder is None:
+        return "small" if codec.codes_small and not fast else "fast"
+    if coder not in CODERS:
+        raise SpecError(f"coder: expected one of {', '.join(CODERS)}, got {coder!r}")
+    codec.coding_digest(coder)
+    return coder
+
+
+def _outside(
+    number: int, layout: ChunkLayout, signal: Signal, modality: "Modality", limits: tuple[float, float]
+) -> int:
+    """How many of a chunk's values are clipped; pages of a mapped file are released behind it."""
+    part = (slice(None), *slices(layout.samples(layout.chunk_box(number))))
+    missing = None if signal.missing is None else signal.missing[part]
+    count = modality.count_outside(signal.values[part], limits, missing)
+    release_pages(signal.values)
+    return count
+
+
+def _read_back(writer: ContainerWriter, chunks: int, signal: Signal, model: "Model") -> ChunkLayout:
+    """The layout in the header that is about to be written, which a reader must take.
+
+    Raises:
+        FormatError: it would not; the key at fault is named.
+    """
+    most = max(MAX_VOXELS, signal.values.size)  # who makes a larger one may read it
+    header = parse_header(writer.header, chunks, "stream", most)
+    check_codec(header, model, "stream", max(MAX_VOXELS, signal.values.size * WHOLE_SHARE))
+    return header.layout
+
+
+def _pack_chunks(
+    latents: NDArray[np.float32],
+    box: Box,
+    layout: ChunkLayout,
+    signal: Signal,
+    encode: Callable[[NDArray[np.float32]], bytes],
+) -> dict[int, bytes]:
+    """The bytes of the chunks in ``box``, whose latents ``[L, *]`` are given, by number."""
+
+    def pack(number: int) -> bytes:
+        chunk = layout.chunk_box(number)
+        missing = None
+        if signal.missing is not None:
+            missing = signal.missing[(slice(None), *slices(layout.samples(chunk)))]
+        return pack_chunk(encode(latents[(slice(None), *slices(relative(chunk, box)))]), missing)
+
+    numbers = list(layout.chunks_in(box))
+    return dict(zip(numbers, in_threads(pack, numbers), strict=True))
