@@ -169,7 +169,7 @@ def test_a_head_that_changes_while_it_is_open_is_refused(signals, data):
     file = io.BytesIO(data)
     first = ContainerReader(file, "x")
     _ = first.entries
-    for position in range(12, ContainerReader(Source(data), "x").entries[0].offset - 4):
+    for position in range(13, ContainerReader(Source(data), "x").entries[0].offset - 4):
         file.getbuffer()[position] ^= 1
         with pytest.raises(FormatError):
             [first.at(number).entries for number in range(4)]
