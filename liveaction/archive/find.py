@@ -29,9 +29,7 @@ def find_items(modality: "Modality", source: Path, target: Path) -> list[Archive
     """
     items, files = [], dict[Path, list[Path]]()
     for path in modality.find(source):
-        name = path.relative_to(source) if path.is_relative_to(source) else Path(path.name)
-        if name == Path():
-            name = Path(source.name if source.name not in ("", "..") else source.resolve().name)
+        name = item_name(source, path)
         if path.is_dir() and is_within(target, path):
             raise SpecError(f"{target}: expected a folder outside of what is compressed, got one in {str(path)!r}")
         goal = name.with_name(name.name + SUFFIX)
@@ -40,6 +38,14 @@ def find_items(modality: "Modality", source: Path, target: Path) -> list[Archive
         items.append(ArchiveItem(path, target / goal, name.as_posix(), goal.as_posix(), size))
     check_targets(items, [file for found in files.values() for file in found])
     return items
+
+
+def item_name(source: Path, path: Path) -> Path:
+    """What an item that was found in ``source`` is called: its path below it."""
+    name = path.relative_to(source) if path.is_relative_to(source) else Path(path.name)
+    if name == Path():
+        name = Path(source.name if source.name not in ("", "..") else source.resolve().name)
+    return name
 
 
 def find_streams(source: Path, target: Path, suffix: str) -> list[ArchiveItem]:

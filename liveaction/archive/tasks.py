@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,6 +20,9 @@ from liveaction.codec.writing import choose_coder
 from liveaction.errors import FormatError, IntegrityError, LiveactionError
 from liveaction.files import temporary_path
 from liveaction.signal import Signal
+
+if TYPE_CHECKING:
+    from liveaction.modalities.base import Modality
 
 
 class FolderCompression(FolderTask):
@@ -139,28 +142,41 @@ class Decompression(_ModelTask):
     def read(self, item: ArchiveItem) -> Signal:
         """Decoded, if the target can be written."""
         modality, outline = read_outline(item.path)
-        _refuse_others(targets_of(modality, outline, None, item.target), item.target, item.target)
+        refuse_others(targets_of(modality, outline, None, item.target), item.target, item.target)
         return self.model.decompress(item.path)
 
     def make(self, item: ArchiveItem, signal: Signal, part: Path) -> dict[str, Any]:
-        """Write into a folder beside the target, where more than one file would be seen."""
-        target = item.target
-        folder = temporary_path(target)
-        folder.mkdir()
-        try:
-            made = folder / target.name
-            try:
-                write_signal(self.model.modality, signal, made)
-            except LiveactionError as error:
-                raise type(error)(str(error).replace(str(made), str(target))) from error
-            _refuse_others(sorted(folder.iterdir()), made, target)
-            made.replace(part)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        """Write the file."""
+        write_alone(self.model.modality, signal, item.target, part)
         return _measures(signal, item.size)
 
 
-def _refuse_others(written: Sequence[Path], made: Path, target: Path) -> None:
+def write_alone(modality: "Modality", signal: Signal, target: Path, part: Path) -> None:
+    """Write ``target`` at the temporary path ``part``: first into a folder beside it, where more than one file is seen.
+
+    Raises:
+        FormatError: its format is of several files, or does not write the signal.
+    """
+    folder = temporary_path(target)
+    folder.mkdir()
+    try:
+        made = folder / target.name
+        try:
+            write_signal(modality, signal, made)
+        except LiveactionError as error:
+            raise type(error)(str(error).replace(str(made), str(target))) from error
+        refuse_others(sorted(folder.iterdir()), made, target)
+        made.replace(part)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def refuse_others(written: Sequence[Path], made: Path, target: Path) -> None:
+    """Refuse what was or would be written for ``target`` where it is more than the one file ``made``.
+
+    Raises:
+        FormatError: it is.
+    """
     if list(written) != [made]:
         names = ", ".join(path.name for path in written)
         raise FormatError(f"{target}: expected a format of one file, got {names}; decompress this one alone")

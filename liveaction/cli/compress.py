@@ -11,6 +11,7 @@ from liveaction.cli.folder import refuse_folder_options, run_folder
 from liveaction.cli.options import AsJson, Device, Dtype, Force, Jobs, ModelDir, Quiet, percent, refuse_existing
 from liveaction.cli.printing import console, print_json, say
 from liveaction.cli.splits import split_lines
+from liveaction.cli.together import compress_folder
 from liveaction.errors import SpecError
 from liveaction.outputs import check_outputs
 
@@ -26,14 +27,18 @@ app = typer.Typer()
 @app.command(
     epilog="Examples: `liveaction compress scan.nii.gz scan.lva --model runs/ct --quality 5` · "
     "`liveaction compress scans/ archive/ --model runs/ct --jobs 4` · "
-    "`liveaction compress clip.mkv clip.lva --model runs/video --fast`"
+    "`liveaction compress clip.mkv clip.lva --model runs/video --fast` · "
+    "`liveaction compress pictures/ pictures.lva --model runs/rgb --together`"
 )
 def compress(
     source: Annotated[
         Path, typer.Argument(help="A file, a folder with one DICOM series, or a folder of many signals.")
     ],
     target: Annotated[
-        Path, typer.Argument(help="The .lva file to write; any other name is a folder for all that SOURCE holds.")
+        Path,
+        typer.Argument(
+            help="The .lva file to write; any other name is a folder with a .lva file for each signal of SOURCE."
+        ),
     ],
     model: ModelDir,
     step: Annotated[float | None, typer.Option(help="Quantiser step; default: the one trained with.")] = None,
@@ -57,6 +62,10 @@ def compress(
             "--fast, or a model of before there was it, fast."
         ),
     ] = None,
+    together: Annotated[
+        bool,
+        typer.Option("--together", help="All signals of the folder SOURCE in one .lva file, under their names there."),
+    ] = False,
     device: Device = "auto",
     dtype: Dtype = "",
     jobs: Jobs = 1,
@@ -67,7 +76,8 @@ def compress(
     """Compress one signal with a trained model, or every signal in a folder.
 
     A folder keeps its shape: `a/b.png` becomes `a/b.png.lva`. `manifest.jsonl` there records every item; what it says
-    is done is skipped the next time, so an interrupted run goes on.
+    is done is skipped the next time, so an interrupted run goes on. With --together, for many small signals, it becomes
+    one .lva file, whole or not at all, of which `decompress --all` makes the folder again.
     """
     from liveaction.archive.folder import Settings
     from liveaction.archive.tasks import FolderCompression
@@ -75,6 +85,8 @@ def compress(
     from liveaction.codec.quality import check_rate
 
     check_rate(step, quality)
+    if together and (target.suffix != ".lva" or series is not None):
+        raise SpecError(f"--together: expected a target that ends in .lva and no --series, got {str(target)!r}")
     if series is not None:
         source = _series(source, series)
     settings = Settings(model, step, quality, device, dtype, jobs, force, strip_metadata, fast, coder)
@@ -84,6 +96,9 @@ def compress(
     refuse_folder_options(jobs=jobs > 1)
     check_outputs({str(target): target}, {"SOURCE": source}, {"the model": model})
     refuse_existing(target, force)
+    if together:
+        compress_folder(source, target, settings, quiet, as_json)
+        return
     with stages(console, quiet) as stage:
         used, signal, written = _compress(source, target, settings, stage)
     report = _report(target, signal, written)

@@ -22,6 +22,7 @@ from liveaction.cli.options import (
     refuse_existing,
 )
 from liveaction.cli.printing import console, print_json, say
+from liveaction.cli.together import decompress_items
 from liveaction.errors import LiveactionError, SpecError
 from liveaction.outputs import check_outputs
 
@@ -39,7 +40,9 @@ DAMAGED = 3
 @app.command(
     epilog="Examples: `liveaction decompress scan.lva back.nii.gz --model runs/ct --against scan.nii.gz "
     "--picture compare.png` · `liveaction decompress scan.lva part.nii.gz --model runs/ct --region 100:200,:,40:60` · "
-    "`liveaction decompress archive/ back/ --model runs/ct --jobs 4`"
+    "`liveaction decompress archive/ back/ --model runs/ct --jobs 4` · "
+    "`liveaction decompress pictures.lva back/ --model runs/rgb --all` · "
+    "`liveaction decompress pictures.lva hat.png --model runs/rgb --item hats/17.png`"
 )
 def decompress(
     source: Annotated[Path, typer.Argument(help="A .lva file, or a folder of them.")],
@@ -55,8 +58,12 @@ def decompress(
     against: Annotated[Path | None, typer.Option(help="The original, to compare with.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Write a PNG of the result (and of --against).")] = None,
     suffix: Annotated[
-        str, typer.Option(help="Of a folder: added to names that do not end so, such as `.nii.gz`.")
+        str, typer.Option(help="Of a folder or --all: added to names that do not end so, such as `.nii.gz`.")
     ] = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="All items of a stream of many, each under its name in the folder TARGET.")
+    ] = False,
+    item: Annotated[str, typer.Option(help="Of a stream of many: the number of one, from 0 on, or its name.")] = "",
     max_voxels: MaxVoxels = None,
     device: Device = "auto",
     dtype: Dtype = "",
@@ -67,16 +74,25 @@ def decompress(
 ) -> None:
     """Bring a signal back, or a region of it, and say how close it is; or bring back every signal of a folder.
 
-    In a folder `a/b.png.lva` becomes `a/b.png`; its `manifest.jsonl` is as that of compress. The exit status is 3 where
-    --fill was needed.
+    In a folder `a/b.png.lva` becomes `a/b.png`; its `manifest.jsonl` is as that of compress. A stream of many items
+    takes --all or --item. The exit status is 3 where --fill was needed.
     """
     from liveaction.archive.folder import Settings
     from liveaction.archive.tasks import FolderDecompression
     from liveaction.cli.progress import stages
 
-    single = _Single(region, fill, against, picture, max_voxels)
+    single = _Single(region, fill, against, picture, max_voxels, item)
+    if everything:
+        single.refuse("--all", "fill", "max_voxels")
+        refuse_folder_options(jobs=jobs > 1)
+        damaged = decompress_items(
+            source, target, (model, device, dtype), (suffix, fill, max_voxels, force), quiet, as_json
+        )
+        if damaged:
+            raise typer.Exit(DAMAGED)
+        return
     if source.is_dir():
-        single.refuse(source)
+        single.refuse(f"the folder {str(source)!r}")
         settings = Settings(model, device=device, dtype=dtype, jobs=jobs, force=force)
         run_folder(lambda: FolderDecompression(source, target, settings, suffix), quiet, as_json)
         return
@@ -103,6 +119,17 @@ class _Single:
     against: Path | None
     picture: Path | None
     max_voxels: int | None
+    item: str
+
+    def number(self, source: Path) -> int | None:
+        """Which item, None where nobody said.
+
+        Raises:
+            FormatError: there is no such item.
+        """
+        from liveaction.codec.names import find_item
+
+        return find_item(source, self.item) if self.item else None
 
     def check(self, source: Path, target: Path, model: Path, force: bool) -> None:
         """Refuse, before any work, what cannot be written, and what would be written over what is read.
@@ -125,7 +152,7 @@ class _Single:
         from liveaction.codec.header import MAX_VOXELS
         from liveaction.codec.outline import read_outline, targets_of
 
-        modality, outline = read_outline(source, self.max_voxels or MAX_VOXELS)
+        modality, outline = read_outline(source, self.max_voxels or MAX_VOXELS, self.number(source))
         files = targets_of(modality, outline, parse_region(self.region, outline.shape), target)
         outputs: dict[str, Any] = {str(target): files}
         if self.picture is not None:
@@ -136,13 +163,11 @@ class _Single:
                 original = modality.parts(self.against)
         check_outputs(outputs, {"SOURCE": source, "--against": original})
 
-    def refuse(self, folder: Path) -> None:
-        """Raise SpecError where one was given for a folder."""
+    def refuse(self, got: str, *others: str) -> None:
+        """Raise SpecError where one was given, but ``others``, for ``got``, which is more than one signal."""
         for name in (field.name for field in fields(self) if getattr(self, field.name) not in (None, "")):
-            raise SpecError(
-                f"--{name.replace('_', '-')}: expected one .lva file with it, got the folder {str(folder)!r}; "
-                "leave it out"
-            )
+            if name not in others:
+                raise SpecError(f"--{name.replace('_', '-')}: expected one signal with it, got {got}; leave it out")
 
 
 @dataclass(frozen=True)
@@ -201,7 +226,8 @@ def _decompress(
     folder, device, dtype = model
     stage("loading the model")
     loaded = load(folder, device=device, dtype=dtype)
-    with open_reader(source, loaded, fill=options.fill, max_voxels=options.max_voxels or MAX_VOXELS) as reader:
+    most = options.max_voxels or MAX_VOXELS
+    with open_reader(source, loaded, item=options.number(source) or 0, fill=options.fill, max_voxels=most) as reader:
         box = parse_region(options.region, reader.layout.extents)
         signal = reader.read(box, stage)
     stage(f"writing {target}")
@@ -214,13 +240,14 @@ def _decompress(
     done = _Decompressed(target, options, reader, signal, original, closeness)
     if options.picture is not None:
         stage("drawing")
-        _draw(done, source.stat().st_size, options.picture)
+        _draw(done, options.picture)
     return done
 
 
-def _draw(done: _Decompressed, size: int, picture: Path) -> None:
-    """The result, and the original beside it where there is one; ``size`` is the stream's in bytes."""
-    header, signal = done.reader.header, done.signal
+def _draw(done: _Decompressed, picture: Path) -> None:
+    """The result, and the original beside it where there is one."""
+    header, signal, container = done.reader.header, done.signal, done.reader.container
+    size = container.overhead + container.entries.bytes_of_chunks
     ratio = header.native_bits / (8 * size)
     bits = signal.native_bits / signal.values.size / ratio
     quality = f", PSNR {done.closeness['psnr_normalised']:.2f} dB" if done.closeness else ""

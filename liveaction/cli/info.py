@@ -29,6 +29,11 @@ def info(
         print_json(fields)
         return
     fields["modality"] = fields["modality"]["name"]
+    if "names" in fields:
+        names, sizes = fields["names"], fields["bytes_per_item"]
+        more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+        fields["names"] = ", ".join(name or "none" for name in names[:_FEW]) + more
+        fields["bytes_per_item"] = f"{sizes['chunks']:.1f} of chunks, {sizes['container']:.1f} of container"
     for name in ("metadata", "extras"):
         fields[name] = ", ".join(fields[name]) or "none"
     fields |= _in_words(fields)
@@ -36,6 +41,9 @@ def info(
         text = f"{value:.4f}" if isinstance(value, float) else str(value)
         say(f"{name:<18} {text}")
 
+
+_FEW = 3
+"""Names of items that are said."""
 
 _CODERS = {"fast": "rANS with the tables of the model", "small": "contexts mixed, from the model's state on"}
 
@@ -85,24 +93,30 @@ def verify(
             stage("loading the model")
             loaded = load(model, device=device)
         found = check(source, loaded, stage=stage, max_voxels=max_voxels or MAX_VOXELS)
+        if against is not None and found.decoded is None:
+            raise SpecError(f"--against: expected a stream of one item, got {len(found.names)}; leave it out")
         if against is not None and found.decoded is not None:
             stage("comparing")
             modality = build_modality(found.header.modality)
             original = modality.read(against)
             closeness = modality.compare(original, found.decoded)
+    several = f"{len(found.names)} items, " if len(found.names) > 1 else ""
     if as_json:
         print_json(_fields(found, model is not None) | closeness)
     else:
         whole = "all whole" if not found.damaged else f"{len(found.damaged)} damaged"
         decoded = "decodes with this model" if model is not None else "not decoded; --model does"
-        say(f"{source}: {found.bytes:,} bytes, {found.chunks} chunks, {whole}; {decoded}")
+        say(f"{source}: {found.bytes:,} bytes, {several}{found.chunks} chunks, {whole}; {decoded}")
         if closeness:
             limits = modality.range_of(original)
             first, *more = closeness_text(closeness, found.header.unit, limits)
             for line in (f"against {against}: {first}", *more):
                 say(line)
     axes = found.header.axes
-    report_damage([*found.damaged], axes, str(source), "--fill of decompress brings the rest back")
+    for number, name in enumerate(found.names):
+        where = f"{source}: item {number} {name}".rstrip() if len(found.names) > 1 else str(source)
+        damaged = [damage for damage in found.damaged if damage.item == number]
+        report_damage(damaged, axes, where, "--fill of decompress brings the rest back")
     if found.damaged:
         raise typer.Exit(1)
 
@@ -113,5 +127,11 @@ def _fields(found: "Verification", with_model: bool) -> dict[str, Any]:
         "bytes": found.bytes,
         "chunks": found.chunks,
         "checked": ["structure", "checksums"] + (["weights", "tables", "decoding"] if with_model else []),
-        "damaged": [damage_fields(damage, found.header.axes) for damage in found.damaged],
+        **({"items": len(found.names)} if len(found.names) > 1 else {}),
+        "damaged": [damage_fields(damage, found.header.axes) | _item(found, damage.item) for damage in found.damaged],
     }
+
+
+def _item(found: "Verification", number: int) -> dict[str, Any]:
+    """Which item damage is in, where there are several."""
+    return {"item": number, "name": found.names[number]} if len(found.names) > 1 else {}

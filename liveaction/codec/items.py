@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack, overload
 
 from liveaction.codec.header import MAX_VOXELS
-from liveaction.codec.names import ITEM, check_name, check_names, item_at, name_of
+from liveaction.codec.names import ITEM, check_name, check_names, item_at, names_of, number_of
 from liveaction.codec.reader import ReaderOptions, StreamReader
 from liveaction.codec.view import StreamView
 from liveaction.codec.writing import CompressOptions, StreamWriter, Written
@@ -92,6 +92,9 @@ class StreamItems(Sequence[StreamView]):
         model: that made it.
         max_voxels: an item that declares more values is refused before anything is allocated.
 
+    Attributes:
+        max_voxels: as given.
+
     Raises:
         FormatError, IntegrityError: as :func:`liveaction.codec.stream.decompress`, naming the item where it is one's.
 
@@ -110,7 +113,7 @@ class StreamItems(Sequence[StreamView]):
 
     def __init__(self, path: StreamData, model: "Model", *, max_voxels: int = MAX_VOXELS) -> None:
         data = bytes_or_path(path)
-        self._data, self._model, self._max_voxels = (
+        self._data, self._model, self.max_voxels = (
             data if isinstance(data, bytes) else data.absolute(),
             model,
             max_voxels,
@@ -130,11 +133,7 @@ class StreamItems(Sequence[StreamView]):
         Raises:
             FormatError: one is no name that an item may have, or there twice.
         """
-        names = tuple(
-            name_of(self._container.at(number).header, f"{self._where}: item {number}") for number in range(len(self))
-        )
-        check_names(names, self._where)
-        return names
+        return names_of(self._container, self._where)
 
     def number(self, item: int | str) -> int:
         """The number of an item, from 0 on, by its number, negative from the end on, or its name.
@@ -143,16 +142,16 @@ class StreamItems(Sequence[StreamView]):
             IndexError: there is none of that number.
             FormatError: there is none of that name.
         """
-        if isinstance(item, str):
-            if not item or item not in self.names:
-                raise FormatError(f"{self._where}: expected the name of one of its {len(self)} items, got {item!r}")
-            return self.names.index(item)
-        return range(len(self))[item]
+        return number_of(self.names, item, self._where) if isinstance(item, str) else range(len(self))[item]
+
+    def container(self, item: int | str) -> ContainerReader:
+        """The bytes of an item."""
+        return item_at(self._container, self.number(item), self._where)
 
     def reader(self, item: int | str, **options: Unpack[ReaderOptions]) -> StreamReader:
         """An item that is open to be decoded; options as of :func:`liveaction.codec.stream.open_reader`."""
-        container = item_at(self._container, self.number(item), self._where)
-        options.setdefault("max_voxels", self._max_voxels)
+        container = self.container(item)
+        options.setdefault("max_voxels", self.max_voxels)
         return StreamReader(container, self._model, container.where, **options)
 
     def read(self, item: int | str) -> Signal:
@@ -170,13 +169,13 @@ class StreamItems(Sequence[StreamView]):
         if isinstance(key, slice):
             return [self[number] for number in range(len(self))[key]]
         number = self.number(key)
-        return StreamView.of(self.reader(number, keep_windows=True), self._data, self._model, self._max_voxels, number)
+        return StreamView.of(self.reader(number, keep_windows=True), self._data, self._model, self.max_voxels, number)
 
     def __repr__(self) -> str:
         return f"<stream of {len(self)} items>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _opened_again, (self._data, self._model, self._max_voxels, self._container.prefix)
+        return _opened_again, (self._data, self._model, self.max_voxels, self._container.prefix)
 
     def close(self) -> None:
         """Close the file; neither this nor the views of its items give anything any more."""

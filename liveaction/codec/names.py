@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from liveaction.coding.container import ContainerReader
@@ -53,6 +53,41 @@ def name_of(header: dict[str, Any], where: str) -> str:
     if not isinstance(extras, dict) or ITEM not in extras:
         return ""
     return check_name(extras[ITEM], where)
+
+
+def names_of(container: ContainerReader, where: str) -> tuple[str, ...]:
+    """The names of all items of a container, empty where one has none.
+
+    Raises:
+        FormatError: one is none that an item may have, or they cannot stand beside each other.
+    """
+    names = tuple(name_of(container.at(item).header, f"{where}: item {item}") for item in range(container.items))
+    check_names(names, where)
+    return names
+
+
+def number_of(names: Sequence[str], name: str, where: str) -> int:
+    """Which item has a name.
+
+    Raises:
+        FormatError: none has.
+    """
+    if not name or name not in names:
+        raise FormatError(f"{where}: expected the name of one of its {len(names)} items, got {name!r}")
+    return names.index(name)
+
+
+def find_item(path: Path, text: str) -> int:
+    """Which item of a stream a text means: its number, or else its name.
+
+    Raises:
+        FormatError: there is none such, or the file is no stream.
+    """
+    with Source(path) as source:
+        container = ContainerReader(source, str(path))
+        if text.isdecimal():
+            return container.at(int(text)).item
+        return number_of(names_of(container, str(path)), text, str(path))
 
 
 def check_name(name: object, where: str) -> str:
