@@ -39,8 +39,11 @@ def protocol_items(protocol: ProbeProtocol, data: Path, out: Path) -> list[Label
     labels, task = protocol.items.labels, protocol.items.task
     table = folder / labels
     items = labelled_items(folder, modality.find(folder), str(table) if table.is_file() else labels)
-    if task == "map":
+    if task in ("map", "signal"):
         items = [replace(item, label=str(table.parent / item.label)) for item in items]
+    lost = next((item for item in items if task == "signal" and not Path(item.label).exists()), None)
+    if lost is not None:
+        raise FormatError(f"{table}: expected the path of a target signal for {lost.name!r}, got {lost.label!r}")
     return items
 
 

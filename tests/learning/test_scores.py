@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from liveaction.probing.scores import class_scores, dice, mcnemar, middle_p, spread
+from liveaction.probing.scores import class_scores, dice, mcnemar, sign_test, spread
 
 
 def test_accuracy_and_macro_recall() -> None:
@@ -22,7 +22,12 @@ def test_mcnemar_is_the_exact_binomial_test() -> None:
     two = [False] * 9 + [True] * 3 + [True] * 20
     assert mcnemar(one, two) == pytest.approx(2 * binom.cdf(3, 12, 0.5))
     assert mcnemar(one, one) == 1.0
-    assert middle_p([(one, two), (one, one), (one, one)]) == 1.0
+
+
+def test_the_sign_test_counts_items_that_differ() -> None:
+    one, two = [3.0] * 9 + [1.0] * 3 + [2.0] * 20, [2.5] * 9 + [7.0] * 3 + [2.0] * 20
+    assert sign_test(one, two) == sign_test(two, one) == pytest.approx(2 * binom.cdf(3, 12, 0.5))
+    assert sign_test(two, two) == 1.0
 
 
 def test_spread() -> None:

@@ -12,7 +12,7 @@ from liveaction.files import atomic_path
 Prepare = Callable[[Path, Path], None]
 """Makes, of what a folder holds, files in another one, with ``items.csv`` where labels are no part of names."""
 
-PREPARATIONS = {"cells": "cells", "directions": "directions", "spectra": "spectra"}
+PREPARATIONS = {name: name for name in ("cells", "directions", "grey_pictures", "lines", "mixtures", "spectra")}
 """Modules by name; each has a function ``make``, and ``ABOUT``, which tells one version of it from another."""
 
 
