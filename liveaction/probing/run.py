@@ -167,7 +167,7 @@ class Study:
                 f"{given.name}, {division.name}, seed {seed}: epoch {epoch} of {parts}, loss {loss:.3f}"
             ),
         )  # fmt: skip
-        outputs = predict(net, test, device=self.device)
+        outputs = predict(net, test if target is None else Pairs(test, target), device=self.device)
         if self.keep:
             place = self.out / "heads" / f"{given.name}_{division.name}_seed{seed}"
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ def prepare(name: str, source: Path, out: Path) -> Path:
     module = importlib.import_module(f"liveaction.probing.prepare.{PREPARATIONS[name]}")
     folder, about = out / name, {"name": name, "about": module.ABOUT, "source": str(source.resolve())}
     made = folder / ".made.json"
-    if made.is_file() and json.loads(made.read_text()) == about:
+    if made.is_file() and made.read_text() == json.dumps(about) + "\n":
         return folder
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder) as part:
