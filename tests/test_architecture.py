@@ -125,6 +125,7 @@ ALLOWED: dict[str, set[str]] = {
         *_CODEC_THIRD,
     },
     "liveaction.evaluation.baselines*": {".evaluation", ".errors", "numpy"},
+    "liveaction.evaluation.judges.folder": {".evaluation", ".learning", ".signal", ".files", ".errors", "numpy"},
     "liveaction.evaluation*": {
         ".evaluation",
         *_RUNS,
@@ -190,7 +191,10 @@ DOORS: dict[str, tuple[str, ...]] = {
     "tft": ("liveaction.profiling.anchors",),
     "walloc": ("liveaction.published.parity",),
     "accelerate": ("liveaction.training*",),
-    "timm": ("liveaction.training*", "liveaction.learning.adapt"),
+    "timm": ("liveaction.training*", "liveaction.learning.adapt", "liveaction.evaluation.judges.timm_weights"),
+    "pocketsphinx": ("liveaction.evaluation.judges.digits",),
+    "rapidocr": ("liveaction.evaluation.judges.documents",),
+    "silero_vad": ("liveaction.evaluation.judges.voice",),
     "tensorboard": ("liveaction.training*",),
     "torch.utils.tensorboard": ("liveaction.training*",),
 }
@@ -215,8 +219,8 @@ EXHIBITS = "liveaction.modalities.exhibit"
 
 # Slow to import, or noisy: imported inside the function that needs them, so that nobody pays who does not.
 _HEAVY = (
-    "PIL accelerate av bjontegaard h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel pydicom "
-    "pyroomacoustics rasterio scipy soundfile tensorboard tft tifffile timm walloc zarr"
+    "PIL accelerate av bjontegaard h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel pocketsphinx "
+    "pydicom pyroomacoustics rapidocr rasterio scipy silero_vad soundfile tensorboard tft tifffile timm walloc zarr"
 )
 HEAVY = tuple(_HEAVY.split())
 

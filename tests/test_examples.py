@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 import liveaction
+from liveaction.learning.labels import LabelledItem
+from liveaction.learning.making import make_store
+from liveaction.learning.sources import LatentSource
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
@@ -20,7 +23,7 @@ PUBLIC = sorted({*liveaction.__all__} - {"__version__"})
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory, small_phantoms):
-    """What the examples speak of: a model in ``runs/ct``, ``scan.nii.gz``, a folder of scans, a stream."""
+    """What the examples speak of: a model in ``runs/ct``, ``scan.nii.gz``, a folder of scans, a stream, a store."""
     folder = tmp_path_factory.mktemp("shelf")
     recipe = liveaction.load_recipe("ct_smoke", ["training.steps=0"])
     with pytest.MonkeyPatch.context() as patch:
@@ -34,6 +37,11 @@ def shelf(tmp_path_factory, small_phantoms):
     model = liveaction.load(folder / "runs" / "ct", device="cpu")
     for name in ("scan.lva", "new_scan.lva"):
         model.compress_file(scan, folder / name)
+    items = [
+        LabelledItem(f"{number}", folder / "scan.nii.gz", "abc"[number % 3], "test" if number > 3 else "train")
+        for number in range(6)
+    ]
+    make_store(items, LatentSource(model), folder / "store")
     return folder
 
 

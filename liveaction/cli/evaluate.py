@@ -52,13 +52,19 @@ def evaluate(
         str, typer.Option(help="Curve that BD-rates are against. Default: the first baseline, else the first curve.")
     ] = "",
     measure: Annotated[str, typer.Option(help="Quality that BD-rates are on: psnr_normalised, ssim, ...")] = "",
+    judge: Annotated[
+        str, typer.Option(help="Who looks at what is decoded: a name, timm:NAME:WEIGHTS.safetensors or a folder.")
+    ] = "",
+    labels: Annotated[
+        str, typer.Option(help="What items are: folders, a .csv with path and label, or original: as the judge says.")
+    ] = "",
     threads: Annotated[int | None, typer.Option(min=1, help="Of every codec. Default: 1, or the protocol's.")] = None,
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Timed calls at most. Default: 3, or the protocol's.")
     ] = None,
     device: Device = "cpu",
     dtype: Dtype = "",
-    list_all: Annotated[bool, typer.Option("--list", help="List protocols and baselines, and stop.")] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="List protocols, baselines and judges, and stop.")] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -66,6 +72,7 @@ def evaluate(
 
     Every measurement is kept as a JSON file below --out; an interrupted evaluation goes on where it was. PSNR, and the
     clipping before it, are on the recipe's range for every codec alike; ratios are on native bits, container included.
+    A judge's scores are of all items together, accuracy against bytes.
     """
     if list_all:
         _list(as_json)
@@ -87,32 +94,34 @@ def evaluate(
         timing = timing.model_copy(update={"repeats": repeats})
     settings = Settings(timing, threads or (loaded.threads if loaded else 1), choose_device(device), dtype)
     if loaded:
-        _refuse_beside_protocol(data, baselines=baselines, factors=factors, reference=reference)
+        own = {"baselines": baselines, "factors": factors, "reference": reference, "judge": judge, "labels": labels}
+        _refuse_beside_protocol(data, own)
         with _announcing(quiet) as announce:
             plan = plan_protocol(loaded, data[0], out, settings, measure, announce)
     else:
         names = [name for name in baselines.split(",") if name]
         steps = _numbers("--factors", factors) or FACTORS
-        plan = plan_models(models or [], data, names, steps, settings, reference, measure)
+        plan = plan_models(models or [], data, names, steps, settings, reference, measure, judge, labels)
     _run(plan, out, settings, quiet, as_json)
 
 
 def _list(as_json: bool) -> None:
     from liveaction.evaluation.baselines.registry import baseline_names, make_baseline
+    from liveaction.evaluation.judges.registry import judge_labels
     from liveaction.evaluation.protocol import load_protocol, protocol_names
 
     protocols = {name: load_protocol(name).description for name in protocol_names()}
     codecs = {name: make_baseline(name).label for name in baseline_names()}
     if as_json:
-        print_json({"protocols": protocols, "baselines": codecs})
+        print_json({"protocols": protocols, "baselines": codecs, "judges": judge_labels()})
         return
-    for title, rows in (("protocols", protocols), ("baselines", codecs)):
+    for title, rows in (("protocols", protocols), ("baselines", codecs), ("judges", judge_labels())):
         say(title)
         for name, text in rows.items():
             say(f"  {name:<28} {text}")
 
 
-def _refuse_beside_protocol(data: list[Path], **options: str) -> None:
+def _refuse_beside_protocol(data: list[Path], options: dict[str, str]) -> None:
     given = [f"--{name}" for name, value in options.items() if value]
     if given:
         raise SpecError(f"{given[0]}: expected no such option beside --protocol, which has its own; write a protocol")
@@ -132,19 +141,24 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
 
 def _run(plan: "Plan", out: Path, settings: "Settings", quiet: bool, as_json: bool) -> None:
     from liveaction.cli.progress import counted
+    from liveaction.evaluation.judges.figures import judged
     from liveaction.evaluation.outputs import write_outputs
     from liveaction.evaluation.run import evaluate as measure_all
 
     with counted(console, quiet) as count:
-        outcome = measure_all(plan.coders, plan.subjects, out, settings, count)
+        outcome = measure_all(plan.coders, plan.subjects, out, settings, count, plan.judging)
     if not outcome.items:
         raise SpecError(f"{out}: expected something to be measured, got nothing; {_line(outcome.refusals[0])}")
     notes = _notes(plan, outcome.refusals)
-    write_outputs(outcome.items, out, plan.title, notes, plan.reference, plan.measure, plan.against)
+    scores = judged(outcome.items, outcome.references)
+    write_outputs(outcome.items, out, plan.title, notes, plan.reference, plan.measure, plan.against, scores)
     if as_json:
-        print_json({"out": str(out), "items": len(outcome.items), "refusals": [asdict(r) for r in outcome.refusals]})
+        told = {"out": str(out), "items": len(outcome.items), "refusals": [asdict(r) for r in outcome.refusals]}
+        print_json(told if scores is None else {**told, "judged": {**asdict(scores), "tells": scores.tells}})
     else:
         _print(outcome.refusals, out)
+        if scores is not None:
+            say(scores.words)
     if any(refusal.failed for refusal in outcome.refusals):
         raise typer.Exit(1)
 

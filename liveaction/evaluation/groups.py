@@ -68,6 +68,14 @@ def sources_of(items: Iterable[Measurement]) -> list[Source]:
     return list(dict.fromkeys(item.source for item in items))
 
 
+def by_source(items: Iterable[Measurement]) -> dict[Source, list[Measurement]]:
+    """The items of each source, in the order of :func:`sources_of`."""
+    found: dict[Source, list[Measurement]] = {}
+    for item in items:
+        found.setdefault(item.source, []).append(item)
+    return found
+
+
 def lines_of(items: Iterable[Measurement], source: Source) -> list[Line]:
     """The codecs measured on a source: models before baselines, else in the order of the items."""
     found: dict[tuple[str, str, str], dict[float, list[Measurement]]] = {}

@@ -65,6 +65,34 @@ class Source(_Table):
         return f"{self.name} {self.part}".strip()
 
 
+class Verdict(_Table):
+    """What a judge said of one decoded signal, or of an original.
+
+    Attributes:
+        judge: its name, ``title`` as reports show it, ``identity`` all that its answers depend on.
+        measure: what ``score`` is, 0 to 1.
+        label: what the item is; ``prediction`` what the judge took it for.
+    """
+
+    judge: str
+    title: str
+    identity: str
+    measure: str
+    label: str
+    prediction: str
+    score: float
+
+
+class Reference(_Table):
+    """What a judge said of an original, and of an eighth of its resolution in ``eighth_bytes``."""
+
+    format: Literal[1] = 1
+    source: Source
+    original: Verdict
+    eighth: Verdict
+    eighth_bytes: int
+
+
 class Measurement(_Table):
     """One measurement.
 
@@ -78,6 +106,7 @@ class Measurement(_Table):
         metrics: as ``Modality.compare`` gives them; ``curves`` as ``Modality.curves``.
         encode, decode: tensors there and back; of a baseline everything. ``entropy_coding`` and ``entropy_decoding``:
             latents to bytes and back, beside them; None where the library does not tell them apart.
+        verdict: what a judge said; its score is in ``metrics``, too. None where nobody was asked.
         macs: multiply-accumulates per element, "encode" and "decode", wavelets included; None where nobody counts.
         device, dtype: where our codecs ran, and the type of their products.
         transfers: what moving data to a device and back took part in.
@@ -100,6 +129,7 @@ class Measurement(_Table):
     bits_per_element: float
     metrics: dict[str, float]
     curves: dict[str, list[float]] = Field(default_factory=dict)
+    verdict: Verdict | None = None
     encode: Spent
     decode: Spent
     entropy_coding: Spent | None = None

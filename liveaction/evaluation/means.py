@@ -7,20 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from liveaction.evaluation.groups import sources_of
+from liveaction.evaluation.groups import by_source, check_reference
 from liveaction.evaluation.item import Measurement
-from liveaction.evaluation.tables import AGAINST, Row, delta_rows, setting_rows
+from liveaction.evaluation.tables import AGAINST, Row, known_delta_rows, setting_rows
 
 
 def all_delta_rows(items: Sequence[Measurement], measure: str, references: Sequence[str]) -> list[Row]:
-    """:func:`delta_rows` of every source against every reference that anybody measured, source by source.
+    """Rows as ``delta_rows`` has them, of every source against every reference that anybody measured, source by source.
 
     Raises:
         UnknownNameError: nobody measured the first reference.
     """
+    check_reference(items, references[0])
     known = {item.curve for item in items}
-    chosen = [name for name in dict.fromkeys(references) if name in known or name == references[0]]
-    return [row for source in sources_of(items) for name in chosen for row in delta_rows(items, source, measure, name)]
+    chosen = [name for name in dict.fromkeys(references) if name in known]
+    groups = by_source(items).items()
+    return [row for source, mine in groups for name in chosen for row in known_delta_rows(mine, source, measure, name)]
 
 
 def mean_rows(deltas: Sequence[Row]) -> list[Row]:
@@ -131,7 +133,7 @@ def mean_cost_rows(costs: Sequence[Row]) -> list[Row]:
 
 def all_cost_rows(items: Sequence[Measurement], measure: str, reference: str) -> list[Row]:
     """:func:`cost_rows` of every source."""
-    rows = [[{"source": s.label, **row} for row in setting_rows(items, s)] for s in sources_of(items)]
+    rows = [[{"source": s.label, **row} for row in setting_rows(mine, s)] for s, mine in by_source(items).items()]
     return [row for each in rows if measure in each[0] for row in cost_rows(each, measure, reference)]
 
 

@@ -57,5 +57,11 @@ MEASURES: dict[str, Measure] = {
     "level_error_db": Measure("level error between channels", "dB", False, 2),
     "phase_error_degrees": Measure("phase error between channels", "degrees", False, 2),
     "covariance_error": Measure("relative error of the channels' covariance", "", False, 4),
+    "accuracy": Measure("accuracy", "", True, 4),
+    "characters_right": Measure("characters right", "", True, 4),
+    "frames_right": Measure("frames right", "", True, 4),
 }
 """Every key that the modalities of this package give, in the order that tables have them."""
+
+JUDGED = ("accuracy", "characters_right", "frames_right")
+"""Scores of judges, 0 to 1: told over all items together, see :mod:`liveaction.evaluation.judges.figures`."""

@@ -7,7 +7,9 @@ from pathlib import Path
 from liveaction.errors import SpecError, escaped
 from liveaction.evaluation.baselines.registry import baseline_names, make_baseline
 from liveaction.evaluation.coders import BaselineCoder, Coder, ModelCoder
-from liveaction.evaluation.measures import MAIN, MEASURES
+from liveaction.evaluation.judges.judging import Judging, plan_judging
+from liveaction.evaluation.judges.labels import FOLDERS, ORIGINAL
+from liveaction.evaluation.measures import JUDGED, MAIN, MEASURES
 from liveaction.evaluation.protocol import Protocol
 from liveaction.evaluation.run import Settings
 from liveaction.evaluation.sources import Subject, find_subjects, protocol_subjects
@@ -21,7 +23,7 @@ CURVE = "liveaction"
 class Plan:
     """Codecs and signals, and what the report is about: Bjontegaard deltas against ``reference`` on ``measure``.
 
-    ``against`` are further curves that deltas are taken against.
+    ``against`` are further curves that deltas are taken against; ``judging`` is who judges, if anybody does.
     """
 
     coders: list[Coder]
@@ -31,6 +33,7 @@ class Plan:
     reference: str
     measure: str
     against: tuple[str, ...] = ()
+    judging: Judging | None = None
 
 
 def plan_protocol(
@@ -63,7 +66,8 @@ def plan_protocol(
         for reader, labels in _readers(models, subjects):
             coders.append(BaselineCoder(rival, reader.modality, given.values if given else None, labels))
     reference = protocol.reference or _first_reference(coders)
-    return Plan(coders, subjects, protocol.name, protocol.description, reference, chosen, protocol.against)
+    judging = plan_judging(_below(data, protocol.judge), _below(data, protocol.labels), subjects)
+    return Plan(coders, subjects, protocol.name, protocol.description, reference, chosen, protocol.against, judging)
 
 
 def plan_models(
@@ -74,6 +78,8 @@ def plan_models(
     settings: Settings,
     reference: str = "",
     measure: str = "",
+    judge: str = "",
+    labels: str = "",
 ) -> Plan:
     """The plan of models that are there.
 
@@ -84,6 +90,7 @@ def plan_models(
         factors: multiples of the trained quantiser step.
         reference: a curve; the first baseline's where empty, or the first curve.
         measure: a key of :data:`MEASURES`; PSNR where empty.
+        judge, labels: as :func:`~liveaction.evaluation.judges.judging.plan_judging` has them.
 
     Raises:
         UnknownNameError: no baseline has such a name.
@@ -106,7 +113,8 @@ def plan_models(
         raise SpecError(f"--reference: expected one of the curves {sorted(set(curves))}, got {reference!r}")
     about = f"{', '.join(models)} on {', '.join(map(str, data))}"
     subjects = find_subjects(modality, data)
-    return Plan(coders, subjects, "Evaluation", about, reference or _first_reference(coders), chosen)
+    judging = plan_judging(judge, labels, subjects)
+    return Plan(coders, subjects, "Evaluation", about, reference or _first_reference(coders), chosen, judging=judging)
 
 
 def _coder(protocol: Protocol, model: Trained, data: Path, settings: Settings) -> ModelCoder:
@@ -141,7 +149,15 @@ def _first_reference(coders: Sequence[Coder]) -> str:
     return next((coder.curve for coder in coders if coder.kind == "baseline"), coders[0].curve)
 
 
+def _below(data: Path, text: str) -> str:
+    """A judge or labels of a protocol: what comes last is below the data folder where such a thing is there."""
+    before, colon, last = text.rpartition(":")
+    known = not last or last in (FOLDERS, ORIGINAL) or not (data / last).exists()
+    return text if known else f"{before}{colon}{data / last}"
+
+
 def _measure(name: str) -> str:
-    if name not in MEASURES:
-        raise SpecError(f"--measure: expected one of {', '.join(sorted(MEASURES))}, got {name!r}")
+    known = sorted(set(MEASURES) - set(JUDGED))  # a judge's scores are told over all items, whatever this is
+    if name not in known:
+        raise SpecError(f"--measure: expected one of {', '.join(known)}, got {name!r}")
     return name

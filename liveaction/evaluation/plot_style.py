@@ -2,11 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from liveaction.evaluation.groups import Line
+from typing import Protocol
 
 _MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "h", "*")
 _DASHES = ((0, (5, 1.6)), (0, (2, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1.2, 1, 1.2, 1, 1.2)))
+
+
+class Drawn(Protocol):
+    """What is drawn as a line: a codec, of a curve, ours or a baseline."""
+
+    @property
+    def curve(self) -> str:
+        """Whose family it is of."""
+
+    @property
+    def kind(self) -> str:
+        """``model`` or ``baseline``."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Style:
     width: float
 
 
-def styles_of(lines: Sequence[Line], theme: Theme) -> dict[str, Style]:
+def styles_of(lines: Sequence[Drawn], theme: Theme) -> dict[str, Style]:
     """A style per curve: models in strong colours and whole lines, baselines in muted ones, dashed, other markers."""
     kinds = {line.curve: line.kind for line in lines}
     models = [curve for curve, kind in kinds.items() if kind == "model"]

@@ -12,6 +12,7 @@ from liveaction.evaluation.bd import best_of
 from liveaction.evaluation.costs import Cost
 from liveaction.evaluation.groups import Line, curves_of
 from liveaction.evaluation.item import Source
+from liveaction.evaluation.judges.figures import Judged
 from liveaction.evaluation.measures import MEASURES
 from liveaction.evaluation.plot_style import LIGHT, Style, Theme, styles_of
 from liveaction.files import atomic_path
@@ -109,6 +110,33 @@ def curve_plot(lines: Sequence[Line], name: str, ratio: float, theme: Theme = LI
     axes.set_ylabel(f"{label} in dB, settings nearest to ratio {ratio:g}", color=theme.ink)
     axes.set_xlim(0.5, max(count, 1) + 0.5)
     axes.xaxis.get_major_locator().set_params(integer=True)
+    return _finish(figure, axes, theme)
+
+
+def accuracy_plot(judged: Judged, theme: Theme = LIGHT) -> Any:
+    """A judge's score over all items against mean bytes per item, intervals as bars; originals are a line. A figure."""
+    figure, axes = _start(theme)
+    styles = styles_of(judged.lines, theme)
+    for line in judged.lines:
+        style = styles[line.curve]
+        columns = [(p.bytes, p.score, p.score - p.low, p.high - p.score) for p in line.points]
+        places, scores, below, above = zip(*columns, strict=True)
+        first = line is next(other for other in judged.lines if other.curve == line.curve)
+        axes.errorbar(
+            places, scores, yerr=np.maximum([below, above], 0), color=style.colour, label=line.name,
+            linestyle=style.dashes if first else ":", marker=style.marker, markersize=6, linewidth=style.width,
+            elinewidth=0.8, capsize=2,
+        )  # fmt: skip
+    axes.axhline(judged.original.score, color=theme.ink, linewidth=1.4, label="originals")
+    axes.axhspan(judged.original.low, judged.original.high, color=theme.ink, alpha=0.08, linewidth=0)
+    words = "1/8 resolution" if judged.tells else "1/8 resolution: the judge cannot tell"
+    axes.axhline(judged.eighth.score, color=theme.dim, linewidth=1.4, linestyle="--", label=words)
+    axes.set_xscale("log")
+    axes.set_xlabel(f"mean bytes per item, container included ({judged.original.bytes:.0f} native)", color=theme.ink)
+    label = MEASURES[judged.measure].label
+    axes.set_ylabel(f"{label}, {judged.original.items} items, {judged.interval} 95 %", color=theme.ink)
+    axes.margins(x=0.04, y=0.07)
+    _plain_log(axes.xaxis, theme)
     return _finish(figure, axes, theme)
 
 

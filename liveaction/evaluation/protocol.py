@@ -74,6 +74,8 @@ class Protocol(Table):
         threads: of every codec.
         reference: curve that Bjontegaard deltas are against; ``measure`` the quality they are taken on.
         against: curves that they are taken against beside it.
+        judge: who sees what is decoded, as for ``--judge``, ``labels`` what items are, as for ``--labels``; folders and
+            files lie below the data folder.
     """
 
     name: Name
@@ -93,6 +95,8 @@ class Protocol(Table):
     reference: str = ""
     against: tuple[str, ...] = ()
     measure: str = "psnr_normalised"
+    judge: str = ""
+    labels: str = ""
 
     _ordered = field_validator("coded_part")(ordered)
 
@@ -102,6 +106,8 @@ class Protocol(Table):
             self._check_folds()
         else:
             self._check_split()
+        if bool(self.judge) != bool(self.labels):
+            raise ValueError(f"judge: expected a judge and labels, got {self.judge!r} and {self.labels!r}")
         for key, names in (("reference", [self.reference] if self.reference else []), ("against", self.against)):
             unknown = [name for name in names if name not in self.curves]
             if unknown:

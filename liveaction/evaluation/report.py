@@ -9,13 +9,15 @@ from pathlib import Path
 
 from liveaction.errors import ShapeError, UnknownNameError
 from liveaction.evaluation.costs import costs_at
-from liveaction.evaluation.groups import Line, check_reference, common_ratios, lines_of, sources_of
+from liveaction.evaluation.groups import Line, by_source, check_reference, common_ratios, lines_of
 from liveaction.evaluation.item import Measurement, Source
+from liveaction.evaluation.judges.figures import Judged
 from liveaction.evaluation.means import all_delta_rows
 from liveaction.evaluation.measures import MEASURES
 from liveaction.evaluation.plots import cost_plot, curve_plot, rate_plot
 from liveaction.evaluation.report_exhibits import exhibits_data
 from liveaction.evaluation.report_html import plot_html, script_json, table_html
+from liveaction.evaluation.report_judged import judged_html
 from liveaction.evaluation.report_summary import summary_html
 from liveaction.evaluation.tables import Row, measure_keys, setting_rows
 from liveaction.files import atomic_path
@@ -32,6 +34,8 @@ def write_report(
     reference: str,
     measure: str,
     against: Sequence[str] = (),
+    judged: Judged | None = None,
+    most: int | None = None,
 ) -> None:
     """Write one HTML file, pictures and sounds within; it asks for nothing from anywhere. Atomic.
 
@@ -45,6 +49,8 @@ def write_report(
         reference: the curve that others are held against.
         measure: key of ``Measurement.metrics`` for plots and deltas.
         against: curves that deltas are taken against beside it.
+        judged: what a judge says.
+        most: sources that have a section of their own; None for all.
 
     Raises:
         ShapeError: there are no items.
@@ -54,15 +60,21 @@ def write_report(
     if not items:
         raise ShapeError("report: expected at least one item, got none; measure something first")
     check_reference(items, reference)
-    known = [key for source in sources_of(items) for key in measure_keys(items, source) if key in MEASURES]
+    groups = by_source(items)
+    known = [key for source, mine in groups.items() for key in measure_keys(mine, source) if key in MEASURES]
     if measure not in known:
         listed = ", ".join(map(repr, dict.fromkeys(known)))
         raise UnknownNameError(f"measure: expected one of {listed}, got {measure!r}")
-    sources = sources_of(items)
+    sources = list(groups)
     deltas = all_delta_rows(items, measure, [reference, *against])
-    parts = [_source_html(items, source, n, measure, deltas) for n, source in enumerate(sources)]
-    shown = [exhibits_data(items, source, folder_of_exhibits, measure) for source in sources]
-    links = "".join(f'<a href="#source-{n}">{escape(source.label)}</a>' for n, source in enumerate(sources))
+    alone = sources[:most]
+    parts = [_source_html(groups[source], source, n, measure, deltas) for n, source in enumerate(alone)]
+    shown = [exhibits_data(groups[source], source, folder_of_exhibits, measure) for source in alone]
+    links = "".join(f'<a href="#source-{n}">{escape(source.label)}</a>' for n, source in enumerate(alone))
+    if judged is not None:
+        parts.insert(0, judged_html(judged, [reference, *against], len(alone), len(sources)))
+        links = f'<a href="#judged">{escape(judged.title)}</a>{links}'
+        notes = [f"{judged.words}.", *notes]
     page = _text("report.html").format(
         policy=escape(POLICY), title=escape(title), style=_text("report.css"), links=links,
         summary=summary_html(items, notes, measure, reference, deltas), parts="".join(parts),

@@ -60,6 +60,11 @@ def delta_rows(items: Sequence[Measurement], source: Source, measure: str, refer
         UnknownNameError: no item is of that curve.
     """
     check_reference(items, reference)
+    return known_delta_rows(items, source, measure, reference)
+
+
+def known_delta_rows(items: Sequence[Measurement], source: Source, measure: str, reference: str) -> list[Row]:
+    """As :func:`delta_rows`, of a reference that may have been measured on other sources alone."""
     curves = curves_of(lines_of(items, source))
     better = MEASURES[measure].sign
     pairs = {name: _points(family, measure, better) for name, family in curves.items()}
@@ -154,7 +159,9 @@ def text_of(key: str, value: Any) -> str:
         return f"{value:+.1f}"
     if key == "overlap":
         return f"{100 * value:.0f} %"
-    return f"{value:+.2f}" if key == "bd_quality" else f"{value:.4g}"
+    if key in ("bd_quality", "bd_score_points"):
+        return f"{value:+.2f}"
+    return f"{value:+.4f}" if key == "from_originals" else f"{value:.4g}"
 
 
 _HEADINGS = {
@@ -167,6 +174,11 @@ _HEADINGS = {
     "bd_rate_percent": "BD-rate, %",
     "bd_rate_deviation": "± over seeds",
     "bd_quality": "BD-quality",
+    "bd_score_points": "BD-score, points of 100",
+    "from_originals": "difference to originals",
+    "p": "p of no difference",
+    "low": "95 % from",
+    "high": "to",
     "mean_bd_rate_percent": "mean BD-rate, %",
     "least_bd_rate_percent": "least, %",
     "most_bd_rate_percent": "most, %",

@@ -49,7 +49,7 @@ def _zero(model: Model) -> tuple[float, ...]:
 
 
 def _one(model: Model) -> tuple[float, ...]:
-    """What 1 more in the unit, everywhere, adds to each latent channel; nothing where files have ranges of their own."""
+    """What 1 more in the unit adds to each latent channel; nothing where every file has a range of its own."""
     codec, limits = model.codec, model.recipe.modality.range
     if not isinstance(limits, tuple):
         return ()

@@ -88,7 +88,6 @@ def make_store(
         if _begin(folder, plan):
             return LatentStore(folder)
         _Making(folder, list(items), source, options, count).run()
-        (folder / PLAN).unlink()
     return LatentStore(folder)
 
 
@@ -111,8 +110,7 @@ def _begin(folder: Path, plan: str) -> bool:
     noted = folder / PLAN
     known = noted.read_text() if noted.is_file() else ""
     if (folder / ABOUT).is_file():
-        made = folder / "plan.sha256"
-        if made.is_file() and made.read_text() == plan:
+        if known == plan:
             return True
         raise SpecError(
             f"{folder}: expected no store, or this very one, got another; remove it, or take another folder"
@@ -203,8 +201,6 @@ class _Making:
             statistics=self._statistics(shards, stored, TRAIN if TRAIN in splits else ""), exact=source.exact,
             shards=tuple(shards),
         )  # fmt: skip
-        with atomic_path(self.folder / "plan.sha256") as part:
-            part.write_text((self.folder / PLAN).read_text())
         with atomic_path(self.folder / ABOUT) as part:
             text = json.dumps(
                 {"version": table.version, **table.model_dump(mode="json", exclude_defaults=True)}, indent=1

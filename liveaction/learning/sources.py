@@ -143,7 +143,6 @@ class SampleSource(ItemSource):
     Args:
         modality: reads them.
         reduction: samples that become one, along every axis.
-        channels: of every signal.
     """
 
     kind = "samples"

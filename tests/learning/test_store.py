@@ -106,8 +106,8 @@ def test_what_was_interrupted_goes_on(
     assert all(np.array_equal(store.latents(k), found.latents(k)) for k in range(len(store)))
     assert found.items == store.items
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
-        ".lock", "items.jsonl", "labels.safetensors", *(f"latents-{k:05}.safetensors" for k in range(7)),
-        "plan.sha256", "store.json",
+        ".lock", ".plan", "items.jsonl", "labels.safetensors", *(f"latents-{k:05}.safetensors" for k in range(7)),
+        "store.json",
     ]  # fmt: skip
     make_store(items, Dies(model), tmp_path / "s")  # is there
     assert len(calls) == 37 + len(items) - 30
