@@ -94,6 +94,9 @@ def make_store(
 def _plan(items: Sequence[LabelledItem], source: ItemSource, options: StoreOptions) -> str:
     """A digest of all that decides what a store holds."""
     files = [[file.stat().st_size, file.stat().st_mtime_ns] for item in items for file in source.parts(item.path)]
+    if options.task == "map":
+        maps = [Path(item.label) for item in items if Path(item.label).is_file()]
+        files += [[path.stat().st_size, path.stat().st_mtime_ns] for path in maps]
     about = [
         source.about(), source.modality.spec.model_dump(mode="json"), options.task, dict(options.fit), options.views,
         [[item.name, item.label, item.split, item.group] for item in items], files,
@@ -197,7 +200,8 @@ class _Making:
             modality=source.modality.spec,
             step=source.step, channels=source.channels, axes=source.modality.spec.axes, factors=source.factors,
             dtype=source.dtype or _dtype(self.folder / shard_name(0)), views=self.options.views,
-            task=self.options.task, names=labels.names, fit=dict(self.options.fit), splits=splits,
+            task=self.options.task, names=labels.names, fit=dict(self.options.fit), fast=source.fast,
+            splits=splits,
             statistics=self._statistics(shards, stored, TRAIN if TRAIN in splits else ""), exact=source.exact,
             shards=tuple(shards),
         )  # fmt: skip

@@ -1,5 +1,6 @@
 """A study as it is asked for: by a protocol, or of a store that is there."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,7 +99,7 @@ def store_protocol(
             raise SpecError(f"--against: expected samples or resampleN such as resample8, got {name!r}")
         inputs[name] = InputEntry(resample=int(number))
     return ProbeProtocol(
-        name=store.folder.resolve().name.replace(" ", "_") or "store",
+        name=re.sub(r"[^A-Za-z0-9_.-]", "_", store.folder.resolve().name) or "store",
         description=f"Learning from {store.folder}",
         items=ItemsTable(labels="store", task=about.task, fit=about.fit),
         folds=_folds(store), codecs={LATENTS: CodecEntry(recipe=str((about.recipe or {}).get("name", "samples")))},

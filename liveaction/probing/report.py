@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from liveaction.evaluation.plot_style import LIGHT, Theme
-from liveaction.evaluation.plots import write_plot
+from liveaction.evaluation.plots import plain_log, write_plot
 from liveaction.evaluation.report import POLICY
 from liveaction.evaluation.report_html import distinct, flat, list_html, plot_html, table_html
 from liveaction.evaluation.tables import write_csv, write_json, write_markdown
@@ -59,6 +59,7 @@ def score_plot(rows: Sequence[Row], key: str, axis: str, theme: Theme = LIGHT) -
         )  # fmt: skip
         axes.annotate(row["input"], (row[axis], row[key]), (7, 5), textcoords="offset points", color=theme.ink, size=9)
     axes.set_xscale("log")
+    plain_log(axes.xaxis, theme)
     axes.set_xlabel(_AXES[axis], color=theme.ink)
     unit = ", %" if key in SHARES else UNITS.get(key, "").replace(" ", ", ")
     axes.set_ylabel(key.replace("_", " ") + unit, color=theme.ink)

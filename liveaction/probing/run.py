@@ -297,8 +297,7 @@ def _settings(protocol: ProbeProtocol, given: ProbeInput, division: Division, se
     """A digest of what decides a training."""
     about = [
         given.entry.model_dump(mode="json"), protocol.network.model_dump(mode="json"), protocol.crop, seed,
-        protocol.training.model_dump(mode="json"), division.learn, division.test, given.store.about.model,
-        given.store.about.step, [item.digest for item in given.store.items], given.store.about.views,
+        protocol.training.model_dump(mode="json"), division.learn, division.test, given.store.digest,
         *digest_parts(target),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()

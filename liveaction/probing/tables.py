@@ -13,6 +13,8 @@ SCORES = ("dice", "accuracy", "si_sdr", "psnr_normalised", "rmse")
 """Measures of which the first that a study has is what inputs are compared by."""
 CERTAIN = 0.05
 """Of the test between two inputs, below which they are said to differ."""
+MARGIN = 2.0
+"""Points, or dB, that 1/8 of the samples may be behind and still be called level where the test finds no difference."""
 SHARES = ("dice", "accuracy", "macro_recall")
 """Measures that are shares, and stand in tables in percent."""
 UNITS = {"rmse": "", "si_sdr": " dB", "psnr_normalised": " dB"}
@@ -85,20 +87,20 @@ def verdicts(runs: Sequence[Run], protocol: ProbeProtocol) -> list[str]:
     for name, row in rows.items():
         if name == protocol.reference or name in BOUNDS or protocol.inputs[name].latents == "":
             continue
-        worse = row["difference"] < 0 if key != "rmse" else row["difference"] > 0
-        sure = row["p"] is not None and row["p"] < CERTAIN
-        how = (
-            "not to be told apart from"
-            if row["p"] is not None and not sure
-            else "worse than"
-            if worse
-            else "better than"
-        )
         lines.append(
-            f"{name} ({row['words']}): {row[key]:.1f}, {row['difference']:+.1f}{unit}, {how} {protocol.reference}, at "
-            f"{row['bytes']:.0f} bytes an item for its {reference['bytes']:.0f}."
+            f"{name} ({row['words']}): {row[key]:.1f}, {row['difference']:+.1f}{unit}, {_beside(row, key)} "
+            f"{protocol.reference}, at {row['bytes']:.0f} bytes an item for its {reference['bytes']:.0f}."
         )
     return lines
+
+
+def _beside(row: Row, key: str) -> str:
+    """How an input stands beside the reference, in words that say no more than the test does."""
+    if row["p"] is not None and row["p"] >= CERTAIN:
+        return f"not certainly different (p {row['p']:.1g}) from"
+    if row["p"] is None and abs(row["difference"]) <= (row[f"{key}_deviation"] or 0.0):
+        return "within the deviation of the runs of"
+    return "worse than" if (row["difference"] < 0) != (key == "rmse") else "better than"
 
 
 def _can_tell(runs: Sequence[Run], protocol: ProbeProtocol, rows: dict[str, Row]) -> str:
@@ -114,6 +116,12 @@ def _can_tell(runs: Sequence[Run], protocol: ProbeProtocol, rows: dict[str, Row]
     p = p_between([run for run in runs if run.input == name], [run for run in runs if run.input == whole])
     if worse and (p is None or p < CERTAIN):
         return ""
+    lost = abs(rows[name][key] - rows[whole][key])
+    if worse and lost > MARGIN:
+        return (
+            f"Too few items to know whether this task can tell: {rows[name][key]:.1f} with 1/{entries[name].resample} "
+            f"of the samples along every axis, {rows[whole][key]:.1f} with all of them (p {p or 1:.1g})."
+        )
     return (
         f"This task cannot tell: with 1/{entries[name].resample} of the samples along every axis it is solved as well "
         f"({rows[name][key]:.1f}) as with all of them ({rows[whole][key]:.1f})."

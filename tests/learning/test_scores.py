@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from liveaction.probing import tables
 from liveaction.probing.scores import class_scores, dice, mcnemar, sign_test, spread
 
 
@@ -33,3 +34,12 @@ def test_the_sign_test_counts_items_that_differ() -> None:
 def test_spread() -> None:
     assert spread([2.0]) == (2.0, None)
     assert spread([1.0, 3.0]) == (2.0, pytest.approx(2**0.5))
+
+
+def test_words_say_no_more_than_the_test() -> None:
+    row = {"difference": -20.0, "accuracy_deviation": 5.0}
+    assert tables._beside(row | {"p": 0.2}, "accuracy") == "not certainly different (p 0.2) from"
+    assert tables._beside(row | {"p": 0.01}, "accuracy") == "worse than"
+    assert tables._beside(row | {"p": None}, "accuracy") == "worse than"
+    assert tables._beside({"difference": 2.0, "p": None, "rmse_deviation": 3.0}, "rmse").startswith("within")
+    assert tables._beside({"difference": 2.0, "p": None, "rmse_deviation": 1.0}, "rmse") == "worse than"
