@@ -125,6 +125,17 @@ def test_tables_of_evaluations_are_those_of_their_records(monkeypatch):
         assert evaluations.tables(protocol) in TEXTS["evaluation.md"]
 
 
+def test_tables_of_studies_are_those_of_their_records(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import probes
+
+    kept = sorted(path.stem for path in probes.KEPT.glob("*.json"))
+    assert len(kept) >= 4
+    for protocol in kept:
+        assert f"`{protocol}`" in TEXTS["learning.md"]
+        assert probes.table(protocol) in TEXTS["learning.md"]
+
+
 def _documented(text):
     """Names in the section ``Args:`` of a docstring."""
     section = re.search(r"^Args:\n((?:(?:    .*)?(?:\n|$))*)", text, re.MULTILINE)

@@ -35,7 +35,7 @@ def latents(
         str,
         typer.Option(
             help="`folders`: the folder of an item is its class, a first folder train, validation or test its split; a "
-            "regular expression with (?P<label>...), perhaps (?P<split>...) and (?P<group>...); or a CSV file "
+            "regular expression with `(?P<label>...)`, perhaps `(?P<split>...)` and `(?P<group>...)`; or a CSV file "
             "path,label,split,group. Default: no labels."
         ),
     ] = "",
@@ -179,5 +179,5 @@ def _report(store: "LatentStore") -> dict[str, Any]:
         "bytes as streams": round(sum(item.bytes for item in items) / len(items)),
         "of that container": round(sum(item.container for item in items) / len(items)),
         "entropy of symbols": f"{sum(about.statistics.entropy) / about.channels:.3f} bits per latent",
-        "root mean square": about.statistics.scale,
+        "root mean square": f"{about.statistics.scale:.4g} in latent units" if about.model else about.statistics.scale,
     }

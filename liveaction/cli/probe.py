@@ -99,9 +99,11 @@ def _planned(
     names = [name for name in against.split(",") if name]
     if names and data is None:
         raise SpecError("--against: expected --data with the store's signals beside it, got none")
+    if not 0 < rate < 1:
+        raise SpecError(f"--learning-rate: expected a number between 0 and 1, got {rate:g}")
     training = FitRules(epochs=epochs, batch=batch, learning_rate=rate)
     made = store_protocol(
-        found, names, _whole("--seeds", seeds), _whole("--widths", widths), training, _compute(compute)
+        found, names, _whole("--seeds", seeds), _whole("--widths", widths, 1), training, _compute(compute)
     )
     items = store_items(found, data)
     return made, items, StoreInputs(made, items, out, device=device, store=found)
@@ -172,11 +174,11 @@ def _compute(text: str) -> Literal["equal", "any"]:
     raise SpecError(f"--compute: expected equal or any, got {text!r}")
 
 
-def _whole(option: str, text: str) -> tuple[int, ...]:
+def _whole(option: str, text: str, least: int = 0) -> tuple[int, ...]:
     try:
         found = tuple(int(part) for part in text.split(",") if part)
     except ValueError:
         found = ()
-    if not found or min(found) < 0:
-        raise SpecError(f"{option}: expected whole numbers such as 0,1,2, got {text!r}")
+    if not found or min(found) < least:
+        raise SpecError(f"{option}: expected whole numbers from {least} on, such as 1,2, got {text!r}")
     return found

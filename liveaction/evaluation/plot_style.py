@@ -12,10 +12,12 @@ class Drawn(Protocol):
     """What is drawn as a line: a codec, of a curve, ours or a baseline."""
 
     @property
-    def curve(self) -> str: ...
+    def curve(self) -> str:
+        """Whose family it is of."""
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """``model`` or ``baseline``."""
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def cost_plot(
     axes.set_xlabel(f"encoding, seconds of one thread's processor time per {per}", color=theme.ink)
     axes.set_ylabel(f"{measure_label(key, source)}\nat ratio {ratio:g}", color=theme.ink)
     axes.margins(0.12)
-    _plain_log(axes.xaxis, theme)
+    plain_log(axes.xaxis, theme)
     return _finish(figure, axes, theme)
 
 
@@ -136,7 +136,7 @@ def accuracy_plot(judged: Judged, theme: Theme = LIGHT) -> Any:
     label = MEASURES[judged.measure].label
     axes.set_ylabel(f"{label}, {judged.original.items} items, {judged.interval} 95 %", color=theme.ink)
     axes.margins(x=0.04, y=0.07)
-    _plain_log(axes.xaxis, theme)
+    plain_log(axes.xaxis, theme)
     return _finish(figure, axes, theme)
 
 
@@ -215,12 +215,12 @@ def _rate_axes(axes: Any, source: Source, theme: Theme) -> None:
     top.set_xlabel("ratio on native bits", color=theme.ink, labelpad=7)
     top.tick_params(colors=theme.dim, labelsize=9, length=3)
     for axis in (axes.xaxis, top.xaxis):
-        _plain_log(axis, theme)
+        plain_log(axis, theme)
     for spine in top.spines.values():
         spine.set_visible(False)
 
 
-def _plain_log(axis: Any, theme: Theme) -> None:
+def plain_log(axis: Any, theme: Theme) -> None:
     """Ticks at 1, 2 and 5 times powers of ten, as 0.05 and 200 rather than as powers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 

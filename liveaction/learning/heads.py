@@ -1,5 +1,6 @@
-"""Dense heads: a class at every position of a grid, from features on a coarser one."""
+"""Dense heads: classes at every position of a grid, from features on a coarser one; or latents of another signal."""
 
+from collections.abc import Iterable
 from math import prod
 from typing import Any
 
@@ -8,6 +9,10 @@ from torch import nn
 
 from liveaction.errors import ShapeError, SpecError
 from liveaction.learning.stem import CONVOLUTIONS
+from liveaction.transforms.window import pad_to_multiple
+
+RIDGE = 1e-6
+"""Of least squares, beside the mean square of what is projected."""
 
 
 def shuffle(x: torch.Tensor, factors: tuple[int, ...]) -> torch.Tensor:
@@ -74,3 +79,58 @@ class DenseHead(nn.Module):
         covered = zip(x.shape[2:], self.factors, self.patch, strict=True)
         extents = extents or tuple(n * factor // side for n, factor, side in covered)
         return y[(slice(None), slice(None), *(slice(0, n) for n in extents))]
+
+
+class SignalHead(nn.Module):
+    """Latents of another signal, a vector per token: a projection of the input, to which a network on it adds.
+
+    The projection is solved by :meth:`start`, and fixed; the network learns what it leaves, and begins with nothing.
+
+    Args:
+        body: gives features ``[B, body.width, *G]``.
+        direct: a :class:`~liveaction.learning.nets.PatchStem`, or a ``LatentStem``, that gives ``[B, outputs, *G]``.
+        outputs: latents of a token.
+        drop: share of the features, whole channels, that are dropped in training.
+    """
+
+    def __init__(self, body: Any, direct: nn.Module, outputs: int, drop: float = 0.0) -> None:
+        super().__init__()
+        self.body, self.drop = body, nn.Dropout(drop)
+        self.direct: Any = direct.requires_grad_(False)
+        convolution: Any = CONVOLUTIONS[len(body.patch)]
+        self.head = convolution(body.width, outputs, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    @torch.no_grad()
+    def start(self, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        """Solve the projection by least squares, token by token, with a little ridge.
+
+        Args:
+            batches: values ``[B, C, *S]`` and latents ``[B, outputs, *G]``; every item that is learnt from, once.
+        """
+        sides = tuple(self.body.patch)
+        gram, cross = torch.zeros(()), torch.zeros(())
+        for x, y in batches:
+            rows = _tokens(pad_to_multiple(self.direct.scaling(x), sides), sides).double()
+            rows = torch.cat([rows, rows.new_ones(len(rows), 1)], 1)
+            gram, cross = gram + rows.T @ rows, cross + rows.T @ y.movedim(1, -1).flatten(0, -2).double()
+        ridge = RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+        solved = torch.linalg.solve(gram + ridge, cross).float()
+        weight = self.direct.projection.weight
+        weight.copy_(solved[:-1].T.reshape(weight.shape))
+        self.direct.projection.bias.copy_(solved[-1])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Values ``[B, C, *S]`` to latents ``[B, outputs, *G]``."""
+        y: torch.Tensor = self.direct(x) + self.head(self.drop(self.body(x)))
+        return y
+
+
+def _tokens(x: torch.Tensor, sides: tuple[int, ...]) -> torch.Tensor:
+    """``[B, C, *(G * sides)]`` to ``[B * prod G, C * prod sides]``, in the order of a convolution's weights."""
+    axes = len(sides)
+    split = (n for total, side in zip(x.shape[2:], sides, strict=True) for n in (total // side, side))
+    x = x.reshape(*x.shape[:2], *split)
+    grid, inside = range(2, 2 + 2 * axes, 2), range(3, 2 + 2 * axes, 2)
+    return x.permute(0, *grid, 1, *inside).flatten(0, axes).flatten(1)

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Task = Literal["class", "number", "map"]
 """What a label is: one class of an item, numbers of an item, or a class at every position of a grid."""
+Wanted = Task | Literal["signal"]
+"""What a network gives: a label, or the latents of another signal, on one grid of tokens with its input."""
 
 Extent = Annotated[int, Field(ge=1, strict=True)]
 Sign = Literal[-1, 1]
@@ -66,7 +68,8 @@ class InputSpec(_Table):
         grid: extents of an item, or of the crop that is taken of every item.
         axes: names of the axes of the grid.
         factors: samples of the signal per position, along each axis.
-        task: see :data:`Task`; ``outputs`` is the number of classes, or of numbers; ``names`` those of classes.
+        task: see :data:`Wanted`; ``outputs`` is the number of classes, of numbers, or of latents; ``names`` those of
+            classes.
         label_factors: of maps, label positions per position of the grid along each axis; 1 where both are one grid.
         step: of the quantiser, in the unit of the values; 0 of values that nobody rounded.
         statistics: of the training split.
@@ -77,7 +80,7 @@ class InputSpec(_Table):
     grid: Annotated[tuple[Extent, ...], Field(min_length=1, max_length=4)]
     axes: tuple[str, ...]
     factors: tuple[Extent, ...]
-    task: Task
+    task: Wanted
     outputs: Extent
     names: tuple[str, ...] = ()
     label_factors: tuple[Extent, ...] = ()

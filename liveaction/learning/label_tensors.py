@@ -80,7 +80,7 @@ def read_map(path: Path, name: str, source: ItemSource) -> NDArray[np.int16]:
     """
     try:
         values = np.load(path, allow_pickle=False) if path.suffix == ".npy" else source.modality.read(path).values[0]
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise FormatError(f"--labels: expected a map for {name!r}, got {printable(error)}") from error
     if values.dtype.kind not in "iu" or values.size == 0 or not -1 <= values.min() <= values.max() < 2**15:
         raise FormatError(f"{path}: expected classes from 0, and -1 where nobody said, got {values.dtype}")

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -74,8 +74,7 @@ def class_names(items: Iterable[LabelledItem]) -> tuple[str, ...]:
     """The classes of all items; numbers by value, all else by letters."""
     names = {item.label for item in items}
     numbers = all(re.fullmatch(r"-?\d+", name) for name in names)
-    key: Callable[[str], int | str] = int if numbers else str
-    return tuple(sorted(names, key=key))
+    return tuple(sorted(names, key=lambda name: (int(name) if numbers else 0, name)))
 
 
 def check_groups(items: Iterable[LabelledItem]) -> None:

@@ -88,13 +88,15 @@ def make_store(
         if _begin(folder, plan):
             return LatentStore(folder)
         _Making(folder, list(items), source, options, count).run()
-        (folder / PLAN).unlink()
     return LatentStore(folder)
 
 
 def _plan(items: Sequence[LabelledItem], source: ItemSource, options: StoreOptions) -> str:
     """A digest of all that decides what a store holds."""
     files = [[file.stat().st_size, file.stat().st_mtime_ns] for item in items for file in source.parts(item.path)]
+    if options.task == "map":
+        maps = [Path(item.label) for item in items if Path(item.label).is_file()]
+        files += [[path.stat().st_size, path.stat().st_mtime_ns] for path in maps]
     about = [
         source.about(), source.modality.spec.model_dump(mode="json"), options.task, dict(options.fit), options.views,
         [[item.name, item.label, item.split, item.group] for item in items], files,
@@ -111,8 +113,7 @@ def _begin(folder: Path, plan: str) -> bool:
     noted = folder / PLAN
     known = noted.read_text() if noted.is_file() else ""
     if (folder / ABOUT).is_file():
-        made = folder / "plan.sha256"
-        if made.is_file() and made.read_text() == plan:
+        if known == plan:
             return True
         raise SpecError(
             f"{folder}: expected no store, or this very one, got another; remove it, or take another folder"
@@ -199,12 +200,11 @@ class _Making:
             modality=source.modality.spec,
             step=source.step, channels=source.channels, axes=source.modality.spec.axes, factors=source.factors,
             dtype=source.dtype or _dtype(self.folder / shard_name(0)), views=self.options.views,
-            task=self.options.task, names=labels.names, fit=dict(self.options.fit), splits=splits,
+            task=self.options.task, names=labels.names, fit=dict(self.options.fit), fast=source.fast,
+            splits=splits,
             statistics=self._statistics(shards, stored, TRAIN if TRAIN in splits else ""), exact=source.exact,
             shards=tuple(shards),
         )  # fmt: skip
-        with atomic_path(self.folder / "plan.sha256") as part:
-            part.write_text((self.folder / PLAN).read_text())
         with atomic_path(self.folder / ABOUT) as part:
             text = json.dumps(
                 {"version": table.version, **table.model_dump(mode="json", exclude_defaults=True)}, indent=1

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from liveaction.errors import SpecError
-from liveaction.learning.heads import DenseHead
+from liveaction.learning.heads import DenseHead, SignalHead
 from liveaction.learning.inputs import InputSpec
 from liveaction.learning.stem import CONVOLUTIONS, NORMS, LatentStem, Scale, Scaling, axes_of
 from liveaction.transforms.window import pad_to_multiple
@@ -125,12 +125,13 @@ def token_net(
     patch: int | Sequence[int] | None = None,
     scale: Scale = "one",
     stem: Literal["patch", "pyramid"] = "patch",
-) -> TokenNet | DenseHead:
+) -> TokenNet | DenseHead | SignalHead:
     """The reference network: the same body for latents and, by ``patch``, for samples on the same grid of tokens.
 
     Args:
         spec: of the inputs, of 1 to 3 axes; extents of other items may differ from its grid.
-        widths: of the residual blocks; the grid is halved between two of them, but where labels are maps.
+        widths: of the residual blocks; the grid is halved between two of them, but where labels are maps
+            or signals.
         classes: outputs; those of the spec where None.
         drop: share of features that are dropped before the head in training.
         patch: values per token along each axis, a number for all of them; None, for latents, is one.
@@ -139,7 +140,8 @@ def token_net(
 
     Returns:
         A network ``[B, C, *S]`` to ``[B, classes]``; of maps a :class:`liveaction.learning.heads.DenseHead` with
-        ``label_factors`` label positions per position of the input.
+        ``label_factors`` label positions per position of the input; of signals a
+        :class:`liveaction.learning.heads.SignalHead`.
 
     Raises:
         SpecError: a grid of four axes, no widths, or a patch that does not fit.
@@ -159,20 +161,22 @@ def token_net(
         raise SpecError(f"drop: expected a share from 0 to below 1, got {drop!r}")
     if stem not in ("patch", "pyramid"):
         raise SpecError(f"stem: expected 'patch' or 'pyramid', got {stem!r}")
-    front: nn.Module
-    if stem == "pyramid":
-        front = PyramidStem(spec, widths[0], scale, sides)
-    elif max(sides) == 1:
-        front = LatentStem(spec, widths[0], scale)
-    else:
-        front = PatchStem(spec, widths[0], scale, sides)
     outputs = classes or spec.outputs
-    dense = spec.task == "map"
-    body = TokenBody(front, axes, widths, sides, strided=not dense)
+    dense = spec.task in ("map", "signal")
+    body = TokenBody(_front(spec, widths[0], scale, sides, stem), axes, widths, sides, strided=not dense)
     if not dense:
         return TokenNet(body, outputs, drop)
+    if spec.task == "signal":
+        return SignalHead(body, _front(spec, outputs, scale, sides, "patch"), outputs, drop)
     positions = spec.label_factors or (1,) * axes
     return DenseHead(body, outputs, tuple(a * b for a, b in zip(positions, sides, strict=True)), drop)
+
+
+def _front(spec: InputSpec, width: int, scale: Scale, sides: tuple[int, ...], stem: str) -> nn.Module:
+    """From values to ``width`` features of each token."""
+    if stem == "pyramid":
+        return PyramidStem(spec, width, scale, sides)
+    return LatentStem(spec, width, scale) if max(sides) == 1 else PatchStem(spec, width, scale, sides)
 
 
 def _patch(patch: int | Sequence[int] | None, axes: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.codec.model import Model
-from liveaction.codec.stream import open_reader
+from liveaction.codec.stream import choose_coder, open_reader
 from liveaction.codec.symbols import read_latents
 from liveaction.coding.source import StreamData
 from liveaction.errors import FormatError, SpecError
@@ -49,6 +49,7 @@ class ItemSource(ABC):
     dtype: str
     exact: Exact
     model: Model | None = None
+    fast: bool = False
 
     @abstractmethod
     def encode(self, path: Path, fit: Mapping[str, int], views: tuple[str, ...]) -> list[Encoded]:
@@ -102,7 +103,8 @@ class LatentSource(ItemSource):
 
     def about(self) -> dict[str, Any]:
         assert self.model is not None
-        return super().about() | {"model": self.model.digest, "fast": self.fast}
+        coding = self.model.codec.coding_digest(choose_coder(self.model.codec, None, self.fast))
+        return super().about() | {"model": self.model.digest, "coding": coding, "fast": self.fast}
 
     def parts(self, path: Path) -> list[Path]:
         return [path] if path.name.endswith(STREAM) else super().parts(path)
@@ -143,7 +145,6 @@ class SampleSource(ItemSource):
     Args:
         modality: reads them.
         reduction: samples that become one, along every axis.
-        channels: of every signal.
     """
 
     kind = "samples"

@@ -8,6 +8,7 @@ STORE/items.jsonl                a line per item: name, digest, split, group, ex
 An item has a row for each view. Where all grids of a shard are one, ``values`` is [n, L, *G]; else it is flat.
 """
 
+import hashlib
 from collections import Counter
 from functools import cached_property
 from math import prod
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from liveaction.errors import FormatError, SpecError, printable
-from liveaction.files import read_small
+from liveaction.files import file_digest, read_small
 from liveaction.learning.inputs import Exact, Statistics, Task
 from liveaction.learning.mapping import map_tensors
 from liveaction.spec import ModalitySpec
@@ -90,6 +91,7 @@ class StoreTable(_Table):
         views: of every item: ``identity``, ``flip:x``, ``flip:x+flip:y``.
         task, names: of the labels; None where there are none.
         fit: extents that signals were cut or continued to, per axis.
+        fast: symbols were rounded as they are.
         splits: items of each.
         statistics: of the split ``train`` alone, or of everything where that is empty.
         exact: which changes have exact counterparts.
@@ -110,6 +112,7 @@ class StoreTable(_Table):
     task: Task | None = None
     names: tuple[str, ...] = ()
     fit: dict[str, int] = Field(default_factory=dict)
+    fast: bool = False
     splits: dict[str, int]
     statistics: Statistics
     exact: Exact
@@ -148,6 +151,12 @@ class LatentStore:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that it says: its table, its items and their labels."""
+        names = [ABOUT, ITEMS, LABELS] if self.about.task else [ABOUT, ITEMS]
+        return hashlib.sha256("\n".join(file_digest(self.folder / name) for name in names).encode()).hexdigest()
 
     @property
     def uniform(self) -> tuple[int, ...] | None:

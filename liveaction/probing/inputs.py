@@ -21,6 +21,7 @@ from liveaction.learning.sources import Encoded, ItemSource, LatentSource, Sampl
 from liveaction.learning.store import LatentStore
 from liveaction.probing.folds import Division
 from liveaction.probing.protocol import InputEntry, ProbeProtocol
+from liveaction.probing.signals import Target
 from liveaction.registry import build_modality
 from liveaction.spec import Recipe
 from liveaction.training.loop import Listener
@@ -65,14 +66,15 @@ class Inputs:
 
     @property
     def modality(self) -> "Modality":
-        """Of the first codec, which all read items with; a protocol without codecs has none.
+        """Of the first codec beside the target's, which all read items with; a protocol without codecs has none.
 
         Raises:
             SpecError: there is no codec.
         """
-        if not self.protocol.codecs:
+        codecs = [name for name in self.protocol.codecs if name != self.protocol.target]
+        if not codecs:
             raise SpecError("codecs: expected at least one, whose modality reads the items, got none")
-        modality: Modality = build_modality(self.protocol.recipe(next(iter(self.protocol.codecs))).modality)
+        modality: Modality = build_modality(self.protocol.recipe(codecs[0]).modality)
         return modality
 
     def of(self, name: str, division: Division) -> ProbeInput:
@@ -98,9 +100,25 @@ class Inputs:
             source = SampleSource(self.modality, entry.resample or 1)
             place = f"samples_1_{source.reduction}"
             words = "samples" if source.reduction == 1 else f"resampled by {source.reduction} per axis"
-        options = StoreOptions(self.protocol.items.task, self.protocol.items.fit, self.protocol.views)
+        task = self.protocol.items.task
+        options = StoreOptions(None if task == "signal" else task, self.protocol.items.fit, self.protocol.views)
         store = make_store(self.items, source, self.out / "stores" / place, options, self.count)
         return ProbeInput(name, entry, store, _encoder_macs(source, store), words)
+
+    def target(self, division: Division) -> Target:
+        """What networks predict in a fold of the task ``signal``.
+
+        Raises:
+            FormatError: a target cannot be read.
+            SpecError: its codec maps values by what each signal holds, or has other tokens than the networks.
+        """
+        name, fit = self.protocol.target, self.protocol.items.fit
+        model = self._model(name, division)
+        paths = {item.name: Path(item.label) for item in self.items}
+        targets = [replace(item, path=paths[item.name], label="") for item in self.items]
+        place = self.out / "stores" / f"target_{name}_{division.name}"
+        store = make_store(targets, LatentSource(model), place, StoreOptions(None, fit), self.count)
+        return Target.of(model, store, paths, division.learn, fit, self.protocol.network.token)
 
     def _model(self, codec: str, division: Division) -> Any:
         """The codec of a fold, trained from items of its training split that a seed draws."""
@@ -111,7 +129,8 @@ class Inputs:
         recipe = self.protocol.recipe(codec)
         rng = np.random.default_rng([recipe.training.seed, len(division.learn)])
         chosen = sorted(rng.permutation(len(division.learn))[: entry.items].tolist())
-        paths = {item.name: str(item.path) for item in self.items}
+        aimed = codec == self.protocol.target
+        paths = {item.name: item.label if aimed else str(item.path) for item in self.items}
         learnt = [division.learn[place] for place in chosen]
         record = folder / "trained_on.json"
         if complete_result(folder, recipe) is None or not record.is_file() or json.loads(record.read_text()) != learnt:

@@ -1,5 +1,6 @@
 """A study as it is asked for: by a protocol, or of a store that is there."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,8 +40,11 @@ def protocol_items(protocol: ProbeProtocol, data: Path, out: Path) -> list[Label
     labels, task = protocol.items.labels, protocol.items.task
     table = folder / labels
     items = labelled_items(folder, modality.find(folder), str(table) if table.is_file() else labels)
-    if task == "map":
+    if task in ("map", "signal"):
         items = [replace(item, label=str(table.parent / item.label)) for item in items]
+    lost = next((item for item in items if task == "signal" and not Path(item.label).exists()), None)
+    if lost is not None:
+        raise FormatError(f"{table}: expected the path of a target signal for {lost.name!r}, got {lost.label!r}")
     return items
 
 
@@ -95,7 +99,7 @@ def store_protocol(
             raise SpecError(f"--against: expected samples or resampleN such as resample8, got {name!r}")
         inputs[name] = InputEntry(resample=int(number))
     return ProbeProtocol(
-        name=store.folder.resolve().name.replace(" ", "_") or "store",
+        name=re.sub(r"[^A-Za-z0-9_.-]", "_", store.folder.resolve().name) or "store",
         description=f"Learning from {store.folder}",
         items=ItemsTable(labels="store", task=about.task, fit=about.fit),
         folds=_folds(store), codecs={LATENTS: CodecEntry(recipe=str((about.recipe or {}).get("name", "samples")))},

@@ -9,12 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from liveaction.errors import SpecError, UnknownNameError
 from liveaction.learning.fit import FitRules
-from liveaction.learning.inputs import Task
+from liveaction.learning.inputs import Wanted
 from liveaction.recipe import explain, load_plain, load_recipe, read_text
 from liveaction.spec import Positive, Recipe
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 Whole = Annotated[int, Field(ge=1)]
+BOUNDS = ("codec_alone", "nothing_learnt")
+"""Rows of the task ``signal`` without a network: the target coded and decoded; the input taken for the target."""
 SMALLEST = 8
 """What a task must lose at 1/8 of the samples along every axis, or it cannot tell."""
 
@@ -31,13 +33,14 @@ class ItemsTable(Table):
     Attributes:
         folder: of the items, below the data folder.
         prepare: what makes them of that folder first, by name; see :mod:`liveaction.probing.prepare`.
-        labels, task, fit: as ``liveaction latents`` takes them.
+        labels, task, fit: as ``liveaction latents`` takes them; of the task ``signal`` a table whose labels are the
+            paths of target signals, from where it lies.
     """
 
     folder: str = "."
     prepare: str = ""
     labels: str
-    task: Task = "class"
+    task: Wanted = "class"
     fit: dict[str, Whole] = Field(default_factory=dict)
 
 
@@ -108,6 +111,8 @@ class ProbeProtocol(Table):
 
     Attributes:
         settings: of all codecs, as for ``--set``; each one's own come after.
+        target: of the task ``signal``, the codec whose latents networks predict; each fold trains it from the targets
+            of its training items alone.
         crop: samples per axis that a network sees; drawn at whole tokens in training, from the middle in tests.
         views: of every item, such as ``flip:x``: one of them is drawn in training.
         compute: ``equal`` refuses inputs whose networks differ by more than a quarter in multiply-accumulates.
@@ -121,6 +126,7 @@ class ProbeProtocol(Table):
     folds: FoldsTable
     settings: tuple[str, ...] = ()
     codecs: dict[Name, CodecEntry] = Field(default_factory=dict)
+    target: str = ""
     inputs: dict[Name, InputEntry] = Field(min_length=1)
     network: NetworkTable
     training: FitRules = FitRules()
@@ -137,7 +143,25 @@ class ProbeProtocol(Table):
         for name, entry in self.inputs.items():
             if entry.latents and entry.latents not in self.codecs:
                 raise ValueError(f"inputs.{name}: expected a codec among {sorted(self.codecs)}, got {entry.latents!r}")
+        self._check_target()
         return self
+
+    def _check_target(self) -> None:
+        if bool(self.target) != (self.items.task == "signal"):
+            raise ValueError(
+                f"target: expected a codec for the task signal alone, got {self.target!r} for {self.items.task}"
+            )
+        if not self.target:
+            return
+        if self.target not in self.codecs:
+            raise ValueError(f"target: expected a codec among {sorted(self.codecs)}, got {self.target!r}")
+        for name, entry in self.inputs.items():
+            if entry.latents == self.target:
+                raise ValueError(f"inputs.{name}: expected a codec of its own, got that of the target {self.target!r}")
+            if name in BOUNDS:
+                raise ValueError(f"inputs: expected none of the names {BOUNDS}, got {name!r}")
+        if self.crop or self.views != ("identity",):
+            raise ValueError("expected neither crop nor views of the task signal, whose items are seen whole")
 
     def recipe(self, codec: str) -> Recipe:
         """The recipe of one of the codecs.

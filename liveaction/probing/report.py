@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from liveaction.evaluation.plot_style import LIGHT, Theme
-from liveaction.evaluation.plots import write_plot
+from liveaction.evaluation.plots import plain_log, write_plot
 from liveaction.evaluation.report import POLICY
 from liveaction.evaluation.report_html import distinct, flat, list_html, plot_html, table_html
 from liveaction.evaluation.tables import write_csv, write_json, write_markdown
 from liveaction.files import atomic_path
-from liveaction.probing.protocol import ProbeProtocol
+from liveaction.probing.protocol import BOUNDS, ProbeProtocol
 from liveaction.probing.run import Run
-from liveaction.probing.tables import Row, input_rows, main_score, verdicts
+from liveaction.probing.tables import SHARES, UNITS, Row, input_rows, main_score, verdicts
 
 _AXES = {"bytes": "bytes per item", "total_macs": "multiply-accumulates per item, encoder included"}
+_TESTS = "McNemar's exact test", "paired sign test over items"
 
 
 def write_study(runs: Sequence[Run], protocol: ProbeProtocol, out: Path) -> list[Row]:
@@ -44,7 +45,11 @@ def score_plot(rows: Sequence[Row], key: str, axis: str, theme: Theme = LIGHT) -
 
     figure = Figure(figsize=(7.0, 5.0), facecolor=theme.paper, layout="constrained")
     axes = figure.add_subplot(facecolor=theme.paper)
-    for number, row in enumerate(rows):
+    for row in (row for row in rows if row["input"] in BOUNDS):
+        axes.axhline(row[key], color=theme.dim, linewidth=1, linestyle="--")
+        axes.annotate(row["input"].replace("_", " "), (0.01, row[key]), (0, 3), xycoords=("axes fraction", "data"),
+                      textcoords="offset points", color=theme.dim, size=8)  # fmt: skip
+    for number, row in enumerate(row for row in rows if row["input"] not in BOUNDS):
         model = row["kind"] == "model"
         colours = theme.models if model else theme.baselines
         colour = colours[number % len(colours)]
@@ -54,8 +59,10 @@ def score_plot(rows: Sequence[Row], key: str, axis: str, theme: Theme = LIGHT) -
         )  # fmt: skip
         axes.annotate(row["input"], (row[axis], row[key]), (7, 5), textcoords="offset points", color=theme.ink, size=9)
     axes.set_xscale("log")
+    plain_log(axes.xaxis, theme)
     axes.set_xlabel(_AXES[axis], color=theme.ink)
-    axes.set_ylabel(key.replace("_", " ") + ("" if key == "rmse" else ", %"), color=theme.ink)
+    unit = ", %" if key in SHARES else UNITS.get(key, "").replace(" ", ", ")
+    axes.set_ylabel(key.replace("_", " ") + unit, color=theme.ink)
     axes.tick_params(colors=theme.dim, which="both")
     axes.grid(True, color=theme.grid, linewidth=0.8)
     axes.margins(x=0.18, y=0.12)
@@ -96,7 +103,7 @@ def _facts(runs: Sequence[Run], protocol: ProbeProtocol) -> list[tuple[str, str]
         ("training", f"{training.epochs} epochs, batches of {training.batch}, AdamW along one cycle to "
                      f"{training.learning_rate:g}; the last epoch's network is tested"),
         ("scale", "inputs less their channels' means, over one number for all channels unless an input says otherwise"),
-        ("± and p", "deviation over folds and seeds; McNemar's exact test, the median over seeds"),
+        ("± and p", f"deviation over folds and seeds; {_TESTS[bool(protocol.target)]}, the median over seeds"),
     ]  # fmt: skip
     tables = [flat(run.circumstances) for run in runs]
     for key in dict.fromkeys(key for table in tables for key in table):

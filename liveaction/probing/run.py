@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -22,16 +23,19 @@ from liveaction.errors import SpecError
 from liveaction.files import atomic_path
 from liveaction.learning.dataset import LatentDataset, selection
 from liveaction.learning.fit import fit_head, labels_of, predict, seeded
+from liveaction.learning.heads import SignalHead
 from liveaction.learning.inputs import InputSpec
 from liveaction.learning.kept import Takes, save_head
 from liveaction.learning.labels import LabelledItem
 from liveaction.learning.macs import count_macs
 from liveaction.learning.nets import token_net
+from liveaction.learning.sources import fitted
 from liveaction.learning.store import LatentStore
 from liveaction.probing.folds import Division, divisions
 from liveaction.probing.inputs import Inputs, ProbeInput
-from liveaction.probing.protocol import ProbeProtocol
+from liveaction.probing.protocol import BOUNDS, ProbeProtocol
 from liveaction.probing.scores import class_scores, dice
+from liveaction.probing.signals import Pairs, Target, digest_parts, each_of, means_of
 from liveaction.profiling.circumstances import circumstances
 
 Told = Callable[[str], None]
@@ -44,8 +48,9 @@ class Run(BaseModel):
 
     Attributes:
         settings: digest of all that decides it.
-        scores: ``accuracy``, ``macro_recall``, ``dice``, or ``rmse`` of numbers.
-        right: of classes, whether each test item was told, in the order of ``tested``.
+        scores: ``accuracy``, ``macro_recall``, ``dice``, ``rmse`` of numbers, or measures of signals.
+        right: of classes, whether each test item was told, in the order of ``tested``; ``each`` of signals, how
+            close each came, by what inputs are compared by.
         macs, encoder_macs: multiply-accumulates per item of the network, and of what makes its input.
         bytes: per item as a stream, or as samples; ``values`` numbers that a network sees; ``reduction`` samples of
             each of them.
@@ -61,6 +66,7 @@ class Run(BaseModel):
     settings: str
     scores: dict[str, float]
     right: list[bool]
+    each: list[float] = []
     tested: list[str]
     parameters: int
     macs: float
@@ -98,37 +104,62 @@ class Study:
         Raises:
             SpecError: inputs differ in compute by more than a quarter where they must not.
         """
+        if self.keep and self.protocol.target:
+            raise SpecError("--keep: expected a task whose networks are judges, got signal; leave it out")
         told = circumstances()
-        runs = [
-            run
-            for division in divisions(self.items, self.protocol.folds)
-            for name in self.protocol.inputs
-            for run in self._of(inputs.of(name, division), division, told)
-        ]
+        runs: list[Run] = []
+        for division in divisions(self.items, self.protocol.folds):
+            target = inputs.target(division) if self.protocol.target else None
+            first = len(runs)
+            for name in self.protocol.inputs:
+                runs += self._of(inputs.of(name, division), division, told, target)
+            if target is not None:
+                runs += self._bounds(runs[first], division, target, inputs)
         check_compute(runs, self.protocol.compute)
         return runs
 
-    def _of(self, given: ProbeInput, division: Division, told: dict[str, Any]) -> Iterator[Run]:
+    def _bounds(self, like: Run, division: Division, target: Target, inputs: Inputs) -> list[Run]:
+        """What the codec of the target reaches alone, and what is there before anything is learnt."""
+        names, paths = division.test, {item.name: item.path for item in self.items}
+        self.tell(f"what the target's codec reaches alone, {division.name}")
+        rows = target.alone(names), target.unlearnt(names, paths, inputs.modality)
+        words = "the target coded and decoded", "the input taken for the target"
+        none = {"parameters": 0, "macs": 0.0, "encoder_macs": 0.0, "seconds": 0.0, "cpu_seconds": 0.0, "losses": []}
+        stored = {item.name: item.bytes for item in target.store.items}
+        bits = fitted(inputs.modality.read(paths[names[0]]), self.protocol.items.fit).native_bits
+        sizes = fmean(stored[name] for name in names), bits / 8
+        return [
+            like.model_copy(update=none | {
+                "input": name, "words": said, "scores": means_of(row), "each": each_of(row), "bytes": size,
+                "container": 0.0, "values": 0, "reduction": 0.0,
+            })
+            for name, said, row, size in zip(BOUNDS, words, rows, sizes, strict=True)
+        ]  # fmt: skip
+
+    def _of(self, given: ProbeInput, division: Division, told: dict[str, Any], target: Target | None) -> Iterator[Run]:
         learn, test = datasets(self.protocol, given, division)
         for seed in self.protocol.seeds:
             path = self.out / "runs" / given.name / f"{division.name}_seed{seed}.json"
-            settings = _settings(self.protocol, given, division, seed)
+            settings = _settings(self.protocol, given, division, seed, target)
             known = _known(path)
             if known is None or known.settings != settings:
                 self.tell(f"{given.name}, {division.name}, seed {seed}")
-                known = self._train(given, division, seed, learn, test, settings, told)
+                known = self._train(given, division, seed, learn, test, settings, told, target)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_path(path) as part:
                     part.write_text(known.model_dump_json() + "\n")
             yield known
 
     def _train(
-        self, given: ProbeInput, division: Division, seed: int, learn: LatentDataset, test: LatentDataset,
-        settings: str, told: dict[str, Any],
+        self, given: ProbeInput, division: Division, seed: int, drawn: LatentDataset, test: LatentDataset,
+        settings: str, told: dict[str, Any], target: Target | None,
     ) -> Run:  # fmt: skip
+        drawn.seed = seed
+        learn: LatentDataset | Pairs = drawn if target is None else Pairs(drawn, target)
         options = network_options(self.protocol, given, learn.spec)
-        learn.seed = seed
         net = seeded(lambda: token_net(learn.spec, **options), seed)
+        if isinstance(net, SignalHead) and isinstance(learn, Pairs):
+            net.start(learn.batches(self.protocol.training.batch))
         parts = self.protocol.training.epochs
         fitted = fit_head(
             net, learn, self.protocol.training, seed, self.device,
@@ -136,7 +167,7 @@ class Study:
                 f"{given.name}, {division.name}, seed {seed}: epoch {epoch} of {parts}, loss {loss:.3f}"
             ),
         )  # fmt: skip
-        outputs, labels = predict(net, test, device=self.device), labels_of(test)
+        outputs = predict(net, test if target is None else Pairs(test, target), device=self.device)
         if self.keep:
             place = self.out / "heads" / f"{given.name}_{division.name}_seed{seed}"
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -145,13 +176,24 @@ class Study:
         channels = given.store.items[0].shape[0]
         return Run(
             input=given.name, words=given.words, fold=division.name, seed=seed, settings=settings,
-            scores=scores_of(outputs, labels, spec), right=right_of(outputs, labels, spec), tested=list(division.test),
+            **_tested(outputs, test, spec, division, target), tested=list(division.test),
             parameters=sum(each.numel() for each in net.parameters()), macs=count_macs(net, spec),
             encoder_macs=given.encoder_macs * prod(spec.samples) * channels, bytes=test.bytes_per_item(),
             container=_container(test), values=spec.values, reduction=channels * prod(spec.samples) / spec.values,
             seconds=fitted.seconds, cpu_seconds=fitted.cpu_seconds, items=len(learn), losses=list(fitted.losses),
             circumstances=told,
         )  # fmt: skip
+
+
+def _tested(
+    outputs: NDArray[np.float32], test: LatentDataset, spec: InputSpec, division: Division, target: Target | None
+) -> dict[str, Any]:
+    """What a test says: scores, and of every item whether it was told, or how close it came."""
+    if target is not None:
+        rows = target.scores(outputs, division.test)
+        return {"scores": means_of(rows), "right": [], "each": each_of(rows)}
+    labels = labels_of(test)
+    return {"scores": scores_of(outputs, labels, spec), "right": right_of(outputs, labels, spec)}
 
 
 def takes_of(given: ProbeInput) -> Takes:
@@ -238,7 +280,7 @@ def check_compute(runs: list[Run], compute: str) -> None:
     Raises:
         SpecError: they do, and ``compute`` is ``equal``.
     """
-    totals = {run.input: run.macs + run.encoder_macs for run in runs}
+    totals = {run.input: run.macs + run.encoder_macs for run in runs if run.parameters}
     least, most = min(totals, key=totals.__getitem__), max(totals, key=totals.__getitem__)
     if compute == "equal" and totals[most] > MOST_APART * totals[least]:
         raise SpecError(
@@ -251,12 +293,12 @@ def _container(data: LatentDataset) -> float:
     return sum(data.store.items[number].container for number in data.numbers) / len(data)
 
 
-def _settings(protocol: ProbeProtocol, given: ProbeInput, division: Division, seed: int) -> str:
+def _settings(protocol: ProbeProtocol, given: ProbeInput, division: Division, seed: int, target: Target | None) -> str:
     """A digest of what decides a training."""
     about = [
         given.entry.model_dump(mode="json"), protocol.network.model_dump(mode="json"), protocol.crop, seed,
-        protocol.training.model_dump(mode="json"), division.learn, division.test, given.store.about.model,
-        given.store.about.step, [item.digest for item in given.store.items], given.store.about.views,
+        protocol.training.model_dump(mode="json"), division.learn, division.test, given.store.digest,
+        *digest_parts(target),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 

@@ -1,7 +1,7 @@
 """How well predictions do, and whether two inputs differ by more than chance."""
 
 from collections.abc import Sequence
-from statistics import fmean, median, stdev
+from statistics import fmean, stdev
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +46,17 @@ def mcnemar(one: Sequence[bool], two: Sequence[bool]) -> float:
     return float(binomtest(first, first + second).pvalue) if first + second else 1.0
 
 
-def middle_p(pairs: Sequence[tuple[Sequence[bool], Sequence[bool]]]) -> float:
-    """The median of McNemar's p over seeds: predictions of several seeds for one item are no independent items."""
-    return median(mcnemar(one, two) for one, two in pairs)
+def sign_test(one: Sequence[float], two: Sequence[float]) -> float:
+    """The two-sided p of the paired sign test: how likely it is that one beats the other on so uneven a share of items.
+
+    Args:
+        one, two: a score of each item, of the same items in the same order; equal ones do not count.
+    """
+    from scipy.stats import binomtest
+
+    pairs = list(zip(one, two, strict=True))
+    first, second = sum(a > b for a, b in pairs), sum(b > a for a, b in pairs)
+    return float(binomtest(first, first + second).pvalue) if first + second else 1.0
 
 
 def spread(values: Sequence[float]) -> tuple[float, float | None]:

@@ -1,29 +1,37 @@
 """Runs of a study as rows: what every input reaches, what it costs, and how it stands beside the reference."""
 
 from collections.abc import Sequence
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
-from liveaction.probing.protocol import SMALLEST, ProbeProtocol
+from liveaction.probing.protocol import BOUNDS, SMALLEST, ProbeProtocol
 from liveaction.probing.run import Run
-from liveaction.probing.scores import middle_p, spread
+from liveaction.probing.scores import mcnemar, sign_test, spread
 
 Row = dict[str, Any]
-SCORES = ("dice", "accuracy", "rmse")
+SCORES = ("dice", "accuracy", "si_sdr", "psnr_normalised", "rmse")
 """Measures of which the first that a study has is what inputs are compared by."""
 CERTAIN = 0.05
-"""Of McNemar's test, below which two inputs are said to differ."""
+"""Of the test between two inputs, below which they are said to differ."""
+MARGIN = 2.0
+"""Points, or dB, that 1/8 of the samples may be behind and still be called level where the test finds no difference."""
+SHARES = ("dice", "accuracy", "macro_recall")
+"""Measures that are shares, and stand in tables in percent."""
+UNITS = {"rmse": "", "si_sdr": " dB", "psnr_normalised": " dB"}
+"""Of measures that are none."""
 
 
 def main_score(runs: Sequence[Run]) -> str:
-    """The measure that inputs are compared by: Dice of maps, accuracy of classes, the error of numbers."""
+    """The measure that inputs are compared by: Dice of maps, accuracy of classes, SI-SDR of sound, PSNR of
+    other signals, the error of numbers."""
     return next(key for key in SCORES if key in runs[0].scores)
 
 
 def input_rows(runs: Sequence[Run], reference: str) -> list[Row]:
     """A row per input, in the order of the protocol: means over folds and seeds, with their deviation.
 
-    ``p`` is McNemar's against the reference, of the predictions of all folds together; the median over seeds.
+    ``p`` is McNemar's against the reference, or of signals that of the paired sign test, of the items of all folds
+    together; the median over seeds.
     """
     key = main_score(runs)
     anchor = [run for run in runs if run.input == reference]
@@ -39,9 +47,9 @@ def input_rows(runs: Sequence[Run], reference: str) -> list[Row]:
             "of_it_container": fmean(run.container for run in mine),
         }  # fmt: skip
         for each, (value, around) in scores.items():
-            row[each] = value if each == "rmse" else 100 * value
-            row[f"{each}_deviation"] = None if around is None else around if each == "rmse" else 100 * around
-        row["difference"] = (mean - base) * (1 if key == "rmse" else 100) if name != reference else None
+            row[each] = value * _times(each)
+            row[f"{each}_deviation"] = None if around is None else around * _times(each)
+        row["difference"] = (mean - base) * _times(key) if name != reference else None
         row["p"] = p_between(mine, anchor) if name != reference else None
         row |= {
             "macs": mine[0].macs, "encoder_macs": mine[0].encoder_macs, "parameters": mine[0].parameters,
@@ -51,14 +59,22 @@ def input_rows(runs: Sequence[Run], reference: str) -> list[Row]:
     return rows
 
 
+def _times(key: str) -> int:
+    return 100 if key in SHARES else 1
+
+
 def p_between(one: Sequence[Run], two: Sequence[Run]) -> float | None:
-    """The median over seeds of McNemar's p, of the test items of all folds; None where none is right or wrong."""
-    pairs = []
+    """The median over seeds of p, of the test items of all folds; None where nothing is said of single items."""
+    found = []
     for seed in dict.fromkeys(run.seed for run in one):
-        sides = [[right for run in runs if run.seed == seed for right in run.right] for runs in (one, two)]
-        if sides[0] and len(sides[0]) == len(sides[1]):
-            pairs.append((sides[0], sides[1]))
-    return middle_p(pairs) if pairs else None
+        sides = [[run for run in runs if run.seed == seed] for runs in (one, two)]
+        close = [[value for run in runs for value in run.each] for runs in sides]
+        right = [[told for run in runs for told in run.right] for runs in sides]
+        if close[0] and len(close[0]) == len(close[1]):
+            found.append(sign_test(*close))
+        if right[0] and len(right[0]) == len(right[1]):
+            found.append(mcnemar(*right))
+    return median(found) if found else None
 
 
 def verdicts(runs: Sequence[Run], protocol: ProbeProtocol) -> list[str]:
@@ -66,25 +82,25 @@ def verdicts(runs: Sequence[Run], protocol: ProbeProtocol) -> list[str]:
     rows = {row["input"]: row for row in input_rows(runs, protocol.reference)}
     lines = [line for line in (_can_tell(runs, protocol, rows),) if line]
     key = main_score(runs)
-    unit = "" if key == "rmse" else " points"
+    unit = UNITS.get(key, " points")
     reference = rows[protocol.reference]
     for name, row in rows.items():
-        if name == protocol.reference or protocol.inputs[name].latents == "":
+        if name == protocol.reference or name in BOUNDS or protocol.inputs[name].latents == "":
             continue
-        worse = row["difference"] < 0 if key != "rmse" else row["difference"] > 0
-        sure = row["p"] is not None and row["p"] < CERTAIN
-        how = (
-            "not to be told apart from"
-            if row["p"] is not None and not sure
-            else "worse than"
-            if worse
-            else "better than"
-        )
         lines.append(
-            f"{name} ({row['words']}): {row[key]:.1f}, {row['difference']:+.1f}{unit}, {how} {protocol.reference}, at "
-            f"{row['bytes']:.0f} bytes an item for its {reference['bytes']:.0f}."
+            f"{name} ({row['words']}): {row[key]:.1f}, {row['difference']:+.1f}{unit}, {_beside(row, key)} "
+            f"{protocol.reference}, at {row['bytes']:.0f} bytes an item for its {reference['bytes']:.0f}."
         )
     return lines
+
+
+def _beside(row: Row, key: str) -> str:
+    """How an input stands beside the reference, in words that say no more than the test does."""
+    if row["p"] is not None and row["p"] >= CERTAIN:
+        return f"not certainly different (p {row['p']:.1g}) from"
+    if row["p"] is None and abs(row["difference"]) <= (row[f"{key}_deviation"] or 0.0):
+        return "within the deviation of the runs of"
+    return "worse than" if (row["difference"] < 0) != (key == "rmse") else "better than"
 
 
 def _can_tell(runs: Sequence[Run], protocol: ProbeProtocol, rows: dict[str, Row]) -> str:
@@ -100,6 +116,12 @@ def _can_tell(runs: Sequence[Run], protocol: ProbeProtocol, rows: dict[str, Row]
     p = p_between([run for run in runs if run.input == name], [run for run in runs if run.input == whole])
     if worse and (p is None or p < CERTAIN):
         return ""
+    lost = abs(rows[name][key] - rows[whole][key])
+    if worse and lost > MARGIN:
+        return (
+            f"Too few items to know whether this task can tell: {rows[name][key]:.1f} with 1/{entries[name].resample} "
+            f"of the samples along every axis, {rows[whole][key]:.1f} with all of them (p {p or 1:.1g})."
+        )
     return (
         f"This task cannot tell: with 1/{entries[name].resample} of the samples along every axis it is solved as well "
         f"({rows[name][key]:.1f}) as with all of them ({rows[whole][key]:.1f})."

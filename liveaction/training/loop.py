@@ -205,7 +205,7 @@ class Trainer:
             )[0]
             for i in range(self.spec.warm_crops)
         )
-        start_warm(self.codec, batches, mirrored_axes(self.recipe))
+        start_warm(self.codec, batches, mirrored_axes(self.recipe), self.spec.detail)
 
     def _check_flips(self) -> None:
         """Refuse weights that do not keep what the recipe mirrors.

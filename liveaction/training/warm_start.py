@@ -95,16 +95,39 @@ def _eigen(covariance: torch.Tensor, odd: torch.Tensor) -> tuple[torch.Tensor, t
     return values[falling], rows[falling]
 
 
-def warm_start(codec: Codec, moments: Moments, mirror: Sequence[int] = ()) -> torch.Tensor:
+def _detailed(
+    covariance: torch.Tensor, odd: torch.Tensor, latents: int, detail: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As :func:`_eigen`, of the subspace that is best where errors of packets count by their variance to ``-detail``.
+
+    The KLT keeps what has most variance, which is coarse; here a packet of little variance counts for more. The rows
+    are orthonormal and decorrelate, as the KLT's do; their transpose is not the best way back, see :func:`warm_start`.
+    """
+    variance = covariance.diagonal().clamp(min=float(covariance.diagonal().max()) * 1e-9)
+    weights = variance.pow(-detail / 2)
+    _, vectors = _eigen(weights[:, None] * covariance * weights, odd)
+    rows = torch.linalg.qr((vectors[:latents] * weights).T)[0].T
+    if not len(odd):
+        values, turn = _eigen(rows @ covariance @ rows.T, odd)
+        return values, turn @ rows
+    odd = odd.to(rows.device)
+    own = odd[:, rows.abs().argmax(1)]
+    rows = torch.where((own[:, :, None] == odd[:, None, :]).all(0), rows, 0.0)  # but for rounding they are
+    values, turn = _eigen(rows @ covariance @ rows.T, own)
+    return values, turn @ rows
+
+
+def warm_start(codec: Codec, moments: Moments, mirror: Sequence[int] = (), detail: float = 0.0) -> torch.Tensor:
     """Start the linear paths as the KLT and the residual parts at zero; in place.
 
     Args:
         codec: to start.
         moments: of signals.
         mirror: axes along which their mirror images are to count as they do.
+        detail: 0 for the KLT; up to 1, where an error counts by the share of its packet's own variance.
 
     Returns:
-        The eigenvalues ``[E]``, largest first: the variance that each latent carries.
+        The eigenvalues, largest first: the variance that each latent carries; ``[E]``, or with ``detail`` ``[L]``.
 
     Raises:
         SpecError: the codec has no dense linear path on both sides, or compands; as :func:`parities`.
@@ -117,16 +140,22 @@ def warm_start(codec: Codec, moments: Moments, mirror: Sequence[int] = ()) -> to
         )
     odd = parities(codec, mirror)
     moments = mirrored(moments, odd) if len(odd) else moments
-    values, vectors = _eigen(moments.covariance, odd)
-    basis = _signed(vectors[: down.weight.shape[0]])
+    latents = down.weight.shape[0]
+    values, vectors = _detailed(moments.covariance, odd, latents, detail) if detail else _eigen(moments.covariance, odd)
+    basis = _signed(vectors[:latents])
     with torch.no_grad():
         down.weight.copy_(basis)
         down.bias.copy_(-(basis @ moments.mean))
-        up.weight.copy_(basis.T)
+        up.weight.copy_(moments.covariance @ basis.T / _whole(values[:latents]) if detail else basis.T)
         up.bias.copy_(moments.mean)
     codec.encoder.start_at_projection()
     codec.decoder.start_at_linear_path()
     return values.clamp(min=0)
+
+
+def _whole(values: torch.Tensor) -> torch.Tensor:
+    """Variances to divide by; of latents that never change the least of all, whose way back is nothing anyhow."""
+    return values.clamp(min=float(values.max()) * 1e-12)
 
 
 def _signed(vectors: torch.Tensor) -> torch.Tensor:
@@ -144,19 +173,19 @@ def measured(codec: Codec) -> str:
     return "the variance of every band"
 
 
-def start_warm(codec: Codec, batches: Iterable[torch.Tensor], mirror: Sequence[int] = ()) -> None:
+def start_warm(codec: Codec, batches: Iterable[torch.Tensor], mirror: Sequence[int] = (), detail: float = 0.0) -> None:
     """The warm start of any codec, in place, in one pass over the batches.
 
     Args:
         codec: of any kind of encoder that has a warm start.
         batches: signals in [-1, 1], or components of their own bases, ``[B, C, *S]``.
-        mirror: as for :func:`warm_start`; of a sparse encoder it changes nothing.
+        mirror, detail: as for :func:`warm_start`; of a sparse encoder they change nothing.
 
     Raises:
         SpecError: there was no batch, or the codec has no warm start.
     """
     if not codec.sparse:
-        warm_start(codec, packet_moments(codec, batches), mirror)
+        warm_start(codec, packet_moments(codec, batches), mirror, detail)
         return
     moments = [torch.zeros((), dtype=torch.float64) for _ in codec.trees]
     empty = True

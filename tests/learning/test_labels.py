@@ -76,6 +76,11 @@ def test_wrong_tables_are_refused(tmp_path: Path, text: str, words: str) -> None
         labelled_items(tmp_path, _paths(tmp_path, "a.wav"), str(tmp_path / "items.csv"))
 
 
+def test_classes_that_are_equal_numbers_have_an_order(tmp_path: Path) -> None:
+    items = labelled_items(tmp_path, _paths(tmp_path, "1/a", "01/b", "001/c", "-3/d"), "folders")
+    assert class_names(items) == ("-3", "001", "01", "1")
+
+
 def test_groups_do_not_cross_splits(tmp_path: Path) -> None:
     paths = _paths(tmp_path, "train/a/bo.wav", "test/a/bo.wav")
     with pytest.raises(FormatError, match="expected every group in one split, got 'bo' in"):

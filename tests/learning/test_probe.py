@@ -14,6 +14,7 @@ from liveaction.codec.weights import save_model
 from liveaction.errors import SpecError
 from liveaction.learning.kept import load_head
 from liveaction.learning.labels import LabelledItem
+from liveaction.learning.store import LatentStore
 from liveaction.probing.folds import divisions
 from liveaction.probing.protocol import FoldsTable, load_probe, probe_names
 
@@ -58,6 +59,40 @@ def test_from_pictures_to_a_classifier_of_latents(folder: Path, pictures: Path, 
     assert head.names == ("lying", "standing")
 
 
+def test_other_labels_are_another_study(folder: Path, pictures: Path, tmp_path: Path) -> None:
+    names = sorted(path.relative_to(pictures).as_posix() for path in pictures.rglob("*.png"))
+    rows = [f"{name},{name.split('/')[1] if k else 'third'},{name.split('/')[0]}" for k, name in enumerate(names)]
+    (tmp_path / "items.csv").write_text("\n".join(["path,label,split", *rows]) + "\n")
+    out = tmp_path / "report"
+    for store, labels in (("one (1)", "folders"), ("two", tmp_path / "items.csv")):
+        _run("latents", pictures, tmp_path / store, "-m", folder, "--labels", labels, "-q")
+        _run("probe", tmp_path / store, "--seeds", "0", "--epochs", "1", "--widths", "4", "--out", out, "-q")
+    (path,) = (out / "runs" / "latents").glob("*.json")
+    assert json.loads(path.read_text())["parameters"] > 0
+    digests = [LatentStore(tmp_path / name).digest for name in ("one (1)", "two")]
+    assert digests[0] != digests[1]
+    assert json.loads(path.read_text())["scores"]["macro_recall"] <= 1
+    assert "3 classes" in _run("latents", tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--widths", "0"], "--widths: expected whole numbers from 1 on"),
+        (["--seeds", "x"], "--seeds: expected whole numbers from 0 on"),
+        (["--learning-rate", "nan"], "--learning-rate: expected a number between 0 and 1, got nan"),
+        (["--compute", "some"], "--compute: expected equal or any"),
+        (["--against", "samples"], "--against: expected --data"),
+    ],
+)
+def test_wrong_options_are_refused_in_a_line(
+    folder: Path, pictures: Path, tmp_path: Path, options: list[str], words: str
+) -> None:
+    _run("latents", pictures / "test", tmp_path / "s", "-m", folder, "--labels", "folders", "-q")
+    with pytest.raises(SpecError, match=words):
+        _run("probe", tmp_path / "s", "--out", tmp_path / "r", *options, "-q")
+
+
 def test_a_store_can_be_looked_at_and_exported(folder: Path, pictures: Path, tmp_path: Path) -> None:
     import tarfile
 
@@ -82,8 +117,6 @@ def test_a_store_can_be_looked_at_and_exported(folder: Path, pictures: Path, tmp
     assert (report["items"], report["views"]) == (64, ["identity", "flip:x"])
     _run("latents", store, "--export", tmp_path / "s.zarr", "-q")
     _run("latents", store, "--export", tmp_path / "s.tar", "-q")
-    from liveaction.learning.store import LatentStore
-
     made = LatentStore(store)
     group = zarr.open_group(tmp_path / "s.zarr", mode="r")
     assert np.array_equal(group["latents"][5], made.latents(5))

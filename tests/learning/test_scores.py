@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from liveaction.probing.scores import class_scores, dice, mcnemar, middle_p, spread
+from liveaction.probing import tables
+from liveaction.probing.scores import class_scores, dice, mcnemar, sign_test, spread
 
 
 def test_accuracy_and_macro_recall() -> None:
@@ -22,9 +23,23 @@ def test_mcnemar_is_the_exact_binomial_test() -> None:
     two = [False] * 9 + [True] * 3 + [True] * 20
     assert mcnemar(one, two) == pytest.approx(2 * binom.cdf(3, 12, 0.5))
     assert mcnemar(one, one) == 1.0
-    assert middle_p([(one, two), (one, one), (one, one)]) == 1.0
+
+
+def test_the_sign_test_counts_items_that_differ() -> None:
+    one, two = [3.0] * 9 + [1.0] * 3 + [2.0] * 20, [2.5] * 9 + [7.0] * 3 + [2.0] * 20
+    assert sign_test(one, two) == sign_test(two, one) == pytest.approx(2 * binom.cdf(3, 12, 0.5))
+    assert sign_test(two, two) == 1.0
 
 
 def test_spread() -> None:
     assert spread([2.0]) == (2.0, None)
     assert spread([1.0, 3.0]) == (2.0, pytest.approx(2**0.5))
+
+
+def test_words_say_no_more_than_the_test() -> None:
+    row = {"difference": -20.0, "accuracy_deviation": 5.0}
+    assert tables._beside(row | {"p": 0.2}, "accuracy") == "not certainly different (p 0.2) from"
+    assert tables._beside(row | {"p": 0.01}, "accuracy") == "worse than"
+    assert tables._beside(row | {"p": None}, "accuracy") == "worse than"
+    assert tables._beside({"difference": 2.0, "p": None, "rmse_deviation": 3.0}, "rmse").startswith("within")
+    assert tables._beside({"difference": 2.0, "p": None, "rmse_deviation": 1.0}, "rmse") == "worse than"

@@ -106,8 +106,8 @@ def test_what_was_interrupted_goes_on(
     assert all(np.array_equal(store.latents(k), found.latents(k)) for k in range(len(store)))
     assert found.items == store.items
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
-        ".lock", "items.jsonl", "labels.safetensors", *(f"latents-{k:05}.safetensors" for k in range(7)),
-        "plan.sha256", "store.json",
+        ".lock", ".plan", "items.jsonl", "labels.safetensors", *(f"latents-{k:05}.safetensors" for k in range(7)),
+        "store.json",
     ]  # fmt: skip
     make_store(items, Dies(model), tmp_path / "s")  # is there
     assert len(calls) == 37 + len(items) - 30
@@ -196,6 +196,14 @@ def test_numbers_and_maps_are_labels(model: Model, pictures: Path, tmp_path: Pat
     found = make_store(mapped, LatentSource(model), tmp_path / "m", StoreOptions(task="map"))
     assert (found.map(1) == 0).all()
     assert found.map(0).shape == (33, 29)
+    again = tmp_path / "again"
+    make_store(mapped, LatentSource(model), again, StoreOptions(task="map"))
+    np.save(tmp_path / "1.npy", np.zeros((33, 29), np.int16))
+    with pytest.raises(SpecError, match="expected no store, or this very one, got another"):
+        make_store(mapped, LatentSource(model), again, StoreOptions(task="map"))
+    (tmp_path / "1.npy").write_bytes(b"")
+    with pytest.raises(FormatError, match="--labels: expected a map for"):
+        make_store(mapped, LatentSource(model), tmp_path / "v", StoreOptions(task="map"))
     np.save(tmp_path / "1.npy", np.zeros((33, 28), np.int8))
     with pytest.raises(FormatError, match=r"expected a map of extents \(33, 29\)"):
         make_store(mapped, LatentSource(model), tmp_path / "w", StoreOptions(task="map"))

@@ -160,3 +160,28 @@ def test_what_is_exact_of_shipped_recipes(name, linear):
     recipe = load_recipe(name)
     exact = exact_of(Model(build_codec(recipe), recipe, "0" * 64))
     assert exact.linear == linear and exact.flips == {}
+
+
+@pytest.mark.parametrize("mirror", [[], [0, 1]])
+def test_detail_keeps_a_basis_that_decorrelates_and_flips(mirror):
+    codec = build_codec(load_recipe("rgb_learn", ["codec.latent_channels=12"])).eval()
+    torch.manual_seed(3)
+    x = torch.randn(4, 3, 48, 40).cumsum(-1).cumsum(-2)
+    x = x / x.abs().max()
+    found = {}
+    for detail in (0.0, 1.0):
+        warm_start(codec, packet_moments(codec, [x]), mirror, detail)
+        weight = codec.encoder.down.weight.double()
+        assert torch.allclose(weight @ weight.T, torch.eye(12, dtype=torch.float64), atol=1e-6)
+        y = codec.encode(x).transpose(0, 1).flatten(1).double()
+        moments = torch.cov(y) if not mirror else y @ y.T / y.shape[1]
+        between = moments - torch.diag(moments.diagonal())
+        assert between.abs().max() < (0.35 if mirror else 1e-3) * moments.diagonal().max()
+        assert all(flip_signs(codec, axis) is not None for axis in mirror)
+        found[detail] = weight, codec.decoder.linear.weight.double()
+    v = codec.analyse(x).transpose(0, 1).flatten(1).double()
+    v = v - v.mean(1, keepdim=True)
+    left = {detail: (v - up @ (down @ v)).square().mean(1) for detail, (down, up) in found.items()}
+    assert left[0.0].sum() < left[1.0].sum()  # the KLT leaves least
+    shares = {detail: (error / v.square().mean(1)).mean() for detail, error in left.items()}
+    assert shares[1.0] < shares[0.0]  # but not of each packet's own variance

@@ -80,6 +80,7 @@ class Judged:
 
     @property
     def tells(self) -> bool:
+        """Whether an eighth of the resolution costs the judge more than chance would."""
         return self.eighth.difference < 0 and self.eighth.p < LEVEL
 
     @property

@@ -12,8 +12,8 @@ from liveaction.files import atomic_path
 Prepare = Callable[[Path, Path], None]
 """Makes, of what a folder holds, files in another one, with ``items.csv`` where labels are no part of names."""
 
-PREPARATIONS = {"cells": "cells", "directions": "directions", "spectra": "spectra"}
-"""Modules by name; each has a function ``make``, and ``ABOUT``, which tells one version of it from another."""
+PREPARATIONS = ("cells", "directions", "grey_pictures", "level", "lines", "mixtures", "spectra")
+"""Modules here; each has a function ``make``, and ``ABOUT``, which tells one version of it from another."""
 
 
 def prepare(name: str, source: Path, out: Path) -> Path:
@@ -29,10 +29,10 @@ def prepare(name: str, source: Path, out: Path) -> Path:
         raise UnknownNameError(
             f"items.prepare: expected one of {sorted(PREPARATIONS)}, got {name!r}; did you mean {close[0]}?"
         )
-    module = importlib.import_module(f"liveaction.probing.prepare.{PREPARATIONS[name]}")
+    module = importlib.import_module(f"liveaction.probing.prepare.{name}")
     folder, about = out / name, {"name": name, "about": module.ABOUT, "source": str(source.resolve())}
     made = folder / ".made.json"
-    if made.is_file() and json.loads(made.read_text()) == about:
+    if made.is_file() and made.read_text() == json.dumps(about) + "\n":
         return folder
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder) as part:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from liveaction.errors import FormatError
+from liveaction.errors import FormatError, printable
 
 BLOCK, LEAST = 12, 100
 """Pixels of a block along either side, and labelled pixels that a class must have."""
@@ -26,7 +26,10 @@ def make(source: Path, out: Path) -> None:
     Raises:
         FormatError: they are not there, or do not belong together.
     """
-    arrays = {path: np.load(path, allow_pickle=False) for path in sorted(source.glob("*.npy"))}
+    try:
+        arrays = {path: np.load(path, allow_pickle=False) for path in sorted(source.glob("*.npy"))}
+    except (OSError, EOFError, ValueError) as error:
+        raise FormatError(f"{source}: expected readable arrays, got {printable(error)}") from error
     scenes = [values for path, values in arrays.items() if not path.stem.endswith("_gt")]
     truths = [values for path, values in arrays.items() if path.stem.endswith("_gt")]
     if len(scenes) != 1 or len(truths) != 1 or scenes[0].ndim != 3 or truths[0].shape != scenes[0].shape[:2]:
