@@ -15,12 +15,12 @@ OPTIONS = {
         "--quiet",
     },
     "compress": {
-        "--model", "--step", "--quality", "--series", "--strip-metadata", "--fast", "--coder", "--device", "--dtype",
-        "--jobs", "--force", "--quiet", "--json",
+        "--model", "--step", "--quality", "--series", "--strip-metadata", "--fast", "--coder", "--together", "--device",
+        "--dtype", "--jobs", "--force", "--quiet", "--json",
     },
     "decompress": {
-        "--model", "--region", "--fill", "--against", "--picture", "--suffix", "--max-voxels", "--device", "--dtype",
-        "--jobs", "--force", "--quiet", "--json",
+        "--model", "--region", "--fill", "--against", "--picture", "--suffix", "--all", "--item", "--max-voxels",
+        "--device", "--dtype", "--jobs", "--force", "--quiet", "--json",
     },
     "evaluate": {
         "--data", "--out", "--protocol", "--baselines", "--factors", "--reference", "--measure",

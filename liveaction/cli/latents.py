@@ -23,11 +23,15 @@ app = typer.Typer()
     epilog="Examples: `liveaction latents pictures/ store/ --model runs/rgb --labels folders` · "
     "`liveaction latents digits/ store/ --model runs/speech --labels '(?P<label>[0-9])_(?P<group>[a-z]+)' "
     "--fit t=8192` · `liveaction latents archive/ store/ --model runs/ct --labels items.csv` · "
+    "`liveaction latents pictures.lva store/ --model runs/rgb --labels folders` · "
     "`liveaction latents store/` · `liveaction latents store/ --export store.zarr`"
 )
 def latents(
     source: Annotated[
-        Path, typer.Argument(help="A folder of signals, or of .lva streams; a store to look at, without STORE.")
+        Path,
+        typer.Argument(
+            help="A folder of signals, or of .lva streams, or one stream of many; a store to look at, without STORE."
+        ),
     ],
     store: Annotated[Path | None, typer.Argument(help="Folder of the store to make.")] = None,
     model: Annotated[Path | None, typer.Option("--model", "-m", help="Model directory whose latents are kept.")] = None,
@@ -111,15 +115,19 @@ def _make(
 
 
 def find_labelled(source: Path, kind: "LatentSource", labels: str, task: str) -> "list[LabelledItem]":
-    """Signals of a folder, or its streams where there are such; paths of maps are below the table that names them."""
+    """Signals of a folder, or its streams where there are such, or the items of one stream, by their names there.
+
+    Paths of maps are below the table that names them.
+    """
     from dataclasses import replace
 
     from liveaction.archive.find import streams_below
     from liveaction.learning.labels import labelled_items
-    from liveaction.learning.sources import STREAM
+    from liveaction.learning.streams import STREAM, item_paths
 
     streams = streams_below(source) if source.is_dir() else []
-    paths = streams or kind.modality.find(source)
+    whole = source.is_file() and source.name.endswith(STREAM)
+    paths = item_paths(source) if whole else streams or kind.modality.find(source)
     items = labelled_items(source, paths, labels, STREAM if streams else "")
     if task == "map" and labels:
         items = [replace(item, label=str(Path(labels).parent / item.label)) for item in items]

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack, overload
 
 from liveaction.codec.header import MAX_VOXELS
-from liveaction.codec.names import ITEM, check_name, check_names, item_at, names_of, number_of
+from liveaction.codec.names import ITEM, check_name, check_names, item_at, names_of
 from liveaction.codec.reader import ReaderOptions, StreamReader
 from liveaction.codec.view import StreamView
 from liveaction.codec.writing import CompressOptions, StreamWriter, Written
@@ -142,7 +142,15 @@ class StreamItems(Sequence[StreamView]):
             IndexError: there is none of that number.
             FormatError: there is none of that name.
         """
-        return number_of(self.names, item, self._where) if isinstance(item, str) else range(len(self))[item]
+        if not isinstance(item, str):
+            return range(len(self))[item]
+        if not item or item not in self._numbers:
+            raise FormatError(f"{self._where}: expected the name of one of its {len(self)} items, got {item!r}")
+        return self._numbers[item]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.names)}
 
     def container(self, item: int | str) -> ContainerReader:
         """The bytes of an item."""

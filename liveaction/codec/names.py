@@ -66,17 +66,6 @@ def names_of(container: ContainerReader, where: str) -> tuple[str, ...]:
     return names
 
 
-def number_of(names: Sequence[str], name: str, where: str) -> int:
-    """Which item has a name.
-
-    Raises:
-        FormatError: none has.
-    """
-    if not name or name not in names:
-        raise FormatError(f"{where}: expected the name of one of its {len(names)} items, got {name!r}")
-    return names.index(name)
-
-
 def find_item(path: Path, text: str) -> int:
     """Which item of a stream a text means: its number, or else its name.
 
@@ -87,7 +76,10 @@ def find_item(path: Path, text: str) -> int:
         container = ContainerReader(source, str(path))
         if text.isdecimal():
             return container.at(int(text)).item
-        return number_of(names_of(container, str(path)), text, str(path))
+        names = names_of(container, str(path))
+    if not text or text not in names:
+        raise FormatError(f"{path}: expected the name of one of its {len(names)} items, got {text!r}")
+    return names.index(text)
 
 
 def check_name(name: object, where: str) -> str:

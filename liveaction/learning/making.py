@@ -15,7 +15,7 @@ from liveaction.files import atomic_path, write_errors
 from liveaction.learning.inputs import Task
 from liveaction.learning.label_tensors import LabelTensors
 from liveaction.learning.labels import TRAIN, LabelledItem
-from liveaction.learning.sources import Encoded, ItemSource, digest_of_parts
+from liveaction.learning.sources import Encoded, ItemSource
 from liveaction.learning.store import (
     ABOUT,
     IDENTITY,
@@ -168,7 +168,7 @@ class _Making:
         lines = []
         for item, views in zip(self.items[first:], encoded, strict=False):
             line = StoredItem(
-                name=item.name, digest=digest_of_parts(self.source.parts(item.path)), split=item.split,
+                name=item.name, digest=self.source.digest(item.path), split=item.split,
                 group=item.group, label=item.label, shape=views[0].shape, grid=views[0].values.shape[1:],
                 payload=views[0].payload, container=views[0].container,
             )  # fmt: skip

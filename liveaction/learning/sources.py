@@ -10,21 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.codec.model import Model
-from liveaction.codec.stream import choose_coder, open_reader
+from liveaction.codec.stream import open_reader
 from liveaction.codec.symbols import read_latents
-from liveaction.coding.source import StreamData
+from liveaction.codec.writing import choose_coder
 from liveaction.errors import FormatError, SpecError
 from liveaction.files import file_digest
 from liveaction.learning.exact import exact_of
 from liveaction.learning.inputs import Exact
 from liveaction.learning.resampling import resampled
+from liveaction.learning.streams import OpenStream, stream_of
 from liveaction.signal import Signal
 
 if TYPE_CHECKING:
     from liveaction.codec.reader import StreamReader
     from liveaction.modalities.base import Modality
 
-STREAM = ".lva"
 LARGEST = {"int8": 127, "int16": 32767}
 
 
@@ -64,6 +64,10 @@ class ItemSource(ABC):
         """The files of an item."""
         return self.modality.parts(path)
 
+    def digest(self, path: Path) -> str:
+        """SHA-256 of what is read of an item."""
+        return digest_of_parts(self.parts(path))
+
     def about(self) -> dict[str, Any]:
         """What tells it from others."""
         return {"kind": self.kind, "step": self.step, "dtype": self.dtype, "factors": list(self.factors)}
@@ -71,6 +75,8 @@ class ItemSource(ABC):
 
 class LatentSource(ItemSource):
     """Streams of a model: of files the ones that ``compress`` would write, of ``.lva`` files those that are there.
+
+    Items of one stream of many are paths below it, as :mod:`liveaction.learning.streams` has them.
 
     Args:
         model: whose latents are all of one number of channels.
@@ -100,6 +106,7 @@ class LatentSource(ItemSource):
         self.channels, self.factors = codec.latents, tuple(codec.packets.factors)
         self.step = step or codec.quantizer.step
         self.exact = exact_of(model)
+        self._open = OpenStream(model)
 
     def about(self) -> dict[str, Any]:
         assert self.model is not None
@@ -107,36 +114,44 @@ class LatentSource(ItemSource):
         return super().about() | {"model": self.model.digest, "coding": coding, "fast": self.fast}
 
     def parts(self, path: Path) -> list[Path]:
-        return [path] if path.name.endswith(STREAM) else super().parts(path)
+        stream = stream_of(path)
+        return super().parts(path) if stream is None else [stream]
+
+    def digest(self, path: Path) -> str:
+        return super().digest(path) if stream_of(path) in (None, path) else self._open.digest(path)
 
     def encode(self, path: Path, fit: Mapping[str, int], views: tuple[str, ...]) -> list[Encoded]:
         assert self.model is not None
-        if path.name.endswith(STREAM):
+        if stream_of(path) is not None:
             if fit or len(views) > 1:
                 raise SpecError(f"{path}: expected no --fit and no --views of a stream, got them; take the signals")
-            return [self._of_stream(path, str(path))]
+            items, number = self._open.number(path)
+            return [self._read(items.reader(number), str(path))]
         signal = fitted(self.modality.read(path), fit)
         streams = (self.model.compress(seen(signal, view), step=self.step, fast=self.fast) for view in views)
-        return [self._of_stream(data, str(path)) for data in streams]
+        found = []
+        for data in streams:
+            with open_reader(data, self.model) as reader:
+                found.append(self._read(reader, str(path)))
+        return found
 
-    def _of_stream(self, data: StreamData, where: str) -> Encoded:
+    def _read(self, reader: "StreamReader", where: str) -> Encoded:
         """Symbols that are entropy-decoded and no more."""
-        assert self.model is not None
-        with open_reader(data, self.model) as reader:
-            latents, step = read_latents(reader)
-            payload, container = _sizes(reader)
-            if step != self.step:
-                raise SpecError(
-                    f"{where}: expected a stream of step {self.step:g}, got {step:g}; give --step, or compress again"
-                )
-            symbols = np.rint(latents / np.float32(step))
-            largest = float(np.abs(symbols).max(initial=0))
-            if largest > LARGEST[self.dtype]:
-                raise SpecError(
-                    f"{where}: expected symbols within {self.dtype}, got {largest:.0f} at step {step:g}; take "
-                    f"--step {step * largest / LARGEST[self.dtype] * 1.01:.3g}"
-                )
-            return Encoded(symbols.astype(self.dtype), reader.header.shape, payload, container)
+        latents, step = read_latents(reader)
+        if step != self.step:
+            raise SpecError(
+                f"{where}: expected a stream of step {self.step:g}, got {step:g}; give --step, or compress again"
+            )
+        symbols = np.rint(latents / np.float32(step))
+        largest = float(np.abs(symbols).max(initial=0))
+        if largest > LARGEST[self.dtype]:
+            raise SpecError(
+                f"{where}: expected symbols within {self.dtype}, got {largest:.0f} at step {step:g}; take "
+                f"--step {step * largest / LARGEST[self.dtype] * 1.01:.3g}"
+            )
+        container = reader.container
+        sizes = container.entries.bytes_of_chunks, container.overhead
+        return Encoded(symbols.astype(self.dtype), reader.header.shape, *sizes)
 
 
 class SampleSource(ItemSource):
@@ -221,7 +236,7 @@ def step_for_int8(model: Model, paths: Sequence[Path], fit: Mapping[str, int]) -
     """
     largest = 0.0
     for path in paths:
-        if path.name.endswith(STREAM):
+        if stream_of(path) is not None:
             raise SpecError(
                 f"--int8: expected signals, got the stream {str(path)!r}; leave --int8 out, or take signals"
             )
@@ -237,9 +252,3 @@ def digest_of_parts(files: list[Path]) -> str:
     if len(files) == 1:
         return file_digest(files[0])
     return hashlib.sha256("\n".join(f"{file_digest(file)}  {file.name}" for file in files).encode()).hexdigest()
-
-
-def _sizes(reader: "StreamReader") -> tuple[int, int]:
-    """Bytes of a stream's chunks, and of all else."""
-    payload = reader.container.entries.bytes_of_chunks
-    return payload, reader.container.size - payload
