@@ -114,7 +114,8 @@ class StreamReader:
         self.fill = _as(fill, np.dtype(self.header.dtype))
         _ = container.entries  # a wrong index is no damaged chunk
         self.layout = self.header.layout
-        self.modality = modality_of(self.header.modality, where)
+        own = self.header.modality == model.recipe.modality  # looking for one takes longer than decoding a small signal
+        self.modality = model.modality if own else modality_of(self.header.modality, where)
         self.damaged: dict[int, Damage] = {}
         self._whole, self._coding = Stopwatch(), Stopwatch()
         self._kept = Kept[int, _Chunk](KEPT_BYTES)

@@ -194,6 +194,13 @@ def test_what_goes_wrong_leaves_nothing(model, signals, tmp_path, monkeypatch):
     refused(FormatError, "^item 3: stream: expected at most 3 items, got more", signals)
 
 
+def test_what_all_items_share_is_looked_for_once(model, data, monkeypatch):
+    with model.open_many(data) as items:
+        _ = model.modality
+        monkeypatch.setattr("liveaction.codec.reader.modality_of", None)
+        assert [items.read(number).shape for number in range(4)] == list(EXTENTS)
+
+
 def test_signals_are_asked_for_one_by_one(model, signals):
     asked = []
 

@@ -68,4 +68,4 @@ def test_what_a_stream_of_many_cannot_be_is_refused(model, pictures, stream, tmp
     with pytest.raises(FormatError, match="expected a name of every item, got none of item 0"):
         find_labelled(nameless, kind, "", "class")
     model.compress_many_file(sorted(pictures.rglob("*.png"))[:1], nameless)
-    assert [item.name for item in find_labelled(nameless, kind, "", "class")] == ["c"]
+    assert [item.name for item in find_labelled(nameless, kind, "", "class")] == ["c.lva"]
