@@ -24,7 +24,15 @@ OPTIONS = {
     },
     "evaluate": {
         "--data", "--out", "--protocol", "--baselines", "--factors", "--reference", "--measure",
-        "--threads", "--repeats", "--device", "--dtype", "--list", "--quiet", "--json",
+        "--threads", "--repeats", "--judge", "--labels", "--device", "--dtype", "--list", "--quiet", "--json",
+    },
+    "latents": {
+        "--model", "--labels", "--task", "--fit", "--views", "--step", "--int8", "--fast", "--export", "--device",
+        "--force", "--quiet", "--json",
+    },
+    "probe": {
+        "--out", "--protocol", "--data", "--against", "--seeds", "--epochs", "--batch", "--learning-rate", "--widths",
+        "--compute", "--keep", "--device", "--list", "--quiet", "--json",
     },
     "freeze": {"--data", "--skip-bad", "--quiet"},
     "info": {"--json"},

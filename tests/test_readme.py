@@ -15,6 +15,7 @@ import typer
 import liveaction
 from liveaction.cli.main import app
 from liveaction.evaluation.protocol import protocol_names
+from liveaction.probing.protocol import probe_names
 from liveaction.recipe import recipe_names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +42,7 @@ def test_commands_parse(command):
 def test_recipes_and_paths_exist():
     text = TEXTS["README.md"]
     named = set(re.findall(r"`((?:paper|ct|mri|series|hyperspectral|video|rgb|grey|array|music)_[a-z0-9_]+)`", text))
-    assert named and named <= set(recipe_names()) | set(protocol_names())
+    assert named and named <= set(recipe_names()) | set(protocol_names()) | set(probe_names())
     assert set(recipe_names()) <= named, "a shipped recipe is missing from the README"
     paths = re.findall(r"`((?:liveaction|kernels|benchmarks|modalities|configs)/[\w./]+)`", text)
     assert paths and all((ROOT / path).exists() for path in paths), paths
