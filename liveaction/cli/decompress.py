@@ -83,7 +83,7 @@ def decompress(
 
     single = _Single(region, fill, against, picture, max_voxels, item)
     if everything:
-        single.refuse("--all", "fill", "max_voxels")
+        single.refuse("one item", "--all", "fill", "max_voxels")
         refuse_folder_options(jobs=jobs > 1)
         damaged = decompress_items(
             source, target, (model, device, dtype), (suffix, fill, max_voxels, force), quiet, as_json
@@ -92,7 +92,7 @@ def decompress(
             raise typer.Exit(DAMAGED)
         return
     if source.is_dir():
-        single.refuse(f"the folder {str(source)!r}")
+        single.refuse("one .lva file", f"the folder {str(source)!r}")
         settings = Settings(model, device=device, dtype=dtype, jobs=jobs, force=force)
         run_folder(lambda: FolderDecompression(source, target, settings, suffix), quiet, as_json)
         return
@@ -163,11 +163,11 @@ class _Single:
                 original = modality.parts(self.against)
         check_outputs(outputs, {"SOURCE": source, "--against": original})
 
-    def refuse(self, got: str, *others: str) -> None:
-        """Raise SpecError where one was given, but ``others``, for ``got``, which is more than one signal."""
+    def refuse(self, expected: str, got: str, *others: str) -> None:
+        """Raise SpecError where one was given, but ``others``, which is for ``expected``, for ``got``."""
         for name in (field.name for field in fields(self) if getattr(self, field.name) not in (None, "")):
             if name not in others:
-                raise SpecError(f"--{name.replace('_', '-')}: expected one signal with it, got {got}; leave it out")
+                raise SpecError(f"--{name.replace('_', '-')}: expected {expected} with it, got {got}; leave it out")
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class ContainerWriter:
 
     def __init__(self, file: BinaryIO, header: dict[str, Any], chunks: int, side: bytes = b"") -> None:
         self._file, self._size, self._first = file, 0, b""
-        self.items = list[NewItem]()
+        self._items = list[NewItem]()
         self.next_item(header, chunks, side)
 
     def next_item(self, header: dict[str, Any], chunks: int, side: bytes = b"") -> None:
@@ -51,28 +51,28 @@ class ContainerWriter:
             ValueError: the chunks of the item before are not all there.
         """
         self._check_count()
-        if len(self.items) == MOST_ITEMS:
+        if len(self._items) == MOST_ITEMS:
             raise FormatError(f"stream: expected at most {MOST_ITEMS} items, got more; make several streams of them")
         way = "change it in the source, or leave it out there"
         text = write_json_bytes(header, "stream", way, LONGEST_HEADER)
         self.header = read_header(text, "stream")
         if len(side) > LONGEST_SIDE:
             raise FormatError(f"stream: expected at most {LONGEST_SIDE} bytes beside the header, got {len(side)}")
-        self.items.append(NewItem(pack_text(text, self._first), side, chunks))
+        self._items.append(NewItem(pack_text(text, self._first), side, chunks))
         self._first = self._first or payload_of(text)
 
     def add(self, chunk: bytes) -> None:
         """Append the next chunk, of at least one byte."""
         if not chunk:
             raise ValueError("expected a chunk of at least one byte, got none")
-        self.items[-1].add(chunk)
+        self._items[-1].add(chunk)
         self._file.write(chunk)
         self._size += len(chunk)
 
     @property
     def item_bytes(self) -> int:
         """That the item at hand takes of the container so far: its part of the head, and its chunks."""
-        return self.items[-1].size
+        return self._items[-1].size
 
     def close(self) -> int:
         """Move the chunks to their place and write what stands before them; the file itself stays open.
@@ -81,7 +81,7 @@ class ContainerWriter:
             The size of the container in bytes.
         """
         self._check_count()
-        head = build_head(MAGIC + VERSION.to_bytes(2, "little"), self.items)
+        head = build_head(MAGIC + VERSION.to_bytes(2, "little"), self._items)
         for end in range(self._size, 0, -_PIECE):
             begin = max(0, end - _PIECE)
             self._file.seek(begin)
@@ -94,7 +94,7 @@ class ContainerWriter:
         return len(head) + self._size
 
     def _check_count(self) -> None:
-        for item in self.items[-1:]:
+        for item in self._items[-1:]:
             if item.chunks != item.count:
                 raise ValueError(f"expected {item.count} chunks, got {item.chunks}")
 

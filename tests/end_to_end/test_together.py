@@ -128,7 +128,7 @@ def test_what_cannot_be_is_refused(run, pictures, stream, tmp_path):
     refused("expected a stream of one item, got 4; take one with --item", "decompress", stream, tmp_path / "x.png")
     refused("expected an item from 0 to 3, got 4", "decompress", stream, tmp_path / "x.png", "--item", "4")
     refused("expected the name of one of its 4 items, got 'b'", "decompress", stream, tmp_path / "x.png", "--item", "b")
-    refused("--region: expected one signal", "decompress", stream, tmp_path / "x", "--all", "--region", ":,:")
+    refused("--region: expected one item", "decompress", stream, tmp_path / "x", "--all", "--region", ":,:")
     refused("--suffix gives names another ending", "decompress", stream, tmp_path / "x", "--all", "--suffix", ".nii")
     refused("expected a target that ends in .lva", "compress", pictures, tmp_path / "x", "--together")
     refused("expected a folder of signals", "compress", pictures / "a.png", tmp_path / "x.lva", "--together")
