@@ -4,13 +4,15 @@ import difflib
 import importlib.resources
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from liveaction.errors import SpecError, UnknownNameError, printable
 from liveaction.spec import MOST_ENTRIES, Recipe, broken_rule, refuse_programs, short
+
+T = TypeVar("T", bound=BaseModel)
 
 LONGEST, MOST_KEYS, MOST_BITS = 1 << 20, 4096, 1024
 """Bytes of a recipe's file; keys of a table; bits of a whole number."""
@@ -23,8 +25,36 @@ def recipe_names() -> list[str]:
         >>> "ct_light" in recipe_names()
         True
     """
-    folder = importlib.resources.files("liveaction.configs")
+    return shipped_names("liveaction.configs")
+
+
+def shipped_names(package: str) -> list[str]:
+    """Names of the YAML files of a package, sorted."""
+    folder = importlib.resources.files(package)
     return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def load_protocol_table(source: str, package: str, model: type[T]) -> T:
+    """A protocol by its name in a package, or as a YAML file.
+
+    Raises:
+        UnknownNameError: no shipped protocol has that name.
+        SpecError: the file cannot be read, or breaks a rule; names file, table and key.
+    """
+    if Path(source).suffix in {".yaml", ".yml"} or "/" in source:
+        text = read_text(Path(source), "a readable protocol file")
+    elif source in (names := shipped_names(package)):
+        text = importlib.resources.files(package).joinpath(f"{source}.yaml").read_text()
+    else:
+        close = difflib.get_close_matches(source, names) or names
+        raise UnknownNameError(
+            f"--protocol: expected a shipped protocol or a .yaml file, got {source!r}; did you mean {', '.join(close)}?"
+        )
+    data = load_plain(text, source, "a protocol's tables")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise SpecError(f"{source}{explain(error, model)}") from error
 
 
 def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:

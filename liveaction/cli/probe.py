@@ -1,6 +1,5 @@
 """The verb ``probe``."""
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +12,7 @@ from liveaction.outputs import check_folder
 
 if TYPE_CHECKING:
     from liveaction.learning.labels import LabelledItem
-    from liveaction.probing.inputs import Inputs
+    from liveaction.probing.inputs import Announce, Inputs
     from liveaction.probing.protocol import ProbeProtocol
     from liveaction.spec import Recipe
     from liveaction.training.loop import Listener
@@ -66,11 +65,10 @@ def probe(
         )
     read = {"the store": store, "--data": data}
     check_folder("--out", out, {name: path for name, path in read.items() if path is not None})
-    with ExitStack() as bars:
-        chosen, items, inputs = _planned(
-            store, out, protocol, data, against, seeds, epochs, batch, rate, widths, compute, bars, quiet, device
-        )
-        rows, said = _run(chosen, items, inputs, out, device, keep, quiet)
+    chosen, items, inputs = _planned(
+        store, out, protocol, data, against, seeds, epochs, batch, rate, widths, compute, quiet, device
+    )
+    rows, said = _run(chosen, items, inputs, out, device, keep, quiet)
     if as_json:
         print_json({"out": str(out), "inputs": rows, "said": said})
         return
@@ -79,7 +77,7 @@ def probe(
 
 def _planned(
     store: Path | None, out: Path, protocol: str, data: Path | None, against: str, seeds: str, epochs: int, batch: int,
-    rate: float, widths: str, compute: str, bars: ExitStack, quiet: bool, device: str,
+    rate: float, widths: str, compute: str, quiet: bool, device: str,
 ) -> "tuple[ProbeProtocol, list[LabelledItem], Inputs]":  # fmt: skip
     from liveaction.learning.fit import FitRules
     from liveaction.learning.store import LatentStore
@@ -87,7 +85,7 @@ def _planned(
     from liveaction.probing.plan import StoreInputs, protocol_items, store_items, store_protocol
     from liveaction.probing.protocol import load_probe
 
-    announce = _announcer(bars, quiet)
+    announce = _announcer(quiet)
     if protocol:
         if data is None or not data.is_dir():
             raise SpecError(f"--data: expected the folder that holds the protocol's files, got {str(data)!r}")
@@ -127,8 +125,8 @@ def _run(
         return write_study(runs, protocol, out), verdicts(runs, protocol)
 
 
-def _announcer(bars: ExitStack, quiet: bool) -> Any:
-    """A bar for each training of a codec in turn."""
+def _announcer(quiet: bool) -> "Announce":
+    """A line for each training of a codec."""
     from liveaction.training.loop import Listener as Told
 
     def announce(name: str, recipe: "Recipe") -> "Listener":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack, overload
 from liveaction.codec.header import MAX_VOXELS
 from liveaction.codec.names import ITEM, check_name, check_names, item_at, names_of
 from liveaction.codec.reader import ReaderOptions, StreamReader
-from liveaction.codec.view import StreamView
+from liveaction.codec.view import StreamView, check_opened
 from liveaction.codec.writing import CompressOptions, StreamWriter, Written
 from liveaction.coding.container import ContainerReader
 from liveaction.coding.container2 import MOST_ITEMS
@@ -205,11 +205,7 @@ def _opened_again(data: bytes | Path, model: "Model", max_voxels: int, prefix: b
         FormatError: another stream is there now.
     """
     items = StreamItems(data, model, max_voxels=max_voxels)
-    try:
-        items._container.check_unchanged(prefix)
-    except FormatError:
-        items.close()
-        raise
+    check_opened(items.close, items._container, prefix)
     return items
 
 

@@ -1,5 +1,6 @@
 """``liveaction.open``: a stream as a read-only array of which only what is asked for is decoded."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from math import prod
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from liveaction.codec.header import MAX_VOXELS, StreamHeader
 from liveaction.codec.reader import StreamReader
 from liveaction.codec.stream import open_reader
+from liveaction.coding.container import ContainerReader
 from liveaction.coding.source import StreamData, bytes_or_path
 from liveaction.errors import FormatError
 
@@ -143,12 +145,21 @@ def _opened_again(data: bytes | Path, model: "Model", max_voxels: int, item: int
         FormatError: another stream is there now.
     """
     view = StreamView(data, model, item=item, max_voxels=max_voxels)
-    try:
-        view._reader.container.check_unchanged(prefix)
-    except FormatError:
-        view.close()
-        raise
+    check_opened(view.close, view._reader.container, prefix)
     return view
+
+
+def check_opened(close: Callable[[], None], container: ContainerReader, prefix: bytes) -> None:
+    """Close what was opened again, where another stream is there now.
+
+    Raises:
+        FormatError: one is.
+    """
+    try:
+        container.check_unchanged(prefix)
+    except FormatError:
+        close()
+        raise
 
 
 def _expand(key: Any, ndim: int) -> list[int | slice]:

@@ -1,16 +1,12 @@
 """Protocols: evaluations that can be repeated, as YAML files."""
 
-import difflib
-import importlib.resources
-from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from liveaction.errors import SpecError, UnknownNameError
 from liveaction.evaluation.folds import Fold, coded_as, divided, own_folds
 from liveaction.evaluation.parts import DataFile, FoldFile, Name, Part, Table, apart, ordered
-from liveaction.recipe import explain, load_plain, load_recipe, read_text
+from liveaction.recipe import load_protocol_table, load_recipe, shipped_names
 from liveaction.spec import Positive, Recipe
 
 FACTORS = (8.0, 4.0, 2.0, 1.0, 0.5, 0.25)
@@ -177,8 +173,7 @@ class Protocol(Table):
 
 def protocol_names() -> list[str]:
     """Names of the shipped protocols, sorted."""
-    folder = importlib.resources.files("liveaction.configs.protocols")
-    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+    return shipped_names("liveaction.configs.protocols")
 
 
 def load_protocol(source: str) -> Protocol:
@@ -191,21 +186,7 @@ def load_protocol(source: str) -> Protocol:
         UnknownNameError: no shipped protocol has that name.
         SpecError: the file cannot be read, or breaks a rule; names file, table and key.
     """
-    path = Path(source)
-    if path.suffix in {".yaml", ".yml"} or "/" in source:
-        text = read_text(path, "a readable protocol file")
-    elif source in protocol_names():
-        text = importlib.resources.files("liveaction.configs.protocols").joinpath(f"{source}.yaml").read_text()
-    else:
-        close = difflib.get_close_matches(source, protocol_names()) or protocol_names()
-        raise UnknownNameError(
-            f"--protocol: expected a shipped protocol or a .yaml file, got {source!r}; did you mean {', '.join(close)}?"
-        )
-    data = load_plain(text, source, "a protocol's tables")
-    try:
-        protocol = Protocol.model_validate(data)
-    except ValidationError as error:
-        raise SpecError(f"{source}{explain(error, Protocol)}") from error
+    protocol = load_protocol_table(source, "liveaction.configs.protocols", Protocol)
     for codec in protocol.codecs:
         for fold in protocol.folds_of(codec):
             protocol.recipe(codec, 0, fold)

@@ -43,8 +43,14 @@ def count_macs(net: nn.Module, spec: InputSpec) -> int:
 
 def encoder_macs(recipe: Recipe, extents: tuple[int, ...]) -> int:
     """Multiply-accumulates of a recipe's encoder, its wavelets included, for one signal of these extents."""
+    padded = (-(-n // factor) * factor for n, factor in zip(extents, recipe.codec.factors(recipe.axes), strict=True))
+    return round(encoder_macs_per_value(recipe, extents) * prod(padded) * recipe.channels)
+
+
+def encoder_macs_per_value(recipe: Recipe, extents: tuple[int, ...]) -> float:
+    """As :func:`encoder_macs`, of each sample in each channel, those of padding included."""
     known = summarise(recipe, extents)
-    return round((known.encoder_macs + known.wavelet_macs) * prod(known.padded) * recipe.channels)
+    return known.encoder_macs + known.wavelet_macs
 
 
 def _attention(query: Any, key: Any, value: Any, *rest: Any, out_shape: Any = None, **named: Any) -> int:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from liveaction.codec.model import load
-from liveaction.codec.summary import summarise
 from liveaction.errors import SpecError
 from liveaction.evaluation.baselines.registry import make_baseline
 from liveaction.evaluation.coders import BaselineCoder
 from liveaction.evaluation.item import Source
 from liveaction.files import atomic_path
 from liveaction.learning.labels import LabelledItem
+from liveaction.learning.macs import encoder_macs_per_value
 from liveaction.learning.making import Count, StoreOptions, make_store
 from liveaction.learning.sources import Encoded, ItemSource, LatentSource, SampleSource, fitted, seen
 from liveaction.learning.store import LatentStore
@@ -103,7 +103,7 @@ class Inputs:
         task = self.protocol.items.task
         options = StoreOptions(None if task == "signal" else task, self.protocol.items.fit, self.protocol.views)
         store = make_store(self.items, source, self.out / "stores" / place, options, self.count)
-        return ProbeInput(name, entry, store, _encoder_macs(source, store), words)
+        return ProbeInput(name, entry, store, macs_before(store), words)
 
     def target(self, division: Division) -> Target:
         """What networks predict in a fold of the task ``signal``.
@@ -179,10 +179,8 @@ class BaselineSource(ItemSource):
         return found
 
 
-def _encoder_macs(source: ItemSource, store: LatentStore) -> float:
+def macs_before(store: LatentStore) -> float:
     """Of making latents, per sample of each channel; resampling and other codecs are not counted."""
-    if source.model is None:
+    if store.about.recipe is None:
         return 0.0
-    shape = store.items[0].shape
-    sizes = summarise(source.model.recipe, tuple(shape[1:]), shape[0])
-    return float(sizes.encoder_macs + sizes.wavelet_macs)
+    return encoder_macs_per_value(Recipe.model_validate(store.about.recipe), tuple(store.items[0].shape[1:]))

@@ -11,7 +11,7 @@ from liveaction.learning.fit import FitRules
 from liveaction.learning.labels import TEST, LabelledItem, labelled_items
 from liveaction.learning.store import LatentStore
 from liveaction.probing.folds import Division
-from liveaction.probing.inputs import Inputs, ProbeInput
+from liveaction.probing.inputs import Inputs, ProbeInput, macs_before
 from liveaction.probing.prepare import prepare
 from liveaction.probing.protocol import CodecEntry, FoldsTable, InputEntry, ItemsTable, NetworkTable, ProbeProtocol
 from liveaction.registry import build_modality
@@ -66,18 +66,7 @@ class StoreInputs(Inputs):
             return super().of(name, division)
         recipe = self.store.about.recipe
         words = f"{recipe['name'] if recipe else 'a store'}, {self.store.about.channels} latents"
-        return ProbeInput(name, self.protocol.inputs[name], self.store, self._macs(), words)
-
-    def _macs(self) -> float:
-        from liveaction.codec.summary import summarise
-        from liveaction.spec import Recipe
-
-        assert self.store is not None
-        if self.store.about.recipe is None:
-            return 0.0
-        shape = self.store.items[0].shape
-        sizes = summarise(Recipe.model_validate(self.store.about.recipe), tuple(shape[1:]), shape[0])
-        return float(sizes.encoder_macs + sizes.wavelet_macs)
+        return ProbeInput(name, self.protocol.inputs[name], self.store, macs_before(self.store), words)
 
 
 def store_protocol(

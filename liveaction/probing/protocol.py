@@ -1,16 +1,12 @@
 """Protocols of learning: items, folds, codecs, inputs and one way of training for all of them, as YAML files."""
 
-import difflib
-import importlib.resources
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from liveaction.errors import SpecError, UnknownNameError
 from liveaction.learning.fit import FitRules
 from liveaction.learning.inputs import Wanted
-from liveaction.recipe import explain, load_plain, load_recipe, read_text
+from liveaction.recipe import load_protocol_table, load_recipe, shipped_names
 from liveaction.spec import Positive, Recipe
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
@@ -176,8 +172,7 @@ class ProbeProtocol(Table):
 
 def probe_names() -> list[str]:
     """Names of the shipped protocols, sorted."""
-    folder = importlib.resources.files("liveaction.configs.probes")
-    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+    return shipped_names("liveaction.configs.probes")
 
 
 def load_probe(source: str) -> ProbeProtocol:
@@ -187,20 +182,7 @@ def load_probe(source: str) -> ProbeProtocol:
         UnknownNameError: no shipped protocol has that name.
         SpecError: the file cannot be read, or breaks a rule; names file, table and key.
     """
-    if Path(source).suffix in {".yaml", ".yml"} or "/" in source:
-        text = read_text(Path(source), "a readable protocol file")
-    elif source in probe_names():
-        text = importlib.resources.files("liveaction.configs.probes").joinpath(f"{source}.yaml").read_text()
-    else:
-        close = difflib.get_close_matches(source, probe_names()) or probe_names()
-        raise UnknownNameError(
-            f"--protocol: expected a shipped protocol or a .yaml file, got {source!r}; did you mean {', '.join(close)}?"
-        )
-    data = load_plain(text, source, "a protocol's tables")
-    try:
-        protocol = ProbeProtocol.model_validate(data)
-    except ValidationError as error:
-        raise SpecError(f"{source}{explain(error, ProbeProtocol)}") from error
+    protocol = load_protocol_table(source, "liveaction.configs.probes", ProbeProtocol)
     for codec in protocol.codecs:
         protocol.recipe(codec)
     return protocol

@@ -3,14 +3,10 @@
 import difflib
 import importlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from liveaction.errors import UnknownNameError
 from liveaction.files import atomic_path
-
-Prepare = Callable[[Path, Path], None]
-"""Makes, of what a folder holds, files in another one, with ``items.csv`` where labels are no part of names."""
 
 PREPARATIONS = ("cells", "directions", "grey_pictures", "level", "lines", "mixtures", "spectra")
 """Modules here; each has a function ``make``, and ``ABOUT``, which tells one version of it from another."""
