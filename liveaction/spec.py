@@ -371,7 +371,9 @@ class TrainSpec(_Table):
     ``crop`` lists the extents that crops grow through, each a multiple of 2**J: a number for all axes, or a list of one
     per axis. ``mirror`` names axes along which the warm start counts every signal's mirror image as well, so that a
     flip of a signal is one of its latents. ``detail`` is how much the warm start prefers packets of little variance to
-    what is coarse: 0 is the KLT, 1 counts errors by the share of each packet's variance.
+    what is coarse: 0 is the KLT, 1 counts errors by the share of each packet's variance. ``classes`` is how much it
+    prefers packets whose energy tells the classes of labelled signals apart: 0 not at all, 1 counts errors by the share
+    of that energy's variance which classes explain.
     """
 
     steps: int = Field(default=2000, ge=0, le=10**12)
@@ -381,6 +383,7 @@ class TrainSpec(_Table):
     warm_crops: int = Field(default=256, ge=1)
     mirror: tuple[str, ...] = ()
     detail: float = Field(default=0.0, ge=0, le=1)
+    classes: float = Field(default=0.0, ge=0, le=1)
     rate: Literal["local", "gaussian", "channel", "global"] = "local"
     rate_weight: float = Field(default=0.01, ge=0, allow_inf_nan=False)
     freeze_at: float = Field(default=0.7, ge=0, le=1)
@@ -466,11 +469,12 @@ class Recipe(_Table):
                 "training.start: warm needs codec.compand false and codec.quantizer.kind uniform; "
                 "change those, or set start to random"
             )
-        if self.training.detail and (self.codec.encoder.sparse or not warm):
-            raise ValueError(
-                "training.detail: expected 0 without a warm start of fewer latents than packets, got "
-                f"{self.training.detail:g}"
-            )
+        for name in ("detail", "classes"):
+            share = getattr(self.training, name)
+            if share and (self.codec.encoder.sparse or not warm):
+                raise ValueError(
+                    f"training.{name}: expected 0 without a warm start of fewer latents than packets, got {share:g}"
+                )
         self._check_mirror()
         return self
 

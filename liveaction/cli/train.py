@@ -1,12 +1,15 @@
 """The verbs ``train`` and ``freeze``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from liveaction.cli.options import Device, Overrides, Quiet, RecipeName, SkipBad
 from liveaction.cli.printing import console, print_left_out, say
+
+if TYPE_CHECKING:
+    from liveaction.spec import Recipe
 
 app = typer.Typer()
 
@@ -15,7 +18,8 @@ app = typer.Typer()
     epilog="Examples: `liveaction train ct_light --data scans/ --out runs/ct` · "
     "`liveaction train ct_smoke --data synthetic --out runs/phantom` · "
     "`liveaction train ct_light --data dataset.json --val dataset.json:validation --out runs/list` · "
-    "`liveaction train ct_klt --data a.nii.gz --data dicom_series/ --out runs/klt --steps 0`"
+    "`liveaction train ct_klt --data a.nii.gz --data dicom_series/ --out runs/klt --steps 0` · "
+    "`liveaction train rgb_learn --data pictures/train --labels folders --set training.classes=1 --out runs/classes`"
 )
 def train(
     recipe: RecipeName,
@@ -40,6 +44,13 @@ def train(
             "--start-from", help="A model directory: begin with its weights. Its encoder's recipe must agree."
         ),
     ] = None,
+    labels: Annotated[
+        str,
+        typer.Option(
+            help="With training.classes: the classes of what is learnt from: `folders`, a pattern, or a CSV file, as "
+            "for `liveaction latents`."
+        ),
+    ] = "",
     resume: Annotated[
         bool,
         typer.Option(
@@ -72,6 +83,7 @@ def train(
             listener=progress.listener(),
             start_from=start_from,
             skip_bad=skip_bad,
+            labels=_classes(loaded, data, labels) if labels else None,
         )
     print_left_out(result.left_out)
     if result.untouched:
@@ -81,6 +93,13 @@ def train(
         say(f"{out}: {word}; weights {result.digest[:12]}, {result.seconds:.0f} s")
     if not result.finished:
         raise typer.Exit(128 + result.stopped if result.stopped else 1)
+
+
+def _classes(recipe: "Recipe", data: list[str], labels: str) -> dict[Path, str]:
+    from liveaction.learning.labels import training_labels
+    from liveaction.registry import build_modality
+
+    return training_labels(build_modality(recipe.modality).find, data, labels)
 
 
 @app.command(epilog="Example: `liveaction freeze runs/ct --data scans/`")

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -68,6 +68,32 @@ def labelled_items(source: Path, paths: Sequence[Path], labels: str, suffix: str
         found = [LabelledItem(name, path, "") for name, path in named.items()]
     check_groups(found)
     return sorted(found, key=lambda item: item.name)
+
+
+def training_labels(find: Callable[[Path], Sequence[Path]], sources: Iterable[str], labels: str) -> dict[Path, str]:
+    """The classes of files to learn a codec from, by path.
+
+    Args:
+        find: gives the items of a file or folder.
+        sources: files and folders.
+        labels: as for :func:`labelled_items`.
+
+    Raises:
+        FormatError: as :func:`labelled_items`; an item is of another split than ``train``.
+        SpecError: a source is neither.
+    """
+    classes: dict[Path, str] = {}
+    for source in map(Path, sources):
+        if not source.exists():
+            raise SpecError(f"--labels: expected --data of labelled files or folders, got {str(source)!r}")
+        for item in labelled_items(source, find(source), labels):
+            if item.split != TRAIN:
+                raise FormatError(
+                    f"--labels: expected files to learn from alone, got {item.name!r} of the split {item.split}; give "
+                    "--data the folder of the training split"
+                )
+            classes[item.path] = item.label
+    return classes
 
 
 def class_names(items: Iterable[LabelledItem]) -> tuple[str, ...]:

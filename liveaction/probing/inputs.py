@@ -139,7 +139,8 @@ class Inputs:
                 part.write_text(json.dumps(learnt, indent=1) + "\n")
             listener = self.announce(f"{codec} of {division.name}", recipe) if self.announce else None
             files = [paths[name] for name in learnt]
-            train(recipe, files, folder, resume=True, device=self.device, listener=listener)
+            classes = {item.path: item.label for item in self.items} if recipe.training.classes else None
+            train(recipe, files, folder, resume=True, device=self.device, listener=listener, labels=classes)
         self._models[folder] = load(folder, device=self.device)
         return self._models[folder]
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from liveaction.errors import SpecError
 from liveaction.learning.fit import FitRules
 from liveaction.learning.inputs import Wanted
 from liveaction.recipe import load_protocol_table, load_recipe, shipped_names
@@ -184,5 +185,9 @@ def load_probe(source: str) -> ProbeProtocol:
     """
     protocol = load_protocol_table(source, "liveaction.configs.probes", ProbeProtocol)
     for codec in protocol.codecs:
-        protocol.recipe(codec)
+        if protocol.recipe(codec).training.classes and protocol.items.task != "class":
+            raise SpecError(
+                f"{source}: codecs.{codec}: expected training.classes 0 for the task {protocol.items.task}, whose "
+                "labels are no classes, got more"
+            )
     return protocol

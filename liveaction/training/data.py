@@ -242,11 +242,14 @@ class Crops:
         part = (slice(None), *(slice(low, high) for low, high in box))
         return self.modality.normalise(signal.values[part], signal.limits)
 
+    def drawn(self, key: Sequence[int]) -> int:
+        """The place among ``signals`` of the one that a batch of this one key is cut from."""
+        return int(np.random.default_rng(list(key)).choice(len(self.signals), p=self.shares))
+
     def _alike(self, key: Sequence[int]) -> NDArray[np.float64]:
         """The shares of the signals with as many channels as the one that ``key`` draws; 0 for all others."""
         channels = np.array([len(signal.values) for signal in self.signals])
-        first = np.random.default_rng(list(key)).choice(len(self.signals), p=self.shares)
-        alike = channels == channels[first]
+        alike = channels == channels[self.drawn(key)]
         if alike.all():
             return self.shares
         shares = np.where(alike, self.shares, 0.0)

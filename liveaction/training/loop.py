@@ -7,7 +7,7 @@ takes the same crops on any number of devices.
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -24,6 +24,7 @@ from liveaction.spec import Recipe, TrainSpec
 from liveaction.stopping import stop_signals
 from liveaction.training.behind import BehindLoss, code_batch, figures_of, fit_gains, try_behind
 from liveaction.training.checkpoint import Checkpoint, check_recipe, list_checkpoints, load_checkpoint, save_checkpoint
+from liveaction.training.class_start import told_by
 from liveaction.training.curves import draw_curves
 from liveaction.training.data import Batch, Crops, prefetch
 from liveaction.training.freeze import freeze
@@ -101,6 +102,7 @@ class Trainer:
         accelerator: of Accelerate.
         listener: is told of progress.
         start_from: a model directory whose weights are taken instead of the recipe's start.
+        labels: the class of each signal of ``train``, for ``training.classes``; none without it.
     """
 
     def __init__(
@@ -113,8 +115,9 @@ class Trainer:
         accelerator: "Accelerator",
         listener: Listener | None = None,
         start_from: Path | None = None,
+        labels: Sequence[str] = (),
     ) -> None:
-        self.start_from = start_from
+        self.start_from, self.labels = start_from, labels
         self.recipe, self.spec, self.folder, self.bits = recipe, recipe.training, folder, bits
         self.train_crops, self.held_out = train, held_out
         self.accelerator, self.listener = accelerator, listener or Listener()
@@ -198,14 +201,18 @@ class Trainer:
 
     def _warm_start(self) -> None:
         self.listener.stage(f"warm start: measuring {measured(self.codec)}")
+        keys = [(CropWord.WARM_START, self.spec.seed, i) for i in range(self.spec.warm_crops)]
+        told = None
+        if self.spec.classes:
+            labels = [self.labels[self.train_crops.drawn(key)] for key in keys]
+            told = told_by(self.codec, self._first_crops(keys), labels, self.spec.classes)
+        start_warm(self.codec, self._first_crops(keys), mirrored_axes(self.recipe), self.spec.detail, told)
+
+    def _first_crops(self, keys: Sequence[Sequence[int]]) -> Iterator[torch.Tensor]:
+        """One crop each, of the first extents, as the codec takes them."""
         extents, device = self.recipe.crops[0], self.accelerator.device
-        batches = (
-            crop_front(
-                self.codec, self.train_crops.batch([(CropWord.WARM_START, self.spec.seed, i)], extents).x.to(device)
-            )[0]
-            for i in range(self.spec.warm_crops)
-        )
-        start_warm(self.codec, batches, mirrored_axes(self.recipe), self.spec.detail)
+        for key in keys:
+            yield crop_front(self.codec, self.train_crops.batch([key], extents).x.to(device))[0]
 
     def _check_flips(self) -> None:
         """Refuse weights that do not keep what the recipe mirrors.

@@ -1,6 +1,6 @@
 """From ``--data`` to a model directory: the function behind ``liveaction train``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -13,7 +13,7 @@ import torch
 from liveaction.codec.device import choose_device
 from liveaction.codec.model import load
 from liveaction.codec.weights import CONFIG
-from liveaction.errors import TrainingError
+from liveaction.errors import SpecError, TrainingError
 from liveaction.locking import locked
 from liveaction.outputs import check_folder
 from liveaction.recipe import dump_recipe, load_recipe
@@ -60,6 +60,31 @@ def split_items(items: list[TrainingItem], held_out: list[TrainingItem]) -> Spli
     return Split([item for item in items if item not in chosen], chosen[::-1], False)
 
 
+def classes_of(items: Sequence[TrainingItem], labels: Mapping[Path, str]) -> list[str]:
+    """The class of each signal.
+
+    Raises:
+        SpecError: one has none.
+    """
+    known = {str(path.resolve()): label for path, label in labels.items()}
+    for item in items:
+        if not known.get(item.identity[0]):
+            raise SpecError(f"--labels: expected a class of every signal to learn from, got none of {item.name}")
+    return [known[item.identity[0]] for item in items]
+
+
+def _check_labels(recipe: Recipe, labels: Mapping[Path, str] | None, warm: bool) -> None:
+    if recipe.training.classes and warm and labels is None:
+        raise SpecError(
+            f"[training] classes: expected labels with {recipe.training.classes:g}, got none; pass --labels, or 0"
+        )
+    if labels is not None and not (recipe.training.classes and warm):
+        raise SpecError(
+            "--labels: expected training.classes above 0 and a start of the recipe's own, which alone look at labels, "
+            "got others; leave --labels out, or add --set training.classes=1"
+        )
+
+
 def train(
     recipe: Recipe | str | Path,
     data: str | Path | Sequence[str | Path],
@@ -71,6 +96,7 @@ def train(
     listener: Listener | None = None,
     start_from: str | Path | None = None,
     skip_bad: bool = False,
+    labels: Mapping[Path, str] | None = None,
 ) -> TrainingResult:
     """Train a codec. Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 end it in order after the step at hand, a second one at once.
 
@@ -89,13 +115,15 @@ def train(
         start_from: a model directory whose weights are taken instead of the recipe's start; see
             :func:`liveaction.training.start_from.take_weights`.
         skip_bad: leave out what cannot be read and name it in the result; without, the first such source is an error.
+        labels: the class of every file to learn from, which ``training.classes`` needs and nothing else takes.
 
     Returns:
         Where the model is, and how it did on what was held out.
 
     Raises:
         FormatError: data that cannot be read.
-        SpecError: ``out`` is what is read, or lies in it; another process trains into it.
+        SpecError: ``out`` is what is read, or lies in it; another process trains into it; labels without
+            ``training.classes``, or that without labels of every file.
         TrainingError: ``out`` already holds a run, a loss that is not finite, or a checkpoint of another recipe.
 
     Example:
@@ -107,6 +135,7 @@ def train(
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     folder, listener = Path(out), listener or Listener()
+    _check_labels(recipe, labels, start_from is None)
     if folder.exists() and not folder.is_dir():
         raise TrainingError(f"{folder}: expected a folder for the run, got a file; take another --out")
     _refuse_other_run(folder, recipe, resume)
@@ -122,6 +151,7 @@ def train(
         _refuse_other_run(folder, recipe, resume)
         with accelerator.main_process_first():
             split = split_items(sieve.read("--data", items), sieve.read("--val", named))
+            classes = [] if labels is None else classes_of(split.train, labels)
             train_crops, held_out_crops = (
                 Crops(modality, part, sieve.folder) for part in (split.train, split.held_out)
             )
@@ -130,7 +160,8 @@ def train(
         widths = [signal.values.dtype.itemsize * 8 for signal in train_crops.signals]
         bits = float(np.average(widths, weights=train_crops.shares))
         given = None if start_from is None else Path(start_from)
-        result = Trainer(recipe, train_crops, held_out_crops, folder, bits, accelerator, listener, given).run(resume)
+        trainer = Trainer(recipe, train_crops, held_out_crops, folder, bits, accelerator, listener, given, classes)
+        result = trainer.run(resume)
         result.left_out = tuple(sieve.left_out)
         if accelerator.is_main_process:
             listener.stage("drawing a preview of a held-out signal")

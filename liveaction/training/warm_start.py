@@ -95,16 +95,24 @@ def _eigen(covariance: torch.Tensor, odd: torch.Tensor) -> tuple[torch.Tensor, t
     return values[falling], rows[falling]
 
 
-def _detailed(
-    covariance: torch.Tensor, odd: torch.Tensor, latents: int, detail: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """As :func:`_eigen`, of the subspace that is best where errors of packets count by their variance to ``-detail``.
+def detailed(moments: Moments, detail: float) -> torch.Tensor:
+    """How much an error of each packet counts ``[E]``: its variance to the power of ``-detail``.
 
-    The KLT keeps what has most variance, which is coarse; here a packet of little variance counts for more. The rows
-    are orthonormal and decorrelate, as the KLT's do; their transpose is not the best way back, see :func:`warm_start`.
+    The KLT, where all count alike, keeps what has most variance, which is coarse.
     """
-    variance = covariance.diagonal().clamp(min=float(covariance.diagonal().max()) * 1e-9)
-    weights = variance.pow(-detail / 2)
+    variance = moments.covariance.diagonal()
+    return variance.clamp(min=float(variance.max()) * 1e-9).pow(-detail)
+
+
+def _weighted(
+    covariance: torch.Tensor, odd: torch.Tensor, latents: int, counts: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As :func:`_eigen`, of the subspace that is best where squared errors of packets count by ``counts``.
+
+    The rows are orthonormal and decorrelate, as the KLT's do; their transpose is not the best way back, see
+    :func:`warm_start`.
+    """
+    weights = counts.sqrt()
     _, vectors = _eigen(weights[:, None] * covariance * weights, odd)
     rows = torch.linalg.qr((vectors[:latents] * weights).T)[0].T
     if not len(odd):
@@ -117,17 +125,19 @@ def _detailed(
     return values, turn @ rows
 
 
-def warm_start(codec: Codec, moments: Moments, mirror: Sequence[int] = (), detail: float = 0.0) -> torch.Tensor:
+def warm_start(
+    codec: Codec, moments: Moments, mirror: Sequence[int] = (), counts: torch.Tensor | None = None
+) -> torch.Tensor:
     """Start the linear paths as the KLT and the residual parts at zero; in place.
 
     Args:
         codec: to start.
         moments: of signals.
         mirror: axes along which their mirror images are to count as they do.
-        detail: 0 for the KLT; up to 1, where an error counts by the share of its packet's own variance.
+        counts: how much a squared error of each packet counts, positive, ``[E]``; None for the KLT: all alike.
 
     Returns:
-        The eigenvalues, largest first: the variance that each latent carries; ``[E]``, or with ``detail`` ``[L]``.
+        The eigenvalues, largest first: the variance that each latent carries; ``[E]``, or with ``counts`` ``[L]``.
 
     Raises:
         SpecError: the codec has no dense linear path on both sides, or compands; as :func:`parities`.
@@ -141,12 +151,15 @@ def warm_start(codec: Codec, moments: Moments, mirror: Sequence[int] = (), detai
     odd = parities(codec, mirror)
     moments = mirrored(moments, odd) if len(odd) else moments
     latents = down.weight.shape[0]
-    values, vectors = _detailed(moments.covariance, odd, latents, detail) if detail else _eigen(moments.covariance, odd)
+    if counts is None:
+        values, vectors = _eigen(moments.covariance, odd)
+    else:
+        values, vectors = _weighted(moments.covariance, odd, latents, counts)
     basis = _signed(vectors[:latents])
     with torch.no_grad():
         down.weight.copy_(basis)
         down.bias.copy_(-(basis @ moments.mean))
-        up.weight.copy_(moments.covariance @ basis.T / _whole(values[:latents]) if detail else basis.T)
+        up.weight.copy_(basis.T if counts is None else moments.covariance @ basis.T / _whole(values[:latents]))
         up.bias.copy_(moments.mean)
     codec.encoder.start_at_projection()
     codec.decoder.start_at_linear_path()
@@ -173,31 +186,50 @@ def measured(codec: Codec) -> str:
     return "the variance of every band"
 
 
-def start_warm(codec: Codec, batches: Iterable[torch.Tensor], mirror: Sequence[int] = (), detail: float = 0.0) -> None:
+def start_warm(
+    codec: Codec,
+    batches: Iterable[torch.Tensor],
+    mirror: Sequence[int] = (),
+    detail: float = 0.0,
+    told: torch.Tensor | None = None,
+) -> None:
     """The warm start of any codec, in place, in one pass over the batches.
 
     Args:
         codec: of any kind of encoder that has a warm start.
         batches: signals in [-1, 1], or components of their own bases, ``[B, C, *S]``.
-        mirror, detail: as for :func:`warm_start`; of a sparse encoder they change nothing.
+        mirror: as for :func:`warm_start`; of a sparse encoder it changes nothing, nor does what follows.
+        detail: 0, or up to 1 where an error counts by the share of its packet's own variance.
+        told: how much more an error of each packet counts, positive, ``[E]``, as :mod:`.class_start` gives it.
 
     Raises:
         SpecError: there was no batch, or the codec has no warm start.
     """
     if not codec.sparse:
-        warm_start(codec, packet_moments(codec, batches), mirror, detail)
+        moments = packet_moments(codec, batches)
+        warm_start(codec, moments, mirror, _counts(codec, moments, mirror, detail, told))
         return
-    moments = [torch.zeros((), dtype=torch.float64) for _ in codec.trees]
+    totals = [torch.zeros((), dtype=torch.float64) for _ in codec.trees]
     empty = True
     for batch in batches:
         empty = False
-        moments = [total + _band_moments(tree, batch) for total, tree in zip(moments, codec.trees, strict=True)]
+        totals = [total + _band_moments(tree, batch) for total, tree in zip(totals, codec.trees, strict=True)]
     if empty:
         raise SpecError("[training] warm_crops: expected at least one crop to measure, got none")
-    for tree, total in zip(codec.trees, moments, strict=True):
+    for tree, total in zip(codec.trees, totals, strict=True):
         _start_sparse(tree, total)
     if codec.behind is not None:
         codec.behind.start_at_nothing()
+
+
+def _counts(
+    codec: Codec, moments: Moments, mirror: Sequence[int], detail: float, told: torch.Tensor | None
+) -> torch.Tensor | None:
+    if not detail and told is None:
+        return None
+    odd = parities(codec, mirror)
+    counts = detailed(mirrored(moments, odd) if len(odd) else moments, detail)
+    return counts if told is None else counts * told
 
 
 def _band_moments(codec: Codec, batch: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from liveaction.errors import SpecError
 from liveaction.learning.exact import exact_of
 from liveaction.recipe import load_recipe
 from liveaction.spec import Recipe
-from liveaction.training.warm_start import Moments, mirrored, packet_moments, parities, warm_start
+from liveaction.training.warm_start import Moments, mirrored, packet_moments, parities, start_warm, warm_start
 
 NAMES = ["t", "z", "y", "x"]
 
@@ -170,7 +170,7 @@ def test_detail_keeps_a_basis_that_decorrelates_and_flips(mirror):
     x = x / x.abs().max()
     found = {}
     for detail in (0.0, 1.0):
-        warm_start(codec, packet_moments(codec, [x]), mirror, detail)
+        start_warm(codec, [x], mirror, detail)
         weight = codec.encoder.down.weight.double()
         assert torch.allclose(weight @ weight.T, torch.eye(12, dtype=torch.float64), atol=1e-6)
         y = codec.encode(x).transpose(0, 1).flatten(1).double()
