@@ -20,7 +20,7 @@ from record import RESULTS
 
 from liveaction.probing.protocol import load_probe
 from liveaction.probing.run import Run
-from liveaction.probing.tables import SCORES, verdicts
+from liveaction.probing.tables import SCORES, as_good, verdicts
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = RESULTS / "probes"
@@ -77,6 +77,26 @@ def table(name: str) -> str:
     return "\n".join(lines)
 
 
+def equals() -> str:
+    """What is as good as samples in every recorded study, and how much less it takes, in Markdown."""
+    lines = [
+        "| study | samples | input that is as good | | bytes, 1/ | numbers, 1/ | seconds, 1/ |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for path in sorted(KEPT.glob("*.json")):
+        rows = json.loads(path.read_text())["inputs"]
+        key = next(each for each in SCORES if each in rows[0])
+        found = as_good(rows, key)
+        whole = found.pop("samples")
+        for kind, row in found.items() or [("nothing else", None)]:
+            shares = ["–"] * 3
+            if row is not None:
+                shares = [f"{whole[each] / row[each]:.3g}" for each in ("bytes", "values", "epoch_cpu_s")]
+            named = "–" if row is None else f"`{row['input']}` {row[key]:.1f}"
+            lines.append(f"| `{path.stem}` | {whole[key]:.1f} | {named} | {kind} | {' | '.join(shares)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -88,6 +108,7 @@ def main() -> None:
     if options.tables:
         for path in sorted(KEPT.glob("*.json")):
             print(f"{path.stem}\n\n{table(path.stem)}\n")
+        print(equals())
         return
     if options.data is None or not options.protocols:
         parser.error("expected protocols and --data")

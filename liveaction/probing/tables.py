@@ -80,8 +80,8 @@ def p_between(one: Sequence[Run], two: Sequence[Run]) -> float | None:
 def verdicts(runs: Sequence[Run], protocol: ProbeProtocol) -> list[str]:
     """What the study says, in sentences: whether the task can tell inputs apart, and where latents stand."""
     rows = {row["input"]: row for row in input_rows(runs, protocol.reference)}
-    lines = [line for line in (_can_tell(runs, protocol, rows),) if line]
     key = main_score(runs)
+    lines = [line for line in (_can_tell(runs, protocol, rows), _as_good_in_words(list(rows.values()), key)) if line]
     unit = UNITS.get(key, " points")
     reference = rows[protocol.reference]
     for name, row in rows.items():
@@ -92,6 +92,54 @@ def verdicts(runs: Sequence[Run], protocol: ProbeProtocol) -> list[str]:
             f"{protocol.reference}, at {row['bytes']:.0f} bytes an item for its {reference['bytes']:.0f}."
         )
     return lines
+
+
+def as_good(rows: Sequence[Row], key: str) -> dict[str, Row]:
+    """Of latents, of fewer samples and of other codecs, what reads the fewest bytes and is as good as all samples.
+
+    As good: the mean is no worse than that of samples by more than the deviation of their runs.
+
+    Args:
+        rows: of :func:`input_rows`.
+        key: the measure.
+
+    Returns:
+        ``samples``: the row of all samples; ``latents``, ``fewer samples``, ``another codec``: the row of each such
+        kind; a kind of which none is as good is not there, and nothing is where samples are not.
+    """
+    whole = next((row for row in rows if row["words"] == "samples"), None)
+    if whole is None:
+        return {}
+    sign = -1 if key == "rmse" else 1
+    least = sign * whole[key] - (whole[f"{key}_deviation"] or 0.0)
+    found = {"samples": whole}
+    for row in sorted(rows, key=lambda row: float(row["bytes"])):
+        if row["input"] not in (whole["input"], *BOUNDS) and sign * row[key] >= least:
+            found.setdefault(_kind(row), row)
+    return found
+
+
+def _kind(row: Row) -> str:
+    if row["kind"] == "model":
+        return "latents"
+    return "another codec" if row["words"].startswith("decoded") else "fewer samples"
+
+
+def _as_good_in_words(rows: Sequence[Row], key: str) -> str:
+    found = as_good(rows, key)
+    if len(found) < 2:
+        return ""
+    whole = found.pop("samples")
+    parts = []
+    for row in found.values():
+        read, numbers, pace = (whole[each] / row[each] for each in ("bytes", "values", "epoch_cpu_s"))
+        parts.append(f"{row['input']} with 1/{read:.3g} of the bytes, 1/{numbers:.3g} of the numbers, {_pace(pace)}")
+    return f"As good as {whole['input']} ({whole[key]:.1f}): {'; '.join(parts)}."
+
+
+def _pace(times: float) -> str:
+    word = "faster" if times >= 1 else "slower"
+    return f"{max(times, 1 / times):.2g} times {word} in training"
 
 
 def _beside(row: Row, key: str) -> str:

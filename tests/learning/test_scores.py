@@ -6,6 +6,7 @@ from scipy.stats import binom
 
 from liveaction.probing import tables
 from liveaction.probing.scores import class_scores, dice, mcnemar, sign_test, spread
+from liveaction.probing.tables import as_good
 
 
 def test_accuracy_and_macro_recall() -> None:
@@ -43,3 +44,29 @@ def test_words_say_no_more_than_the_test() -> None:
     assert tables._beside(row | {"p": None}, "accuracy") == "worse than"
     assert tables._beside({"difference": 2.0, "p": None, "rmse_deviation": 3.0}, "rmse").startswith("within")
     assert tables._beside({"difference": 2.0, "p": None, "rmse_deviation": 1.0}, "rmse") == "worse than"
+
+
+def _row(name: str, words: str, kind: str, score: float, size: float) -> dict[str, object]:
+    return {
+        "input": name, "words": words, "kind": kind, "accuracy": score, "accuracy_deviation": 0.5, "rmse": score,
+        "rmse_deviation": 0.5, "bytes": size, "values": size, "epoch_cpu_s": size,
+    }  # fmt: skip
+
+
+def test_what_is_as_good_as_samples_is_the_smallest_within_the_deviation_of_their_runs() -> None:
+    rows = [
+        _row("all", "samples", "baseline", 80.0, 1000),
+        _row("half", "resampled by 2 per axis", "baseline", 79.6, 500),
+        _row("eighth", "resampled by 8 per axis", "baseline", 79.4, 125),
+        _row("many", "codec, 32 latents", "model", 85.0, 100),
+        _row("few", "codec, 8 latents", "model", 79.5, 40),
+        _row("coded", "decoded from Opus at 12", "baseline", 60.0, 30),
+    ]
+    found = as_good(rows, "accuracy")
+    assert {kind: row["input"] for kind, row in found.items()} == {
+        "samples": "all", "latents": "few", "fewer samples": "half"
+    }  # fmt: skip
+    lower = as_good(rows, "rmse")
+    assert lower["another codec"]["input"] == "coded" and lower["latents"]["input"] == "few"
+    assert lower["fewer samples"]["input"] == "eighth"
+    assert as_good(rows[1:], "accuracy") == {}
