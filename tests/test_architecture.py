@@ -124,7 +124,7 @@ ALLOWED: dict[str, set[str]] = {
         *_CODEC,
         *_CODEC_THIRD,
     },
-    "liveaction.evaluation.baselines*": {".evaluation", ".errors", "numpy"},
+    "liveaction.evaluation.baselines*": {".evaluation", ".transforms", ".errors", "numpy"},
     "liveaction.evaluation.judges.folder": {".evaluation", ".learning", ".signal", ".files", ".errors", "numpy"},
     "liveaction.evaluation*": {
         ".evaluation",
@@ -158,7 +158,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "liveaction.modalities.*.preview",
         "liveaction.codec.reader",
         "liveaction.evaluation*",
-        "liveaction.learning.resampling",
+        "liveaction.transforms.polyphase",
         "liveaction.probing.scores",
         "liveaction.probing.prepare.mixtures",
     ),

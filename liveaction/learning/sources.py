@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from liveaction.archive.item import digest_of
 from liveaction.codec.model import Model
 from liveaction.codec.stream import open_reader
 from liveaction.codec.symbols import read_latents
@@ -66,7 +67,8 @@ class ItemSource(ABC):
 
     def digest(self, path: Path) -> str:
         """SHA-256 of what is read of an item."""
-        return digest_of_parts(self.parts(path))
+        files = self.parts(path)
+        return file_digest(files[0]) if len(files) == 1 else digest_of(files, path)
 
     def about(self) -> dict[str, Any]:
         """What tells it from others."""
@@ -243,12 +245,3 @@ def step_for_int8(model: Model, paths: Sequence[Path], fit: Mapping[str, int]) -
         latents = model.encode(fitted(model.modality.read(path), fit))
         largest = max(largest, float(latents.abs().max()))
     return largest / (LARGEST["int8"] + 0.49)  # which rounds to the largest
-
-
-def digest_of_parts(files: list[Path]) -> str:
-    """SHA-256 of a file, or of the digests of several."""
-    import hashlib
-
-    if len(files) == 1:
-        return file_digest(files[0])
-    return hashlib.sha256("\n".join(f"{file_digest(file)}  {file.name}" for file in files).encode()).hexdigest()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from liveaction.evaluation.baselines.base import Array, Baseline
 from liveaction.evaluation.baselines.lossless import keep, kept
 from liveaction.evaluation.baselines.packing import Reader, Writer
+from liveaction.transforms.polyphase import resample_axes
 
 
 class Resample(Baseline):
@@ -37,7 +38,7 @@ class Resample(Baseline):
     def encode(self, array: Array, value: float) -> bytes:
         factor = Fraction(value).limit_denominator(16)
         dtype = array.values.dtype
-        less = _along_all(array.values, factor.denominator, factor.numerator).clip(*array.limits)
+        less = resample_axes(array.values, factor.denominator, factor.numerator).clip(*array.limits)
         less = np.rint(less).astype(dtype) if dtype.kind in "iu" else less.astype(dtype)
         header = Writer()
         header.whole(less.ndim, *array.values.shape, factor.numerator, factor.denominator)
@@ -51,16 +52,5 @@ class Resample(Baseline):
         numerator, denominator = source.wholes(2)
         low, high = source.unpack("dd")
         less = kept(source, self.threads)
-        more: NDArray[Any] = _along_all(less, numerator, denominator)[tuple(slice(side) for side in shape)]
+        more: NDArray[Any] = resample_axes(less, numerator, denominator)[tuple(slice(side) for side in shape)]
         return more.clip(low, high)
-
-
-def _along_all(values: NDArray[Any], up: int, down: int) -> NDArray[Any]:
-    """``[C, *S]`` as floats with ``up / down`` times as many samples, rounded up, along every axis of S."""
-    from scipy.signal import resample_poly
-
-    short = values.dtype.itemsize <= 2 or values.dtype == np.float32
-    x = values.astype(np.float32 if short else np.float64)
-    for axis in range(1, x.ndim):
-        x = resample_poly(x, up, down, axis=axis, padtype="symmetric") if up != down else x
-    return x
