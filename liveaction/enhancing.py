@@ -64,7 +64,8 @@ class Enhancer:
         MissingDependencyError: the extra ``enhance`` is not installed.
 
     Example:
-        >>> from liveaction.enhancing import Enhancer
+        >>> import liveaction
+        >>> model = liveaction.load("runs/rgb")
         >>> enhance = Enhancer("pipelines/img2img", strength=0.3)
         >>> picture = enhance(model.decompress("hat.lva"))
     """
@@ -79,17 +80,15 @@ class Enhancer:
         prompt: str = "",
         device: str = "cpu",
     ) -> None:
-        self.folder = Path(folder)
         check_settings(strength, steps, seed)
-        self.strength, self.steps, self.seed, self.prompt = strength, steps, seed, prompt
+        self.folder, self.strength, self.steps, self.seed, self.prompt = Path(folder), strength, steps, seed, prompt
         self.name = check_pipeline(self.folder)
         self.digest = file_digest(self.folder / INDEX)
-        self.device = choose_device(device)
         kind = _pipeline_class(self.folder, self.name)
         self._takes = frozenset(inspect.signature(kind.__call__).parameters)
         if prompt and "prompt" not in self._takes:
             raise SpecError(f"--prompt: expected none, as {self.name} takes none, got {prompt!r}; leave it out")
-        self._pipeline = _load(kind, self.folder, self.device)
+        self._pipeline = _load(kind, self.folder, choose_device(device))
 
     @property
     def about(self) -> dict[str, Any]:
@@ -212,13 +211,17 @@ def check_pipeline(folder: Path) -> str:
         raise FormatError(f"{folder}: expected weights and settings alone, got code, {str(code)!r}; it is not run")
     for place in {file.parent for file in folder.rglob("*") if file.suffix.lower() in _PICKLES}:
         if not any(place.glob("*.safetensors")):
-            raise FormatError(f"{place}: expected safetensors, got other weights alone; convert them where you trust them")
+            raise FormatError(
+                f"{place}: expected safetensors, got other weights alone; convert them where you trust them"
+            )
     return name
 
 
 def _check_component(index: Path, key: str, value: list[Any]) -> None:
     """Refuse a component that is no class of a library, or of a pipeline of diffusers."""
-    known = len(value) == 2 and all(entry is None or (isinstance(entry, str) and entry.isidentifier()) for entry in value)
+    known = len(value) == 2 and all(
+        entry is None or (isinstance(entry, str) and entry.isidentifier()) for entry in value
+    )
     if not known:
         got = printable(repr(value))[:80]
         raise FormatError(f"{index}: expected [library, class] for {key!r}, got {got}; code of a folder is not run")
