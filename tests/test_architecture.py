@@ -52,6 +52,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.recipe": {".errors", ".spec", "pydantic", "yaml"},
     "liveaction.registry": {".errors", ".spec"},
     "liveaction.mapped": {".errors", "numpy"},
+    "liveaction.marking": {".errors"},
     "liveaction.signal": {".mapped", ".errors", "numpy"},
     "liveaction.reading": {".recipe", ".registry", ".signal", ".spec"},
     "liveaction.configs*": set(),
@@ -59,6 +60,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.modalities*": {
         ".strict_json",
         ".modalities",
+        ".marking",
         ".spec",
         ".mapped",
         ".signal",
@@ -93,6 +95,7 @@ ALLOWED: dict[str, set[str]] = {
         *_CODEC_THIRD,
     },
     "liveaction.probing*": {
+        ".marking",
         ".learning",
         ".probing",
         ".evaluation",
@@ -127,6 +130,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.evaluation.baselines*": {".evaluation", ".errors", "numpy"},
     "liveaction.evaluation.judges.folder": {".evaluation", ".learning", ".signal", ".files", ".errors", "numpy"},
     "liveaction.evaluation*": {
+        ".marking",
         ".evaluation",
         *_RUNS,
         ".training",
@@ -140,12 +144,13 @@ ALLOWED: dict[str, set[str]] = {
         *_CODEC,
         *_CODEC_THIRD,
     },
+    "liveaction.pipelines": {".files", ".strict_json", ".errors"},
     "liveaction.enhancing": {
+        ".pipelines",
         ".codec",
-        ".modalities",
         ".signal",
         ".files",
-        ".strict_json",
+        ".marking",
         ".errors",
         "numpy",
         "torch",
@@ -184,8 +189,8 @@ DOORS: dict[str, tuple[str, ...]] = {
         "liveaction.probing.prepare*",
         "liveaction.enhancing",
     ),
-    "diffusers": ("liveaction.enhancing",),
-    "transformers": ("liveaction.enhancing",),
+    "diffusers": ("liveaction.pipelines",),
+    "transformers": ("liveaction.pipelines",),
     "imagecodecs": (
         "liveaction.modalities.image.*",
         "liveaction.modalities.volume.dicom_pixels",
