@@ -55,6 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.recipe": {".errors", ".spec", "pydantic", "yaml"},
     "liveaction.registry": {".errors", ".spec"},
     "liveaction.mapped": {".errors", "numpy"},
+    "liveaction.marking": {".errors"},
     "liveaction.signal": {".mapped", ".errors", "numpy"},
     "liveaction.reading": {".recipe", ".registry", ".signal", ".spec"},
     "liveaction.configs*": set(),
@@ -62,6 +63,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.modalities*": {
         ".strict_json",
         ".modalities",
+        ".marking",
         ".spec",
         ".mapped",
         ".signal",
@@ -82,7 +84,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.metrics*": {".metrics", ".mapped", ".errors", "torch", "numpy"},
     "liveaction.training*": {".training", *_RUNS, ".codec", ".metrics", ".kernels", *_CODEC, *_CODEC_THIRD},
     "liveaction.learning*": {".learning", ".archive", *_STUDIES},
-    "liveaction.probing*": {".learning", ".probing", ".evaluation", ".profiling", *_STUDIES},
+    "liveaction.probing*": {".learning", ".probing", ".evaluation", ".marking", ".profiling", *_STUDIES},
     "liveaction.published*": {".published", ".codec", *_CODEC, *_CODEC_THIRD, ".kernels", ".metrics"},
     "liveaction.testing_modalities": {".modalities", ".signal", ".errors", "numpy"},
     "liveaction.testing_ahead": {".kernels", ".errors", "torch"},
@@ -101,7 +103,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "liveaction.evaluation.baselines*": {".evaluation", ".transforms", ".errors", "numpy"},
     "liveaction.evaluation.judges.folder": {".evaluation", ".learning", ".signal", ".files", ".errors", "numpy"},
-    "liveaction.evaluation*": {".evaluation", ".profiling", *_STUDIES},
+    "liveaction.evaluation*": {".evaluation", ".marking", ".profiling", *_STUDIES},
     "liveaction.archive*": {".archive", *_RUNS, ".codec", ".kernels", *_CODEC, *_CODEC_THIRD},
     "liveaction.cli*": EVERYTHING,
 }
@@ -130,7 +132,14 @@ DOORS: dict[str, tuple[str, ...]] = {
     "av": ("liveaction.modalities.video.*", "liveaction.evaluation.baselines*"),
     "bjontegaard": ("liveaction.evaluation.bd",),
     "soundfile": ("liveaction.modalities.audio.*", "liveaction.evaluation*", "liveaction.probing.prepare*"),
-    "PIL": ("liveaction.modalities.image.*", "liveaction.evaluation.exhibits", "liveaction.probing.prepare*"),
+    "PIL": (
+        "liveaction.modalities.image.*",
+        "liveaction.evaluation.exhibits",
+        "liveaction.probing.prepare*",
+        "liveaction.enhancing",
+    ),
+    "diffusers": ("liveaction.pipelines",),
+    "transformers": ("liveaction.pipelines",),
     "imagecodecs": (
         "liveaction.modalities.image.*",
         "liveaction.modalities.volume.dicom_pixels",
@@ -181,8 +190,9 @@ EXHIBITS = "liveaction.modalities.exhibit"
 
 # Slow to import, or noisy: imported inside the function that needs them, so that nobody pays who does not.
 _HEAVY = (
-    "PIL accelerate av bjontegaard h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel pocketsphinx "
-    "pydicom pyroomacoustics rapidocr rasterio scipy silero_vad soundfile tensorboard tft tifffile timm walloc zarr"
+    "PIL accelerate av bjontegaard diffusers h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel "
+    "pocketsphinx pydicom pyroomacoustics rapidocr rasterio scipy silero_vad soundfile tensorboard tft tifffile timm "
+    "transformers walloc zarr"
 )
 HEAVY = tuple(_HEAVY.split())
 
