@@ -104,6 +104,8 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.evaluation.baselines*": {".evaluation", ".transforms", ".errors", "numpy"},
     "liveaction.evaluation.judges.folder": {".evaluation", ".learning", ".signal", ".files", ".errors", "numpy"},
     "liveaction.evaluation*": {".evaluation", ".marking", ".profiling", *_STUDIES},
+    "liveaction.pipelines": {".files", ".strict_json", ".errors"},
+    "liveaction.enhancing": {".pipelines", ".codec", ".signal", ".files", ".marking", ".errors", "numpy", "torch"},
     "liveaction.archive*": {".archive", *_RUNS, ".codec", ".kernels", *_CODEC, *_CODEC_THIRD},
     "liveaction.cli*": EVERYTHING,
 }
