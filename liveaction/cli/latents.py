@@ -138,7 +138,7 @@ def _fit(texts: list[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for text in texts:
         axis, _, number = text.partition("=")
-        if not number.isdigit() or int(number) < 1 or axis in found:
+        if not (number.isascii() and number.isdigit()) or int(number) < 1 or axis in found:
             raise SpecError(f"--fit: expected AXIS=SAMPLES such as t=8192, got {text!r}")
         found[axis] = int(number)
     return found
@@ -170,7 +170,7 @@ def _report(store: "LatentStore") -> dict[str, Any]:
     kept = sum((store.folder / shard.name).stat().st_size for shard in about.shards)
     exact = about.exact
     flips = [f"flip:{axis}" for axis in exact.flips]
-    linear = ["gain", "offset", "polarity", "mixup"] if exact.linear else []
+    linear = ["gain", *(["offset"] if exact.one else []), "polarity", "mixup"] if exact.linear else []
     return {
         "store": str(store.folder),
         "items": len(items),

@@ -84,7 +84,7 @@ def store_protocol(
     inputs = {LATENTS: InputEntry(latents=LATENTS)}
     for name in against:
         number = name.removeprefix("resample") if name != "samples" else "1"
-        if not number.isdigit() or int(number) < 1:
+        if not re.fullmatch(r"[1-9][0-9]{0,8}", number):
             raise SpecError(f"--against: expected samples or resampleN such as resample8, got {name!r}")
         inputs[name] = InputEntry(resample=int(number))
     return ProbeProtocol(
