@@ -100,9 +100,7 @@ def _planned(
     if not 0 < rate < 1:
         raise SpecError(f"--learning-rate: expected a number between 0 and 1, got {rate:g}")
     training = FitRules(epochs=epochs, batch=batch, learning_rate=rate)
-    made = store_protocol(
-        found, names, _whole("--seeds", seeds), _whole("--widths", widths, 1), training, _compute(compute)
-    )
+    made = store_protocol(found, names, _seeds(seeds), _whole("--widths", widths, 1), training, _compute(compute))
     items = store_items(found, data)
     return made, items, StoreInputs(made, items, out, device=device, store=found)
 
@@ -177,6 +175,13 @@ def _whole(option: str, text: str, least: int = 0) -> tuple[int, ...]:
         found = tuple(int(part) for part in text.split(",") if part)
     except ValueError:
         found = ()
-    if not found or min(found) < least:
+    if not found or min(found) < least or max(found) >= 2**63:
         raise SpecError(f"{option}: expected whole numbers from {least} on, such as 1,2, got {text!r}")
+    return found
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    found = _whole("--seeds", text)
+    if len(set(found)) < len(found):
+        raise SpecError(f"--seeds: expected each once, got {text!r}; what is trained twice alike tells nothing")
     return found

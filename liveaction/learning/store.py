@@ -283,7 +283,10 @@ class LatentStore:
             positions = sum(prod(item.grid) for item in self.items[first : first + shard.items])
             least = positions * self.about.channels * len(self.about.views)
             if path.stat().st_size < least:
-                raise FormatError(f"{path}: expected {least} values at least, got a shorter file; make the store again")
+                raise FormatError(
+                    f"{path}: expected a safetensors file of a store of at least {least} bytes, got a shorter one; "
+                    "make the store again"
+                )
 
 
 def read_about(folder: Path) -> StoreTable:
