@@ -111,11 +111,13 @@ def _run(
 ) -> tuple[list[dict[str, Any]], list[str]]:  # fmt: skip
     from liveaction.cli.progress import stages
     from liveaction.codec.device import choose_device
+    from liveaction.files import write_errors
     from liveaction.probing.report import write_study
     from liveaction.probing.run import Study
     from liveaction.probing.tables import verdicts
 
-    out.mkdir(parents=True, exist_ok=True)
+    with write_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
     with stages(console, quiet) as stage:
         inputs.count = lambda done, total, text: stage(f"making inputs: {done} of {total} {text}")
         runs = Study(protocol, items, out, choose_device(device), keep, stage).run(inputs)

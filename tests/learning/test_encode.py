@@ -42,6 +42,18 @@ def test_latents_are_those_of_a_stream(pictures, settings):
     assert latents.dtype == torch.float32
 
 
+@pytest.mark.parametrize("rounding", ["round", "noise", "none"])
+@pytest.mark.parametrize("shape", [(3, 16, 16), (1, 3, 0, 16), (1, 4, 16, 16)])
+def test_samples_of_another_shape_are_refused(model, rounding, shape):
+    with pytest.raises(ShapeError, match=r"expected \[B, "):
+        Encode(model, limits=LIMITS, rounding=rounding)(torch.zeros(shape))
+
+
+def test_missing_samples_are_told(model):
+    with pytest.raises(SpecError, match="expected finite latents, got nan; look for NaN or infinite samples"):
+        Encode(model, limits=LIMITS)(torch.full((1, 3, 16, 16), float("nan")))
+
+
 @pytest.mark.parametrize("limits", [(-1024.0, 3071.0), (1e6, 1e6 + 1)])
 def test_samples_in_the_unit_are_normalised_as_by_the_modality(model, limits):
     x = torch.linspace(limits[0] - 1, limits[1] + 1, 63).reshape(1, 7, 9)

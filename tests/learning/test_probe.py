@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from liveaction.cli.main import app
 from liveaction.codec.model import Model
 from liveaction.codec.weights import save_model
-from liveaction.errors import LiveactionError, SpecError
+from liveaction.errors import LiveactionError, SpecError, WriteError
 from liveaction.learning.kept import load_head
 from liveaction.learning.labels import LabelledItem
 from liveaction.learning.store import LatentStore
@@ -102,6 +102,16 @@ def test_seeds_of_protocols_are_refused_where_they_cannot_be(seeds: list[int]) -
     table = load_probe("directions_cpu").model_dump() | {"seeds": seeds}
     with pytest.raises(ValidationError, match="seeds"):
         ProbeProtocol.model_validate(table)
+
+
+def test_what_cannot_be_studied_is_refused(folder: Path, pictures: Path, tmp_path: Path) -> None:
+    for name, pattern in (("one", "(?P<label>n)"), ("two", "(?P<split>test|train)/(?P<label>[a-z]+)")):
+        _run("latents", pictures, tmp_path / name, "-m", folder, "--labels", pattern, "-q")
+    with pytest.raises(SpecError, match=r"one: expected at least two classes to tell apart, got \['n'\]"):
+        _run("probe", tmp_path / "one", "--out", tmp_path / "r", "--seeds", "0", "-q")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(WriteError, match="file: expected a place to write to, got File exists"):
+        _run("probe", tmp_path / "two", "--out", tmp_path / "file", "--seeds", "0", "-q")
 
 
 def test_heads_that_were_not_kept_are_trained_again(folder: Path, pictures: Path, tmp_path: Path) -> None:
