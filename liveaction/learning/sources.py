@@ -85,8 +85,8 @@ class LatentSource(ItemSource):
         dtype: ``int16`` or ``int8``.
 
     Raises:
-        SpecError: the model's latents are no symbols of one grid: it predicts, or has a basis of each signal's own; a
-            step that is not positive.
+        SpecError: the model's latents are no symbols of one grid: it predicts, has a basis of each signal's own, or its
+            quantiser bends latents that its decoder is given straight; a step that is not positive.
     """
 
     kind = "latents"
@@ -97,6 +97,7 @@ class LatentSource(ItemSource):
             (codec.own, "a basis of each signal's own"),
             (codec.predictor is not None, "a predict step"),
             (len(codec.trees) > 1, "several trees of bands"),
+            (codec.spec.quantizer.kind == "gaussian", "a quantiser whose symbols times a step are no latents"),
         ):
             if wrong:
                 raise SpecError(

@@ -13,6 +13,7 @@ from liveaction.cli.main import app
 from liveaction.codec.model import Model
 from liveaction.codec.weights import save_model
 from liveaction.errors import LiveactionError, SpecError, WriteError
+from liveaction.evaluation.judges.registry import make_judge
 from liveaction.learning.kept import load_head
 from liveaction.learning.labels import LabelledItem
 from liveaction.learning.store import LatentStore
@@ -123,6 +124,10 @@ def test_heads_that_were_not_kept_are_trained_again(folder: Path, pictures: Path
     assert not head.exists()
     _run(*once, "--keep")
     assert load_head(head).spec.names == ("lying", "standing")
+    with pytest.raises(
+        SpecError, match="a head that tells classes from samples, got one of latents for the task class"
+    ):
+        make_judge(str(head))
     _run(*once, "--batch", "8")
     assert not head.exists()  # it was of other settings
 
