@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from liveaction.codec.model import load
-from liveaction.errors import SpecError
+from liveaction.errors import FormatError, SpecError
 from liveaction.evaluation.baselines.registry import make_baseline
 from liveaction.evaluation.coders import BaselineCoder
 from liveaction.evaluation.item import Source
@@ -184,7 +185,15 @@ class BaselineSource(ItemSource):
 
 
 def macs_before(store: LatentStore) -> float:
-    """Of making latents, per sample of each channel; resampling and other codecs are not counted."""
+    """Of making latents, per sample of each channel; resampling and other codecs are not counted.
+
+    Raises:
+        FormatError: the store's recipe is none.
+    """
     if store.about.recipe is None:
         return 0.0
-    return encoder_macs_per_value(Recipe.model_validate(store.about.recipe), tuple(store.items[0].shape[1:]))
+    try:
+        recipe = Recipe.model_validate(store.about.recipe)
+    except ValidationError as error:
+        raise FormatError(f"{store.folder}: expected the recipe of its model, got another table") from error
+    return encoder_macs_per_value(recipe, tuple(store.items[0].shape[1:]))
