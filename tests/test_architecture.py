@@ -140,6 +140,16 @@ ALLOWED: dict[str, set[str]] = {
         *_CODEC,
         *_CODEC_THIRD,
     },
+    "liveaction.enhancing": {
+        ".codec",
+        ".modalities",
+        ".signal",
+        ".files",
+        ".strict_json",
+        ".errors",
+        "numpy",
+        "torch",
+    },
     "liveaction.archive*": {".archive", *_RUNS, ".codec", ".kernels", *_CODEC, *_CODEC_THIRD},
     "liveaction.cli*": EVERYTHING,
 }
@@ -168,7 +178,14 @@ DOORS: dict[str, tuple[str, ...]] = {
     "av": ("liveaction.modalities.video.*", "liveaction.evaluation.baselines*"),
     "bjontegaard": ("liveaction.evaluation.bd",),
     "soundfile": ("liveaction.modalities.audio.*", "liveaction.evaluation*", "liveaction.probing.prepare*"),
-    "PIL": ("liveaction.modalities.image.*", "liveaction.evaluation.exhibits", "liveaction.probing.prepare*"),
+    "PIL": (
+        "liveaction.modalities.image.*",
+        "liveaction.evaluation.exhibits",
+        "liveaction.probing.prepare*",
+        "liveaction.enhancing",
+    ),
+    "diffusers": ("liveaction.enhancing",),
+    "transformers": ("liveaction.enhancing",),
     "imagecodecs": (
         "liveaction.modalities.image.*",
         "liveaction.modalities.volume.dicom_pixels",
@@ -219,8 +236,9 @@ EXHIBITS = "liveaction.modalities.exhibit"
 
 # Slow to import, or noisy: imported inside the function that needs them, so that nobody pays who does not.
 _HEAVY = (
-    "PIL accelerate av bjontegaard h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel pocketsphinx "
-    "pydicom pyroomacoustics rapidocr rasterio scipy silero_vad soundfile tensorboard tft tifffile timm walloc zarr"
+    "PIL accelerate av bjontegaard diffusers h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel "
+    "pocketsphinx pydicom pyroomacoustics rapidocr rasterio scipy silero_vad soundfile tensorboard tft tifffile timm "
+    "transformers walloc zarr"
 )
 HEAVY = tuple(_HEAVY.split())
 

@@ -19,12 +19,14 @@ OPTIONS = {
         "--dtype", "--jobs", "--force", "--quiet", "--json",
     },
     "decompress": {
-        "--model", "--region", "--fill", "--against", "--picture", "--suffix", "--all", "--item", "--max-voxels",
-        "--device", "--dtype", "--jobs", "--force", "--quiet", "--json",
+        "--model", "--region", "--fill", "--against", "--picture", "--suffix", "--all", "--item", "--enhance",
+        "--strength", "--prompt", "--seed", "--synthesised", "--max-voxels", "--device", "--dtype", "--jobs", "--force",
+        "--quiet", "--json",
     },
     "evaluate": {
         "--data", "--out", "--protocol", "--baselines", "--factors", "--reference", "--measure",
-        "--threads", "--repeats", "--judge", "--labels", "--device", "--dtype", "--list", "--quiet", "--json",
+        "--threads", "--repeats", "--judge", "--labels", "--synthesised", "--device", "--dtype", "--list", "--quiet",
+        "--json",
     },
     "latents": {
         "--model", "--labels", "--task", "--fit", "--views", "--step", "--int8", "--fast", "--export", "--device",
@@ -36,7 +38,7 @@ OPTIONS = {
     },
     "freeze": {"--data", "--skip-bad", "--quiet"},
     "info": {"--json"},
-    "verify": {"--model", "--against", "--max-voxels", "--device", "--quiet", "--json"},
+    "verify": {"--model", "--against", "--synthesised", "--max-voxels", "--device", "--quiet", "--json"},
     "doctor": {"--warm", "--json"},
     "import-livecodec": {"--modality", "--force", "--quiet"},
     "import-walloc": {"--config", "--modality", "--force", "--quiet"},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from liveaction.cli.options import AsJson, Device, Dtype, Quiet
+from liveaction.cli.options import AsJson, Device, Dtype, Quiet, Synthesised
 from liveaction.cli.printing import console, print_json, say, shown
 from liveaction.errors import SpecError
 from liveaction.outputs import check_folder
@@ -58,6 +58,7 @@ def evaluate(
     labels: Annotated[
         str, typer.Option(help="What items are: folders, a .csv with path and label, or original: as the judge says.")
     ] = "",
+    synthesised: Synthesised = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Of every codec. Default: 1, or the protocol's.")] = None,
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Timed calls at most. Default: 3, or the protocol's.")
@@ -97,11 +98,11 @@ def evaluate(
         own = {"baselines": baselines, "factors": factors, "reference": reference, "judge": judge, "labels": labels}
         _refuse_beside_protocol(data, own)
         with _announcing(quiet) as announce:
-            plan = plan_protocol(loaded, data[0], out, settings, measure, announce)
+            plan = plan_protocol(loaded, data[0], out, settings, measure, announce, synthesised)
     else:
         names = [name for name in baselines.split(",") if name]
         steps = _numbers("--factors", factors) or FACTORS
-        plan = plan_models(models or [], data, names, steps, settings, reference, measure, judge, labels)
+        plan = plan_models(models or [], data, names, steps, settings, reference, measure, judge, labels, synthesised)
     _run(plan, out, settings, quiet, as_json)
 
 

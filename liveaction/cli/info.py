@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from liveaction.cli.findings import closeness_text, damage_fields, report_damage
-from liveaction.cli.options import AsJson, Device, MaxVoxels, Quiet
+from liveaction.cli.options import AsJson, Device, MaxVoxels, Quiet, Synthesised, check_captured
 from liveaction.cli.printing import console, print_json, say
 from liveaction.errors import SpecError
 
@@ -72,6 +72,7 @@ def verify(
         Path | None, typer.Option("--model", "-m", help="Its model directory: digests are compared, all is decoded.")
     ] = None,
     against: Annotated[Path | None, typer.Option(help="The original, to compare with; needs --model.")] = None,
+    synthesised: Synthesised = False,
     max_voxels: MaxVoxels = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -86,6 +87,10 @@ def verify(
 
     if against is not None and model is None:
         raise SpecError("--against: expected --model as well, got none; comparing needs the decoded signal")
+    if synthesised and against is None:
+        raise SpecError("--synthesised: expected --against with it, got none; leave it out")
+    if against is not None:
+        check_captured([against], synthesised)
     closeness: dict[str, float] = {}
     with stages(console, quiet) as stage:
         loaded = None
@@ -98,6 +103,7 @@ def verify(
         if against is not None and found.decoded is not None:
             stage("comparing")
             modality = build_modality(found.header.modality)
+            check_captured(modality.parts(against), synthesised, found.header.metadata)  # of a series, its files
             original = modality.read(against)
             closeness = modality.compare(original, found.decoded)
     several = f"{len(found.names)} items, " if len(found.names) > 1 else ""

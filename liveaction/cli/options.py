@@ -1,11 +1,14 @@
 """Options that the verbs share; ``main`` puts them together."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from liveaction.errors import SpecError
+
+SYNTHESISED = "--synthesised"
 
 RecipeName = Annotated[
     str, typer.Argument(help="A shipped recipe (`liveaction recipes` lists them), a YAML file, or a model directory.")
@@ -35,6 +38,10 @@ SkipBad = Annotated[
 Force = Annotated[
     bool, typer.Option("--force", "-f", help="Overwrite an existing output; never what is read, by whatever name.")
 ]
+Synthesised = Annotated[
+    bool,
+    typer.Option(SYNTHESISED, help="Measure pictures that are marked as synthesised, too, which misleads."),
+]
 
 
 def extents(text: str) -> tuple[int, ...] | None:
@@ -56,6 +63,29 @@ def refuse_existing(target: Path, force: bool, where: str = "") -> None:
     if target.exists() and not force:
         got = f"an existing one, {str(target)!r}" if where else "an existing one"
         raise SpecError(f"{where or target}: expected a new file, got {got}; add --force to overwrite it")
+
+
+def check_captured(files: Iterable[Path], wanted: bool | None, metadata: dict[str, Any] | None = None) -> None:
+    """Refuse to compare with --against what a generator made, by its mark, unless that is ``wanted``.
+
+    Args:
+        files: that the original consists of.
+        wanted: what --synthesised says.
+        metadata: of the stream.
+
+    Raises:
+        SpecError: one carries the mark.
+    """
+    from liveaction.modalities.image.marking import is_marked, refuse_marked
+
+    if wanted:
+        return
+    refuse_marked("--against", files, f"take the one that was captured, or add {SYNTHESISED}")
+    if metadata is not None and is_marked(metadata):
+        raise SpecError(
+            f"--against: expected a stream of a picture as it was captured, got one marked as synthesised; leave it "
+            f"out, or add {SYNTHESISED}"
+        )
 
 
 def percent(share: float) -> str:

@@ -19,6 +19,7 @@ from liveaction.learning.macs import encoder_macs_per_value
 from liveaction.learning.making import Count, StoreOptions, make_store
 from liveaction.learning.sources import Encoded, ItemSource, LatentSource, SampleSource, fitted, seen
 from liveaction.learning.store import LatentStore
+from liveaction.modalities.image.marking import refuse_marked
 from liveaction.probing.folds import Division
 from liveaction.probing.protocol import InputEntry, ProbeProtocol
 from liveaction.probing.signals import Target
@@ -110,11 +111,13 @@ class Inputs:
 
         Raises:
             FormatError: a target cannot be read.
-            SpecError: its codec maps values by what each signal holds, or has other tokens than the networks.
+            SpecError: its codec maps values by what each signal holds, or has other tokens than the networks; a target
+                is a picture that is marked as synthesised.
         """
         name, fit = self.protocol.target, self.protocol.items.fit
-        model = self._model(name, division)
         paths = {item.name: Path(item.label) for item in self.items}
+        refuse_marked("target", paths.values(), "leave it out")
+        model = self._model(name, division)
         targets = [replace(item, path=paths[item.name], label="") for item in self.items]
         place = self.out / "stores" / f"target_{name}_{division.name}"
         store = make_store(targets, LatentSource(model), place, StoreOptions(None, fit), self.count)
