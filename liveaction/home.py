@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from liveaction.errors import FormatError, LiveactionError, SpecError, UnknownNameError
-from liveaction.files import destination, read_small
+from liveaction.files import read_small
 from liveaction.model_folder import CONFIG, ENCODER, MIXING, TABLES, WEIGHTS, read_config
 from liveaction.strict_json import read_json_bytes
 
@@ -216,7 +216,6 @@ def in_home(name: str) -> Path:
     """
     folder = home_folder(name)
     if folder.is_dir():
-        destination(folder)
         return folder
     for other in named_models(name):
         raise SpecError(f"{name}: expected a model in {home() / 'models'}, got a {other.origin} one, {other.folder}")

@@ -42,14 +42,14 @@ _CODEC = {
 }
 _CODEC_THIRD = {"torch", "einops", "numpy", "pydantic", "safetensors"}
 ALLOWED: dict[str, set[str]] = {
-    "liveaction": {".codec", ".metrics", ".reading", ".recipe", ".registry", ".signal", ".spec", ".training"},
+    "liveaction": {".codec", ".home", ".metrics", ".reading", ".recipe", ".registry", ".signal", ".spec", ".training"},
     "liveaction.__main__": {".cli"},
     "liveaction.errors": set(),
     "liveaction.strict_json": {".errors"},
     "liveaction.files": {".errors", "psutil"},
     "liveaction.outputs": {".errors", ".files"},
     "liveaction.model_folder": {".errors", ".files", ".strict_json"},
-    "liveaction.home": {".bundled", ".errors", ".files", ".model_folder", ".strict_json"},
+    "liveaction.home": {".errors", ".files", ".model_folder", ".strict_json"},
     "liveaction.bundled": set(),
     "liveaction.locking": {".errors", ".files"},
     "liveaction.stopping": set(),
