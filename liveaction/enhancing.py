@@ -5,12 +5,8 @@ Nothing is downloaded, no code of the folder runs, and no pickle is read. diffus
 """
 
 import inspect
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +15,14 @@ import torch
 from numpy.typing import NDArray
 
 from liveaction.codec.device import choose_device
-from liveaction.errors import (
-    FormatError,
-    LiveactionError,
-    MissingDependencyError,
-    ShapeError,
-    SpecError,
-    memory_line,
-    printable,
-)
-from liveaction.files import file_digest, read_small
-from liveaction.modalities.image.marking import marked
-from liveaction.modalities.third_party import one_line
+from liveaction.errors import FormatError, ShapeError, SpecError
+from liveaction.files import file_digest
+from liveaction.marking import marked
+from liveaction.pipelines import INDEX, check_pipeline, load_pipeline, one_line_errors, pipeline_class
 from liveaction.signal import Signal
-from liveaction.strict_json import read_json_bytes
 
-INDEX = "model_index.json"
 STRENGTH, STEPS, SEED = 0.2, 20, 0
-_MOST_INDEX, _MOST_SEED = 1 << 20, 2**63
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".onnx")
-_LIBRARIES = ("diffusers", "transformers")
-_OTHER_INPUTS = ("mask_image", "control_image")  # of pipelines that need more than a picture
+_MOST_SEED = 2**63
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _CELLS = 8  # of latents, whose number a network's levels divide
 
@@ -84,11 +67,11 @@ class Enhancer:
         self.folder, self.strength, self.steps, self.seed, self.prompt = Path(folder), strength, steps, seed, prompt
         self.name = check_pipeline(self.folder)
         self.digest = file_digest(self.folder / INDEX)
-        kind = _pipeline_class(self.folder, self.name)
+        kind = pipeline_class(self.folder, self.name)
         self._takes = frozenset(inspect.signature(kind.__call__).parameters)
         if prompt and "prompt" not in self._takes:
             raise SpecError(f"--prompt: expected none, as {self.name} takes none, got {prompt!r}; leave it out")
-        self._pipeline = _load(kind, self.folder, choose_device(device))
+        self._pipeline = load_pipeline(kind, self.folder, choose_device(device))
 
     @property
     def about(self) -> dict[str, Any]:
@@ -142,7 +125,7 @@ class Enhancer:
             "callback_on_step_end": _told(stage, int(self.steps * self.strength)),
         }
         given |= {key: value for key, value in more.items() if key in self._takes}
-        with _one_line(self.folder, "a pipeline that runs"), torch.no_grad():
+        with one_line_errors(self.folder, "a pipeline that runs"), torch.no_grad():
             found = self._pipeline(**given)
             made = np.asarray(found.images, np.float64)
         if any(getattr(found, "nsfw_content_detected", None) or ()):
@@ -153,7 +136,8 @@ class Enhancer:
         if made.shape != (1, *pixels.shape) or not np.isfinite(made).all():
             wanted = f"finite values {(1, *pixels.shape)}"
             raise FormatError(f"{self.folder}: expected {wanted} of the pipeline, got {made.shape}; take another one")
-        return made[0]
+        pixels_made: NDArray[np.float64] = made[0]
+        return pixels_made
 
 
 def check_settings(strength: float, steps: int, seed: int) -> None:
@@ -182,82 +166,6 @@ def check_picture(signal: Signal) -> None:
         raise ShapeError(f"--enhance: expected a picture, uint8 [3, Y, X] or [1, Y, X], got {got}; leave it out")
 
 
-def check_pipeline(folder: Path) -> str:
-    """The class that a pipeline's folder names, refused where loading it could run code or read pickles.
-
-    Nothing is imported.
-
-    Raises:
-        SpecError: no folder with an index.
-        FormatError: its index is no index; a component is of another library than diffusers and transformers, or has
-            pickled weights alone; there is code in it.
-    """
-    index = folder / INDEX
-    if not index.is_file():
-        raise SpecError(
-            f"--enhance: expected a local folder of a diffusers pipeline with {INDEX}, got {str(folder)!r}; nothing is "
-            "downloaded"
-        )
-    with _one_line(index, "an index of a pipeline"):
-        fields = read_json_bytes(read_small(index, _MOST_INDEX), str(index), "an index of a pipeline")
-    name = fields.get("_class_name") if isinstance(fields, dict) else None
-    if not isinstance(name, str) or not name.isidentifier():
-        raise FormatError(f"{index}: expected the name of a class of diffusers in _class_name, got {name!r}")
-    for key, value in fields.items():
-        if isinstance(value, list):
-            _check_component(index, key, value)
-    code = next(folder.rglob("*.py"), None)
-    if code is not None:
-        raise FormatError(f"{folder}: expected weights and settings alone, got code, {str(code)!r}; it is not run")
-    for place in {file.parent for file in folder.rglob("*") if file.suffix.lower() in _PICKLES}:
-        if not any(place.glob("*.safetensors")):
-            raise FormatError(
-                f"{place}: expected safetensors, got other weights alone; convert them where you trust them"
-            )
-    return name
-
-
-def _check_component(index: Path, key: str, value: list[Any]) -> None:
-    """Refuse a component that is no class of a library, or of a pipeline of diffusers."""
-    known = len(value) == 2 and all(
-        entry is None or (isinstance(entry, str) and entry.isidentifier()) for entry in value
-    )
-    if not known:
-        got = printable(repr(value))[:80]
-        raise FormatError(f"{index}: expected [library, class] for {key!r}, got {got}; code of a folder is not run")
-
-
-def _pipeline_class(folder: Path, name: str) -> Any:
-    """The class of diffusers, which takes a picture and how much of it is made anew."""
-    lacking = [package for package in _LIBRARIES if find_spec(package) is None]
-    if lacking:
-        raise MissingDependencyError(
-            f"--enhance: expected the packages diffusers and transformers, got no {' and no '.join(lacking)}; pip "
-            "install '.[enhance]' in a clone of this repository"
-        )
-    with _one_line(folder, f"a class of diffusers, {name}"):
-        diffusers = import_module("diffusers")
-        kind = getattr(diffusers, name, None)
-        usable = isinstance(kind, type) and issubclass(kind, diffusers.DiffusionPipeline)
-    takes = inspect.signature(kind.__call__).parameters if usable and kind is not None else {}
-    if not {"image", "strength"} <= set(takes) or set(takes) & set(_OTHER_INPUTS):
-        raise SpecError(
-            f"--enhance: expected an image-to-image pipeline of diffusers, which takes image and strength alone, got "
-            f"{name} in {str(folder)!r}; save it as such a one, with AutoPipelineForImage2Image"
-        )
-    return kind
-
-
-def _load(kind: Any, folder: Path, device: str) -> Any:
-    """The pipeline on its device, silent."""
-    with _one_line(folder, "a pipeline that loads"), _without_bars():
-        pipeline = kind.from_pretrained(
-            str(folder), local_files_only=True, use_safetensors=True, trust_remote_code=False
-        ).to(device)
-        pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
 def _told(stage: Callable[[str], None], steps: int) -> Callable[..., dict[str, Any]]:
     """What a pipeline calls after each step."""
 
@@ -266,39 +174,3 @@ def _told(stage: Callable[[str], None], steps: int) -> Callable[..., dict[str, A
         return tensors
 
     return call
-
-
-@contextmanager
-def _one_line(where: Path, expected: str) -> Iterator[None]:
-    """Make one line of what a library raises, and keep its warnings to itself.
-
-    Raises:
-        FormatError: instead of it; memory that ran out stays what it is.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except LiveactionError:
-        raise
-    except Exception as error:
-        if memory_line(error) is not None:
-            raise
-        raise FormatError(f"{where}: expected {expected}, got {printable(one_line(error))}") from error
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """No progress bars and no log lines of both libraries while a pipeline is loaded."""
-    logs = [import_module(f"{library}.utils.logging") for library in _LIBRARIES]
-    before = [(log, log.is_progress_bar_enabled(), log.get_verbosity()) for log in logs]
-    try:
-        for log in logs:
-            log.disable_progress_bar()
-            log.set_verbosity_error()
-        yield
-    finally:
-        for log, shown, level in before:
-            log.set_verbosity(level)
-            if shown:
-                log.enable_progress_bar()

@@ -57,6 +57,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.recipe": {".errors", ".spec", "pydantic", "yaml"},
     "liveaction.registry": {".errors", ".spec"},
     "liveaction.mapped": {".errors", "numpy"},
+    "liveaction.marking": {".errors"},
     "liveaction.signal": {".mapped", ".errors", "numpy"},
     "liveaction.reading": {".recipe", ".registry", ".signal", ".spec"},
     "liveaction.configs*": set(),
@@ -64,6 +65,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.modalities*": {
         ".strict_json",
         ".modalities",
+        ".marking",
         ".spec",
         ".mapped",
         ".signal",
@@ -98,6 +100,7 @@ ALLOWED: dict[str, set[str]] = {
         *_CODEC_THIRD,
     },
     "liveaction.probing*": {
+        ".marking",
         ".learning",
         ".probing",
         ".evaluation",
@@ -132,6 +135,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.evaluation.baselines*": {".evaluation", ".transforms", ".errors", "numpy"},
     "liveaction.evaluation.judges.folder": {".evaluation", ".learning", ".signal", ".files", ".errors", "numpy"},
     "liveaction.evaluation*": {
+        ".marking",
         ".evaluation",
         *_RUNS,
         ".training",
@@ -145,12 +149,13 @@ ALLOWED: dict[str, set[str]] = {
         *_CODEC,
         *_CODEC_THIRD,
     },
+    "liveaction.pipelines": {".files", ".strict_json", ".errors"},
     "liveaction.enhancing": {
+        ".pipelines",
         ".codec",
-        ".modalities",
         ".signal",
         ".files",
-        ".strict_json",
+        ".marking",
         ".errors",
         "numpy",
         "torch",
@@ -189,8 +194,8 @@ DOORS: dict[str, tuple[str, ...]] = {
         "liveaction.probing.prepare*",
         "liveaction.enhancing",
     ),
-    "diffusers": ("liveaction.enhancing",),
-    "transformers": ("liveaction.enhancing",),
+    "diffusers": ("liveaction.pipelines",),
+    "transformers": ("liveaction.pipelines",),
     "imagecodecs": (
         "liveaction.modalities.image.*",
         "liveaction.modalities.volume.dicom_pixels",

@@ -84,7 +84,7 @@ def check_captured(files: Iterable[Path], wanted: bool | None, metadata: dict[st
     Raises:
         SpecError: one carries the mark.
     """
-    from liveaction.modalities.image.marking import is_marked, refuse_marked
+    from liveaction.marking import is_marked, refuse_marked
 
     if wanted:
         return

@@ -101,7 +101,8 @@ class Single:
                 "--against: expected a decoded picture, got one of --enhance, of which measures mislead; leave it out, "
                 "or add --synthesised"
             )
-        from liveaction.enhancing import STEPS, check_pipeline, check_settings
+        from liveaction.enhancing import STEPS, check_settings
+        from liveaction.pipelines import check_pipeline
 
         check_settings(self._strength, STEPS, self.seed or 0)
         check_pipeline(self.enhance)

@@ -11,7 +11,7 @@ from liveaction.errors import FormatError, SpecError, escaped
 from liveaction.evaluation.item import Source
 from liveaction.evaluation.parts import DataFile
 from liveaction.files import file_digest
-from liveaction.modalities.image.marking import refuse_marked
+from liveaction.marking import refuse_marked
 from liveaction.signal import Signal
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from liveaction.learning.macs import encoder_macs_per_value
 from liveaction.learning.making import Count, StoreOptions, make_store
 from liveaction.learning.sources import Encoded, ItemSource, LatentSource, SampleSource, fitted, seen
 from liveaction.learning.store import LatentStore
-from liveaction.modalities.image.marking import refuse_marked
+from liveaction.marking import refuse_marked
 from liveaction.probing.folds import Division
 from liveaction.probing.protocol import InputEntry, ProbeProtocol
 from liveaction.probing.signals import Target

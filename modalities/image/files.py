@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionError, LiveactionWarning
 from liveaction.files import atomic_path, write_errors
-from liveaction.modalities.image.marking import is_marked, marked
+from liveaction.marking import is_marked, marked
 from liveaction.modalities.image.netpbm import read_netpbm, write_netpbm
 from liveaction.modalities.image.png import COLOURS, read_png, write_png
 from liveaction.modalities.image.tiff import PLACES, read_tiff, write_tiff

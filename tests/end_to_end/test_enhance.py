@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from liveaction import enhancing
+from liveaction import enhancing, pipelines
 from liveaction.cli.main import app
 from liveaction.codec.codec import build_codec
 from liveaction.codec.weights import save_model
-from liveaction.enhancing import Enhancer, check_picture, check_pipeline, check_settings
+from liveaction.enhancing import Enhancer, check_picture, check_settings
 from liveaction.errors import FormatError, LiveactionError, MissingDependencyError, ShapeError, SpecError
-from liveaction.modalities.image.marking import COMPOSITE, is_marked, is_marked_file, marked
+from liveaction.marking import COMPOSITE, is_marked, is_marked_file, marked
+from liveaction.pipelines import check_pipeline
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
@@ -76,8 +77,8 @@ def stub(tmp_path, monkeypatch):
     """A folder that is loaded as a :class:`StubPipeline`, whose calls are kept."""
     pipeline = StubPipeline()
     pipeline.calls = []
-    monkeypatch.setattr(enhancing, "_pipeline_class", lambda folder, name: StubPipeline)
-    monkeypatch.setattr(enhancing, "_load", lambda kind, folder, device: pipeline)
+    monkeypatch.setattr(enhancing, "pipeline_class", lambda folder, name: StubPipeline)
+    monkeypatch.setattr(enhancing, "load_pipeline", lambda kind, folder, device: pipeline)
     return SimpleNamespace(folder=index(tmp_path / "stub"), calls=pipeline.calls, pipeline=pipeline)
 
 
@@ -124,6 +125,7 @@ def test_a_region_of_a_stream_is_painted_over(work, stub, tmp_path):
     assert np.asarray(Image.open(tmp_path / "a.png")).shape == (7, 1, 3)
 
 
+@pytest.mark.slow
 def test_without_the_option_nothing_of_it_is_imported(work, tmp_path):
     code = (
         "import sys\nfrom liveaction.cli.main import app\ntry:\n    app(sys.argv[1:])\nfinally:\n"
@@ -184,7 +186,7 @@ def test_other_targets_folders_and_streams_of_many_are_refused(work, stub, tmp_p
 )
 def test_what_is_no_picture_of_8_bits_is_refused(values, axes, dtype, bits):
     signal = Signal(values, axes, "", (1.0,) * len(axes), dtype, {}, bits)
-    with pytest.raises(ShapeError, match="--enhance: expected a picture, uint8 .* got .* leave it out"):
+    with pytest.raises(ShapeError, match=r"--enhance: expected a picture, uint8 .* got .* leave it out"):
         check_picture(signal)
 
 
@@ -203,6 +205,8 @@ def test_a_stream_of_16_bits_is_refused_before_it_is_decoded(work, stub, tmp_pat
         ({"_class_name": ["my_pipeline", "Mine"]}, "expected the name of a class of diffusers in _class_name"),
         ({"_class_name": "os.system"}, "expected the name of a class of diffusers in _class_name, got 'os.system'"),
         ({"unet": ["os.path", "join"]}, "expected .library, class. for 'unet', got .* code of a folder is not run"),
+        ({"unet": ["os", "system"]}, "expected 'unet' of diffusers or transformers, got 'os'; no other is imported"),
+        ({"unet": [None, "system"]}, "expected .library, class. for 'unet'"),
         ({"unet": ["diffusers"]}, "expected .library, class. for 'unet'"),
     ],
 )
@@ -219,20 +223,26 @@ def test_a_folder_with_code_pickles_or_no_index_is_refused(tmp_path):
         check_pipeline(folder)
     (folder / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"")
     assert check_pipeline(folder) == "StubPipeline"
+    (folder / "unet" / "config.json").write_text('{"auto_map": {"AutoModel": "somebody/hat--model.Model"}}')
+    with pytest.raises(
+        FormatError, match=r"expected weights and settings alone, got code, .*config.json.; it is not run"
+    ):
+        check_pipeline(folder)
+    (folder / "unet" / "config.json").unlink()
     (folder / "unet" / "diffusers.py").write_text("raise SystemExit")
     with pytest.raises(
-        FormatError, match="expected weights and settings alone, got code, .*diffusers.py.; it is not run"
+        FormatError, match=r"expected weights and settings alone, got code, .*diffusers.py.; it is not run"
     ):
         check_pipeline(folder)
     (folder / "model_index.json").write_text("{")
     with pytest.raises(FormatError, match="expected an index of a pipeline, got"):
         check_pipeline(folder)
-    with pytest.raises(SpecError, match="expected a local folder .* got 'runwayml/stable'; nothing is downloaded"):
+    with pytest.raises(SpecError, match=r"expected a local folder .* got 'runwayml/stable'; nothing is downloaded"):
         check_pipeline(Path("runwayml/stable"))
 
 
 def test_a_package_that_is_not_there_is_named_with_its_extra(tmp_path, monkeypatch):
-    monkeypatch.setattr(enhancing, "find_spec", lambda name: None if name == "transformers" else object())
+    monkeypatch.setattr(pipelines, "find_spec", lambda name: None if name == "transformers" else object())
     with pytest.raises(MissingDependencyError, match=r"got no transformers; pip install '.\[enhance\]'"):
         Enhancer(index(tmp_path / "p"))
 
@@ -246,11 +256,13 @@ def test_what_a_pipeline_gives_is_checked(stub, monkeypatch):
     }
     for message, given in gives.items():
         made = SimpleNamespace(**{"images": np.zeros((1, 16, 16, 3)), **given})
-        monkeypatch.setattr(StubPipeline, "__call__", lambda self, image=None, strength=0, made=made: made)
+        monkeypatch.setattr(
+            StubPipeline, "__call__", lambda self, image=None, strength=0, output_type="", made=made: made
+        )
         with pytest.raises(FormatError, match=message):
             Enhancer(stub.folder)(picture)
 
-    def fails(self, image=None, strength=0):
+    def fails(self, image=None, strength=0, output_type=""):
         raise ZeroDivisionError("of\nits own")
 
     monkeypatch.setattr(StubPipeline, "__call__", fails)
@@ -306,6 +318,7 @@ def test_measures_of_an_enhanced_picture_are_given_where_asked_for(work, stub, t
     assert code == 0 and "PSNR" in said and "synthesised" in said
 
 
+@pytest.mark.filterwarnings("ignore:.*the text 'Comment'")  # of TIFF
 def test_a_marked_picture_is_compressed_and_its_mark_travels(work, synthesised, tmp_path):
     model = "-m", work / "model_rgb"
     for more in ([], ["--strip-metadata"]):
@@ -319,6 +332,7 @@ def test_a_marked_picture_is_compressed_and_its_mark_travels(work, synthesised, 
         assert refused in call("verify", tmp_path / "made.lva", *words)[2]
 
 
+@pytest.mark.slow
 def test_evaluations_leave_marked_pictures_out(work, synthesised, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
@@ -415,7 +429,9 @@ def test_the_steps_of_a_pipeline_are_told(tiny):
 
 @pytest.mark.slow
 def test_a_pipeline_of_another_kind_or_a_broken_one_is_refused(tiny, tmp_path):
-    with pytest.raises(SpecError, match="expected an image-to-image pipeline of diffusers, .* StableDiffusionPipeline"):
+    with pytest.raises(
+        SpecError, match=r"expected an image-to-image pipeline of diffusers, .* StableDiffusionPipeline"
+    ):
         Enhancer(tiny / "text")
     for name in ("AutoencoderKL", "NoSuchPipeline", "StableDiffusionInpaintPipeline"):
         with pytest.raises(SpecError, match=f"expected an image-to-image pipeline .* got {name}"):
