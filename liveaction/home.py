@@ -71,6 +71,12 @@ def home() -> Path:
     return Path(os.environ.get("LIVEACTION_HOME") or Path.home() / ".local" / "share" / "liveaction")
 
 
+def bundled_folder() -> Path | None:
+    """Where the models of the package lie; None where it is installed as no folder, and has none."""
+    folder = importlib.resources.files("liveaction.bundled")
+    return folder if isinstance(folder, Path) else None
+
+
 def known_models() -> list[KnownModel]:
     """The models that are known here, in the order in which they are searched; damaged ones are left out.
 
@@ -225,8 +231,8 @@ def in_home(name: str) -> Path:
 def _folders() -> Iterator[tuple[Path, str]]:
     """Folders of models in the order of the search, each once."""
     seen: set[Path] = set()
-    bundled = importlib.resources.files("liveaction.bundled")
-    places = [(bundled, BUNDLED)] if isinstance(bundled, Path) else []
+    bundled = bundled_folder()
+    places = [] if bundled is None else [(bundled, BUNDLED)]
     places += [(home() / "models", HOME)]
     places += [(Path(text), ELSEWHERE) for text in os.environ.get(ELSEWHERE, "").split(os.pathsep) if text]
     for place, origin in places:

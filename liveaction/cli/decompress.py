@@ -89,8 +89,10 @@ def decompress(
     """Bring a signal back, or a region of it, and say how close it is; or bring back every signal of a folder.
 
     In a folder `a/b.png.lva` becomes `a/b.png`; its `manifest.jsonl` is as that of compress. A stream of many items
-    takes --all or --item. Without --model the stream says which known model it needs; of a folder the first stream does,
-    and those of other models fail. The exit status is 3 where --fill was needed. What --enhance paints is made up.
+    takes --all or --item. The exit status is 3 where --fill was needed. What --enhance paints is made up.
+
+    Without --model the stream says which known model it needs; of a folder the first stream does, and those of other
+    models fail.
     """
     from liveaction.archive.folder import Settings
     from liveaction.archive.tasks import FolderDecompression
