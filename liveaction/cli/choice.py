@@ -1,9 +1,11 @@
 """Which model a verb works with: the one that was named, or a known one that fits the file or the stream."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from liveaction.errors import FormatError
 from liveaction.home import KnownModel, choose_by_hand, default_model, find_models, read_known, resolve_model
 
 
@@ -55,7 +57,7 @@ def model_for_files(model: Path | None, source: Path) -> Chosen:
 
 
 def model_for_streams(model: Path | None, source: Path) -> Chosen:
-    """The model that was named, or the known one that a stream, or the first stream of a folder, was made with.
+    """The model that was named, or the known one that a stream, or the first whole stream of a folder, was made with.
 
     Raises:
         FormatError: no stream.
@@ -63,11 +65,9 @@ def model_for_streams(model: Path | None, source: Path) -> Chosen:
     """
     if model is not None:
         return Chosen(resolve_model(model))
-    from liveaction.archive.find import streams_below
     from liveaction.codec.homed import model_for
 
-    streams = streams_below(source) if source.is_dir() else []
-    stream = streams[0] if streams else source
+    stream = _first_stream(source)
     folder = model_for(stream)
     return Chosen(folder, _known(folder), f"as {stream} says")
 
@@ -75,6 +75,21 @@ def model_for_streams(model: Path | None, source: Path) -> Chosen:
 def needed_model(digest: str) -> list[KnownModel]:
     """The known models of a stream's weights, in the order of the search; their tables are not compared."""
     return find_models(digest)
+
+
+def _first_stream(source: Path) -> Path:
+    """The file itself; of a folder the first stream whose header can be read, of the others their work says so."""
+    from liveaction.archive.find import streams_below
+    from liveaction.codec.homed import header_of
+
+    streams = streams_below(source) if source.is_dir() else []
+    for stream in streams:
+        with suppress(FormatError, OSError):
+            header_of(stream)
+            return stream
+    if source.is_dir() and not streams:
+        raise FormatError(f"{source}: expected .lva files, got none; check the folder")
+    return streams[0] if streams else source
 
 
 def _known(folder: Path) -> KnownModel:

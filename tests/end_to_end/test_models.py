@@ -142,12 +142,15 @@ def test_verify_finds_the_model_to_compare_with(here):
 
 def test_streams_of_another_model_fail_in_a_folder(here):
     (here / "all").mkdir()
+    (here / "all" / "0.lva").write_bytes(b"damaged, and so not the first")
     run("compress", "hat.png", "all/a.png.lva", "-q")
     run("compress", "scan.nii.gz", "all/b.nii.gz.lva", "-q")
     done = CliRunner().invoke(app, ["decompress", "all", "back", "-q", "--json"])
     report = json.loads(done.stdout)
-    assert done.exit_code == 1 and (report["done"], report["failed"]) == (1, 1)
-    assert report["model"]["name"] == "rgb" and report["failures"][0]["source"] == "b.nii.gz.lva"
+    assert done.exit_code == 1 and (report["done"], report["failed"]) == (1, 2)
+    (here / "none").mkdir()
+    refused(FormatError, "none: expected .lva files, got none", "decompress", "none", "back")
+    assert report["model"]["name"] == "rgb" and report["failures"][1]["source"] == "b.nii.gz.lva"
 
 
 def test_other_verbs_take_names(here):
