@@ -1,5 +1,6 @@
 """The model that a stream needs, among those that are known here; and models that are put into the home."""
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,14 +9,13 @@ from liveaction.codec.names import item_at
 from liveaction.coding.container import ContainerReader
 from liveaction.coding.source import Source, StreamData
 from liveaction.errors import LiveactionError, SpecError
-from liveaction.files import atomic_path, file_digest
+from liveaction.files import atomic_path, file_digest, write_errors
 from liveaction.home import (
     ELSEWHERE,
     FILES,
     KnownModel,
     find_model,
     find_models,
-    home,
     home_folder,
     named_models,
     read_known,
@@ -89,12 +89,13 @@ def add_model(folder: Path, name: str = "") -> tuple[KnownModel, bool]:
         )
     read_model(folder)
     read_known(folder)
-    home().joinpath("models").mkdir(parents=True, exist_ok=True)
+    with write_errors(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(target) as part:
         part.mkdir()
         for file in FILES:
             if (folder / file).is_file():
-                (part / file).write_bytes((folder / file).read_bytes())
+                shutil.copyfile(folder / file, part / file)
     return read_known(target, "home"), True
 
 
