@@ -121,9 +121,7 @@ def load_pipeline(kind: Any, folder: Path, device: str) -> Any:
         FormatError: it cannot be loaded.
     """
     with one_line_errors(folder, "a pipeline that loads"), _without_bars():
-        pipeline = kind.from_pretrained(
-            str(folder), local_files_only=True, use_safetensors=True, trust_remote_code=False
-        ).to(device)
+        pipeline = kind.from_pretrained(str(folder), local_files_only=True, use_safetensors=True).to(device)
         pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -134,6 +134,18 @@ def test_tables_of_studies_are_those_of_their_records(monkeypatch):
     for protocol in kept:
         assert f"`{protocol}`" in TEXTS["learning.md"]
         assert probes.table(protocol) in TEXTS["learning.md"]
+    assert probes.equals() in TEXTS["learning.md"]
+
+
+def test_tables_of_judges_are_those_of_their_records(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import judged
+
+    kept = sorted(path.stem for path in judged.KEPT.glob("*.json"))
+    assert len(kept) >= 2
+    for protocol in kept:
+        assert f"`{protocol}`" in TEXTS["evaluation.md"]
+        assert judged.table(protocol) in TEXTS["evaluation.md"]
 
 
 def _documented(text):

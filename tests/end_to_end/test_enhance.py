@@ -18,8 +18,12 @@ from liveaction.codec.codec import build_codec
 from liveaction.codec.weights import save_model
 from liveaction.enhancing import Enhancer, check_picture, check_settings
 from liveaction.errors import FormatError, LiveactionError, MissingDependencyError, ShapeError, SpecError
+from liveaction.evaluation.parts import DataFile
+from liveaction.evaluation.plan import plan_protocol
+from liveaction.learning.labels import LabelledItem
 from liveaction.marking import COMPOSITE, is_marked, is_marked_file, marked
 from liveaction.pipelines import check_pipeline
+from liveaction.probing.inputs import Inputs
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
@@ -344,6 +348,16 @@ def test_evaluations_leave_marked_pictures_out(work, synthesised, tmp_path):
     assert "made.png" in said and not (tmp_path / "report").exists()
     code, said, _ = call(*words, "--factors", "1", "--synthesised", "--json", "--quiet")
     assert code == 0 and json.loads(said)["items"] == 2
+
+
+def test_protocols_and_studies_leave_marked_pictures_out(synthesised, tmp_path):
+    protocol = SimpleNamespace(measure="psnr_normalised", baselines={}, coded=[DataFile(path="made.png")])
+    with pytest.raises(SpecError, match=r"--data: expected a picture as it was captured, got one marked .*made.png"):
+        plan_protocol(protocol, tmp_path, tmp_path / "report", settings=None)
+    items = [LabelledItem(name="a", path=tmp_path / "a.png", label=str(synthesised))]
+    study = SimpleNamespace(items=items, protocol=SimpleNamespace(target="rgb", items=SimpleNamespace(fit={})))
+    with pytest.raises(SpecError, match=r"target: expected a picture as it was captured, got one marked .*made.png"):
+        Inputs.target(study, None)
 
 
 @pytest.fixture(scope="module")
