@@ -11,8 +11,8 @@ OPTIONS = {
     "new": {"--like", "--data", "--key", "--force"},
     "check": {"--shape", "--channels", "--data", "--set", "--quiet", "--json"},
     "train": {
-        "--data", "--out", "--val", "--steps", "--set", "--start-from", "--resume", "--skip-bad", "--device",
-        "--quiet",
+        "--data", "--out", "--val", "--steps", "--set", "--start-from", "--labels", "--resume", "--skip-bad",
+        "--device", "--quiet",
     },
     "compress": {
         "--model", "--step", "--quality", "--series", "--strip-metadata", "--fast", "--coder", "--together", "--device",
