@@ -108,11 +108,12 @@ def read_known(folder: Path, origin: str = "") -> KnownModel:
     config = read_config(folder / CONFIG)
     recipe, digest = config["recipe"], config["digest"]
     modality = recipe.get("modality")
-    texts = (recipe.get("name"), recipe.get("description", ""), modality.get("name") if _is_table(modality) else None)
+    texts = [recipe.get("name"), recipe.get("description", ""), modality.get("name") if _is_table(modality) else None]
     if not all(isinstance(text, str) for text in texts) or not re.fullmatch("[0-9a-f]{64}", digest):
         raise FormatError(f"{folder / CONFIG}: expected a digest, and a recipe with name and modality, got others")
     size = sum((folder / name).stat().st_size for name in FILES if (folder / name).is_file())
-    return KnownModel(folder.name, folder, digest, *map(str, texts), size, origin, _default_for(folder / ABOUT))
+    name, about, kind = map(str, texts)
+    return KnownModel(folder.name, folder, digest, name, about, kind, size, origin, _default_for(folder / ABOUT))
 
 
 def find_models(digest: str) -> list[KnownModel]:
@@ -210,7 +211,8 @@ def home_folder(name: str) -> Path:
 def named_models(name: str) -> list[KnownModel | Damaged]:
     """Known models of a name, and damaged ones."""
     known, damaged = look_around()
-    return [model for model in (*known, *damaged) if model.name == name]
+    every: list[KnownModel | Damaged] = [*known, *damaged]
+    return [model for model in every if model.name == name]
 
 
 def in_home(name: str) -> Path:
