@@ -28,6 +28,8 @@ _CODEC = {
     ".strict_json",
     ".files",
     ".outputs",
+    ".model_folder",
+    ".home",
     ".transforms",
     ".nn",
     ".coding",
@@ -43,12 +45,15 @@ _STUDIES = (
     {".training", ".metrics", ".modalities", ".kernels", ".codec", "rich", "yaml"} | _RUNS | _CODEC | _CODEC_THIRD
 )
 ALLOWED: dict[str, set[str]] = {
-    "liveaction": {".codec", ".metrics", ".reading", ".recipe", ".registry", ".signal", ".spec", ".training"},
+    "liveaction": {".codec", ".home", ".metrics", ".reading", ".recipe", ".registry", ".signal", ".spec", ".training"},
     "liveaction.__main__": {".cli"},
     "liveaction.errors": set(),
     "liveaction.strict_json": {".errors"},
     "liveaction.files": {".errors", "psutil"},
     "liveaction.outputs": {".errors", ".files"},
+    "liveaction.model_folder": {".errors", ".files", ".strict_json"},
+    "liveaction.home": {".errors", ".files", ".model_folder", ".strict_json"},
+    "liveaction.bundled": set(),
     "liveaction.locking": {".errors", ".files"},
     "liveaction.stopping": set(),
     "liveaction.spec": {".errors", "pydantic"},

@@ -11,8 +11,8 @@ OPTIONS = {
     "new": {"--like", "--data", "--key", "--force"},
     "check": {"--shape", "--channels", "--data", "--set", "--quiet", "--json"},
     "train": {
-        "--data", "--out", "--val", "--steps", "--set", "--start-from", "--resume", "--skip-bad", "--device",
-        "--quiet",
+        "--data", "--out", "--val", "--steps", "--set", "--start-from", "--labels", "--resume", "--skip-bad",
+        "--device", "--quiet",
     },
     "compress": {
         "--model", "--step", "--quality", "--series", "--strip-metadata", "--fast", "--coder", "--together", "--device",
@@ -39,6 +39,10 @@ OPTIONS = {
     "freeze": {"--data", "--skip-bad", "--quiet"},
     "info": {"--json"},
     "verify": {"--model", "--against", "--synthesised", "--max-voxels", "--device", "--quiet", "--json"},
+    "models": {"--json"},
+    "models show": {"--json"},
+    "models add": {"--name", "--quiet", "--json"},
+    "models remove": {"--force", "--json"},
     "doctor": {"--warm", "--json"},
     "import-livecodec": {"--modality", "--force", "--quiet"},
     "import-walloc": {"--config", "--modality", "--force", "--quiet"},
@@ -57,6 +61,8 @@ def _commands(group, prefix=""):
     """All verbs by name; those of a sub-command as ``group verb``."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield f"{prefix}{name}", command
             yield from _commands(command, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", command

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from liveaction.cli.choice import model_for_streams
 from liveaction.cli.findings import closeness_text, damage_fields, pace_text, report_damage
 from liveaction.cli.folder import refuse_folder_options, run_folder
 from liveaction.cli.options import (
@@ -37,7 +38,8 @@ DAMAGED = 3
 
 
 @app.command(
-    epilog="Examples: `liveaction decompress scan.lva back.nii.gz --model runs/ct --against scan.nii.gz "
+    epilog="Examples: `liveaction decompress scan.lva back.nii.gz` · "
+    "`liveaction decompress scan.lva back.nii.gz --model runs/ct --against scan.nii.gz "
     "--picture compare.png` · `liveaction decompress scan.lva part.nii.gz --model runs/ct --region 100:200,:,40:60` · "
     "`liveaction decompress archive/ back/ --model runs/ct --jobs 4` · "
     "`liveaction decompress pictures.lva back/ --model runs/rgb --all` · "
@@ -46,7 +48,7 @@ DAMAGED = 3
 def decompress(
     source: Annotated[Path, typer.Argument(help="A .lva file, or a folder of them.")],
     target: Annotated[Path, typer.Argument(help="The file to write, such as back.nii.gz, or the folder.")],
-    model: ModelDir,
+    model: ModelDir = None,
     region: Annotated[
         str, typer.Option(help="Only these samples, one range per axis: `10:20,:,5:9`. Only their chunks are read.")
     ] = "",
@@ -88,6 +90,9 @@ def decompress(
 
     In a folder `a/b.png.lva` becomes `a/b.png`; its `manifest.jsonl` is as that of compress. A stream of many items
     takes --all or --item. The exit status is 3 where --fill was needed. What --enhance paints is made up.
+
+    Without --model the stream says which known model it needs; of a folder the first stream does, and those of other
+    models fail.
     """
     from liveaction.archive.folder import Settings
     from liveaction.archive.tasks import FolderDecompression
@@ -96,28 +101,29 @@ def decompress(
     single = Single(
         region, fill, against, picture, max_voxels, item, enhance, strength, prompt, seed, synthesised or None
     )
+    chosen = model_for_streams(model, source)
     if everything:
         single.refuse("one item", "--all", "fill", "max_voxels")
         refuse_folder_options(jobs=jobs > 1)
         damaged = decompress_items(
-            source, target, (model, device, dtype), (suffix, fill, max_voxels, force), quiet, as_json
+            source, target, (chosen, device, dtype), (suffix, fill, max_voxels, force), quiet, as_json
         )
         if damaged:
             raise typer.Exit(DAMAGED)
         return
     if source.is_dir():
         single.refuse("one .lva file", f"the folder {str(source)!r}")
-        settings = Settings(model, device=device, dtype=dtype, jobs=jobs, force=force)
-        run_folder(lambda: FolderDecompression(source, target, settings, suffix), quiet, as_json)
+        settings = Settings(chosen.folder, device=device, dtype=dtype, jobs=jobs, force=force)
+        run_folder(lambda: FolderDecompression(source, target, settings, suffix), quiet, as_json, chosen)
         return
     refuse_folder_options(jobs=jobs > 1, suffix=bool(suffix))
-    single.check(source, target, model, force)
+    single.check(source, target, chosen.folder, force)
     with stages(console, quiet) as stage:
-        done = _decompress(source, target, (model, device, dtype), single, stage)
+        done = _decompress(source, target, (chosen.folder, device, dtype), single, stage)
     if as_json:
-        print_json(done.fields())
+        print_json(done.fields() | chosen.fields())
     else:
-        for line in done.lines():
+        for line in (*done.lines(), *chosen.lines()):
             say(line)
     report_damage(done.damaged, done.reader.header.axes, f"{source}", f"filled with {done.reader.fill}")
     if done.damaged:

@@ -26,7 +26,15 @@ Dtype = Annotated[
         "such products, at an error of about 1 %. Default: the recipe's compute_dtype."
     ),
 ]
-ModelDir = Annotated[Path, typer.Option("--model", "-m", help="Model directory, as `liveaction train` leaves it.")]
+ModelDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Model directory, as `liveaction train` leaves it, or a model that `liveaction models` lists, by name or "
+        "digest. Default: one of those, which fits.",
+    ),
+]
 Jobs = Annotated[int, typer.Option(min=1, help="Processes that a folder is worked on with.")]
 MaxVoxels = Annotated[
     int | None, typer.Option("--max-voxels", min=1, help="Values that a stream may declare; default 2**34.")
