@@ -29,7 +29,7 @@ class FolderJudge(Judge):
                 f"{task}; take one of samples or resampleN"
             )
         self.name = folder.resolve().name
-        self.label = f"the head {self.name}"
+        self.label, self.classes = f"the head {self.name}", self._head.names
         digest = hashlib.sha256()
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             digest.update(f"{file_digest(path)}  {path.relative_to(folder).as_posix()}\n".encode())
