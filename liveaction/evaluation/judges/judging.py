@@ -103,8 +103,8 @@ def plan_judging(judge: str, labels: str, subjects: Sequence[Subject]) -> Judgin
     unknown = sorted(set(right.values()) - set(chosen.classes)) if right and chosen.classes else []
     if unknown:
         raise SpecError(
-            f"--labels {labels}: expected classes that the judge {chosen.name} knows, {', '.join(chosen.classes[:9])}, got "
-            f"{unknown[0]!r}; name them as it does"
+            f"--labels {labels}: expected classes that the judge {chosen.name} knows, {', '.join(chosen.classes[:9])}, "
+            f"got {unknown[0]!r}; name them as it does"
         )
     return Judging(chosen, right)
 
