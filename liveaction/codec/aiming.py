@@ -29,7 +29,7 @@ IN_MEMORY = 1 << 24
 """Values of a signal whose trials are kept in memory; those of larger ones are nameless temporary files."""
 
 COARSEST, FINEST = 4.0, 2.0**-22
-"""Steps as shares of the largest latent: at the one all symbols are 0, at the other float32 still holds them exactly."""
+"""Steps as shares of the largest latent: at the one all symbols are 0, at the other float32 still holds them."""
 
 
 def split_options(options: CompressOptions) -> tuple[Target | None, WriteOptions]:
@@ -182,8 +182,8 @@ def _out_of_reach(found: Search, trials: _Trials, signal: Signal) -> str:
     place = {min(steps): "its finest", max(steps): "its coarsest"}.get(step, "the best there is")
     wanted, limit = (target.text(value, signal.unit) for value in (target.value, reached))
     return (
-        f"{target.option}: expected {'at least' if pick is min else 'at most'} {limit}, which this model reaches at step "
-        f"{step:.3g}, {place}, got {wanted}; take that, or another model"
+        f"{target.option}: expected {'at least' if pick is min else 'at most'} {limit}, which this model reaches at "
+        f"step {step:.3g}, {place}, got {wanted}; take that, or another model"
     )
 
 

@@ -12,8 +12,8 @@ from liveaction.codec.aiming import find_step, split_options
 from liveaction.codec.header import MAX_VOXELS
 from liveaction.codec.names import ITEM, check_name, check_names, item_at, names_of
 from liveaction.codec.reader import ReaderOptions, StreamReader
-from liveaction.codec.view import StreamView, check_opened
 from liveaction.codec.target import Target
+from liveaction.codec.view import StreamView, check_opened
 from liveaction.codec.writing import CompressOptions, StreamWriter, WriteOptions, Written
 from liveaction.coding.container import ContainerReader
 from liveaction.coding.container2 import MOST_ITEMS

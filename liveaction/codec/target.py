@@ -122,6 +122,11 @@ class Aim:
     trials: int
     seconds: float
 
+    def fields(self) -> dict[str, str | float | bool]:
+        """For JSON."""
+        said = {"kind": self.target.kind, "wanted": self.target.value, "reached": self.reached, "within": self.within}
+        return {**said, "trials": self.trials, "seconds": self.seconds}
+
     def text(self, step: float, unit: str) -> str:
         """In words: ``target 200,000 bytes: 198,764 bytes at step 0.0831, 6 trials``."""
         wanted, reached = (self.target.text(value, unit) for value in (self.target.value, self.reached))
