@@ -10,14 +10,15 @@ from math import isinf, log2
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from liveaction.codec.chunk_coder import ChunkCoder
 from liveaction.codec.clock import Timings
 from liveaction.codec.header import MAX_VOXELS
 from liveaction.codec.quality import STEPS, check_rate, choose_step
 from liveaction.codec.reader import StreamReader
-from liveaction.codec.search import Search, search
+from liveaction.codec.search import search
 from liveaction.codec.slabs import KeptSlabs
 from liveaction.codec.target import Aim, Target, target_of
-from liveaction.codec.writing import CompressOptions, StreamWriter, WriteOptions, Written
+from liveaction.codec.writing import CompressOptions, Stage, StreamWriter, WriteOptions, Written
 from liveaction.coding.container import ContainerReader
 from liveaction.errors import LiveactionWarning, SpecError
 from liveaction.signal import Signal
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
 IN_MEMORY = 1 << 24
 """Values of a signal whose trials are kept in memory; those of larger ones are nameless temporary files."""
 
-COARSEST, FINEST = 4.0, 2.0**-22
+COARSEST, FINEST = 4.0, 2.0**-21
 """Steps as shares of the largest latent: at the one all symbols are 0, at the other float32 still holds them."""
+
+AGAIN = 8
+"""Trials with one tree, where the heights of several leap over a target."""
 
 
 def split_options(options: CompressOptions) -> tuple[Target | None, WriteOptions]:
@@ -77,9 +81,14 @@ def _aimed(signal: Signal, model: "Model", target: Target, options: WriteOptions
     trials = _Trials(signal, model, target, options)
     found = search(trials.height, trials.start, trials.bounds, target.width)
     best = trials.best
-    if best is None or not (found.hit or found.crossed or _is_exact(best)):
-        raise SpecError(_out_of_reach(found, trials, signal))
-    if not found.hit and not _is_exact(best):
+    if best is not None and found.crossed and not found.hit and len(model.codec.trees) > 1:
+        trials.tree = best.written.tree
+        found = search(trials.height, best.place, trials.bounds, target.width, most=AGAIN)
+        best = trials.best or best
+    if best is None or not (found.hit or trials.crossed or _is_exact(best)):
+        raise SpecError(_out_of_reach(trials, signal))
+    within = found.hit or _is_exact(best)
+    if not within:
         wanted, reached = (target.text(value, signal.unit) for value in (target.value, best.reached))
         warnings.warn(
             f"{target.option}: expected a step that comes to {wanted}, got {reached} as the closest, at step "
@@ -87,18 +96,19 @@ def _aimed(signal: Signal, model: "Model", target: Target, options: WriteOptions
             LiveactionWarning,
             stacklevel=2,
         )
-    aim = Aim(target, best.reached, found.hit, len(found.trials), perf_counter() - began)
+    aim = Aim(target, best.reached, within, len(trials.reached), perf_counter() - began)
     return replace(best, written=replace(best.written, timings=trials.spent, aim=aim))
 
 
 @dataclass(frozen=True)
 class _Best:
-    """A trial: its stream, how that was written, what it came to, and its height."""
+    """A trial: its stream, how that was written, what it came to, its height, and its place."""
 
     file: BinaryIO
     written: Written
     reached: float
     height: float
+    place: float
 
 
 class _Trials:
@@ -107,14 +117,18 @@ class _Trials:
     Places are such that heights grow with them: octaves of the step, of sizes with the sign turned.
 
     Attributes:
-        best: the highest that is allowed; ``last``: the newest.
+        best: the highest that is allowed; of equal ones, as exact ones are, the one at the largest place.
+        reached: steps, and what they came to.
         spent: on all of them, without decoding.
+        start: the first place.
+        tree: of the codec, that all next trials take; None chooses it by the step.
     """
 
     def __init__(self, signal: Signal, model: "Model", target: Target, options: WriteOptions) -> None:
         self.signal, self.model, self.target, self.options = signal, model, target, options
         self.best: _Best | None = None
-        self.reached = list[tuple[float, float]]()  # steps, and what they came to
+        self.tree: int | None = None
+        self.reached = list[tuple[float, float]]()
         self.spent = Timings(0, 0, 0, 0)
         self._sign = -1 if target.of_bytes else 1
         self._slabs = KeptSlabs()
@@ -124,36 +138,44 @@ class _Trials:
         """The outermost places that make sense for the latents that were seen."""
         if not self._slabs.largest:  # whatever the step, all symbols are 0
             return self.start, self.start
-        ends = (log2(self._slabs.largest * share) for share in (FINEST, COARSEST))
+        largest = self._slabs.largest * max(_gain(tree.chunks) for tree in self.model.codec.trees)
+        ends = (log2(largest * share) for share in (FINEST, COARSEST))
         low, high = sorted(self._sign * min(max(end, log2(STEPS[0])), log2(STEPS[1])) for end in ends)
         return low, high
+
+    @property
+    def crossed(self) -> bool:
+        """Whether there were trials on both sides of the target."""
+        return len({self.target.height(reached) > 0 for _, reached in self.reached}) > 1
 
     def height(self, place: float) -> float:
         """Try a step."""
         step, number = 2.0 ** (self._sign * place), len(self.reached) + 1
-        told = self.options.get("stage", lambda text: None)
+        told = self.options.get("stage")
 
         def stage(text: str) -> None:
-            told(f"trial {number}, step {step:.3g}: {text}")
+            if told is not None:
+                told(f"trial {number}, step {step:.3g}: {text}")
 
         file: Any = io.BytesIO() if self.signal.values.size <= IN_MEMORY else tempfile.TemporaryFile()  # noqa: SIM115
-        writer = StreamWriter(file, self.model, self._slabs)
-        options = cast("WriteOptions", {**self.options, "quality": None, "step": step, "stage": stage})
+        writer = StreamWriter(file, self.model, self._slabs, self.tree)
+        options = self.options.copy()
+        options["quality"], options["step"], options["stage"] = None, step, stage
         written = writer.add(self.signal, **options)
         written = replace(written, bytes=writer.close())
         self.spent = _sum(self.spent, written.timings)
         reached = self._reached(file, written, stage)
         height = self.target.height(reached)
         self.reached.append((step, reached))
-        if height <= 0 and (self.best is None or height > self.best.height):
+        if height <= 0 and (self.best is None or (height, place) > (self.best.height, self.best.place)):
             if self.best is not None:
                 self.best.file.close()
-            self.best = _Best(file, written, reached, height)
+            self.best = _Best(file, written, reached, height, place)
         else:
             file.close()
         return height
 
-    def _reached(self, file: BinaryIO, written: Written, stage: Any) -> float:
+    def _reached(self, file: BinaryIO, written: Written, stage: Stage) -> float:
         """What a trial came to, in what its target is stated in."""
         if self.target.kind == "size":
             return written.bytes
@@ -172,19 +194,29 @@ def _is_exact(best: _Best) -> bool:
     return isinf(best.height)
 
 
-def _out_of_reach(found: Search, trials: _Trials, signal: Signal) -> str:
+def _out_of_reach(trials: _Trials, signal: Signal) -> str:
     """What to say where all trials were on one side of the target."""
     target = trials.target
-    over = found.trials[0][1] > 0
+    over = trials.best is None
     pick = min if over == (target.kind in ("size", "error")) else max
-    step, reached = pick(trials.reached, key=lambda pair: pair[1])
-    steps = [tried for tried, _ in trials.reached]
-    place = {min(steps): "its finest", max(steps): "its coarsest"}.get(step, "the best there is")
-    wanted, limit = (target.text(value, signal.unit) for value in (target.value, reached))
+    limit = pick(reached for _, reached in trials.reached)
+    steps = sorted(step for step, reached in trials.reached if reached == limit)
+    tried = sorted(step for step, _ in trials.reached)
+    step, place = steps[0], "the best of those tried"
+    if tried[0] in steps:
+        place = "its finest"
+    elif tried[-1] in steps:
+        step, place = tried[-1], "its coarsest"
+    wanted, most = (target.text(value, signal.unit) for value in (target.value, limit))
     return (
-        f"{target.option}: expected {'at least' if pick is min else 'at most'} {limit}, which this model reaches at "
+        f"{target.option}: expected {'at least' if pick is min else 'at most'} {most}, which this model reaches at "
         f"step {step:.3g}, {place}, got {wanted}; take that, or another model"
     )
+
+
+def _gain(chunks: ChunkCoder) -> float:
+    """How many times larger than latents what is coded of them may be: going on in the lowest band adds up pairs."""
+    return 2.0 ** (sum(sum(step) for step in chunks.continuation.steps) / 2)
 
 
 def _sum(one: Timings, two: Timings) -> Timings:

@@ -239,6 +239,7 @@ def _add(
         if target is None:
             return writer.add(signal, **named)
         found = find_step(signal, writer.model, target, named)
-        return replace(writer.add(signal, **{**named, "quality": None, "step": found.step}), aim=found.aim)
+        named["quality"], named["step"] = None, found.step
+        return replace(writer.add(signal, **named), aim=found.aim)
     except LiveactionError as error:
         raise type(error)(f"item {number}{f' {name!r}' if name else ''}: {error}") from error

@@ -13,7 +13,7 @@ NARROW = 2.0**-10
 Trial = tuple[float, float]
 """A place, and the height there."""
 
-_FIRST_REACH = 4.0  # how far beyond what was seen a trial goes at first, in octaves; each next one twice as far
+_FIRST_REACH = 4.0  # how far beyond what was seen a trial goes at most, in octaves; each next one twice as far
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ def _beyond(trials: list[Trial], aim: float, slope: float, bounds: tuple[float, 
         return _dip(trials) if falling else None
     if len(trials) > 1:
         slope = min(max(_slope(trials[-2], trials[-1], slope), slope / 8), 4 * slope)
-    reach = _FIRST_REACH * 2 ** (len(trials) - 1)
+    reach = _FIRST_REACH * 2.0 ** (len(trials) - 1)
     wanted = abs(aim - height) / slope if isfinite(height) else reach
-    move = min(max(wanted, 2 * NARROW), reach)
+    move = min(max(wanted, 2.0 ** (len(trials) - 5) if len(trials) > 3 else 2 * NARROW), reach)
     return max(low, place - move) if falling else min(high, place + move)
 
 

@@ -90,12 +90,14 @@ class StreamWriter:
         file: empty; open to read and write, and able to seek.
         model: as ``liveaction.load`` gives it.
         slabs: where latents are kept for other writers of the same signal; nowhere by default.
+        tree: number of the tree to take; None takes the one that costs a signal least.
 
     Attributes:
         model: as given.
     """
 
-    def __init__(self, file: BinaryIO, model: "Model", slabs: KeptSlabs | None = None) -> None:
+    def __init__(self, file: BinaryIO, model: "Model", slabs: KeptSlabs | None = None, tree: int | None = None) -> None:
+        self._tree = tree
         self._file, self.model, self._encode = file, model, encoded if slabs is None else slabs.encoded
         self._writer: ContainerWriter | None = None
 
@@ -136,7 +138,7 @@ class StreamWriter:
         with whole.running(stage):
             limits = modality.range_of(signal)
             signal = modality.stripped(signal) if strip_metadata else signal
-            front = front_of(model, signal, limits, chosen, stage)
+            front = front_of(model, signal, limits, chosen, stage, self._tree)
             codec = codec.trees[front.tree]
             raw = make_header(signal, model, front, chosen, limits, coder, extras or {})
             chunks = codec.layout(signal.shape, front.batch).chunks
