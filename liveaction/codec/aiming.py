@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from math import isinf, log2
 from time import perf_counter
@@ -65,26 +66,31 @@ def write_for_target(signal: Signal, file: BinaryIO, model: "Model", target: Tar
         SpecError: no step reaches the target; what can be reached is said, and nothing is written.
         ShapeError, FormatError: as for :func:`liveaction.codec.stream.write_stream`.
     """
-    best = _aimed(signal, model, target, options)
-    best.file.seek(0)
-    shutil.copyfileobj(best.file, file)
-    return best.written
+    with closing(_Trials(signal, model, target, options)) as trials:
+        best = _aimed(trials)
+        best.file.seek(0)
+        shutil.copyfileobj(best.file, file)
+        return best.written
 
 
 def find_step(signal: Signal, model: "Model", target: Target, options: WriteOptions) -> Written:
     """What :func:`write_for_target` would write, by its step; arguments and errors are the same."""
-    return _aimed(signal, model, target, options).written
+    with closing(_Trials(signal, model, target, options)) as trials:
+        return _aimed(trials).written
 
 
-def _aimed(signal: Signal, model: "Model", target: Target, options: WriteOptions) -> "_Best":
-    began = perf_counter()
-    trials = _Trials(signal, model, target, options)
+def _aimed(trials: "_Trials") -> "_Best":
+    """The best trial, of which all is said.
+
+    Raises:
+        SpecError: none will do.
+    """
+    began, target, signal = perf_counter(), trials.target, trials.signal
     found = search(trials.height, trials.start, trials.bounds, target.width)
+    if trials.best is not None and found.crossed and not found.hit and len(trials.model.codec.trees) > 1:
+        trials.tree = trials.best.written.tree
+        found = search(trials.height, trials.best.place, trials.bounds, target.width, most=AGAIN)
     best = trials.best
-    if best is not None and found.crossed and not found.hit and len(model.codec.trees) > 1:
-        trials.tree = best.written.tree
-        found = search(trials.height, best.place, trials.bounds, target.width, most=AGAIN)
-        best = trials.best or best
     if best is None or not (found.hit or trials.crossed or _is_exact(best)):
         raise SpecError(_out_of_reach(trials, signal))
     within = found.hit or _is_exact(best)
@@ -158,22 +164,36 @@ class _Trials:
                 told(f"trial {number}, step {step:.3g}: {text}")
 
         file: Any = io.BytesIO() if self.signal.values.size <= IN_MEMORY else tempfile.TemporaryFile()  # noqa: SIM115
-        writer = StreamWriter(file, self.model, self._slabs, self.tree)
-        options = self.options.copy()
-        options["quality"], options["step"], options["stage"] = None, step, stage
-        written = writer.add(self.signal, **options)
-        written = replace(written, bytes=writer.close())
+        kept = False
+        try:
+            writer = StreamWriter(file, self.model, self._slabs, self.tree)
+            options = self.options.copy()
+            options["quality"], options["step"], options["stage"] = None, step, stage
+            written = writer.add(self.signal, **options)
+            written = replace(written, bytes=writer.close())
+            reached = self._reached(file, written, stage)
+            height = self.target.height(reached)
+            kept = self._keep(_Best(file, written, reached, height, place))
+        finally:
+            if not kept:
+                file.close()
         self.spent = _sum(self.spent, written.timings)
-        reached = self._reached(file, written, stage)
-        height = self.target.height(reached)
         self.reached.append((step, reached))
-        if height <= 0 and (self.best is None or (height, place) > (self.best.height, self.best.place)):
-            if self.best is not None:
-                self.best.file.close()
-            self.best = _Best(file, written, reached, height, place)
-        else:
-            file.close()
         return height
+
+    def _keep(self, trial: "_Best") -> bool:
+        """Keep a trial where it is the best so far."""
+        best = self.best
+        if trial.height > 0 or (best is not None and (trial.height, trial.place) <= (best.height, best.place)):
+            return False
+        self.close()
+        self.best = trial
+        return True
+
+    def close(self) -> None:
+        """Close the file of the best trial."""
+        if self.best is not None:
+            self.best.file.close()
 
     def _reached(self, file: BinaryIO, written: Written, stage: Stage) -> float:
         """What a trial came to, in what its target is stated in."""
