@@ -236,7 +236,7 @@ def _out_of_reach(trials: _Trials, signal: Signal) -> str:
 
 def _gain(chunks: ChunkCoder) -> float:
     """How many times larger than latents what is coded of them may be: going on in the lowest band adds up pairs."""
-    return 2.0 ** (sum(sum(step) for step in chunks.continuation.steps) / 2)
+    return float(2.0 ** (sum(sum(step) for step in chunks.continuation.steps) / 2))
 
 
 def _sum(one: Timings, two: Timings) -> Timings:

