@@ -11,7 +11,7 @@ OPTIONS = {
     "new": {"--like", "--data", "--key", "--force"},
     "check": {"--shape", "--channels", "--data", "--set", "--quiet", "--json"},
     "train": {
-        "--data", "--out", "--val", "--steps", "--set", "--start-from", "--resume", "--skip-bad", "--device",
+        "--data", "--labels", "--out", "--val", "--steps", "--set", "--start-from", "--resume", "--skip-bad", "--device",
         "--quiet",
     },
     "compress": {
