@@ -11,8 +11,8 @@ OPTIONS = {
     "new": {"--like", "--data", "--key", "--force"},
     "check": {"--shape", "--channels", "--data", "--set", "--quiet", "--json"},
     "train": {
-        "--data", "--labels", "--out", "--val", "--steps", "--set", "--start-from", "--resume", "--skip-bad", "--device",
-        "--quiet",
+        "--data", "--labels", "--out", "--val", "--steps", "--set", "--start-from", "--resume", "--skip-bad",
+        "--device", "--quiet",
     },
     "compress": {
         "--model", "--step", "--quality", "--target-size", "--target-ratio", "--target-psnr", "--target-error",
