@@ -15,8 +15,9 @@ OPTIONS = {
         "--device", "--quiet",
     },
     "compress": {
-        "--model", "--step", "--quality", "--series", "--strip-metadata", "--fast", "--coder", "--together", "--device",
-        "--dtype", "--jobs", "--force", "--quiet", "--json",
+        "--model", "--step", "--quality", "--target-size", "--target-ratio", "--target-psnr", "--target-error",
+        "--series", "--strip-metadata", "--fast", "--coder", "--together", "--device", "--dtype", "--jobs", "--force",
+        "--quiet", "--json",
     },
     "decompress": {
         "--model", "--region", "--fill", "--against", "--picture", "--suffix", "--all", "--item", "--enhance",

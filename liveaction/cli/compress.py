@@ -9,7 +9,21 @@ import typer
 from liveaction.cli.choice import model_for_files
 from liveaction.cli.findings import pace_text
 from liveaction.cli.folder import refuse_folder_options, run_folder
-from liveaction.cli.options import AsJson, Device, Dtype, Force, Jobs, ModelDir, Quiet, percent, refuse_existing
+from liveaction.cli.options import (
+    AsJson,
+    Device,
+    Dtype,
+    Force,
+    Jobs,
+    ModelDir,
+    Quiet,
+    TargetError,
+    TargetPsnr,
+    TargetRatio,
+    TargetSize,
+    percent,
+    refuse_existing,
+)
 from liveaction.cli.printing import console, print_json, say
 from liveaction.cli.splits import split_lines
 from liveaction.cli.together import compress_folder
@@ -29,6 +43,7 @@ app = typer.Typer()
     epilog="Examples: `liveaction compress scan.nii.gz scan.lva` · "
     "`liveaction compress scan.nii.gz scan.lva --model runs/ct --quality 5` · "
     "`liveaction compress scans/ archive/ --model runs/ct --jobs 4` · "
+    "`liveaction compress photo.png photo.lva --model runs/rgb --target-size 200kB` · "
     "`liveaction compress clip.mkv clip.lva --model runs/video --fast` · "
     "`liveaction compress pictures/ pictures.lva --model runs/rgb --together`"
 )
@@ -47,6 +62,10 @@ def compress(
     quality: Annotated[
         int | None, typer.Option(min=1, max=7, help="1 small .. 7 fine; 4 is the step trained with.")
     ] = None,
+    target_size: TargetSize = None,
+    target_ratio: TargetRatio = None,
+    target_psnr: TargetPsnr = None,
+    target_error: TargetError = None,
     series: Annotated[
         str | None,
         typer.Option(help="Which DICOM series of the folder SOURCE: its SeriesInstanceUID, or its SeriesNumber."),
@@ -86,14 +105,16 @@ def compress(
     from liveaction.archive.tasks import FolderCompression
     from liveaction.cli.progress import stages
     from liveaction.codec.quality import check_rate
+    from liveaction.codec.target import target_of
 
-    check_rate(step, quality)
+    goal = target_of(target_size, target_ratio, target_psnr, target_error)
+    check_rate(step, quality, goal)
     if together and (target.suffix != ".lva" or series is not None):
         raise SpecError(f"--together: expected a target that ends in .lva and no --series, got {str(target)!r}")
     if series is not None:
         source = _series(source, series)
     chosen = model_for_files(model, source)
-    settings = Settings(chosen.folder, step, quality, device, dtype, jobs, force, strip_metadata, fast, coder)
+    settings = Settings(chosen.folder, step, quality, device, dtype, jobs, force, strip_metadata, fast, coder, goal)
     if target.suffix != ".lva":
         run_folder(lambda: FolderCompression(source, target, settings), quiet, as_json, chosen)
         return
@@ -114,7 +135,8 @@ def compress(
         f"{report['bits_per_element']:.4f} bits per element; encoded in {written.timings.tensors:.2f} s, "
         f"entropy coded in {written.timings.coding:.2f} s ({pace_text(signal.values.size, written.timings)})"
     )
-    for line in (*chosen.lines(), *split_lines(used.codec, signal, written), *_left_out(signal, written)):
+    aimed = () if written.aim is None else (written.aim.text(written.step, signal.unit),)
+    for line in (*aimed, *chosen.lines(), *split_lines(used.codec, signal, written), *_left_out(signal, written)):
         say(line)
 
 
@@ -138,6 +160,7 @@ def _compress(
         fast=settings.fast,
         coder=settings.coder,
         stage=stage,
+        **settings.goal_options,
     )
     return model, signal, written
 
@@ -182,4 +205,5 @@ def _report(target: Path, signal: "Signal", written: "Written") -> dict[str, Any
         "encode_seconds": spent.tensors,
         "entropy_coding_seconds": spent.coding,
         "msamples_per_second": elements / 1e6 / (spent.tensors + spent.coding),
+        **({} if written.aim is None else {"aim": written.aim.fields()}),
     }

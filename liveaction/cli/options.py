@@ -36,6 +36,20 @@ ModelDir = Annotated[
     ),
 ]
 Jobs = Annotated[int, typer.Option(min=1, help="Processes that a folder is worked on with.")]
+TargetSize = Annotated[
+    str | None,
+    typer.Option(help="Instead of a step: bytes of the .lva file, such as 200000, 200kB or 1.5MiB, or up to 2 % less."),
+]
+TargetRatio = Annotated[
+    float | None, typer.Option(help="Instead of a step: times smaller than the source's values, or up to 2 % more.")
+]
+TargetPsnr = Annotated[
+    float | None, typer.Option(help="Instead of a step: PSNR in dB, as `decompress --against` says it, or 0.1 dB more.")
+]
+TargetError = Annotated[
+    float | None,
+    typer.Option(help="Instead of a step: root mean square of the error in the signal's unit, or 1 % less."),
+]
 MaxVoxels = Annotated[
     int | None, typer.Option("--max-voxels", min=1, help="Values that a stream may declare; default 2**34.")
 ]

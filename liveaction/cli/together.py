@@ -34,6 +34,7 @@ def compress_folder(
             strip_metadata=settings.strip_metadata,
             fast=settings.fast,
             coder=settings.coder,
+            **settings.goal_options,
         )
     lost = {"clipped_share": done.clipped_share, "missing_share": done.missing_share}
     ratio, bits = done.native_bits / (8 * done.bytes), 8 * done.bytes / done.values

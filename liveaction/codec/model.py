@@ -80,14 +80,14 @@ class Model:
 
         Args:
             source: a signal, or a file or folder that holds one.
-            options: ``quality``, ``step``, ``extras``, ``strip_metadata``, ``fast``, ``coder``,
-                ``stage``; see
+            options: ``quality``, ``step``, ``target_size``, ``target_ratio``, ``target_psnr``, ``target_error``,
+                ``extras``, ``strip_metadata``, ``fast``, ``coder``, ``stage``; see
                 :class:`liveaction.codec.writing.CompressOptions`.
 
         Raises:
             FormatError: ``source`` cannot be read.
             ShapeError: the signal has other channels or axes than the recipe.
-            SpecError: an option is out of its range.
+            SpecError: an option is out of its range, or no step reaches a target.
         """
         return compress(self._signal(source), self, **options)[0]
 
@@ -139,7 +139,8 @@ class Model:
         Args:
             sources: signals, or files or folders that hold one each; read one at a time, at most 65536.
             names: one for each, which the stream keeps: relative paths with slashes, such as ``shoes/1.png``.
-            options: as of :meth:`compress`, for all of them.
+            options: as of :meth:`compress`, for each of them; ``target_size`` and ``target_ratio`` are of whole
+                streams, and refused.
 
         Raises:
             FormatError, ShapeError, SpecError: as :meth:`compress`, naming the item.
