@@ -33,8 +33,9 @@ _check_install()
 if TYPE_CHECKING:
     from liveaction.codec.codec import Codec, build_codec
     from liveaction.codec.info import read_info
-    from liveaction.codec.model import Model, load, open, verify
+    from liveaction.codec.model import Model, decompress, load, open, verify
     from liveaction.codec.weights import save_model
+    from liveaction.home import known_models
     from liveaction.metrics import psnr, ssim
     from liveaction.reading import read
     from liveaction.recipe import load_recipe, recipe_names
@@ -50,6 +51,8 @@ _HOMES = {
     "Signal": "liveaction.signal",
     "build_codec": "liveaction.codec.codec",
     "build_modality": "liveaction.registry",
+    "decompress": "liveaction.codec.model",
+    "known_models": "liveaction.home",
     "load": "liveaction.codec.model",
     "load_recipe": "liveaction.recipe",
     "modality_names": "liveaction.registry",
@@ -72,6 +75,8 @@ __all__ = [
     "__version__",
     "build_codec",
     "build_modality",
+    "decompress",
+    "known_models",
     "load",
     "load_recipe",
     "modality_names",

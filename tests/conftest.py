@@ -49,6 +49,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("no CUDA device here")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_models_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A home of models that is empty, for the processes that tests start as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIVEACTION_HOME", str(tmp_path_factory.mktemp("home") / "none"))
+        patch.delenv("LIVEACTION_MODELS", raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     random.seed(0)

@@ -28,6 +28,8 @@ _CODEC = {
     ".strict_json",
     ".files",
     ".outputs",
+    ".model_folder",
+    ".home",
     ".transforms",
     ".nn",
     ".coding",
@@ -39,19 +41,26 @@ _CODEC = {
     ".errors",
 }
 _CODEC_THIRD = {"torch", "einops", "numpy", "pydantic", "safetensors"}
+_STUDIES = (
+    {".training", ".metrics", ".modalities", ".kernels", ".codec", "rich", "yaml"} | _RUNS | _CODEC | _CODEC_THIRD
+)
 ALLOWED: dict[str, set[str]] = {
-    "liveaction": {".codec", ".metrics", ".reading", ".recipe", ".registry", ".signal", ".spec", ".training"},
+    "liveaction": {".codec", ".home", ".metrics", ".reading", ".recipe", ".registry", ".signal", ".spec", ".training"},
     "liveaction.__main__": {".cli"},
     "liveaction.errors": set(),
     "liveaction.strict_json": {".errors"},
     "liveaction.files": {".errors", "psutil"},
     "liveaction.outputs": {".errors", ".files"},
+    "liveaction.model_folder": {".errors", ".files", ".strict_json"},
+    "liveaction.home": {".errors", ".files", ".model_folder", ".strict_json"},
+    "liveaction.bundled": set(),
     "liveaction.locking": {".errors", ".files"},
     "liveaction.stopping": set(),
     "liveaction.spec": {".errors", "pydantic"},
     "liveaction.recipe": {".errors", ".spec", "pydantic", "yaml"},
     "liveaction.registry": {".errors", ".spec"},
     "liveaction.mapped": {".errors", "numpy"},
+    "liveaction.marking": {".errors"},
     "liveaction.signal": {".mapped", ".errors", "numpy"},
     "liveaction.reading": {".recipe", ".registry", ".signal", ".spec"},
     "liveaction.configs*": set(),
@@ -59,6 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.modalities*": {
         ".strict_json",
         ".modalities",
+        ".marking",
         ".spec",
         ".mapped",
         ".signal",
@@ -78,36 +88,8 @@ ALLOWED: dict[str, set[str]] = {
     "liveaction.codec*": {".codec", ".kernels", *_CODEC, *_CODEC_THIRD},
     "liveaction.metrics*": {".metrics", ".mapped", ".errors", "torch", "numpy"},
     "liveaction.training*": {".training", *_RUNS, ".codec", ".metrics", ".kernels", *_CODEC, *_CODEC_THIRD},
-    "liveaction.learning*": {
-        ".learning",
-        *_RUNS,
-        ".archive",
-        ".training",
-        ".metrics",
-        ".modalities",
-        ".kernels",
-        ".codec",
-        "rich",
-        "yaml",
-        *_CODEC,
-        *_CODEC_THIRD,
-    },
-    "liveaction.probing*": {
-        ".learning",
-        ".probing",
-        ".evaluation",
-        *_RUNS,
-        ".training",
-        ".profiling",
-        ".metrics",
-        ".modalities",
-        ".kernels",
-        ".codec",
-        "rich",
-        "yaml",
-        *_CODEC,
-        *_CODEC_THIRD,
-    },
+    "liveaction.learning*": {".learning", ".archive", *_STUDIES},
+    "liveaction.probing*": {".learning", ".probing", ".evaluation", ".marking", ".profiling", *_STUDIES},
     "liveaction.published*": {".published", ".codec", *_CODEC, *_CODEC_THIRD, ".kernels", ".metrics"},
     "liveaction.testing_modalities": {".modalities", ".signal", ".errors", "numpy"},
     "liveaction.testing_ahead": {".kernels", ".errors", "torch"},
@@ -126,20 +108,9 @@ ALLOWED: dict[str, set[str]] = {
     },
     "liveaction.evaluation.baselines*": {".evaluation", ".transforms", ".errors", "numpy"},
     "liveaction.evaluation.judges.folder": {".evaluation", ".learning", ".signal", ".files", ".errors", "numpy"},
-    "liveaction.evaluation*": {
-        ".evaluation",
-        *_RUNS,
-        ".training",
-        ".profiling",
-        ".metrics",
-        ".modalities",
-        ".kernels",
-        ".codec",
-        "rich",
-        "yaml",
-        *_CODEC,
-        *_CODEC_THIRD,
-    },
+    "liveaction.evaluation*": {".evaluation", ".marking", ".profiling", *_STUDIES},
+    "liveaction.pipelines": {".files", ".strict_json", ".errors"},
+    "liveaction.enhancing": {".pipelines", ".codec", ".signal", ".files", ".marking", ".errors", "numpy", "torch"},
     "liveaction.archive*": {".archive", *_RUNS, ".codec", ".kernels", *_CODEC, *_CODEC_THIRD},
     "liveaction.cli*": EVERYTHING,
 }
@@ -168,7 +139,14 @@ DOORS: dict[str, tuple[str, ...]] = {
     "av": ("liveaction.modalities.video.*", "liveaction.evaluation.baselines*"),
     "bjontegaard": ("liveaction.evaluation.bd",),
     "soundfile": ("liveaction.modalities.audio.*", "liveaction.evaluation*", "liveaction.probing.prepare*"),
-    "PIL": ("liveaction.modalities.image.*", "liveaction.evaluation.exhibits", "liveaction.probing.prepare*"),
+    "PIL": (
+        "liveaction.modalities.image.*",
+        "liveaction.evaluation.exhibits",
+        "liveaction.probing.prepare*",
+        "liveaction.enhancing",
+    ),
+    "diffusers": ("liveaction.pipelines",),
+    "transformers": ("liveaction.pipelines",),
     "imagecodecs": (
         "liveaction.modalities.image.*",
         "liveaction.modalities.volume.dicom_pixels",
@@ -219,8 +197,9 @@ EXHIBITS = "liveaction.modalities.exhibit"
 
 # Slow to import, or noisy: imported inside the function that needs them, so that nobody pays who does not.
 _HEAVY = (
-    "PIL accelerate av bjontegaard h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel pocketsphinx "
-    "pydicom pyroomacoustics rapidocr rasterio scipy silero_vad soundfile tensorboard tft tifffile timm walloc zarr"
+    "PIL accelerate av bjontegaard diffusers h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel "
+    "pocketsphinx pydicom pyroomacoustics rapidocr rasterio scipy silero_vad soundfile tensorboard tft tifffile timm "
+    "transformers walloc zarr"
 )
 HEAVY = tuple(_HEAVY.split())
 

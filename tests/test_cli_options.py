@@ -11,20 +11,23 @@ OPTIONS = {
     "new": {"--like", "--data", "--key", "--force"},
     "check": {"--shape", "--channels", "--data", "--set", "--quiet", "--json"},
     "train": {
-        "--data", "--out", "--val", "--steps", "--set", "--start-from", "--resume", "--skip-bad", "--device",
-        "--quiet",
+        "--data", "--out", "--val", "--steps", "--set", "--start-from", "--labels", "--resume", "--skip-bad",
+        "--device", "--quiet",
     },
     "compress": {
-        "--model", "--step", "--quality", "--series", "--strip-metadata", "--fast", "--coder", "--together", "--device",
-        "--dtype", "--jobs", "--force", "--quiet", "--json",
+        "--model", "--step", "--quality", "--target-size", "--target-ratio", "--target-psnr", "--target-error",
+        "--series", "--strip-metadata", "--fast", "--coder", "--together", "--device", "--dtype", "--jobs", "--force",
+        "--quiet", "--json",
     },
     "decompress": {
-        "--model", "--region", "--fill", "--against", "--picture", "--suffix", "--all", "--item", "--max-voxels",
-        "--device", "--dtype", "--jobs", "--force", "--quiet", "--json",
+        "--model", "--region", "--fill", "--against", "--picture", "--suffix", "--all", "--item", "--enhance",
+        "--strength", "--prompt", "--seed", "--synthesised", "--max-voxels", "--device", "--dtype", "--jobs", "--force",
+        "--quiet", "--json",
     },
     "evaluate": {
         "--data", "--out", "--protocol", "--baselines", "--factors", "--reference", "--measure",
-        "--threads", "--repeats", "--judge", "--labels", "--device", "--dtype", "--list", "--quiet", "--json",
+        "--threads", "--repeats", "--judge", "--labels", "--synthesised", "--device", "--dtype", "--list", "--quiet",
+        "--json",
     },
     "latents": {
         "--model", "--labels", "--task", "--fit", "--views", "--step", "--int8", "--fast", "--export", "--device",
@@ -36,7 +39,11 @@ OPTIONS = {
     },
     "freeze": {"--data", "--skip-bad", "--quiet"},
     "info": {"--json"},
-    "verify": {"--model", "--against", "--max-voxels", "--device", "--quiet", "--json"},
+    "verify": {"--model", "--against", "--synthesised", "--max-voxels", "--device", "--quiet", "--json"},
+    "models": {"--json"},
+    "models show": {"--json"},
+    "models add": {"--name", "--quiet", "--json"},
+    "models remove": {"--force", "--json"},
     "doctor": {"--warm", "--json"},
     "import-livecodec": {"--modality", "--force", "--quiet"},
     "import-walloc": {"--config", "--modality", "--force", "--quiet"},
@@ -55,6 +62,8 @@ def _commands(group, prefix=""):
     """All verbs by name; those of a sub-command as ``group verb``."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield f"{prefix}{name}", command
             yield from _commands(command, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", command

@@ -54,6 +54,7 @@ def here(shelf, tmp_path, monkeypatch):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "ct").symlink_to(shelf / "runs" / "ct")
     monkeypatch.setenv("LIVEACTION_CACHE", str(shelf / "cache"))
+    monkeypatch.setenv("LIVEACTION_MODELS", str(tmp_path / "runs"))
     monkeypatch.chdir(tmp_path)
 
 

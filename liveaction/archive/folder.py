@@ -15,6 +15,7 @@ from liveaction.archive.item import ArchiveItem, ArchiveTask, Job
 from liveaction.archive.manifest import Entry, open_manifest
 from liveaction.archive.workers import run_jobs
 from liveaction.codec.device import choose_device
+from liveaction.codec.target import Target, TargetOptions
 from liveaction.errors import LiveactionWarning, SpecError
 from liveaction.files import remove_leftovers, write_errors
 from liveaction.outputs import check_folder
@@ -30,7 +31,8 @@ class Settings:
     ``model`` is a model directory; ``step`` or ``quality`` choose the rate, as for one signal, neither the rate trained
     with; ``jobs`` is a number of processes, among which torch's threads are shared; ``force`` makes anew what is there;
     ``strip_metadata`` keeps metadata of geometry, type and unit alone; ``fast`` does not weigh what symbols cost;
-    ``coder`` is that of symbols, by default as :class:`~liveaction.codec.writing.CompressOptions` says.
+    ``coder`` is that of symbols, by default as :class:`~liveaction.codec.writing.CompressOptions` says; ``goal`` is
+    what every item is to reach, instead of a rate.
     """
 
     model: Path
@@ -43,6 +45,12 @@ class Settings:
     strip_metadata: bool = False
     fast: bool = False
     coder: str | None = None
+    goal: Target | None = None
+
+    @property
+    def goal_options(self) -> TargetOptions:
+        """The goal as options of compressing; none where there is none."""
+        return {} if self.goal is None else self.goal.options()
 
 
 class FolderTask:

@@ -25,8 +25,9 @@ class Entry:
 
     ``source_digest`` is over the names and bytes of the item's files, ``sha256`` over the target's bytes, ``weights``
     and ``tables`` the model's digests; ``missing_share`` of the source's values stands for no data,
-    ``clipped_share`` of the others lies outside the range. ``status`` is ``ok`` or ``failed``; ``skipped`` is told,
-    never written.
+    ``clipped_share`` of the others lies outside the range. ``goal`` is a target, such as ``psnr 45``; ``step`` is then
+    what was found for it, ``reached`` what it came to, in so many ``trials``. ``status`` is ``ok`` or ``failed``;
+    ``skipped`` is told, never written.
     """
 
     source: str
@@ -43,6 +44,9 @@ class Entry:
     weights: str = ""
     tables: str = ""
     step: float = 0.0
+    goal: str = ""
+    reached: float = 0.0
+    trials: int = 0
     dtype: str = ""
     stripped: bool = False
     fast: bool = False
@@ -50,7 +54,8 @@ class Entry:
 
     def same_work(self, other: "Entry") -> bool:
         """Whether both are of the same source with the same settings."""
-        keys = ("source_digest", "weights", "tables", "step", "dtype", "stripped", "fast")
+        rate = "goal" if self.goal else "step"
+        keys = ("source_digest", "weights", "tables", "goal", rate, "dtype", "stripped", "fast")
         return all(getattr(self, key) == getattr(other, key) for key in keys)
 
 

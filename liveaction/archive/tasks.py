@@ -14,8 +14,9 @@ from liveaction.archive.item import ArchiveItem, ArchiveTask
 from liveaction.archive.manifest import Entry
 from liveaction.codec.model import Model, load
 from liveaction.codec.outline import read_outline, targets_of
-from liveaction.codec.quality import choose_step
+from liveaction.codec.quality import check_rate, choose_step
 from liveaction.codec.stream import write_signal, write_stream
+from liveaction.codec.target import TargetOptions
 from liveaction.codec.writing import choose_coder
 from liveaction.errors import FormatError, IntegrityError, LiveactionError
 from liveaction.files import temporary_path
@@ -40,12 +41,21 @@ class FolderCompression(FolderTask):
     def __init__(self, source: str | Path, target: str | Path, settings: Settings) -> None:
         super().__init__(source, target, settings)
         model = load(settings.model, device="cpu", dtype=settings.dtype)
-        step = choose_step(model.codec.quantizer.step, settings.step, settings.quality)
+        check_rate(settings.step, settings.quality, settings.goal)
+        step = None
+        if settings.goal is None:
+            step = choose_step(model.codec.quantizer.step, settings.step, settings.quality)
         coder = choose_coder(model.codec, settings.coder, settings.fast)
-        self.wanted = replace(_wanted(model, coder), step=step, stripped=settings.strip_metadata, fast=settings.fast)
+        self.wanted = replace(
+            _wanted(model, coder),
+            step=step or 0.0,
+            goal=str(settings.goal or ""),
+            stripped=settings.strip_metadata,
+            fast=settings.fast,
+        )
         self.items = find_items(model.modality, Path(source), self.target)
         about = settings.model, self.device, settings.dtype, model.digest, self.threads
-        self.task = Compression(*about, step, settings.strip_metadata, settings.fast, coder)
+        self.task = Compression(*about, step, settings.goal_options, settings.strip_metadata, settings.fast, coder)
 
 
 class FolderDecompression(FolderTask):
@@ -105,10 +115,11 @@ class _ModelTask(ArchiveTask):
 
 @dataclass
 class Compression(_ModelTask):
-    """A signal to a stream with the quantiser step ``step``, perhaps with stripped metadata, perhaps fast,
-    by a coder of symbols."""
+    """A signal to a stream with the quantiser step ``step``, or for a target, perhaps with stripped metadata, perhaps
+    fast, by a coder of symbols."""
 
-    step: float
+    step: float | None
+    goal: TargetOptions
     strip: bool
     fast: bool
     coder: str
@@ -125,10 +136,19 @@ class Compression(_ModelTask):
         """Write the stream."""
         with part.open("w+b") as file:
             written = write_stream(
-                signal, file, self.model, step=self.step, strip_metadata=self.strip, fast=self.fast, coder=self.coder
+                signal,
+                file,
+                self.model,
+                step=self.step,
+                strip_metadata=self.strip,
+                fast=self.fast,
+                coder=self.coder,
+                **self.goal,
             )
+        aim = written.aim
+        reached = {} if aim is None else {"step": written.step, "reached": aim.reached, "trials": aim.trials}
         shares = {"clipped_share": written.clipped_share, "missing_share": written.missing_share}
-        return _measures(signal, written.bytes) | shares
+        return _measures(signal, written.bytes) | shares | reached
 
 
 @dataclass

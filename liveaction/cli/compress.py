@@ -6,9 +6,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from liveaction.cli.choice import model_for_files
 from liveaction.cli.findings import pace_text
 from liveaction.cli.folder import refuse_folder_options, run_folder
-from liveaction.cli.options import AsJson, Device, Dtype, Force, Jobs, ModelDir, Quiet, percent, refuse_existing
+from liveaction.cli.options import (
+    AsJson,
+    Device,
+    Dtype,
+    Force,
+    Jobs,
+    ModelDir,
+    Quiet,
+    TargetError,
+    TargetPsnr,
+    TargetRatio,
+    TargetSize,
+    percent,
+    refuse_existing,
+)
 from liveaction.cli.printing import console, print_json, say
 from liveaction.cli.splits import split_lines
 from liveaction.cli.together import compress_folder
@@ -25,8 +40,10 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Examples: `liveaction compress scan.nii.gz scan.lva --model runs/ct --quality 5` · "
+    epilog="Examples: `liveaction compress scan.nii.gz scan.lva` · "
+    "`liveaction compress scan.nii.gz scan.lva --model runs/ct --quality 5` · "
     "`liveaction compress scans/ archive/ --model runs/ct --jobs 4` · "
+    "`liveaction compress photo.png photo.lva --model runs/rgb --target-size 200kB` · "
     "`liveaction compress clip.mkv clip.lva --model runs/video --fast` · "
     "`liveaction compress pictures/ pictures.lva --model runs/rgb --together`"
 )
@@ -40,11 +57,15 @@ def compress(
             help="The .lva file to write; any other name is a folder with a .lva file for each signal of SOURCE."
         ),
     ],
-    model: ModelDir,
+    model: ModelDir = None,
     step: Annotated[float | None, typer.Option(help="Quantiser step; default: the one trained with.")] = None,
     quality: Annotated[
         int | None, typer.Option(min=1, max=7, help="1 small .. 7 fine; 4 is the step trained with.")
     ] = None,
+    target_size: TargetSize = None,
+    target_ratio: TargetRatio = None,
+    target_psnr: TargetPsnr = None,
+    target_error: TargetError = None,
     series: Annotated[
         str | None,
         typer.Option(help="Which DICOM series of the folder SOURCE: its SeriesInstanceUID, or its SeriesNumber."),
@@ -77,31 +98,35 @@ def compress(
 
     A folder keeps its shape: `a/b.png` becomes `a/b.png.lva`. `manifest.jsonl` there records every item; what it says
     is done is skipped the next time, so an interrupted run goes on. With --together, for many small signals, it becomes
-    one .lva file, whole or not at all, of which `decompress --all` makes the folder again.
+    one .lva file, whole or not at all, of which `decompress --all` makes the folder again. Without --model the first
+    item's modality decides which known model is taken, which is said.
     """
     from liveaction.archive.folder import Settings
     from liveaction.archive.tasks import FolderCompression
     from liveaction.cli.progress import stages
     from liveaction.codec.quality import check_rate
+    from liveaction.codec.target import target_of
 
-    check_rate(step, quality)
+    goal = target_of(target_size, target_ratio, target_psnr, target_error)
+    check_rate(step, quality, goal)
     if together and (target.suffix != ".lva" or series is not None):
         raise SpecError(f"--together: expected a target that ends in .lva and no --series, got {str(target)!r}")
     if series is not None:
         source = _series(source, series)
-    settings = Settings(model, step, quality, device, dtype, jobs, force, strip_metadata, fast, coder)
+    chosen = model_for_files(model, source)
+    settings = Settings(chosen.folder, step, quality, device, dtype, jobs, force, strip_metadata, fast, coder, goal)
     if target.suffix != ".lva":
-        run_folder(lambda: FolderCompression(source, target, settings), quiet, as_json)
+        run_folder(lambda: FolderCompression(source, target, settings), quiet, as_json, chosen)
         return
     refuse_folder_options(jobs=jobs > 1)
-    check_outputs({str(target): target}, {"SOURCE": source}, {"the model": model})
+    check_outputs({str(target): target}, {"SOURCE": source}, {"the model": chosen.folder})
     refuse_existing(target, force)
     if together:
-        compress_folder(source, target, settings, quiet, as_json)
+        compress_folder(source, target, settings, quiet, as_json, chosen)
         return
     with stages(console, quiet) as stage:
         used, signal, written = _compress(source, target, settings, stage)
-    report = _report(target, signal, written)
+    report = _report(target, signal, written) | chosen.fields()
     if as_json:
         print_json(report)
         return
@@ -110,7 +135,8 @@ def compress(
         f"{report['bits_per_element']:.4f} bits per element; encoded in {written.timings.tensors:.2f} s, "
         f"entropy coded in {written.timings.coding:.2f} s ({pace_text(signal.values.size, written.timings)})"
     )
-    for line in (*split_lines(used.codec, signal, written), *_left_out(signal, written)):
+    aimed = () if written.aim is None else (written.aim.text(written.step, signal.unit),)
+    for line in (*aimed, *chosen.lines(), *split_lines(used.codec, signal, written), *_left_out(signal, written)):
         say(line)
 
 
@@ -134,6 +160,7 @@ def _compress(
         fast=settings.fast,
         coder=settings.coder,
         stage=stage,
+        **settings.goal_options,
     )
     return model, signal, written
 
@@ -178,4 +205,5 @@ def _report(target: Path, signal: "Signal", written: "Written") -> dict[str, Any
         "encode_seconds": spent.tensors,
         "entropy_coding_seconds": spent.coding,
         "msamples_per_second": elements / 1e6 / (spent.tensors + spent.coding),
+        **({} if written.aim is None else {"aim": written.aim.fields()}),
     }

@@ -1,13 +1,13 @@
 """The verb ``decompress``."""
 
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from liveaction.cli.choice import model_for_streams
 from liveaction.cli.findings import closeness_text, damage_fields, pace_text, report_damage
 from liveaction.cli.folder import refuse_folder_options, run_folder
 from liveaction.cli.options import (
@@ -19,16 +19,16 @@ from liveaction.cli.options import (
     MaxVoxels,
     ModelDir,
     Quiet,
-    refuse_existing,
+    Synthesised,
 )
 from liveaction.cli.printing import console, print_json, say
+from liveaction.cli.single import Single, parse_region
 from liveaction.cli.together import decompress_items
-from liveaction.errors import LiveactionError, SpecError
-from liveaction.outputs import check_outputs
 
 if TYPE_CHECKING:
     from liveaction.codec.grid import Box
     from liveaction.codec.reader import Damage, StreamReader
+    from liveaction.enhancing import Enhancer
     from liveaction.signal import Signal
 
 app = typer.Typer()
@@ -38,7 +38,8 @@ DAMAGED = 3
 
 
 @app.command(
-    epilog="Examples: `liveaction decompress scan.lva back.nii.gz --model runs/ct --against scan.nii.gz "
+    epilog="Examples: `liveaction decompress scan.lva back.nii.gz` · "
+    "`liveaction decompress scan.lva back.nii.gz --model runs/ct --against scan.nii.gz "
     "--picture compare.png` · `liveaction decompress scan.lva part.nii.gz --model runs/ct --region 100:200,:,40:60` · "
     "`liveaction decompress archive/ back/ --model runs/ct --jobs 4` · "
     "`liveaction decompress pictures.lva back/ --model runs/rgb --all` · "
@@ -47,7 +48,7 @@ DAMAGED = 3
 def decompress(
     source: Annotated[Path, typer.Argument(help="A .lva file, or a folder of them.")],
     target: Annotated[Path, typer.Argument(help="The file to write, such as back.nii.gz, or the folder.")],
-    model: ModelDir,
+    model: ModelDir = None,
     region: Annotated[
         str, typer.Option(help="Only these samples, one range per axis: `10:20,:,5:9`. Only their chunks are read.")
     ] = "",
@@ -64,6 +65,19 @@ def decompress(
         bool, typer.Option("--all", help="All items of a stream of many, each under its name in the folder TARGET.")
     ] = False,
     item: Annotated[str, typer.Option(help="Of a stream of many: the number of one, from 0 on, or its name.")] = "",
+    enhance: Annotated[
+        Path | None,
+        typer.Option(
+            help="A local folder of an image-to-image pipeline of diffusers, which paints over the decoded picture; "
+            "the PNG is marked as synthesised."
+        ),
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="Of --enhance: how much is made anew, up to 1. Default: 0.2.")
+    ] = None,
+    prompt: Annotated[str, typer.Option(help="Of --enhance: what the pipeline is told.")] = "",
+    seed: Annotated[int | None, typer.Option(help="Of --enhance: one seed, one picture. Default: 0.")] = None,
+    synthesised: Synthesised = False,
     max_voxels: MaxVoxels = None,
     device: Device = "auto",
     dtype: Dtype = "",
@@ -75,35 +89,41 @@ def decompress(
     """Bring a signal back, or a region of it, and say how close it is; or bring back every signal of a folder.
 
     In a folder `a/b.png.lva` becomes `a/b.png`; its `manifest.jsonl` is as that of compress. A stream of many items
-    takes --all or --item. The exit status is 3 where --fill was needed.
+    takes --all or --item. The exit status is 3 where --fill was needed. What --enhance paints is made up.
+
+    Without --model the stream says which known model it needs; of a folder the first stream does, and those of other
+    models fail.
     """
     from liveaction.archive.folder import Settings
     from liveaction.archive.tasks import FolderDecompression
     from liveaction.cli.progress import stages
 
-    single = _Single(region, fill, against, picture, max_voxels, item)
+    single = Single(
+        region, fill, against, picture, max_voxels, item, enhance, strength, prompt, seed, synthesised or None
+    )
+    chosen = model_for_streams(model, source)
     if everything:
         single.refuse("one item", "--all", "fill", "max_voxels")
         refuse_folder_options(jobs=jobs > 1)
         damaged = decompress_items(
-            source, target, (model, device, dtype), (suffix, fill, max_voxels, force), quiet, as_json
+            source, target, (chosen, device, dtype), (suffix, fill, max_voxels, force), quiet, as_json
         )
         if damaged:
             raise typer.Exit(DAMAGED)
         return
     if source.is_dir():
         single.refuse("one .lva file", f"the folder {str(source)!r}")
-        settings = Settings(model, device=device, dtype=dtype, jobs=jobs, force=force)
-        run_folder(lambda: FolderDecompression(source, target, settings, suffix), quiet, as_json)
+        settings = Settings(chosen.folder, device=device, dtype=dtype, jobs=jobs, force=force)
+        run_folder(lambda: FolderDecompression(source, target, settings, suffix), quiet, as_json, chosen)
         return
     refuse_folder_options(jobs=jobs > 1, suffix=bool(suffix))
-    single.check(source, target, model, force)
+    single.check(source, target, chosen.folder, force)
     with stages(console, quiet) as stage:
-        done = _decompress(source, target, (model, device, dtype), single, stage)
+        done = _decompress(source, target, (chosen.folder, device, dtype), single, stage)
     if as_json:
-        print_json(done.fields())
+        print_json(done.fields() | chosen.fields())
     else:
-        for line in done.lines():
+        for line in (*done.lines(), *chosen.lines()):
             say(line)
     report_damage(done.damaged, done.reader.header.axes, f"{source}", f"filled with {done.reader.fill}")
     if done.damaged:
@@ -111,75 +131,16 @@ def decompress(
 
 
 @dataclass(frozen=True)
-class _Single:
-    """The options that only one stream has."""
-
-    region: str
-    fill: float | None
-    against: Path | None
-    picture: Path | None
-    max_voxels: int | None
-    item: str
-
-    def number(self, source: Path) -> int | None:
-        """Which item, None where nobody said.
-
-        Raises:
-            FormatError: there is no such item.
-        """
-        from liveaction.codec.names import find_item
-
-        return find_item(source, self.item) if self.item else None
-
-    def check(self, source: Path, target: Path, model: Path, force: bool) -> None:
-        """Refuse, before any work, what cannot be written, and what would be written over what is read.
-
-        Raises:
-            SpecError, WriteError: as :func:`check_outputs`; an existing file without ``force``; no such original.
-            FormatError, MissingDependencyError: ``source`` is no stream, or ``target`` not what it can become.
-        """
-        if self.against is not None and not self.against.exists():
-            raise SpecError(f"--against: expected the original, got no such path as {str(self.against)!r}")
-        named = {str(target): target} | ({} if self.picture is None else {"--picture": self.picture})
-        check_outputs(named, {"SOURCE": source, "--against": self.against}, {"the model": model})
-        refuse_existing(target, force)
-        if self.picture is not None:
-            refuse_existing(self.picture, force, "--picture")
-        self._check_files(source, target)
-
-    def _check_files(self, source: Path, target: Path) -> None:
-        """What the stream says of the files that ``target`` and the original consist of."""
-        from liveaction.codec.header import MAX_VOXELS
-        from liveaction.codec.outline import read_outline, targets_of
-
-        modality, outline = read_outline(source, self.max_voxels or MAX_VOXELS, self.number(source))
-        files = targets_of(modality, outline, parse_region(self.region, outline.shape), target)
-        outputs: dict[str, Any] = {str(target): files}
-        if self.picture is not None:
-            outputs["--picture"] = self.picture
-        original: list[Path] = []
-        if self.against is not None:
-            with suppress(LiveactionError, OSError):  # reading it says so
-                original = modality.parts(self.against)
-        check_outputs(outputs, {"SOURCE": source, "--against": original})
-
-    def refuse(self, expected: str, got: str, *others: str) -> None:
-        """Raise SpecError where one was given, but ``others``, which is for ``expected``, for ``got``."""
-        for name in (field.name for field in fields(self) if getattr(self, field.name) not in (None, "")):
-            if name not in others:
-                raise SpecError(f"--{name.replace('_', '-')}: expected {expected} with it, got {got}; leave it out")
-
-
-@dataclass(frozen=True)
 class _Decompressed:
     """What came out of a stream, and how close it is to ``original``, where that was given."""
 
     target: Path
-    options: _Single
+    options: Single
     reader: "StreamReader"
     signal: "Signal"
     original: "Signal | None"
     closeness: dict[str, float]
+    enhancer: "Enhancer | None"
 
     @property
     def damaged(self) -> "list[Damage]":
@@ -200,12 +161,15 @@ class _Decompressed:
             "msamples_per_second": self.signal.values.size / 1e6 / self.seconds,
             **self.closeness,
             **({} if self.options.fill is None else lost),
+            **({} if self.enhancer is None else {"synthesised": self.enhancer.about}),
         }
 
     def lines(self) -> list[str]:
         """For people."""
         pace = pace_text(self.signal.values.size, self.reader.timings)
         said = [f"{self.target}: decoded in {self.seconds:.2f} s ({pace})"]
+        if self.enhancer is not None:
+            said.append(f"{self.target}: synthesised, and marked so: {self.enhancer.words}")
         if self.original is not None:
             limits = self.reader.modality.range_of(self.original)
             first, *more = closeness_text(self.closeness, self.signal.unit, limits)
@@ -216,7 +180,7 @@ class _Decompressed:
 
 
 def _decompress(
-    source: Path, target: Path, model: tuple[Path, str, str], options: _Single, stage: Callable[[str], None]
+    source: Path, target: Path, model: tuple[Path, str, str], options: Single, stage: Callable[[str], None]
 ) -> _Decompressed:
     """Decode one stream with a model (directory, device, dtype), write, compare and draw."""
     from liveaction.codec.header import MAX_VOXELS
@@ -224,12 +188,19 @@ def _decompress(
     from liveaction.codec.stream import open_reader, write_signal
 
     folder, device, dtype = model
+    enhancer = None
+    if options.enhance is not None:
+        stage("loading the pipeline")
+        enhancer = options.enhancer(device)
     stage("loading the model")
     loaded = load(folder, device=device, dtype=dtype)
     most = options.max_voxels or MAX_VOXELS
     with open_reader(source, loaded, item=options.number(source) or 0, fill=options.fill, max_voxels=most) as reader:
         box = parse_region(options.region, reader.layout.extents)
         signal = reader.read(box, stage)
+    if enhancer is not None:
+        stage("painting over")
+        signal = enhancer(signal, stage)
     stage(f"writing {target}")
     write_signal(reader.modality, signal, target)
     original, closeness = None, dict[str, float]()
@@ -237,7 +208,7 @@ def _decompress(
         stage("comparing")
         original = _part_of(reader.modality.read(options.against), reader, box)
         closeness = reader.modality.compare(original, signal)
-    done = _Decompressed(target, options, reader, signal, original, closeness)
+    done = _Decompressed(target, options, reader, signal, original, closeness, enhancer)
     if options.picture is not None:
         stage("drawing")
         _draw(done, options.picture)
@@ -261,27 +232,3 @@ def _part_of(original: "Signal", reader: "StreamReader", box: "Box | None") -> "
         return original
     part = original.crop(*(slice(low, high) for low, high in box))
     return reader.modality.cropped(part, box, original.shape)
-
-
-def parse_region(text: str, extents: tuple[int, ...]) -> tuple[tuple[int, int], ...] | None:
-    """``10:20,:,5:9`` as half-open ranges within ``extents``; None for an empty text. Negative counts from the end.
-
-    Raises:
-        SpecError: not one range with at least one sample per axis.
-    """
-    if not text:
-        return None
-    parts = [part.strip().split(":") for part in text.split(",")]
-    try:
-        if len(parts) != len(extents) or any(len(part) != 2 for part in parts):
-            raise ValueError
-        cuts = [slice(*(int(end) if end.strip() else None for end in part)) for part in parts]
-        box = tuple(cut.indices(n)[:2] for cut, n in zip(cuts, extents, strict=True))
-        if any(low >= high for low, high in box):
-            raise ValueError
-    except ValueError:
-        raise SpecError(
-            f"--region: expected a range with a sample or more for each of the axes {extents}, such as "
-            f"{','.join(f'0:{n}' for n in extents)}, got {text!r}"
-        ) from None
-    return box

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from liveaction.cli.options import AsJson, Device, Dtype, Quiet
+from liveaction.cli.choice import named_model
+from liveaction.cli.options import AsJson, Device, Dtype, Quiet, Synthesised
 from liveaction.cli.printing import console, print_json, say, shown
 from liveaction.errors import SpecError
 from liveaction.outputs import check_folder
@@ -32,7 +33,7 @@ app = typer.Typer()
 def evaluate(
     models: Annotated[
         list[str] | None,
-        typer.Argument(help="Model directories, as CURVE=MODEL where not all of them are one family."),
+        typer.Argument(help="Model directories or known models, as CURVE=MODEL where not all of them are one family."),
     ] = None,
     data: Annotated[
         list[Path] | None,
@@ -58,6 +59,7 @@ def evaluate(
     labels: Annotated[
         str, typer.Option(help="What items are: folders, a .csv with path and label, or original: as the judge says.")
     ] = "",
+    synthesised: Synthesised = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Of every codec. Default: 1, or the protocol's.")] = None,
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Timed calls at most. Default: 3, or the protocol's.")
@@ -81,7 +83,8 @@ def evaluate(
         raise SpecError("evaluate: expected --data and --out, got one of them or none; `liveaction evaluate --help`")
     if bool(protocol) == bool(models):
         raise SpecError("evaluate: expected either models or --protocol; `liveaction evaluate --list` lists protocols")
-    read = [*data, *(Path(name.rpartition("=")[2]) for name in models or ())]
+    models = [_resolved(text) for text in models or ()]
+    read = [*data, *(Path(name.rpartition("=")[2]) for name in models)]
     check_folder("--out", out, {"--data or a model": read})
     from liveaction.codec.device import choose_device
     from liveaction.evaluation.plan import plan_models, plan_protocol
@@ -97,11 +100,11 @@ def evaluate(
         own = {"baselines": baselines, "factors": factors, "reference": reference, "judge": judge, "labels": labels}
         _refuse_beside_protocol(data, own)
         with _announcing(quiet) as announce:
-            plan = plan_protocol(loaded, data[0], out, settings, measure, announce)
+            plan = plan_protocol(loaded, data[0], out, settings, measure, announce, synthesised)
     else:
         names = [name for name in baselines.split(",") if name]
         steps = _numbers("--factors", factors) or FACTORS
-        plan = plan_models(models or [], data, names, steps, settings, reference, measure, judge, labels)
+        plan = plan_models(models, data, names, steps, settings, reference, measure, judge, labels, synthesised)
     _run(plan, out, settings, quiet, as_json)
 
 
@@ -119,6 +122,12 @@ def _list(as_json: bool) -> None:
         say(title)
         for name, text in rows.items():
             say(f"  {name:<28} {text}")
+
+
+def _resolved(text: str) -> str:
+    """CURVE=MODEL with the folder of the model."""
+    curve, sign, model = text.rpartition("=")
+    return f"{curve}{sign}{named_model(Path(model))}"
 
 
 def _refuse_beside_protocol(data: list[Path], options: dict[str, str]) -> None:

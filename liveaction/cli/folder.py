@@ -11,10 +11,11 @@ from liveaction.errors import SpecError
 
 if TYPE_CHECKING:
     from liveaction.archive.folder import FolderTask
+    from liveaction.cli.choice import Chosen
 
 
-def run_folder(prepare: Callable[[], "FolderTask"], quiet: bool, as_json: bool) -> None:
-    """Work on a folder and say how it went; exit status 1 where an item failed."""
+def run_folder(prepare: Callable[[], "FolderTask"], quiet: bool, as_json: bool, chosen: "Chosen") -> None:
+    """Work on a folder and say how it went, and with which model; exit status 1 where an item failed."""
     from liveaction.archive.folder import totals
     from liveaction.cli.progress import stages, transfer
 
@@ -31,7 +32,7 @@ def run_folder(prepare: Callable[[], "FolderTask"], quiet: bool, as_json: bool) 
         for entry in entries:
             if entry.status == "failed":
                 say(f"liveaction: {entry.error}", err=True)
-    report = {"target": str(task.target), **totals(entries)}
+    report = {"target": str(task.target), **totals(entries), **chosen.fields()}
     if as_json:
         print_json(report)
     else:
@@ -47,6 +48,8 @@ def run_folder(prepare: Callable[[], "FolderTask"], quiet: bool, as_json: bool) 
             f"{task.target}: {report['done']} done, {report['skipped']} skipped, {report['failed']} failed of "
             f"{report['items']} items; {report['bytes']:,} bytes{ratio}{shares}"
         )
+        for line in chosen.lines():
+            say(line)
     if report["failed"]:
         raise typer.Exit(1)
 

@@ -56,8 +56,7 @@ def import_walloc(
 
 
 def _refuse_full(out: Path, force: bool, *read: Path) -> None:
-    from liveaction.codec.coder_state import MIXING
-    from liveaction.codec.weights import CONFIG, ENCODER, TABLES, WEIGHTS
+    from liveaction.model_folder import CONFIG, ENCODER, MIXING, TABLES, WEIGHTS
 
     if out.is_dir():
         check_outputs(

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from liveaction.cli.choice import model_for_streams, needed_model
 from liveaction.cli.findings import closeness_text, damage_fields, report_damage
-from liveaction.cli.options import AsJson, Device, MaxVoxels, Quiet
+from liveaction.cli.options import AsJson, Device, MaxVoxels, Quiet, Synthesised, check_captured
 from liveaction.cli.printing import console, print_json, say
 from liveaction.errors import SpecError
+from liveaction.home import WAYS
 
 if TYPE_CHECKING:
     from liveaction.codec.verify import Verification
@@ -21,11 +23,17 @@ def info(
     source: Annotated[Path, typer.Argument(help="A .lva file.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show what a stream says of itself, without decoding; header and index are checked, `verify` checks the rest."""
+    """Show what a stream says of itself, and which known model it needs, without decoding.
+
+    Header and index are checked; `verify` checks the rest.
+    """
     from liveaction.codec.info import read_info
 
     fields = read_info(source)
+    known = needed_model(fields["weights"])
     if as_json:
+        models = [{"name": one.name, "folder": str(one.folder), "origin": one.origin} for one in known]
+        fields["known_models"] = models
         print_json(fields)
         return
     fields["modality"] = fields["modality"]["name"]
@@ -37,6 +45,8 @@ def info(
     for name in ("metadata", "extras"):
         fields[name] = ", ".join(fields[name]) or "none"
     fields |= _in_words(fields)
+    found = ", ".join(f"{one.name} ({one.origin}, {one.folder})" for one in known)
+    fields["model"] = found or f"none that is known here has these weights; {WAYS}"
     for name, value in fields.items():
         text = f"{value:.4f}" if isinstance(value, float) else str(value)
         say(f"{name:<18} {text}")
@@ -69,9 +79,17 @@ def _in_words(fields: dict[str, Any]) -> dict[str, str]:
 def verify(
     source: Annotated[Path, typer.Argument(help="A .lva file.")],
     model: Annotated[
-        Path | None, typer.Option("--model", "-m", help="Its model directory: digests are compared, all is decoded.")
+        Path | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Its model directory, or a known model by name: digests are compared, all is decoded.",
+        ),
     ] = None,
-    against: Annotated[Path | None, typer.Option(help="The original, to compare with; needs --model.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="The original, to compare with; takes the known model of the stream.")
+    ] = None,
+    synthesised: Synthesised = False,
     max_voxels: MaxVoxels = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -84,8 +102,12 @@ def verify(
     from liveaction.codec.verify import verify_stream as check
     from liveaction.registry import build_modality
 
-    if against is not None and model is None:
-        raise SpecError("--against: expected --model as well, got none; comparing needs the decoded signal")
+    if against is not None:
+        model = model_for_streams(model, source).folder
+    if synthesised and against is None:
+        raise SpecError("--synthesised: expected --against with it, got none; leave it out")
+    if against is not None:
+        check_captured([against], synthesised)
     closeness: dict[str, float] = {}
     with stages(console, quiet) as stage:
         loaded = None
@@ -98,6 +120,7 @@ def verify(
         if against is not None and found.decoded is not None:
             stage("comparing")
             modality = build_modality(found.header.modality)
+            check_captured(modality.parts(against), synthesised, found.header.metadata)  # of a series, its files
             original = modality.read(against)
             closeness = modality.compare(original, found.decoded)
     several = f"{len(found.names)} items, " if len(found.names) > 1 else ""

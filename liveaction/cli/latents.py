@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from liveaction.cli.choice import named_model
 from liveaction.cli.options import AsJson, Device, Force, Quiet, refuse_existing
 from liveaction.cli.printing import console, print_json, say
-from liveaction.errors import SpecError
+from liveaction.errors import FormatError, SpecError
 from liveaction.outputs import check_folder
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def latents(
         ),
     ],
     store: Annotated[Path | None, typer.Argument(help="Folder of the store to make.")] = None,
-    model: Annotated[Path | None, typer.Option("--model", "-m", help="Model directory whose latents are kept.")] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", "-m", help="Model directory, or a known model, whose latents are kept.")
+    ] = None,
     labels: Annotated[
         str,
         typer.Option(
@@ -73,6 +76,8 @@ def latents(
     from liveaction.learning.store import LatentStore
 
     if store is None:
+        if model or labels or fit or step or int8 or fast:
+            raise SpecError("latents: expected SOURCE and STORE, the folder to make, got one of them; see --help")
         found = LatentStore(source)
         if export is not None:
             _export(found, export, force, quiet)
@@ -80,6 +85,7 @@ def latents(
         return
     if model is None or export is not None:
         raise SpecError("latents: expected --model to make a store, and no --export, got others; see --help")
+    model = named_model(model)
     check_folder(str(store), store, {"SOURCE": source, "the model": model})
     made = _make(source, store, model, labels, task, fit or [], views, step, int8, fast, device, quiet)
     _show(made, as_json)
@@ -118,6 +124,9 @@ def find_labelled(source: Path, kind: "LatentSource", labels: str, task: str) ->
     """Signals of a folder, or its streams where there are such, or the items of one stream, by their names there.
 
     Paths of maps are below the table that names them.
+
+    Raises:
+        FormatError: there is no such file or folder, or nothing in it.
     """
     from dataclasses import replace
 
@@ -125,6 +134,8 @@ def find_labelled(source: Path, kind: "LatentSource", labels: str, task: str) ->
     from liveaction.learning.labels import labelled_items
     from liveaction.learning.streams import STREAM, item_paths
 
+    if not source.exists():
+        raise FormatError(f"{source}: expected a folder of signals or of .lva streams, or one stream of many, got none")
     streams = streams_below(source) if source.is_dir() else []
     whole = source.is_file() and source.name.endswith(STREAM)
     paths = item_paths(source) if whole else streams or kind.modality.find(source)
@@ -138,7 +149,7 @@ def _fit(texts: list[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for text in texts:
         axis, _, number = text.partition("=")
-        if not number.isdigit() or int(number) < 1 or axis in found:
+        if not (number.isascii() and number.isdigit()) or int(number) < 1 or axis in found:
             raise SpecError(f"--fit: expected AXIS=SAMPLES such as t=8192, got {text!r}")
         found[axis] = int(number)
     return found
@@ -170,7 +181,7 @@ def _report(store: "LatentStore") -> dict[str, Any]:
     kept = sum((store.folder / shard.name).stat().st_size for shard in about.shards)
     exact = about.exact
     flips = [f"flip:{axis}" for axis in exact.flips]
-    linear = ["gain", "offset", "polarity", "mixup"] if exact.linear else []
+    linear = ["gain", *(["offset"] if exact.one else []), "polarity", "mixup"] if exact.linear else []
     return {
         "store": str(store.folder),
         "items": len(items),

@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from liveaction import __version__
-from liveaction.cli import compress, decompress, evaluate, imports, info, latents, probe, profile, recipes, train
+from liveaction.cli import (
+    compress,
+    decompress,
+    evaluate,
+    imports,
+    info,
+    latents,
+    models,
+    probe,
+    profile,
+    recipes,
+    train,
+)
 from liveaction.cli.options import AsJson
 from liveaction.cli.printing import Group, print_json, say, settle_streams
 from liveaction.errors import LiveactionError, escaped, memory_line
@@ -28,6 +40,7 @@ app = typer.Typer(
 )
 for part in (recipes, train, compress, decompress, info, evaluate, latents, probe, imports):
     app.add_typer(part.app)
+app.add_typer(models.app, name="models")
 app.add_typer(profile.app, name="profile")
 
 

@@ -1,11 +1,14 @@
 """Options that the verbs share; ``main`` puts them together."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from liveaction.errors import SpecError
+
+SYNTHESISED = "--synthesised"
 
 RecipeName = Annotated[
     str, typer.Argument(help="A shipped recipe (`liveaction recipes` lists them), a YAML file, or a model directory.")
@@ -23,8 +26,30 @@ Dtype = Annotated[
         "such products, at an error of about 1 %. Default: the recipe's compute_dtype."
     ),
 ]
-ModelDir = Annotated[Path, typer.Option("--model", "-m", help="Model directory, as `liveaction train` leaves it.")]
+ModelDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Model directory, as `liveaction train` leaves it, or a model that `liveaction models` lists, by name or "
+        "digest. Default: one of those, which fits.",
+    ),
+]
 Jobs = Annotated[int, typer.Option(min=1, help="Processes that a folder is worked on with.")]
+TargetSize = Annotated[
+    str | None,
+    typer.Option(help="Instead of a step: bytes of the .lva file, such as 200000, 200kB or 1.5MiB, or up to 2 % less."),
+]
+TargetRatio = Annotated[
+    float | None, typer.Option(help="Instead of a step: times smaller than the source's values, or up to 2 % more.")
+]
+TargetPsnr = Annotated[
+    float | None, typer.Option(help="Instead of a step: PSNR in dB, as `decompress --against` says it, or 0.1 dB more.")
+]
+TargetError = Annotated[
+    float | None,
+    typer.Option(help="Instead of a step: root mean square of the error in the signal's unit, or 1 % less."),
+]
 MaxVoxels = Annotated[
     int | None, typer.Option("--max-voxels", min=1, help="Values that a stream may declare; default 2**34.")
 ]
@@ -34,6 +59,10 @@ SkipBad = Annotated[
 ]
 Force = Annotated[
     bool, typer.Option("--force", "-f", help="Overwrite an existing output; never what is read, by whatever name.")
+]
+Synthesised = Annotated[
+    bool,
+    typer.Option(SYNTHESISED, help="Measure pictures that are marked as synthesised, too, which misleads."),
 ]
 
 
@@ -56,6 +85,29 @@ def refuse_existing(target: Path, force: bool, where: str = "") -> None:
     if target.exists() and not force:
         got = f"an existing one, {str(target)!r}" if where else "an existing one"
         raise SpecError(f"{where or target}: expected a new file, got {got}; add --force to overwrite it")
+
+
+def check_captured(files: Iterable[Path], wanted: bool | None, metadata: dict[str, Any] | None = None) -> None:
+    """Refuse to compare with --against what a generator made, by its mark, unless that is ``wanted``.
+
+    Args:
+        files: that the original consists of.
+        wanted: what --synthesised says.
+        metadata: of the stream.
+
+    Raises:
+        SpecError: one carries the mark.
+    """
+    from liveaction.marking import is_marked, refuse_marked
+
+    if wanted:
+        return
+    refuse_marked("--against", files, f"take the one that was captured, or add {SYNTHESISED}")
+    if metadata is not None and is_marked(metadata):
+        raise SpecError(
+            f"--against: expected a stream of a picture as it was captured, got one marked as synthesised; leave it "
+            f"out, or add {SYNTHESISED}"
+        )
 
 
 def percent(share: float) -> str:

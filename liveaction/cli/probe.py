@@ -100,9 +100,7 @@ def _planned(
     if not 0 < rate < 1:
         raise SpecError(f"--learning-rate: expected a number between 0 and 1, got {rate:g}")
     training = FitRules(epochs=epochs, batch=batch, learning_rate=rate)
-    made = store_protocol(
-        found, names, _whole("--seeds", seeds), _whole("--widths", widths, 1), training, _compute(compute)
-    )
+    made = store_protocol(found, names, _seeds(seeds), _whole("--widths", widths, 1), training, _compute(compute))
     items = store_items(found, data)
     return made, items, StoreInputs(made, items, out, device=device, store=found)
 
@@ -113,11 +111,13 @@ def _run(
 ) -> tuple[list[dict[str, Any]], list[str]]:  # fmt: skip
     from liveaction.cli.progress import stages
     from liveaction.codec.device import choose_device
+    from liveaction.files import write_errors
     from liveaction.probing.report import write_study
     from liveaction.probing.run import Study
     from liveaction.probing.tables import verdicts
 
-    out.mkdir(parents=True, exist_ok=True)
+    with write_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
     with stages(console, quiet) as stage:
         inputs.count = lambda done, total, text: stage(f"making inputs: {done} of {total} {text}")
         runs = Study(protocol, items, out, choose_device(device), keep, stage).run(inputs)
@@ -177,6 +177,13 @@ def _whole(option: str, text: str, least: int = 0) -> tuple[int, ...]:
         found = tuple(int(part) for part in text.split(",") if part)
     except ValueError:
         found = ()
-    if not found or min(found) < least:
+    if not found or min(found) < least or max(found) >= 2**63:
         raise SpecError(f"{option}: expected whole numbers from {least} on, such as 1,2, got {text!r}")
+    return found
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    found = _whole("--seeds", text)
+    if len(set(found)) < len(found):
+        raise SpecError(f"--seeds: expected each once, got {text!r}; what is trained twice alike tells nothing")
     return found

@@ -9,9 +9,12 @@ from liveaction.cli.printing import console, print_json, say
 
 if TYPE_CHECKING:
     from liveaction.archive.folder import Settings
+    from liveaction.cli.choice import Chosen
 
 
-def compress_folder(source: Path, target: Path, settings: "Settings", quiet: bool, as_json: bool) -> None:
+def compress_folder(
+    source: Path, target: Path, settings: "Settings", quiet: bool, as_json: bool, chosen: "Chosen"
+) -> None:
     """A folder to one stream, and what is said of it."""
     from liveaction.archive.together import compress_together
     from liveaction.cli.progress import counted, stages
@@ -31,6 +34,7 @@ def compress_folder(source: Path, target: Path, settings: "Settings", quiet: boo
             strip_metadata=settings.strip_metadata,
             fast=settings.fast,
             coder=settings.coder,
+            **settings.goal_options,
         )
     lost = {"clipped_share": done.clipped_share, "missing_share": done.missing_share}
     ratio, bits = done.native_bits / (8 * done.bytes), 8 * done.bytes / done.values
@@ -43,6 +47,7 @@ def compress_folder(source: Path, target: Path, settings: "Settings", quiet: boo
         **lost,
         "encode_seconds": done.timings.tensors,
         "entropy_coding_seconds": done.timings.coding,
+        **chosen.fields(),
     }
     if as_json:
         print_json(report)
@@ -53,12 +58,14 @@ def compress_folder(source: Path, target: Path, settings: "Settings", quiet: boo
         f"{target}: {done.items} items, {done.bytes:,} bytes, {ratio:.1f}:1, "
         f"{bits:.4f} bits per element ({pace_text(done.values, done.timings)}){text}"
     )
+    for line in chosen.lines():
+        say(line)
 
 
 def decompress_items(
     source: Path,
     target: Path,
-    model: tuple[Path, str, str],
+    model: tuple["Chosen", str, str],
     options: tuple[str, float | None, int | None, bool],
     quiet: bool,
     as_json: bool,
@@ -67,7 +74,7 @@ def decompress_items(
 
     Args:
         source, target: of the stream, and the folder.
-        model: its directory, device and dtype.
+        model: the one that was chosen, device and dtype.
         options: suffix, fill, max_voxels and force.
         quiet, as_json: of the verb.
     """
@@ -76,11 +83,11 @@ def decompress_items(
     from liveaction.codec.header import MAX_VOXELS
     from liveaction.codec.model import load
 
-    folder, device, dtype = model
+    chosen, device, dtype = model
     suffix, fill, most, force = options
     with stages(console, quiet) as stage:
         stage("loading the model")
-        loaded = load(folder, device=device, dtype=dtype)
+        loaded = load(chosen.folder, device=device, dtype=dtype)
     with (
         loaded.open_many(source, max_voxels=most or MAX_VOXELS) as items,
         counted(console, quiet) as count,
@@ -90,9 +97,11 @@ def decompress_items(
     if as_json:
         lost = {name: [damage_fields(damage, axes) for damage in found] for name, found in done.damaged.items()}
         about = {"decode_seconds": spent.tensors, "entropy_decoding_seconds": spent.coding}
-        print_json({"target": str(target), "items": done.items, **about, "damaged": lost})
+        print_json({"target": str(target), "items": done.items, **about, "damaged": lost, **chosen.fields()})
     else:
         say(f"{target}: {done.items} items ({pace_text(done.values, spent)})")
+        for line in chosen.lines():
+            say(line)
     for name, found in done.damaged.items():
         report_damage(found, axes, f"{source}: {name}", f"filled with {fill:g}")
     return bool(done.damaged)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from liveaction.cli.choice import named_model
 from liveaction.cli.options import Device, Overrides, Quiet, RecipeName, SkipBad
 from liveaction.cli.printing import console, print_left_out, say
 
@@ -41,7 +42,8 @@ def train(
     start_from: Annotated[
         Path | None,
         typer.Option(
-            "--start-from", help="A model directory: begin with its weights. Its encoder's recipe must agree."
+            "--start-from",
+            help="A model directory, or a known model: begin with its weights. Its encoder's recipe must agree.",
         ),
     ] = None,
     labels: Annotated[
@@ -81,7 +83,7 @@ def train(
             resume=resume,
             device=device,
             listener=progress.listener(),
-            start_from=start_from,
+            start_from=None if start_from is None else named_model(start_from),
             skip_bad=skip_bad,
             labels=_classes(loaded, data, labels) if labels else None,
         )

@@ -235,7 +235,9 @@ def check_sizes(parts: list[Floats], step: float) -> None:
 
 
 def too_fine(largest: float, step: float) -> SpecError:
-    """What to raise where the largest symbol is no integer that float32 holds exactly."""
+    """What to raise where the largest symbol is no integer that float32 holds exactly, or no number."""
+    if not isfinite(largest):
+        return SpecError(f"quantiser: expected finite latents, got {largest}; look for NaN or infinite samples")
     return SpecError(
         f"quantiser: expected symbols below 2**24, got {largest:.3g} with step {step:.3g}; take a step of at "
         f"least {step * largest / LARGEST * 2:.1g}"

@@ -6,8 +6,7 @@ from liveaction.codec.codec import Codec
 from liveaction.codec.tensors import UNREADABLE, read_tensors, save_arrays
 from liveaction.coding.mixing import Mixing, fresh, from_arrays
 from liveaction.errors import FormatError
-
-MIXING = "mixing.safetensors"
+from liveaction.model_folder import MIXING
 
 
 def save_mixing(codec: Codec, folder: Path) -> None:

@@ -2,16 +2,19 @@
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack, overload
 
+from liveaction.codec.aiming import find_step, split_options
 from liveaction.codec.header import MAX_VOXELS
 from liveaction.codec.names import ITEM, check_name, check_names, item_at, names_of
 from liveaction.codec.reader import ReaderOptions, StreamReader
+from liveaction.codec.target import Target
 from liveaction.codec.view import StreamView, check_opened
-from liveaction.codec.writing import CompressOptions, StreamWriter, Written
+from liveaction.codec.writing import CompressOptions, StreamWriter, WriteOptions, Written
 from liveaction.coding.container import ContainerReader
 from liveaction.coding.container2 import MOST_ITEMS
 from liveaction.coding.source import Source, StreamData, bytes_or_path
@@ -37,7 +40,7 @@ def write_items(
         file: open to read and write.
         model: as ``liveaction.load`` gives it.
         names: one for each signal, kept in the stream: relative paths with slashes.
-        options: see :class:`~liveaction.codec.writing.CompressOptions`.
+        options: see :class:`~liveaction.codec.writing.CompressOptions`; a PSNR or an error is that of each item.
 
     Returns:
         What was written of each; ``bytes`` are its chunks and its part of what stands before them.
@@ -45,15 +48,21 @@ def write_items(
     Raises:
         ShapeError, SpecError, FormatError: as :func:`liveaction.codec.stream.write_stream`, naming the item.
         FormatError: a name is none, or there twice; there are too many signals.
-        SpecError: no signals, or another number of them than of names.
+        SpecError: no signals, or another number of them than of names; a size or a ratio is asked for.
     """
+    target, rest = split_options(options)
+    if target is not None and target.of_bytes:
+        raise SpecError(
+            f"{target.option}: expected a stream of one signal, got several in one; take --target-psnr, --target-error "
+            "or a step, or a stream for each"
+        )
     called = None if names is None else _checked(names, options.get("extras"))
     writer, written = StreamWriter(file, model), list[Written]()
     for number, signal in enumerate(signals):
         if called is not None and number == len(called):
             raise SpecError(f"names: expected one for each signal, got {number} for more signals")
         name = "" if called is None else called[number]
-        written.append(_add(writer, signal, number, name, options))
+        written.append(_add(writer, signal, number, name, rest, target))
     if called is not None and len(called) != len(written):
         raise SpecError(f"names: expected one for each of {len(written)} signals, got {len(called)}")
     writer.close()
@@ -219,12 +228,18 @@ def _checked(names: Iterable[str], extras: Mapping[str, Any] | None) -> list[str
     return found
 
 
-def _add(writer: StreamWriter, signal: Signal, number: int, name: str, options: CompressOptions) -> Written:
-    """Write an item; what is wrong with it says which it is."""
+def _add(
+    writer: StreamWriter, signal: Signal, number: int, name: str, options: WriteOptions, target: Target | None
+) -> Written:
+    """Write an item, for a target at the step that reaches it; what is wrong with it says which it is."""
     named = options.copy()
     if name:
         named["extras"] = {**(options.get("extras") or {}), ITEM: name}
     try:
-        return writer.add(signal, **named)
+        if target is None:
+            return writer.add(signal, **named)
+        found = find_step(signal, writer.model, target, named)
+        named["quality"], named["step"] = None, found.step
+        return replace(writer.add(signal, **named), aim=found.aim)
     except LiveactionError as error:
         raise type(error)(f"item {number}{f' {name!r}' if name else ''}: {error}") from error

@@ -12,14 +12,17 @@ from liveaction.codec.codec import Codec
 from liveaction.codec.device import choose_device
 from liveaction.codec.front import front_of
 from liveaction.codec.header import MAX_VOXELS
+from liveaction.codec.homed import model_for
 from liveaction.codec.items import StreamItems, compress_items, compress_items_file
-from liveaction.codec.stream import DecompressOptions, compress, compress_file, decompress
+from liveaction.codec.stream import DecompressOptions, compress, compress_file
+from liveaction.codec.stream import decompress as decompress_stream
 from liveaction.codec.verify import Verification, VerifyOptions, verify_stream
 from liveaction.codec.view import StreamView, ViewOptions
 from liveaction.codec.weights import read_model
 from liveaction.codec.writing import CompressOptions, Written
 from liveaction.coding.source import StreamData
 from liveaction.errors import LiveactionError
+from liveaction.home import resolve_model
 from liveaction.outputs import check_outputs
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
@@ -77,14 +80,14 @@ class Model:
 
         Args:
             source: a signal, or a file or folder that holds one.
-            options: ``quality``, ``step``, ``extras``, ``strip_metadata``, ``fast``, ``coder``,
-                ``stage``; see
+            options: ``quality``, ``step``, ``target_size``, ``target_ratio``, ``target_psnr``, ``target_error``,
+                ``extras``, ``strip_metadata``, ``fast``, ``coder``, ``stage``; see
                 :class:`liveaction.codec.writing.CompressOptions`.
 
         Raises:
             FormatError: ``source`` cannot be read.
             ShapeError: the signal has other channels or axes than the recipe.
-            SpecError: an option is out of its range.
+            SpecError: an option is out of its range, or no step reaches a target.
         """
         return compress(self._signal(source), self, **options)[0]
 
@@ -119,7 +122,7 @@ class Model:
             FormatError: not a stream, cut short, or inconsistent.
             IntegrityError: damaged, or made with another model.
         """
-        return decompress(data, self, **options)[0]
+        return decompress_stream(data, self, **options)[0]
 
     def open(self, path: StreamData, **options: Unpack[ViewOptions]) -> StreamView:
         """A stream as a read-only array of which only what is asked for is decoded; see ``liveaction.open``."""
@@ -136,7 +139,8 @@ class Model:
         Args:
             sources: signals, or files or folders that hold one each; read one at a time, at most 65536.
             names: one for each, which the stream keeps: relative paths with slashes, such as ``shoes/1.png``.
-            options: as of :meth:`compress`, for all of them.
+            options: as of :meth:`compress`, for each of them; ``target_size`` and ``target_ratio`` are of whole
+                streams, and refused.
 
         Raises:
             FormatError, ShapeError, SpecError: as :meth:`compress`, naming the item.
@@ -222,10 +226,11 @@ def check_source(model: Model, source: Path, target: Path) -> None:
 
 
 def load(path: str | Path, *, device: str = "auto", dtype: str = "") -> Model:
-    """Read a model directory.
+    """Read a model directory, or a known model.
 
     Args:
-        path: the folder, as training leaves it.
+        path: the folder, as training leaves it, or, where there is none of that name, the name of a known model or 8
+            digits or more of its digest; see :func:`liveaction.home.known_models`.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         dtype: of the networks' products: ``float32``, or ``bfloat16``, faster where the processor has such products.
             The recipe's where empty.
@@ -233,17 +238,18 @@ def load(path: str | Path, *, device: str = "auto", dtype: str = "") -> Model:
     Raises:
         FormatError: not a model directory, or of a format this version does not know.
         IntegrityError: the weights are not the ones that ``config.json`` was written with.
-        SpecError: no such device or dtype.
+        SpecError: no such device or dtype, or a name that several known models have.
+        UnknownNameError: neither a folder nor a known model.
 
     Example:
         >>> import liveaction
         >>> liveaction.load("runs/ct", device="cpu").recipe.name
         'ct_smoke'
     """
-    return Model(*read_model(Path(path), choose_device(device), dtype))
+    return Model(*read_model(resolve_model(path), choose_device(device), dtype))
 
 
-def open(path: StreamData, model: Model | str | Path, **options: Unpack[ViewOptions]) -> StreamView:
+def open(path: StreamData, model: Model | str | Path | None = None, **options: Unpack[ViewOptions]) -> StreamView:
     """Open a ``.lva`` file as a read-only array; close it, or use it in a ``with`` block.
 
     Threads and forked processes may share it, and it may be pickled for others; see
@@ -251,13 +257,14 @@ def open(path: StreamData, model: Model | str | Path, **options: Unpack[ViewOpti
 
     Args:
         path: of the stream, or its bytes.
-        model: that made it, or its directory.
+        model: that made it, its directory, or its name; where left out, the known model that the stream names.
         options: ``item``, which of the stream's items, the first where left out; ``max_voxels``: a stream that
             declares more is refused before anything is allocated.
 
     Raises:
         FormatError: it cannot be read, or is no stream.
         IntegrityError: damaged, or made with another model.
+        UnknownNameError: no model was given, and the one that the stream names is not known here.
 
     Example:
         >>> import liveaction
@@ -266,7 +273,37 @@ def open(path: StreamData, model: Model | str | Path, **options: Unpack[ViewOpti
         >>> plane.ndim
         2
     """
-    return StreamView(path, model if isinstance(model, Model) else load(model), **options)
+    return StreamView(path, _model_of(path, model), **options)
+
+
+def decompress(
+    path: StreamData, model: Model | str | Path | None = None, **options: Unpack[DecompressOptions]
+) -> Signal:
+    """A stream to its signal; see :meth:`Model.decompress`.
+
+    Args:
+        path: of the stream, or its bytes.
+        model: that made it, its directory, or its name; where left out, the known model that the stream names.
+        options: as of :meth:`Model.decompress`.
+
+    Raises:
+        FormatError: it cannot be read, or is no stream.
+        IntegrityError: damaged, or made with another model.
+        UnknownNameError: no model was given, and the one that the stream names is not known here.
+
+    Example:
+        >>> import liveaction
+        >>> liveaction.decompress("scan.lva", "runs/ct").unit
+        'HU'
+    """
+    return _model_of(path, model).decompress(path, **options)
+
+
+def _model_of(path: StreamData, model: Model | str | Path | None) -> Model:
+    """The model that was given, or that a stream names."""
+    if isinstance(model, Model):
+        return model
+    return load(model_for(path) if model is None else model)
 
 
 def verify(path: str | Path, model: Model | str | Path | None = None, **options: Unpack[VerifyOptions]) -> Verification:
@@ -274,7 +311,7 @@ def verify(path: str | Path, model: Model | str | Path | None = None, **options:
 
     Args:
         path: of the ``.lva`` file.
-        model: that made it, or its directory; without, nothing is decoded.
+        model: that made it, its directory, or its name; without, nothing is decoded.
         options: ``stage``, ``max_voxels``; see :class:`liveaction.codec.verify.VerifyOptions`.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from math import inf
 
+from liveaction.codec.target import Target
 from liveaction.errors import SpecError, printable
 
 QUALITIES = {1: 8.0, 2: 4.0, 3: 2.0, 4: 1.0, 5: 0.5, 6: 0.25, 7: 0.125}
@@ -11,14 +12,17 @@ STEPS = 2.0**-100, 2.0**100
 """The least and the largest step: latents over it, and symbols times it, are float32."""
 
 
-def check_rate(step: float | None, quality: int | None) -> None:
+def check_rate(step: float | None, quality: int | None, target: Target | None = None) -> None:
     """Refuse what :func:`choose_step` would refuse, where the model is not loaded yet.
 
     Raises:
-        SpecError: both are given, or one is out of its range.
+        SpecError: two of them are given, or one is out of its range.
     """
     if step is not None and quality is not None:
         raise SpecError("--step, --quality: expected one of them, got both")
+    if target is not None and (step is not None or quality is not None):
+        other = "--quality" if step is None else "--step"
+        raise SpecError(f"{other}, {target.option}: expected one of them, got both")
     if step is not None:
         check_step(step, "--step")
     if quality is not None and (isinstance(quality, bool) or not isinstance(quality, int) or quality not in QUALITIES):

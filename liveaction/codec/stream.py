@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypedDict, Unpack
 
+from liveaction.codec.aiming import split_options, write_for_target
 from liveaction.codec.clock import Timings
 from liveaction.codec.grid import Box
 from liveaction.codec.header import MAX_VOXELS
@@ -77,12 +78,15 @@ def write_stream(signal: Signal, file: BinaryIO, model: "Model", **options: Unpa
 
     Raises:
         ShapeError: the signal has other channels or axes than the recipe.
-        SpecError: ``quality`` or ``step`` is out of its range, or both are given; the model has no state of
-            ``coder``; the modality cannot strip metadata.
+        SpecError: ``quality``, ``step`` or a target is out of its range, or two of them are given; the target is out of
+            the model's reach; the model has no state of ``coder``; the modality cannot strip metadata.
         FormatError: metadata or extras are no JSON data that a reader takes; nothing is written then.
     """
+    target, rest = split_options(options)
+    if target is not None:
+        return write_for_target(signal, file, model, target, rest)
     writer = StreamWriter(file, model)
-    written = writer.add(signal, **options)
+    written = writer.add(signal, **rest)
     return replace(written, bytes=writer.close())
 
 

@@ -19,16 +19,12 @@ from liveaction.codec.tensors import UNREADABLE, Wanted, read_tensors, save_arra
 from liveaction.coding.table_checks import table_shapes
 from liveaction.coding.tables import EntropyTables
 from liveaction.errors import FormatError, IntegrityError, LiveactionError
-from liveaction.files import atomic_path, read_small, require_regular
+from liveaction.files import atomic_path, require_regular
+from liveaction.model_folder import CONFIG, ENCODER, FORMAT, TABLES, WEIGHTS, read_config
 from liveaction.nn.band_rotation import BandRotation
 from liveaction.recipe import dump_recipe, parse_recipe
 from liveaction.spec import Recipe
-from liveaction.strict_json import read_json_bytes
 
-CONFIG, WEIGHTS, ENCODER = "config.json", "model.safetensors", "encoder.safetensors"
-TABLES = "entropy.safetensors"
-FORMAT = 1
-LONGEST_CONFIG = 1 << 24
 _SENSOR = re.compile(r"(others\.\d+\.)?(encoder|quantizer|predictor)\.")
 
 
@@ -86,7 +82,7 @@ def read_model(folder: Path, device: str = "cpu", dtype: str = "", tables: bool 
         FormatError: not a model directory, or of a format this version does not know.
         IntegrityError: the weights are not the ones that ``config.json`` was written with.
     """
-    config = _read_config(folder / CONFIG)
+    config = read_config(folder / CONFIG)
     recipe = parse_recipe(config["recipe"], str(folder / CONFIG))
     try:
         wanted = _wanted(recipe, folder / WEIGHTS)
@@ -186,22 +182,6 @@ def _wanted(recipe: Recipe, path: Path) -> Wanted:
             f"{path}: expected the weights of recipe {recipe.name!r}, {recipe.hidden} channels wide, got {size} bytes"
         )
     return tensors_of(recipe)
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    where = f"{path.parent}"
-    expected = f"a model directory with a readable {CONFIG}"
-    try:
-        config = read_json_bytes(read_small(path, LONGEST_CONFIG), where, expected)
-    except (OSError, FormatError) as error:
-        line = str(error.strerror or error) if isinstance(error, OSError) else str(error).partition(", got ")[2]
-        raise FormatError(f"{where}: expected {expected}, got {line}; liveaction train makes one") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        found = config.get("format") if isinstance(config, dict) else type(config).__name__
-        raise FormatError(f"{path}: expected model format {FORMAT}, got {found!r}; use the version that wrote it")
-    if not isinstance(config.get("recipe"), dict) or not isinstance(config.get("digest"), str):
-        raise FormatError(f"{path}: expected a recipe and a digest, got keys {sorted(config)}")
-    return config
 
 
 def write_json(data: Any, path: Path) -> None:

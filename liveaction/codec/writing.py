@@ -16,6 +16,8 @@ from liveaction.codec.grid import Box, ChunkLayout, relative, slices
 from liveaction.codec.header import MAX_VOXELS, WHOLE_SHARE, check_codec, parse_header
 from liveaction.codec.lean import CODERS, make_header
 from liveaction.codec.quality import choose_step
+from liveaction.codec.slabs import KeptSlabs, encoded
+from liveaction.codec.target import Aim, TargetOptions
 from liveaction.coding.container import ContainerWriter
 from liveaction.errors import ShapeError, SpecError
 from liveaction.kernels.parallel import in_threads
@@ -35,6 +37,7 @@ class Written:
 
     ``tree`` is the number of the codec's tree, ``components`` K of a basis of the signal's own, 0 without one;
     ``coder`` is that of the symbols.
+    ``aim`` says how a target was reached, where there was one; seconds are then those of all trials together.
     ``limits`` are the values that map onto -1 and 1; ``clipped_share`` of those that are there lies outside of them and
     is clipped, ``missing_share`` of all is missing.
     """
@@ -48,10 +51,11 @@ class Written:
     tree: int = 0
     components: int = 0
     coder: str = CODERS[0]
+    aim: Aim | None = None
 
 
-class CompressOptions(TypedDict, total=False):
-    """Options of compressing, all by name.
+class WriteOptions(TypedDict, total=False):
+    """Options of compressing at a step, all by name.
 
     Attributes:
         quality: 1 small .. 7 fine; 4 is the quantiser step that the model was trained with.
@@ -74,16 +78,27 @@ class CompressOptions(TypedDict, total=False):
     stage: Stage
 
 
+class CompressOptions(WriteOptions, TargetOptions):
+    """Options of compressing, all by name: those of :class:`WriteOptions`, and of
+    :class:`~liveaction.codec.target.TargetOptions` at most one, instead of ``step`` and ``quality``."""
+
+
 class StreamWriter:
     """Writes signals of one model as the items of a container; memory does not grow with them.
 
     Args:
         file: empty; open to read and write, and able to seek.
         model: as ``liveaction.load`` gives it.
+        slabs: where latents are kept for other writers of the same signal; nowhere by default.
+        tree: number of the tree to take; None takes the one that costs a signal least.
+
+    Attributes:
+        model: as given.
     """
 
-    def __init__(self, file: BinaryIO, model: "Model") -> None:
-        self._file, self._model = file, model
+    def __init__(self, file: BinaryIO, model: "Model", slabs: KeptSlabs | None = None, tree: int | None = None) -> None:
+        self._tree = tree
+        self._file, self.model, self._encode = file, model, encoded if slabs is None else slabs.encoded
         self._writer: ContainerWriter | None = None
 
     def add(
@@ -103,13 +118,13 @@ class StreamWriter:
         Args:
             signal: values ``[C, *S]`` in the unit of the model's modality; mapped from a file, they are read box by
                 box.
-            quality, step, extras, strip_metadata, fast, coder, stage: see :class:`CompressOptions`.
+            quality, step, extras, strip_metadata, fast, coder, stage: see :class:`WriteOptions`.
 
         Raises:
             ShapeError, SpecError, FormatError: as :func:`liveaction.codec.stream.write_stream`; nothing is to be added
                 after.
         """
-        model = self._model
+        model = self.model
         codec, recipe, modality = model.codec, model.recipe, model.modality
         chosen = choose_step(codec.quantizer.step, step, quality)
         if not recipe.modality.takes(len(signal.values)) or len(signal.shape) != codec.axes or 0 in signal.shape:
@@ -123,7 +138,7 @@ class StreamWriter:
         with whole.running(stage):
             limits = modality.range_of(signal)
             signal = modality.stripped(signal) if strip_metadata else signal
-            front = front_of(model, signal, limits, chosen, stage)
+            front = front_of(model, signal, limits, chosen, stage, self._tree)
             codec = codec.trees[front.tree]
             raw = make_header(signal, model, front, chosen, limits, coder, extras or {})
             chunks = codec.layout(signal.shape, front.batch).chunks
@@ -133,8 +148,7 @@ class StreamWriter:
             ready: dict[int, bytes] = {}
             following = done = clipped = 0
             stage("encoding")
-            for box, latents in codec.encode_slabs(front.source, layout, chosen, rounded=False):
-                arrived = latents.flatten(0, 1).cpu().numpy()
+            for box, arrived in self._encode(codec, front, layout, chosen):
                 with coding.running():
                     packed = _pack_chunks(
                         arrived, box, layout, signal, lambda part: codec.chunks.encode(part, chosen, dead_zone, coder)

@@ -12,7 +12,7 @@ from liveaction.evaluation.judges.labels import FOLDERS, ORIGINAL
 from liveaction.evaluation.measures import JUDGED, MAIN, MEASURES
 from liveaction.evaluation.protocol import Protocol
 from liveaction.evaluation.run import Settings
-from liveaction.evaluation.sources import Subject, find_subjects, protocol_subjects
+from liveaction.evaluation.sources import Subject, check_captured, files_below, find_subjects, protocol_subjects
 from liveaction.evaluation.training import Announce, Trained, train_models
 
 CURVE = "liveaction"
@@ -43,6 +43,7 @@ def plan_protocol(
     settings: Settings,
     measure: str = "",
     announce: Announce | None = None,
+    synthesised: bool = False,
 ) -> Plan:
     """The plan of a protocol; its models are trained into ``out`` unless they are there.
 
@@ -50,14 +51,16 @@ def plan_protocol(
         data: the folder of the protocol's files.
         measure: instead of the protocol's.
         announce: is told of trainings.
+        synthesised: measure pictures that are marked as synthesised, too.
 
     Raises:
         UnknownNameError: no baseline has such a name.
-        SpecError: as :func:`train_models`, or no such measure.
+        SpecError: as :func:`train_models`, no such measure, or a picture that is marked as synthesised.
         FormatError: a file is not there, or cannot be read.
     """
     chosen = _measure(measure or protocol.measure)
     rivals = {name: make_baseline(name, settings.threads) for name in protocol.baselines}  # a wrong name ends it early
+    check_captured((file for entry in protocol.coded for file in files_below(data / entry.path)), synthesised)
     models = [_coder(protocol, m, data, settings) for m in train_models(protocol, data, out, settings.device, announce)]
     subjects = protocol_subjects(data, protocol.coded, models[0].modality)
     coders: list[Coder] = [*models]
@@ -80,6 +83,7 @@ def plan_models(
     measure: str = "",
     judge: str = "",
     labels: str = "",
+    synthesised: bool = False,
 ) -> Plan:
     """The plan of models that are there.
 
@@ -91,10 +95,11 @@ def plan_models(
         reference: a curve; the first baseline's where empty, or the first curve.
         measure: a key of :data:`MEASURES`; PSNR where empty.
         judge, labels: as :func:`~liveaction.evaluation.judges.judging.plan_judging` has them.
+        synthesised: measure pictures that are marked as synthesised, too.
 
     Raises:
         UnknownNameError: no baseline has such a name.
-        SpecError: a directory holds no model; no such reference or measure.
+        SpecError: a directory holds no model; no such reference or measure; a picture that is marked as synthesised.
         FormatError: nothing to measure on.
     """
     chosen = _measure(measure or MAIN)
@@ -113,6 +118,7 @@ def plan_models(
         raise SpecError(f"--reference: expected one of the curves {sorted(set(curves))}, got {reference!r}")
     about = f"{', '.join(models)} on {', '.join(map(str, data))}"
     subjects = find_subjects(modality, data)
+    check_captured((file for subject in subjects for file in modality.parts(subject.path)), synthesised)
     judging = plan_judging(judge, labels, subjects)
     return Plan(coders, subjects, "Evaluation", about, reference or _first_reference(coders), chosen, judging=judging)
 

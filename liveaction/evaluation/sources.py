@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from liveaction.errors import FormatError, SpecError, escaped
 from liveaction.evaluation.item import Source
 from liveaction.evaluation.parts import DataFile
 from liveaction.files import file_digest
+from liveaction.marking import refuse_marked
 from liveaction.signal import Signal
 
 if TYPE_CHECKING:
@@ -110,6 +111,25 @@ def protocol_subjects(data: Path, files: Sequence[DataFile], modality: "Modality
             raise FormatError(f"--data {data}: expected the protocol's file {file.path!r} in it, got none")
         subjects += [Subject(path, _below(path, place, file.path), file) for path in modality.find(place)]
     return _apart(subjects)
+
+
+def check_captured(files: Iterable[Path], wanted: bool) -> None:
+    """Refuse to measure on pictures that are marked as synthesised, unless that is ``wanted``.
+
+    Args:
+        files: that signals consist of.
+        wanted: what ``--synthesised`` says.
+
+    Raises:
+        SpecError: one carries the mark.
+    """
+    if not wanted:
+        refuse_marked("--data", files, "leave it out, or add --synthesised")
+
+
+def files_below(path: Path) -> Iterator[Path]:
+    """A file, or the files in a folder; nothing where neither is."""
+    yield from sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 
 def _below(path: Path, source: Path, name: str) -> str:

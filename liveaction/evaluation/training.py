@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from liveaction.codec.weights import CONFIG
 from liveaction.errors import FormatError, SpecError, TrainingError
 from liveaction.evaluation.folds import Fold
 from liveaction.evaluation.parts import DataFile
 from liveaction.evaluation.protocol import Protocol
 from liveaction.evaluation.sources import digest_of, protocol_subjects
 from liveaction.files import atomic_path
+from liveaction.model_folder import CONFIG
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
 from liveaction.spec import Recipe

@@ -188,6 +188,8 @@ def parse_augmentations(texts: Sequence[str], spec: InputSpec) -> tuple[Augmenta
         >>> parse_augmentations(["flip:t"], spec)
         (Flip(axis=0, signs=(-1,), turns=False),)
     """
+    if isinstance(texts, str):
+        raise SpecError(f"augment: expected a list of texts, got the text {texts!r}; write [{texts!r}]")
     return tuple(_parse(text, spec) for text in texts)
 
 
@@ -252,7 +254,8 @@ def _require_linear(text: str, spec: InputSpec) -> None:
 def _one(text: str, spec: InputSpec) -> tuple[float, ...]:
     if not spec.exact.one:
         raise SpecError(
-            f"augment: expected inputs that say what a signal of ones adds for {text!r}, got none; {_LINEAR}"
+            f"augment: expected inputs that say what a signal of ones adds for {text!r}, got none, as every file has a "
+            f"range of its own; take a recipe with a range of two numbers, or {_WAY}"
         )
     return spec.exact.one
 

@@ -67,7 +67,8 @@ class LatentDataset(Dataset[Item]):
 
     Raises:
         FormatError: it is no store.
-        SpecError: no such split; items of several grids without a crop; an augmentation that is not exact here.
+        SpecError: no such split; items of several grids without a crop; an augmentation that is not exact here; another
+            seed, or another word for ``labels``.
 
     Example:
         >>> from liveaction.learning.dataset import LatentDataset
@@ -94,6 +95,8 @@ class LatentDataset(Dataset[Item]):
         else:
             self.numbers, statistics = self.store.split(split), about.statistics
         self.random = bool(augment) or split == TRAIN if random is None else random
+        if not isinstance(seed, int | np.integer) or seed < 0 or labels not in ("samples", "grid"):
+            raise SpecError(f"expected a seed from 0 on and labels at samples or on the grid, got {seed!r}, {labels!r}")
         self.seed, self.labels = seed, labels
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self.crop = self._crop_of(crop)
@@ -105,8 +108,19 @@ class LatentDataset(Dataset[Item]):
         )  # fmt: skip
         self.augment: tuple[Augmentation, ...] = parse_augmentations(augment, self.spec)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy, or what was pickled, shares its epoch with its own workers."""
+        self.__dict__.update(state)
+        self._epoch.share_memory_()
+
     def set_epoch(self, epoch: int) -> None:
-        """What is drawn from now on is that of this epoch, in workers that are at work, too."""
+        """What is drawn from now on is that of this epoch, in workers that are at work, too.
+
+        Raises:
+            SpecError: it is negative.
+        """
+        if epoch < 0:
+            raise SpecError(f"epoch: expected a number from 0 on, got {epoch}")
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -139,9 +153,9 @@ class LatentDataset(Dataset[Item]):
     def _crop_of(self, crop: Sequence[int] | None) -> tuple[int, ...]:
         axes = self.store.about.axes
         if crop is not None:
-            if len(crop) != len(axes) or min(crop) < 1:
+            if len(crop) != len(axes) or any(not isinstance(side, int | np.integer) or side < 1 for side in crop):
                 raise SpecError(f"crop: expected positions along {axes}, got {tuple(crop)}")
-            return tuple(crop)
+            return tuple(int(side) for side in crop)
         grids = {self.store.items[number].grid for number in self.numbers}
         if len(grids) != 1:
             raise SpecError(f"crop: expected one, for items of {len(grids)} grids, got none; give crop=")

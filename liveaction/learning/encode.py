@@ -9,7 +9,7 @@ from torch import nn
 
 from liveaction.codec.model import Model
 from liveaction.coding.quantize import add_noise, to_symbols
-from liveaction.errors import SpecError
+from liveaction.errors import ShapeError, SpecError
 from liveaction.learning.inputs import InputSpec, Statistics, Task
 
 Rounding = Literal["round", "noise", "none"]
@@ -78,12 +78,17 @@ class Encode(nn.Module):
 
         Raises:
             ShapeError: ``x`` is not ``[B, C, *S]`` of the model.
+            SpecError: samples that are not finite, where latents are rounded.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.grad):
             return self._latents(x if self.limits is None else self._normalised(x, self.limits))
 
     def _latents(self, x: torch.Tensor) -> torch.Tensor:
         quantizer = self.codec.quantizer
+        if x.ndim != len(self.axes) + 2 or 0 in x.shape[2:]:
+            raise ShapeError(
+                f"encode: expected [B, C, *S] with at least one sample along {self.axes}, got {tuple(x.shape)}"
+            )
         if self.rounding == "round" and not torch.is_grad_enabled():
             return quantizer.expand(self.codec.to_symbols(x, self.step).float() * self.step)
         u = quantizer.compand(self.codec.encode(x))

@@ -38,7 +38,8 @@ class FitRules(BaseModel):
     """How long, and how: AdamW along one cycle, the last epoch's network is taken.
 
     Attributes:
-        epochs, batch: of all items once each; what is left of an epoch is in none of its batches.
+        epochs, batch: of all items once each; what is left of an epoch is in none of its batches, and of fewer items
+            than a batch all are one.
         learning_rate: the most, reached after a fifth of all steps.
         weight_decay: of AdamW.
         label_smoothing: of classes.
@@ -78,7 +79,7 @@ def fit_head(
         rules: see :class:`FitRules`.
 
     Raises:
-        TrainingError: fewer items than a batch, or a loss that is not finite.
+        TrainingError: no items, or a loss that is not finite.
     """
     count, size = len(data), min(rules.batch, len(data))
     steps = rules.epochs * (count // size) if size else 0

@@ -34,6 +34,14 @@ class Statistics(_Table):
     most: tuple[Number, ...]
     entropy: tuple[Deviation, ...] = ()
 
+    @model_validator(mode="after")
+    def _of_all_channels(self) -> Self:
+        channels = len(self.mean)
+        others = {len(self.deviation), len(self.least), len(self.most), len(self.entropy) or channels}
+        if others != {channels}:
+            raise ValueError(f"expected every number for each of {channels} channels, got {sorted(others)}")
+        return self
+
     @property
     def scale(self) -> float:
         """Root mean square over all channels, of which each counts alike, after its mean is taken off."""

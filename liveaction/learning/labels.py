@@ -19,6 +19,7 @@ SPLITS = {
 }
 """Names of folders that are splits, and which."""
 FOLDERS = "folders"
+_SURROGATES = re.compile("[\ud800-\udfff]")  # of file names that are no UTF-8
 _COLUMNS = {"path", "label", "split", "group"}
 
 
@@ -54,10 +55,14 @@ def labelled_items(source: Path, paths: Sequence[Path], labels: str, suffix: str
         suffix: that items have behind the names which labels go by, such as ``.lva``.
 
     Raises:
-        FormatError: a table cannot be read or names what is not there; an item has no label.
+        FormatError: a table cannot be read or names what is not there; an item has no label, or a name that is no
+            UTF-8.
         SpecError: ``labels`` is none of the above.
     """
     named = {_name(source, path).removesuffix(suffix): path for path in paths}
+    odd = next((name for name in named if _SURROGATES.search(name)), None)
+    if odd is not None:
+        raise FormatError(f"{source}: expected names in UTF-8, got {odd!r}; rename it")
     if "(?P<" in labels:
         found = _by_pattern(named, labels)
     elif labels == FOLDERS:
@@ -99,7 +104,7 @@ def training_labels(find: Callable[[Path], Sequence[Path]], sources: Iterable[st
 def class_names(items: Iterable[LabelledItem]) -> tuple[str, ...]:
     """The classes of all items; numbers by value, all else by letters."""
     names = {item.label for item in items}
-    numbers = all(re.fullmatch(r"-?\d+", name) for name in names)
+    numbers = all(re.fullmatch(r"-?[0-9]{1,18}", name) for name in names)
     return tuple(sorted(names, key=lambda name: (int(name) if numbers else 0, name)))
 
 
@@ -139,6 +144,11 @@ def _by_folder(name: str, path: Path) -> LabelledItem:
             f"--labels folders: expected every item in a folder that names its class, got {name!r}; move it, or give a "
             "table"
         )
+    if folders[-1].lower() in SPLITS:
+        raise FormatError(
+            f"--labels folders: expected a split above the classes, got {name!r}, whose class would be "
+            f"{folders[-1]!r}; move it, or give a pattern such as '(?P<label>[^/]+)/(?P<split>[^/]+)/'"
+        )
     return LabelledItem(name, path, folders[-1], split)
 
 
@@ -169,7 +179,10 @@ def _by_table(named: dict[str, Path], table: Path) -> list[LabelledItem]:
             reader = csv.DictReader(file)
             columns, rows = reader.fieldnames or [], list(reader)
     except (OSError, UnicodeError, csv.Error) as error:
-        raise FormatError(f"{table}: expected a readable CSV file of labels, got {error}") from error
+        raise FormatError(
+            f"{table}: expected a readable CSV file of labels, got {error}; else say {FOLDERS}, or a pattern with "
+            "(?P<label>...)"
+        ) from error
     if not {"path", "label"} <= set(columns) or set(columns) - _COLUMNS:
         raise FormatError(f"{table}: expected the columns path,label and perhaps split,group, got {list(columns)}")
     items: dict[str, LabelledItem] = {}
@@ -178,7 +191,9 @@ def _by_table(named: dict[str, Path], table: Path) -> list[LabelledItem]:
         if None in row or None in row.values():
             raise FormatError(f"{where}: expected {len(columns)} fields, got another number")
         if name not in named:
-            raise FormatError(f"{where}: expected an item below the folder, got {name!r}; check the spelling")
+            raise FormatError(
+                f"{where}: expected an item below the folder, got {name!r}; write paths as {next(iter(named), '')!r}"
+            )
         if name in items:
             raise FormatError(f"{where}: expected every item once, got {name!r} again")
         split = _split(row["split"].strip(), where) if row.get("split") else TRAIN

@@ -159,7 +159,7 @@ class _Making:
     def _kept(self) -> list[Shard]:
         """Shards of a run before; a shard counts where its lines are there, which are written first."""
         found: list[Shard] = []
-        while (self.folder / shard_name(len(found))).is_file():
+        while all((self.folder / part(len(found))).is_file() for part in (shard_name, _lines_name)):
             lines = read_items(self.folder / _lines_name(len(found)))
             found.append(Shard(name=shard_name(len(found)), items=len(lines)))
         return found

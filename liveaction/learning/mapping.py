@@ -12,7 +12,10 @@ from liveaction.errors import FormatError
 from liveaction.files import require_regular
 from liveaction.strict_json import read_json_bytes
 
-_DTYPES = {"I8": "<i1", "U8": "|u1", "I16": "<i2", "U16": "<u2", "I32": "<i4", "I64": "<i8", "F32": "<f4"}
+_DTYPES = {
+    "I8": "<i1", "U8": "|u1", "I16": "<i2", "U16": "<u2", "I32": "<i4", "U32": "<u4", "I64": "<i8", "U64": "<u8",
+    "F16": "<f2", "F32": "<f4", "F64": "<f8",
+}  # fmt: skip
 _LONGEST = 2**20
 
 

@@ -87,7 +87,8 @@ class LatentSource(ItemSource):
         dtype: ``int16`` or ``int8``.
 
     Raises:
-        SpecError: the model's latents are no symbols of one grid: it predicts, or has a basis of each signal's own.
+        SpecError: the model's latents are no symbols of one grid: it predicts, has a basis of each signal's own, or its
+            quantiser bends latents that its decoder is given straight; a step that is not positive.
     """
 
     kind = "latents"
@@ -98,12 +99,15 @@ class LatentSource(ItemSource):
             (codec.own, "a basis of each signal's own"),
             (codec.predictor is not None, "a predict step"),
             (len(codec.trees) > 1, "several trees of bands"),
+            (codec.spec.quantizer.kind == "gaussian", "a quantiser whose symbols times a step are no latents"),
         ):
             if wrong:
                 raise SpecError(
                     f"--model: expected latents of one kind for all signals, got recipe {recipe.name!r} with {what}; "
                     "take one without, such as linear or sparse with one tree"
                 )
+        if step is not None and not 0 < step < float("inf"):
+            raise SpecError(f"--step: expected a positive number, got {step}")
         self.model, self.modality, self.fast, self.dtype = model, model.modality, fast, dtype
         self.channels, self.factors = codec.latents, tuple(codec.packets.factors)
         self.step = step or codec.quantizer.step

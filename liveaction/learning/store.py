@@ -23,6 +23,7 @@ from liveaction.errors import FormatError, SpecError, printable
 from liveaction.files import file_digest, read_small
 from liveaction.learning.inputs import Exact, Statistics, Task
 from liveaction.learning.mapping import map_tensors
+from liveaction.learning.whole import check_grids, check_items, check_labels, check_table
 from liveaction.spec import ModalitySpec
 from liveaction.strict_json import read_json_bytes
 
@@ -33,7 +34,7 @@ UNLABELLED = -1
 """Of a class in a map: nobody said."""
 _LONGEST = 2**28
 
-Count = Annotated[int, Field(ge=0, strict=True)]
+Count = Annotated[int, Field(ge=0, le=2**62, strict=True)]
 
 
 def shard_name(number: int) -> str:
@@ -142,8 +143,7 @@ class LatentStore:
         self.folder = Path(folder)
         self.about = read_about(self.folder)
         self.items = read_items(self.folder / ITEMS)
-        if len(self.items) != self.about.count:
-            raise FormatError(f"{self.folder}: expected {self.about.count} items, got lines of {len(self.items)}")
+        check_items(self.about, self.items, str(self.folder))
         self._check_shards()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -221,11 +221,17 @@ class LatentStore:
 
         Raises:
             SpecError: labels are something else.
+        FormatError: a class that has no name.
         """
         flat, shapes = self._label("map", "maps"), self._labels["shapes"]
         start = int(np.prod(shapes[:number], axis=1).sum()) if number else 0
         shape = tuple(int(n) for n in shapes[number])
         found: NDArray[np.int16] = flat[start : start + prod(shape)].reshape(shape)
+        if not UNLABELLED <= found.min() <= found.max() < len(self.about.names):
+            raise FormatError(
+                f"{self.folder / LABELS}: expected classes below {len(self.about.names)} for "
+                f"{self.items[number].name!r}, got {found.min()} to {found.max()}; make the store again"
+            )
         return found
 
     def _label(self, task: str, name: str) -> NDArray[Any]:
@@ -235,28 +241,26 @@ class LatentStore:
 
     @cached_property
     def _labels(self) -> dict[str, NDArray[Any]]:
-        found = map_tensors(self.folder / LABELS)
-        wanted = {"class": {"classes"}, "number": {"numbers"}, "map": {"maps", "shapes"}}[self.about.task or "class"]
-        if set(found) != wanted or any(len(found[name]) != len(self) for name in wanted - {"maps"}):
-            raise FormatError(f"{self.folder / LABELS}: expected labels of {len(self)} items, got {sorted(found)}")
-        return found
+        return check_labels(self.about, self.items, map_tensors(self.folder / LABELS), str(self.folder / LABELS))
 
     @cached_property
     def _shards(self) -> list[tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]]:
-        return [self._shard(shard) for shard in self.about.shards]
+        return [self._shard(number) for number in range(len(self.about.shards))]
 
-    def _shard(self, shard: Shard) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
+    def _shard(self, number: int) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
         """Its values, where each row begins in them, and the rows' grids."""
+        shard, first = self.about.shards[number], int(self._firsts[number])
         path = self.folder / shard.name
         found = map_tensors(path)
-        rows, axes = shard.items * len(self.about.views), len(self.about.axes)
         values, grids = found.get("values"), found.get("grids")
-        if values is None or grids is None or grids.shape != (rows, axes) or values.dtype != np.dtype(self.about.dtype):
-            raise FormatError(f"{path}: expected {self.about.dtype} values of {rows} rows, got {sorted(found)}")
+        if values is None or grids is None or values.dtype.name != self.about.dtype:
+            got = sorted(found) if values is None or grids is None else values.dtype.name
+            raise FormatError(
+                f"{path}: expected {self.about.dtype} values of {shard.items * len(self.about.views)} rows, got {got}"
+            )
+        check_grids(self.about, grids, values.size, self.items[first : first + shard.items], path)
         sizes = self.about.channels * np.prod(np.asarray(grids), axis=1)
         offsets = np.concatenate([[0], np.cumsum(sizes)])
-        if (np.asarray(grids) < 1).any() or offsets[-1] != values.size:
-            raise FormatError(f"{path}: expected {offsets[-1]} values, got {values.size}")
         return values, offsets, np.asarray(grids)
 
     @cached_property
@@ -271,9 +275,18 @@ class LatentStore:
         return shard, (number - int(self._firsts[shard])) * len(self.about.views) + view
 
     def _check_shards(self) -> None:
-        for shard in self.about.shards:
-            if not (self.folder / shard.name).is_file():
+        """Shards are there, and none is shorter than a byte for each of its symbols."""
+        for number, shard in enumerate(self.about.shards):
+            path, first = self.folder / shard.name, int(self._firsts[number])
+            if shard.name != shard_name(number) or not path.is_file():
                 raise FormatError(f"{self.folder}: expected its file {shard.name!r}, got none; make the store again")
+            positions = sum(prod(item.grid) for item in self.items[first : first + shard.items])
+            least = positions * self.about.channels * len(self.about.views)
+            if path.stat().st_size < least:
+                raise FormatError(
+                    f"{path}: expected a safetensors file of a store of at least {least} bytes, got a shorter one; "
+                    "make the store again"
+                )
 
 
 def read_about(folder: Path) -> StoreTable:
@@ -284,7 +297,7 @@ def read_about(folder: Path) -> StoreTable:
     """
     if not (folder / ABOUT).is_file():
         raise FormatError(f"{folder}: expected a store of latents, got none; `liveaction latents` makes one")
-    data = read_json_bytes(read_small(folder / ABOUT, _LONGEST), str(folder / ABOUT), "a store's table")
+    data = read_json_bytes(_read(folder / ABOUT), str(folder / ABOUT), "a store's table")
     version = data.get("version") if isinstance(data, dict) else None
     if version != VERSION:
         raise FormatError(
@@ -292,26 +305,35 @@ def read_about(folder: Path) -> StoreTable:
             "liveaction that wrote it"
         )
     try:
-        return StoreTable.model_validate(data)
+        about = StoreTable.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))[:120]
         raise FormatError(f"{folder / ABOUT}: expected key {key!r} to be right, got: {first['msg'].lower()}") from error
+    check_table(about, str(folder / ABOUT))
+    return about
 
 
 def read_items(path: Path) -> list[StoredItem]:
     """The lines of a file of items.
 
     Raises:
-        FormatError: one is none.
+        FormatError: one is none, or the file cannot be read.
     """
     items = []
-    for number, line in enumerate(read_small(path, _LONGEST).splitlines(), start=1):
+    for number, line in enumerate(_read(path).splitlines(), start=1):
         try:
             items.append(StoredItem.model_validate_json(line))
         except ValidationError as error:
             raise FormatError(f"{path}: line {number}: expected an item, got {line[:60]!r}") from error
     return items
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_small(path, _LONGEST)
+    except OSError as error:
+        raise FormatError(f"{path}: expected a readable part of a store, got {error.strerror}") from error
 
 
 def counted(items: list[StoredItem]) -> dict[str, int]:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from liveaction.codec.model import load
-from liveaction.errors import SpecError
+from liveaction.errors import FormatError, SpecError
 from liveaction.evaluation.baselines.registry import make_baseline
 from liveaction.evaluation.coders import BaselineCoder
 from liveaction.evaluation.item import Source
@@ -19,6 +20,7 @@ from liveaction.learning.macs import encoder_macs_per_value
 from liveaction.learning.making import Count, StoreOptions, make_store
 from liveaction.learning.sources import Encoded, ItemSource, LatentSource, SampleSource, fitted, seen
 from liveaction.learning.store import LatentStore
+from liveaction.marking import refuse_marked
 from liveaction.probing.folds import Division
 from liveaction.probing.protocol import InputEntry, ProbeProtocol
 from liveaction.probing.signals import Target
@@ -110,11 +112,13 @@ class Inputs:
 
         Raises:
             FormatError: a target cannot be read.
-            SpecError: its codec maps values by what each signal holds, or has other tokens than the networks.
+            SpecError: its codec maps values by what each signal holds, or has other tokens than the networks; a target
+                is a picture that is marked as synthesised.
         """
         name, fit = self.protocol.target, self.protocol.items.fit
-        model = self._model(name, division)
         paths = {item.name: Path(item.label) for item in self.items}
+        refuse_marked("target", paths.values(), "leave it out")
+        model = self._model(name, division)
         targets = [replace(item, path=paths[item.name], label="") for item in self.items]
         place = self.out / "stores" / f"target_{name}_{division.name}"
         store = make_store(targets, LatentSource(model), place, StoreOptions(None, fit), self.count)
@@ -181,7 +185,15 @@ class BaselineSource(ItemSource):
 
 
 def macs_before(store: LatentStore) -> float:
-    """Of making latents, per sample of each channel; resampling and other codecs are not counted."""
+    """Of making latents, per sample of each channel; resampling and other codecs are not counted.
+
+    Raises:
+        FormatError: the store's recipe is none.
+    """
     if store.about.recipe is None:
         return 0.0
-    return encoder_macs_per_value(Recipe.model_validate(store.about.recipe), tuple(store.items[0].shape[1:]))
+    try:
+        recipe = Recipe.model_validate(store.about.recipe)
+    except ValidationError as error:
+        raise FormatError(f"{store.folder}: expected the recipe of its model, got another table") from error
+    return encoder_macs_per_value(recipe, tuple(store.items[0].shape[1:]))

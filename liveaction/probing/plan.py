@@ -76,15 +76,17 @@ def store_protocol(
     """The protocol of a store beside ``samples`` and ``resampleN`` of its items.
 
     Raises:
-        SpecError: no labels; neither a split ``test`` nor groups; ``against`` is none of these.
+        SpecError: no labels, or of one class; neither a split ``test`` nor groups; ``against`` is none of these.
     """
     about = store.about
     if about.task is None:
         raise SpecError(f"{store.folder}: expected a store with labels, got one without; make it with --labels")
+    if about.task == "class" and len(about.names) < 2:
+        raise SpecError(f"{store.folder}: expected at least two classes to tell apart, got {list(about.names)}")
     inputs = {LATENTS: InputEntry(latents=LATENTS)}
     for name in against:
         number = name.removeprefix("resample") if name != "samples" else "1"
-        if not number.isdigit() or int(number) < 1:
+        if not re.fullmatch(r"[1-9][0-9]{0,8}", number):
             raise SpecError(f"--against: expected samples or resampleN such as resample8, got {name!r}")
         inputs[name] = InputEntry(resample=int(number))
     return ProbeProtocol(

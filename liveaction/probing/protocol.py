@@ -12,6 +12,7 @@ from liveaction.spec import Positive, Recipe
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 Whole = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 BOUNDS = ("codec_alone", "nothing_learnt")
 """Rows of the task ``signal`` without a network: the target coded and decoded; the input taken for the target."""
 SMALLEST = 8
@@ -130,11 +131,13 @@ class ProbeProtocol(Table):
     crop: dict[str, Whole] = Field(default_factory=dict)
     views: tuple[str, ...] = ("identity",)
     compute: Literal["equal", "any"] = "equal"
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[Seed, ...] = Field(default=(0, 1, 2), min_length=1)
     reference: str
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: expected each once, got {self.seeds}")
         if self.reference not in self.inputs:
             raise ValueError(f"reference: expected one of {sorted(self.inputs)}, got {self.reference!r}")
         for name, entry in self.inputs.items():

@@ -8,6 +8,7 @@ OUT/heads/INPUT_FOLD_SEED   with ``keep``: the trained networks, to be used as j
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
@@ -142,13 +143,17 @@ class Study:
             path = self.out / "runs" / given.name / f"{division.name}_seed{seed}.json"
             settings = _settings(self.protocol, given, division, seed, target)
             known = _known(path)
-            if known is None or known.settings != settings:
+            lost = self.keep and not self._head(given, division, seed).is_dir()
+            if known is None or known.settings != settings or lost:
                 self.tell(f"{given.name}, {division.name}, seed {seed}")
                 known = self._train(given, division, seed, learn, test, settings, told, target)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_path(path) as part:
                     part.write_text(known.model_dump_json() + "\n")
             yield known
+
+    def _head(self, given: ProbeInput, division: Division, seed: int) -> Path:
+        return self.out / "heads" / f"{given.name}_{division.name}_seed{seed}"
 
     def _train(
         self, given: ProbeInput, division: Division, seed: int, drawn: LatentDataset, test: LatentDataset,
@@ -168,8 +173,10 @@ class Study:
             ),
         )  # fmt: skip
         outputs = predict(net, test if target is None else Pairs(test, target), device=self.device)
+        place = self._head(given, division, seed)
+        if place.is_dir():
+            shutil.rmtree(place)  # of other settings, or half of it
         if self.keep:
-            place = self.out / "heads" / f"{given.name}_{division.name}_seed{seed}"
             place.parent.mkdir(parents=True, exist_ok=True)
             save_head(place, net, learn.spec, options, takes_of(given))
         spec = learn.spec

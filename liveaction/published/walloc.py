@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from liveaction.codec.weights import LONGEST_CONFIG
 from liveaction.errors import FormatError
 from liveaction.files import read_small
+from liveaction.model_folder import LONGEST_CONFIG
 from liveaction.published.checkpoint import Checkpoint
 from liveaction.published.translation import WAVELET, Translation, Weights
 from liveaction.spec import CodecSpec

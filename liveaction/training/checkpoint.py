@@ -10,9 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from liveaction.codec.tensors import read_tensors, save_tensors
-from liveaction.codec.weights import LONGEST_CONFIG, tensors_of, write_json
+from liveaction.codec.weights import tensors_of, write_json
 from liveaction.errors import FormatError, TrainingError
 from liveaction.files import atomic_path, read_small, require_regular
+from liveaction.model_folder import LONGEST_CONFIG
 from liveaction.recipe import parse_recipe
 from liveaction.spec import Recipe
 from liveaction.strict_json import read_json_bytes

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import torch
 
-from liveaction.codec.weights import CONFIG, ENCODER, TABLES, WEIGHTS, write_json
+from liveaction.codec.weights import write_json
+from liveaction.model_folder import CONFIG, ENCODER, TABLES, WEIGHTS
 from liveaction.recipe import parse_recipe
 from liveaction.spec import Recipe
 

@@ -12,9 +12,9 @@ import torch
 
 from liveaction.codec.device import choose_device
 from liveaction.codec.model import load
-from liveaction.codec.weights import CONFIG
 from liveaction.errors import SpecError, TrainingError
 from liveaction.locking import locked
+from liveaction.model_folder import CONFIG
 from liveaction.outputs import check_folder
 from liveaction.recipe import dump_recipe, load_recipe
 from liveaction.registry import build_modality

@@ -119,6 +119,17 @@ def is_audio(path: Path) -> bool:
     return path.suffix.lower() in CONTAINERS
 
 
+def channels_of(path: Path) -> int:
+    """How many channels a file says that it has; no sample is read.
+
+    Raises:
+        FormatError: no audio file, or a damaged one.
+    """
+    parts = _scanned(path)
+    with opened(path, corrected(path, parts) if parts is not None else None) as file:
+        return int(file.channels)
+
+
 def read_audio(path: Path, channels: int, select: Sequence[int] | None = None) -> Recording:
     """Read a whole file, block by block; more than 64 MiB go to a temporary file that is mapped.
 

@@ -194,6 +194,10 @@ class Hyperspectral(Modality):
         angle = spectral_angle(x, y, known)
         return report if np.isnan(angle) else {**report, "spectral_angle_degrees": angle}
 
+    def errors(self, original: Signal, reconstruction: Signal) -> dict[str, float]:
+        """As everywhere, over what was measured in bands that are not marked bad."""
+        return super().errors(self._judged(original), reconstruction)
+
     def curves(self, original: Signal, reconstruction: Signal) -> dict[str, list[float]]:
         """``psnr_by_band`` in dB on the original's range, of what was measured; NaN for bands that are marked bad."""
         judged, axis = self._judged(original), 1 + self.spec.axes.index("band") if "band" in self.spec.axes else 0

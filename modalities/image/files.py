@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError, LiveactionError, LiveactionWarning
 from liveaction.files import atomic_path, write_errors
+from liveaction.marking import is_marked, marked
 from liveaction.modalities.image.netpbm import read_netpbm, write_netpbm
 from liveaction.modalities.image.png import COLOURS, read_png, write_png
 from liveaction.modalities.image.tiff import PLACES, read_tiff, write_tiff
@@ -62,11 +63,12 @@ def check_format(signal: Signal, path: Path) -> None:
 
 
 def strip_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Metadata of :func:`read_image` without what only describes."""
+    """Metadata of :func:`read_image` without what only describes; that a picture is synthesised stays, in our words."""
     kept = {key: metadata[key] for key in ("source", "icc", "resolution", "orientation") if key in metadata}
     plain = {"png": [chunk for chunk in metadata.get("png", ()) if chunk[0] in COLOURS]}
     plain["tiff"] = [tag for tag in metadata.get("tiff", ()) if tag[0] in PLACES]
-    return kept | {key: entries for key, entries in plain.items() if entries}
+    mark = marked({}) if is_marked(metadata) else {}
+    return kept | {key: entries for key, entries in plain.items() if entries} | mark
 
 
 def write_image(signal: Signal, path: Path) -> list[str]:

@@ -67,7 +67,7 @@ def read_nifti(path: Path, axes: int = 3) -> VolumeFile:
     Raises:
         FormatError: the file is not a readable NIfTI file of real numbers with that many axes.
     """
-    with _reading(path):
+    with reading(path):
         layout = read_layout(path, axes)
         place = _geometry(path, layout)
         values = read_samples(path, layout)
@@ -92,12 +92,12 @@ def check_nifti(path: Path, axes: int = 3) -> None:
     Raises:
         FormatError: it is no NIfTI file of real numbers with that many axes, or shorter than its header says.
     """
-    with _reading(path):
+    with reading(path):
         _geometry(path, read_layout(path, axes))
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
     """Third parties keep quiet, and what they raise over a damaged file is one line."""
     try:
         with quiet():

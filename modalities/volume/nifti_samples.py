@@ -1,6 +1,7 @@
 """Samples of NIfTI files: read whole or mapped, streamed to and from the file where they are large."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -67,7 +68,17 @@ def read_samples(path: Path, layout: Layout) -> NDArray[Any]:
     return values.T
 
 
-def _scaled(path: Path, layout: Layout) -> Iterator[NDArray[Any]]:
+def goes_below(path: Path, layout: Layout, limit: float) -> bool:
+    """Whether a scaled sample is less than ``limit``; reads up to the first one that is, block by block.
+
+    Raises:
+        OSError, EOFError, ValueError, zlib.error: the file is cut short or damaged.
+    """
+    with closing(_scaled(path, layout)) as whole:
+        return any(bool((piece < limit).any()) for piece in whole)
+
+
+def _scaled(path: Path, layout: Layout) -> Generator[NDArray[Any], None, None]:
     """The samples in the order of the file, slope and intercept applied."""
     from nibabel.volumeutils import apply_read_scaling
 

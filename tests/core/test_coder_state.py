@@ -11,7 +11,6 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from liveaction.codec.codec import build_codec
-from liveaction.codec.coder_state import MIXING
 from liveaction.codec.info import read_info
 from liveaction.codec.model import Model, load
 from liveaction.codec.stream import compress, compress_file, decompress, open_reader
@@ -19,6 +18,7 @@ from liveaction.codec.weights import save_model
 from liveaction.coding.container import ContainerReader
 from liveaction.coding.mixing import HEAVIEST, fresh
 from liveaction.errors import FormatError, IntegrityError, SpecError
+from liveaction.model_folder import MIXING
 from liveaction.recipe import load_recipe
 from liveaction.training.data import Crops
 from liveaction.training.freeze import freeze

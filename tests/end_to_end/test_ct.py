@@ -20,7 +20,7 @@ from liveaction.codec.stream import compress, decompress, open_reader
 from liveaction.coding.container import ContainerReader
 from liveaction.coding.entropy import ideal_bits
 from liveaction.coding.fast import decode_chunk
-from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError
+from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError, UnknownNameError
 from liveaction.metrics import psnr
 from liveaction.recipe import load_recipe
 from liveaction.registry import build_modality
@@ -242,7 +242,7 @@ def test_a_damaged_chunk_is_named_and_the_rest_comes_back(work, tmp_path):
     part = tmp_path / "part.nii"
     said = invoke("decompress", stream, part, "-m", work / "klt", "--region", "150:160,150:160,:", "--fill", "0")
     assert said.exit_code == (3 if "filled" in said.stderr else 0)
-    refused(SpecError, "--against: expected --model as well", "verify", stream, "--against", work / "scan.nii.gz")
+    refused(UnknownNameError, "expected a known model of weights", "verify", stream, "--against", work / "scan.nii.gz")
 
 
 def test_freezing_anew_changes_the_tables_alone(work, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -298,3 +299,14 @@ def test_items_of_before_are_read(done):
     _, outcome = done
     old = outcome.items[0].model_dump(mode="json", exclude={"verdict"})
     assert Measurement.model_validate(old).verdict is None
+
+
+def test_labels_that_a_judge_can_never_say_are_refused(monkeypatch, tmp_path):
+    judge = SimpleNamespace(name="two", measure="accuracy", classes=("dark", "light"))
+    monkeypatch.setattr("liveaction.evaluation.judges.judging.make_judge", lambda text: judge)
+    subjects = [SimpleNamespace(label=name, path=tmp_path / name / "x.png") for name in ("dark", "bright")]
+    with pytest.raises(SpecError, match="expected classes that the judge two knows, dark, light, got 'bright'"):
+        plan_judging("two", "folders", subjects)
+    assert plan_judging("two", "folders", subjects[:1]).labels == {"dark": "dark"}
+    judge.classes = ()
+    assert plan_judging("two", "folders", subjects).labels == {"dark": "dark", "bright": "bright"}

@@ -93,7 +93,10 @@ def test_a_kept_head_judges_what_it_learnt_from(monkeypatch, tmp_path):
         seen.append(values)
         return np.array([int(values.mean() > 128)])
 
-    head = SimpleNamespace(modality="rgb", names=("dark", "light"), predict=predict)
+    head = SimpleNamespace(
+        modality="rgb", names=("dark", "light"), predict=predict, takes=SimpleNamespace(kind="samples"),
+        spec=SimpleNamespace(task="class"),
+    )  # fmt: skip
     monkeypatch.setattr("liveaction.evaluation.judges.folder.load_head", lambda folder: head)
     folder = tmp_path / "shades"
     folder.mkdir()
@@ -252,6 +255,8 @@ def test_a_protocol_has_both_keys_or_none(tmp_path):
 
 
 def test_a_judges_score_is_no_measure_of_single_files(installed, tmp_path):
-    command = ["evaluate", "nowhere", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--measure", "accuracy"]
+    (tmp_path / "model").mkdir()
+    where = [str(tmp_path / "model"), "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    command = ["evaluate", *where, "--measure", "accuracy"]
     result = CliRunner().invoke(app, command)
     assert isinstance(result.exception, SpecError) and "--measure: expected one of" in str(result.exception)

@@ -1,6 +1,10 @@
 """Items of a store as a data set."""
 
+import copy
+import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,6 +43,31 @@ def test_epochs_are_equal_for_any_number_of_workers(store: LatentStore) -> None:
     assert all(torch.equal(one, two) for one, two in zip(alone, four, strict=True))
     assert not torch.equal(alone[0], alone[1])
     assert not torch.equal(alone[0], _epochs(LatentDataset(store, crop=(5, 5), augment=["noise"], seed=4), 0)[0])
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda data: pickle.loads(pickle.dumps(data))])
+def test_workers_of_a_copy_are_told_of_epochs(
+    store: LatentStore, copied: Callable[[LatentDataset], LatentDataset]
+) -> None:
+    data = LatentDataset(store, crop=(5, 5), augment=["noise"], seed=3)
+    alone, two = _epochs(data, 0), _epochs(copied(data), 2)
+    assert all(torch.equal(one, other) for one, other in zip(alone, two, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"seed": -1}, "expected a seed from 0 on"),
+        ({"labels": "pixels"}, "labels at samples or on the grid, got 0, 'pixels'"),
+        ({"crop": (2.5, 3)}, r"crop: expected positions along \('y', 'x'\), got \(2.5, 3\)"),
+        ({"augment": "noise"}, r"expected a list of texts, got the text 'noise'; write \['noise'\]"),
+    ],
+)
+def test_wrong_options_are_refused(store: LatentStore, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        LatentDataset(store, **options)
+    with pytest.raises(SpecError, match="epoch: expected a number from 0 on, got -1"):
+        LatentDataset(store).set_epoch(-1)
 
 
 def test_items_are_dequantised_latents_and_classes(store: LatentStore) -> None:

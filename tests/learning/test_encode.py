@@ -8,6 +8,7 @@ from liveaction.codec.model import Model
 from liveaction.errors import ShapeError, SpecError
 from liveaction.learning.encode import Encode
 from liveaction.learning.nets import token_net
+from liveaction.learning.sources import LatentSource
 
 LIMITS = (0.0, 255.0)
 LINEAR = ["codec.encoder={kind: linear}", "codec.levels=2", "codec.latent_channels=6", "codec.quantizer.step=0.1"]
@@ -40,6 +41,24 @@ def test_latents_are_those_of_a_stream(pictures, settings):
         symbols = model.codec.to_symbols(x[None])[0]
         assert torch.equal(latents, model.codec.quantizer.expand(symbols * encode.step))
     assert latents.dtype == torch.float32
+
+
+def test_symbols_that_are_no_latents_are_not_kept():
+    bent = model_of(settings=[*LINEAR, "codec.quantizer={kind: gaussian, bits: 8}", "training.start=random"])
+    with pytest.raises(SpecError, match="with a quantiser whose symbols times a step are no latents"):
+        LatentSource(bent)
+
+
+@pytest.mark.parametrize("rounding", ["round", "noise", "none"])
+@pytest.mark.parametrize("shape", [(3, 16, 16), (1, 3, 0, 16), (1, 4, 16, 16)])
+def test_samples_of_another_shape_are_refused(model, rounding, shape):
+    with pytest.raises(ShapeError, match=r"expected \[B, "):
+        Encode(model, limits=LIMITS, rounding=rounding)(torch.zeros(shape))
+
+
+def test_missing_samples_are_told(model):
+    with pytest.raises(SpecError, match="expected finite latents, got nan; look for NaN or infinite samples"):
+        Encode(model, limits=LIMITS)(torch.full((1, 3, 16, 16), float("nan")))
 
 
 @pytest.mark.parametrize("limits", [(-1024.0, 3071.0), (1e6, 1e6 + 1)])

@@ -1,5 +1,6 @@
 """Labels of items."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,30 @@ def test_a_folder_without_a_class_is_refused(tmp_path: Path) -> None:
         FormatError, match=r"--labels folders: expected every item in a folder that names its class, got '1"
     ):
         labelled_items(tmp_path, _paths(tmp_path, "1.png"), "folders")
+
+
+def test_a_split_below_a_class_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        FormatError, match=r"expected a split above the classes, got 'a/train/1.png', .* give a pattern"
+    ):
+        labelled_items(tmp_path, _paths(tmp_path, "a/train/1.png", "a/test/2.png"), "folders")
+
+
+@pytest.mark.parametrize("labels", ["", "folders", "(?P<label>[0-9])"])
+def test_names_that_are_no_text_are_refused(tmp_path: Path, labels: str) -> None:
+    name = os.fsdecode(b"train/1/\xff.png")
+    with pytest.raises(FormatError, match=r"expected names in UTF-8, got 'train/1/\\udcff.png'; rename it"):
+        labelled_items(tmp_path, _paths(tmp_path, name), labels)
+
+
+def test_names_of_many_digits_are_no_numbers(tmp_path: Path) -> None:
+    items = labelled_items(tmp_path, _paths(tmp_path, "9" * 5000 + "/1.png", "²/2.png", "10/3.png"), "folders")
+    assert class_names(items) == ("10", "9" * 5000, "²")
+
+
+def test_a_table_that_is_not_there_says_what_else_there_is(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"folder: expected a readable CSV file .*; else say folders, or a pattern"):
+        labelled_items(tmp_path, _paths(tmp_path, "a/1.png"), "folder")
 
 
 def test_patterns_name_labels_and_groups(tmp_path: Path) -> None:

@@ -6,17 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from liveaction.cli.main import app
 from liveaction.codec.model import Model
 from liveaction.codec.weights import save_model
-from liveaction.errors import SpecError
+from liveaction.errors import LiveactionError, SpecError, WriteError
+from liveaction.evaluation.judges.registry import make_judge
 from liveaction.learning.kept import load_head
 from liveaction.learning.labels import LabelledItem
 from liveaction.learning.store import LatentStore
 from liveaction.probing.folds import divisions
-from liveaction.probing.protocol import FoldsTable, load_probe, probe_names
+from liveaction.probing.protocol import FoldsTable, ProbeProtocol, load_probe, probe_names
 
 
 def _run(*arguments: object) -> str:
@@ -80,6 +82,9 @@ def test_other_labels_are_another_study(folder: Path, pictures: Path, tmp_path: 
     [
         (["--widths", "0"], "--widths: expected whole numbers from 1 on"),
         (["--seeds", "x"], "--seeds: expected whole numbers from 0 on"),
+        (["--seeds", str(2**70)], "--seeds: expected whole numbers from 0 on"),
+        (["--seeds", "1,1"], "--seeds: expected each once, got '1,1'"),
+        (["--against", "resample²", "--data", "."], "--against: expected samples or resampleN"),
         (["--learning-rate", "nan"], "--learning-rate: expected a number between 0 and 1, got nan"),
         (["--compute", "some"], "--compute: expected equal or any"),
         (["--against", "samples"], "--against: expected --data"),
@@ -91,6 +96,63 @@ def test_wrong_options_are_refused_in_a_line(
     _run("latents", pictures / "test", tmp_path / "s", "-m", folder, "--labels", "folders", "-q")
     with pytest.raises(SpecError, match=words):
         _run("probe", tmp_path / "s", "--out", tmp_path / "r", *options, "-q")
+
+
+@pytest.mark.parametrize("seeds", [[], [0, 0], [-1], [2**63]])
+def test_seeds_of_protocols_are_refused_where_they_cannot_be(seeds: list[int]) -> None:
+    table = load_probe("directions_cpu").model_dump() | {"seeds": seeds}
+    with pytest.raises(ValidationError, match="seeds"):
+        ProbeProtocol.model_validate(table)
+
+
+def test_what_cannot_be_studied_is_refused(folder: Path, pictures: Path, tmp_path: Path) -> None:
+    for name, pattern in (("one", "(?P<label>n)"), ("two", "(?P<split>test|train)/(?P<label>[a-z]+)")):
+        _run("latents", pictures, tmp_path / name, "-m", folder, "--labels", pattern, "-q")
+    with pytest.raises(SpecError, match=r"one: expected at least two classes to tell apart, got \['n'\]"):
+        _run("probe", tmp_path / "one", "--out", tmp_path / "r", "--seeds", "0", "-q")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(WriteError, match="file: expected a place to write to, got File exists"):
+        _run("probe", tmp_path / "two", "--out", tmp_path / "file", "--seeds", "0", "-q")
+
+
+def test_heads_that_were_not_kept_are_trained_again(folder: Path, pictures: Path, tmp_path: Path) -> None:
+    store, out = tmp_path / "s", tmp_path / "r"
+    _run("latents", pictures, store, "-m", folder, "--labels", "folders", "-q")
+    once = ["probe", store, "--seeds", "0", "--epochs", "1", "--widths", "4", "--out", out, "-q"]
+    head = out / "heads" / "latents_own_seed0"
+    _run(*once)
+    assert not head.exists()
+    _run(*once, "--keep")
+    assert load_head(head).spec.names == ("lying", "standing")
+    with pytest.raises(
+        SpecError, match="a head that tells classes from samples, got one of latents for the task class"
+    ):
+        make_judge(str(head))
+    _run(*once, "--batch", "8")
+    assert not head.exists()  # it was of other settings
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["latents", "{pictures}", "-m", "{folder}"], "latents: expected SOURCE and STORE, the folder to make"),
+        (["latents", "{pictures}/no", "{out}", "-m", "{folder}"], "expected a folder of signals .* got none"),
+        (["latents", "{pictures}", "{out}", "-m", "{folder}", "--step", "0"], "--step: expected a positive number"),
+        (["latents", "{pictures}", "{out}", "-m", "{folder}", "--fit", "x=²"], "--fit: expected AXIS=SAMPLES"),
+    ],
+)
+def test_stores_that_cannot_be_made_are_refused_in_a_line(
+    folder: Path, pictures: Path, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    places = {"pictures": pictures, "folder": folder, "out": tmp_path / "s"}
+    with pytest.raises(LiveactionError, match=words):
+        _run(*(each.format(**places) for each in arguments), "-q")
+    assert not (tmp_path / "s" / "store.json").exists()
+
+
+def test_a_store_says_which_changes_are_exact(folder: Path, pictures: Path, tmp_path: Path) -> None:
+    said = json.loads(_run("latents", pictures / "test", tmp_path / "s", "-m", folder, "-q", "--json"))
+    assert said["exact on it"] == ["noise", "crop", "gain", "polarity", "mixup"]  # no offset: the range is native
 
 
 def test_a_store_can_be_looked_at_and_exported(folder: Path, pictures: Path, tmp_path: Path) -> None:

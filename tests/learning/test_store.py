@@ -18,6 +18,8 @@ from liveaction.learning.making import StoreOptions, make_store
 from liveaction.learning.resampling import resampled
 from liveaction.learning.sources import LatentSource, SampleSource, fitted, seen, step_for_int8
 from liveaction.learning.store import LatentStore
+from liveaction.registry import build_modality
+from liveaction.spec import ModalitySpec
 
 
 def _items(model: Model, folder: Path) -> list[LabelledItem]:
@@ -255,3 +257,14 @@ def test_codecs_without_fixed_latents_are_refused(tmp_path: Path) -> None:
         SpecError, match="expected latents of one kind for all signals, got recipe 'ct_sparse' with several"
     ):
         LatentSource(Model(codec, recipe, "0" * 64))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "uint32", "float16", "float32", "float64"])
+def test_samples_of_every_dtype_are_kept(tmp_path: Path, dtype: str) -> None:
+    values = np.arange(2 * 7 * 9).reshape(2, 7, 9).astype(dtype)
+    for number in range(2):
+        np.save(tmp_path / f"{number}.npy", values[number])
+    modality = build_modality(ModalitySpec(name="array", axes=("y", "x"), range=(0, 255)))
+    items = [LabelledItem(f"{number}.npy", tmp_path / f"{number}.npy", str(number)) for number in range(2)]
+    store = make_store(items, SampleSource(modality), tmp_path / "s")
+    assert all(np.array_equal(store.latents(number)[0], values[number]) for number in range(2))

@@ -1,6 +1,7 @@
 """What a judge is: a model that sees one decoded signal and says what it is, scored against the item's label."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ class Judge(ABC):
         measure: key of the score in ``Measurement.metrics``: ``accuracy`` for classes, whose scores are 0 and 1,
             ``characters_right`` or ``frames_right`` for shares.
         library: what computes, with its version.
+        classes: all that it can say, where these are few; labels have to be among them.
         identity: all that its answers depend on, weights included: verdicts of another are made again.
     """
 
@@ -23,6 +25,7 @@ class Judge(ABC):
     label: str
     measure: ClassVar[str] = "accuracy"
     library: str
+    classes: Sequence[str] = ()
 
     @property
     def identity(self) -> str:

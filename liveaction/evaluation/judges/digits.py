@@ -22,6 +22,7 @@ class SpokenDigits(Judge):
 
     name = "spoken_digits"
     label = "spoken digits, PocketSphinx en-us"
+    classes = tuple(map(str, range(len(_WORDS))))
 
     def __init__(self) -> None:
         self.library = require("pocketsphinx", self.name)

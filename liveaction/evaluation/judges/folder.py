@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from liveaction.errors import FormatError
+from liveaction.errors import FormatError, SpecError
 from liveaction.evaluation.judges.base import Judge
 from liveaction.files import file_digest
 from liveaction.learning.kept import load_head
@@ -13,16 +13,23 @@ from liveaction.signal import Signal
 
 
 class FolderJudge(Judge):
-    """A kept head; says the name of a class.
+    """A kept head of samples; says the name of a class.
 
     Raises:
         FormatError: the folder holds no head.
+        SpecError: its head takes latents, or says something else than classes.
     """
 
     def __init__(self, folder: Path) -> None:
         self._head = load_head(folder)
+        takes, task = self._head.takes.kind, self._head.spec.task
+        if takes != "samples" or task != "class":
+            raise SpecError(
+                f"--judge {folder}: expected a head that tells classes from samples, got one of {takes} for the task "
+                f"{task}; take one of samples or resampleN"
+            )
         self.name = folder.resolve().name
-        self.label = f"the head {self.name}"
+        self.label, self.classes = f"the head {self.name}", self._head.names
         digest = hashlib.sha256()
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             digest.update(f"{file_digest(path)}  {path.relative_to(folder).as_posix()}\n".encode())

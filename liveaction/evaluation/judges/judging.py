@@ -99,7 +99,14 @@ def plan_judging(judge: str, labels: str, subjects: Sequence[Subject]) -> Judgin
     chosen = make_judge(judge)
     if chosen.measure not in JUDGED:
         raise SpecError(f"--judge {judge}: expected a measure of {', '.join(JUDGED)}, got {chosen.measure!r}")
-    return Judging(chosen, labels_of(labels, subjects))
+    right = labels_of(labels, subjects)
+    unknown = sorted(set(right.values()) - set(chosen.classes)) if right and chosen.classes else []
+    if unknown:
+        raise SpecError(
+            f"--labels {labels}: expected classes that the judge {chosen.name} knows, {', '.join(chosen.classes[:9])}, "
+            f"got {unknown[0]!r}; name them as it does"
+        )
+    return Judging(chosen, right)
 
 
 def _known(path: Path) -> Reference | None:

@@ -1,0 +1,164 @@
+"""The verb ``models``: which models are known on this machine, and what goes into the home."""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from liveaction.cli.options import AsJson, Force, Quiet
+from liveaction.cli.printing import console, print_json, print_lines, say, shown
+from liveaction.errors import FormatError, SpecError
+from liveaction.files import read_small
+from liveaction.home import (
+    CARD,
+    FILES,
+    WAYS,
+    KnownModel,
+    in_home,
+    look_around,
+    read_known,
+    resolve_model,
+    searched,
+)
+
+app = typer.Typer(invoke_without_command=True)
+
+_LONGEST_CARD = 1 << 20
+
+
+@app.callback(
+    epilog="Examples: `liveaction models` · `liveaction models --json` · `liveaction models show ct` · "
+    "`liveaction models add runs/ct --name ct` · `liveaction models remove ct --force`"
+)
+def models(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the models that are known here: those of the package, of the home, and on LIVEACTION_MODELS.
+
+    The home is the folder that LIVEACTION_HOME names, else `~/.local/share/liveaction`. Of a known model the name, or 8
+    digits or more of its digest, are enough for --model; compress and decompress find one by themselves.
+    """
+    if context.invoked_subcommand is not None:
+        if as_json:
+            raise SpecError(f"--json: expected it behind {context.invoked_subcommand!r}, got it before; move it")
+        return
+    known, damaged = look_around()
+    if as_json:
+        faults = [asdict(one) | {"folder": str(one.folder)} for one in damaged]
+        print_json({"models": [_fields(model) for model in known], "damaged": faults})
+        return
+    if known:
+        table = Table("model", "modality", "recipe", "MB", "digest", "origin", "default for", box=None, pad_edge=False)
+        for model in known:
+            size, default = f"{model.bytes / 1e6:.2f}", ", ".join(model.default_for)
+            cells = (model.name, model.modality, model.recipe, size, model.digest[:12], model.origin, default)
+            table.add_row(*map(shown, cells))
+        Console(highlight=False, markup=False).print(table)
+    for one in damaged:
+        say(f"damaged, and left out: {one.fault}", err=True)
+    if not known:
+        say(f"no models among {searched()}; {WAYS}")
+
+
+@app.command(epilog="Example: `liveaction models show ct`")
+def show(
+    name: Annotated[
+        str, typer.Argument(help="Of a known model, 8 digits or more of its digest, or a model directory.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show what a model is: its recipe, digest, files, and its README.md."""
+    folder = resolve_model(name)
+    same = [model for model in look_around()[0] if model.folder.resolve() == folder.resolve()]
+    model = same[0] if same else read_known(folder)
+    files = {file: (folder / file).stat().st_size for file in FILES if (folder / file).is_file()}
+    card = _card(folder)
+    if as_json:
+        print_json(_fields(model) | {"files": files, "card": card})
+        return
+    print_lines(
+        {
+            "model": model.name,
+            "recipe": f"{model.recipe}: {model.description}" if model.description else model.recipe,
+            "modality": model.modality,
+            "default for": ", ".join(model.default_for) or "none",
+            "digest": model.digest,
+            "origin": model.origin or "not among those that are searched",
+            "folder": str(model.folder),
+            "files": "\n".join(f"{file}: {size:,} bytes" for file, size in files.items()),
+        }
+    )
+    if card:
+        say("")
+        for line in card.rstrip().split("\n"):
+            say(line)
+
+
+@app.command(
+    epilog="Examples: `liveaction models add runs/ct` · `liveaction models add runs/ct --name chest`",
+)
+def add(
+    folder: Annotated[Path, typer.Argument(help="A model directory, as `liveaction train` leaves it.")],
+    name: Annotated[str, typer.Option(help="What it is called here. Default: as its folder.")] = "",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a model into the home, where compress and decompress find it.
+
+    It is loaded first, and its weights are compared with its digest. Checkpoints and logs of a training stay behind.
+    """
+    from liveaction.cli.progress import stages
+    from liveaction.codec.homed import add_model
+
+    with stages(console, quiet) as stage:
+        stage("loading the model")
+        model, made = add_model(folder, name)
+    if as_json:
+        print_json(_fields(model) | {"added": made})
+        return
+    what = "added" if made else "there already"
+    say(f"{model.folder}: {what}; {model.modality} by recipe {model.recipe}, weights {model.digest[:12]}")
+
+
+@app.command(epilog="Example: `liveaction models remove ct --force`")
+def remove(
+    name: Annotated[str, typer.Argument(help="Of a model in the home.")],
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a model from the home; streams that were made with it need it to be read. Needs --force."""
+    folder = in_home(name)
+    if not force:
+        raise SpecError(
+            f"{folder}: expected --force to remove a model, without which its streams cannot be read, got none"
+        )
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder)
+    if as_json:
+        print_json({"name": name, "folder": str(folder), "removed": True})
+        return
+    say(f"{folder}: removed")
+
+
+def _fields(model: KnownModel) -> dict[str, Any]:
+    """For JSON."""
+    return asdict(model) | {"folder": str(model.folder), "default_for": list(model.default_for)}
+
+
+def _card(folder: Path) -> str:
+    """The text of a model's README.md; empty where there is none.
+
+    Raises:
+        FormatError: it is too long, or no text.
+    """
+    path = folder / CARD
+    if not path.is_file():
+        return ""
+    try:
+        return read_small(path, _LONGEST_CARD).decode("utf-8").replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path}: expected a text of at most {_LONGEST_CARD} bytes, got {error}") from error

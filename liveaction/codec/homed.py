@@ -1,0 +1,125 @@
+"""The model that a stream needs, among those that are known here; and models that are put into the home."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from liveaction.codec.header import StreamHeader, parse_header
+from liveaction.codec.names import item_at
+from liveaction.coding.container import ContainerReader
+from liveaction.coding.source import Source, StreamData
+from liveaction.errors import LiveactionError, SpecError
+from liveaction.files import atomic_path, file_digest, write_errors
+from liveaction.home import (
+    ELSEWHERE,
+    FILES,
+    KnownModel,
+    find_model,
+    find_models,
+    home_folder,
+    named_models,
+    read_known,
+)
+from liveaction.model_folder import MIXING, TABLES
+
+if TYPE_CHECKING:
+    from liveaction.codec.codec import Codec
+
+
+def header_of(data: StreamData) -> StreamHeader:
+    """The header of a stream, of several items that of the first; nothing is decoded, and torch is not imported.
+
+    Raises:
+        FormatError: it cannot be read, or is no stream.
+    """
+    where = str(data) if isinstance(data, str | Path) else "stream"
+    with Source(Path(data) if isinstance(data, str) else data) as source:
+        item = item_at(ContainerReader(source, where), 0, where)
+        return parse_header(item.header, item.chunks, where, max_voxels=2**63)
+
+
+def model_for(data: StreamData) -> Path:
+    """The folder of the known model that a stream was made with, by the digests in its header.
+
+    Of several with these weights, whose tables differ, the one with the stream's.
+
+    Raises:
+        FormatError: it cannot be read, or is no stream.
+        UnknownNameError: no known model has these weights.
+    """
+    where = str(data) if isinstance(data, str | Path) else "stream"
+    header = header_of(data)
+    found = find_models(header.weights)
+    if len({_coding(model) for model in found}) > 1:
+        for model in found:
+            if _has_tables(model, header):
+                return model.folder
+    return find_model(header.weights, where)
+
+
+def add_model(folder: Path, name: str = "") -> tuple[KnownModel, bool]:
+    """Copy a model into the home, whole or not at all, once it has been loaded and its digest was right.
+
+    Args:
+        folder: a model directory; what else it holds, such as checkpoints, stays there.
+        name: of the copy; the folder's where empty.
+
+    Returns:
+        The copy, and whether it was made now: an equal one that is there already stays.
+
+    Raises:
+        FormatError, IntegrityError: no whole model directory.
+        SpecError: another model has this name.
+        WriteError: the home cannot be written to.
+    """
+    from liveaction.codec.weights import read_model
+
+    name = name or folder.resolve().name
+    target = home_folder(name)
+    for other in named_models(name):
+        elsewhere = other.folder != target and other.folder.resolve() != folder.resolve()
+        if elsewhere and other.origin != ELSEWHERE and not _equal(folder, other.folder):
+            raise SpecError(f"{name}: expected a name of its own, got that of {other.folder}; take another with --name")
+    if target.exists():
+        if _equal(folder, target):
+            return read_known(target, "home"), False
+        raise SpecError(
+            f"{name}: expected a new name, got that of another model in {target}; take another with --name, or "
+            f"`liveaction models remove {name} --force` first"
+        )
+    read_model(folder)
+    read_known(folder)
+    with write_errors(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(target) as part:
+        part.mkdir()
+        for file in FILES:
+            if (folder / file).is_file():
+                shutil.copyfile(folder / file, part / file)
+    return read_known(target, "home"), True
+
+
+def _equal(one: Path, two: Path) -> bool:
+    """Whether two folders hold the same model, byte for byte."""
+    return _files(one) == _files(two)
+
+
+def _files(folder: Path) -> dict[str, str]:
+    return {name: file_digest(folder / name) for name in FILES if (folder / name).is_file()}
+
+
+def _coding(model: KnownModel) -> tuple[str, ...]:
+    """What tells apart models of the same weights, whose entropy tables were fitted anew."""
+    files = _files(model.folder)
+    return tuple(files.get(name, "") for name in (TABLES, MIXING))
+
+
+def _has_tables(model: KnownModel, header: StreamHeader) -> bool:
+    """Whether a model's tables are those that a stream was coded with; one that cannot be loaded has others."""
+    from liveaction.codec.weights import read_model
+
+    try:
+        codec: Codec = read_model(model.folder)[0]
+        return codec.coding_digest(header.coder).startswith(header.tables)
+    except (LiveactionError, OSError):
+        return False
