@@ -87,6 +87,29 @@ class Bundle:
     prepare_test: Callable[[Path, Path], Path] | None = None
 
 
+CARD = """# {name}
+
+Recipe `{recipe}`, weights `{digest}`, made by `benchmarks/bundled.py`. For {kinds}.
+
+## Learnt from
+
+| file | from, licence |
+| --- | --- |
+{learnt}
+
+## Measured on files that it has not seen
+
+Bits at equal PSNR against `{anchor}`, in percent (Bjøntegaard; fewer below 0; `–` where the curves do not overlap). PSNR and
+bits at every setting stand in `benchmarks/results/bundled/{name}.json`.
+
+| file | this model |{others}
+| --- | --- |{rule}
+{rows}
+
+## Not for
+
+{unfit}.
+"""
 KODAK = "Kodak photo CD, released for unrestricted usage"
 CC0_LOOPS = "Sonic Pi samples, CC0"
 PICTURES = {f"images/kodim{number:02}.png": KODAK for number in range(1, 7)}
@@ -234,6 +257,27 @@ def measure(name: str, data: Path, work: Path) -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
     kept = {table: json.loads((out / f"{table}.json").read_text()) for table in ("deltas", "settings", "means")}
     (KEPT / f"{name}.json").write_text(json.dumps({**kept, **evidence(out)}, indent=1) + "\n")
+    (BUNDLED / name / "README.md").write_text(card(name))
+    print(KEPT / f"{name}.json", flush=True)
+
+
+def card(name: str) -> str:
+    """The card of a model, in Markdown."""
+    bundle, folder = BUNDLES[name], BUNDLED / name
+    trained, kept = (json.loads(path.read_text()) for path in (folder / "training.json", KEPT / f"{name}.json"))
+    anchor, *others = bundle.baselines
+    learnt = "\n".join(f"| {Path(file).name} | {source} |" for file, source in bundle.train.items())
+    rows = []
+    for source in dict.fromkeys(row["source"] for row in kept["deltas"]):
+        found = {row["curve"]: row["bd_rate_percent"] for row in kept["deltas"] if row["source"] == source}
+        ours = next(curve for curve in found if curve not in bundle.baselines)
+        shares = ["–" if found.get(curve) is None else f"{found[curve]:+.1f}" for curve in (ours, *others)]
+        rows.append(f"| {source} | {' | '.join(shares)} |")
+    return CARD.format(
+        name=name, recipe=bundle.recipe, digest=trained["digest"][:12], kinds=" and ".join(bundle.default_for),
+        learnt=learnt, anchor=anchor, others="".join(f" `{other}` |" for other in others), rule=" --- |" * len(others),
+        rows="\n".join(rows), unfit=bundle.unfit,
+    )  # fmt: skip
 
 
 def _beside(file: Path) -> list[Path]:
