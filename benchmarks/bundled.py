@@ -1,6 +1,6 @@
 """Make the models that come along with the package, and measure them on files that none of them has seen.
 
-    python benchmarks/bundled.py --data FOLDER                # all of them, one after the other; minutes each on one core
+    python benchmarks/bundled.py --data FOLDER                # all of them in turn; minutes each on one core
     python benchmarks/bundled.py --data FOLDER ct rgb         # some
     python benchmarks/bundled.py --data FOLDER --measure      # rate and distortion on the other files, and the cards
 
@@ -99,8 +99,8 @@ Recipe `{recipe}`, weights `{digest}`, made by `benchmarks/bundled.py`. For {kin
 
 ## Measured on files that it has not seen
 
-Bits at equal PSNR against `{anchor}`, in percent (Bjøntegaard; fewer below 0; `–` where the curves do not overlap). PSNR and
-bits at every setting stand in `benchmarks/results/bundled/{name}.json`.
+Bits at equal PSNR against `{anchor}`, in percent (Bjøntegaard; fewer below 0; `–` where the curves do not overlap). PSNR
+and bits at every setting stand in `benchmarks/results/bundled/{name}.json`.
 
 | file | this model |{others}
 | --- | --- |{rule}
