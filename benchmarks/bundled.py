@@ -99,7 +99,7 @@ Recipe `{recipe}`, weights `{digest}`, made by `benchmarks/bundled.py`. For {kin
 
 ## Measured on files that it has not seen
 
-Bits at equal PSNR against `{anchor}`, in percent (Bjøntegaard; fewer below 0; `–` where the curves do not overlap). PSNR
+Bits at equal PSNR against `{anchor}`, in percent (Bjøntegaard; fewer below 0; `–` where curves do not overlap). PSNR
 and bits at every setting stand in `benchmarks/results/bundled/{name}.json`.
 
 | file | this model |{others}
