@@ -3,6 +3,7 @@
     python benchmarks/bundled.py --data FOLDER                # all of them in turn; minutes each on one core
     python benchmarks/bundled.py --data FOLDER ct rgb         # some
     python benchmarks/bundled.py --data FOLDER --measure      # rate and distortion on the other files, and the cards
+    python benchmarks/bundled.py --tables                     # the documentation's table, printed
 
 FOLDER holds the files below. liveaction/bundled/NAME gets a model directory without curves and previews, ``about.json``
 (what files it is the default of, data, licences) and ``README.md``, its card. Seeds are the recipes'; equal files,
@@ -17,6 +18,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from evaluations import evidence
 from record import RESULTS
@@ -280,6 +282,24 @@ def card(name: str) -> str:
     )  # fmt: skip
 
 
+def table() -> str:
+    """All models, and their bits against others at equal PSNR, mean over files, in Markdown."""
+    lines = [
+        "| model | recipe | MB | learnt from | bits at equal PSNR, files not seen |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, bundle in BUNDLES.items():
+        deltas = json.loads((KEPT / f"{name}.json").read_text())["deltas"]
+        own = [row["bd_rate_percent"] for row in deltas if row["curve"] not in bundle.baselines]
+        known = [share for share in own if share is not None]
+        mean = f"{fmean(known):+.0f} % against `{bundle.baselines[0]}`" if known else "–"
+        counted = "" if len(known) == len(own) else f" ({len(known)} of {len(own)} files)"
+        size = sum(file.stat().st_size for file in (BUNDLED / name).iterdir()) / 1e6
+        files = f"{len(bundle.train)} file{'s' if len(bundle.train) > 1 else ''}"
+        lines.append(f"| `{name}` | `{bundle.recipe}` | {size:.1f} | {files} | {mean}{counted} |")
+    return "\n".join(lines)
+
+
 def _beside(file: Path) -> list[Path]:
     """A file, and the samples beside an ENVI header."""
     if file.suffix != ".hdr":
@@ -295,10 +315,16 @@ def main() -> None:
     """Run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BUNDLES)}; all by default")
-    parser.add_argument("--data", type=Path, required=True, help="the folder of the files")
+    parser.add_argument("--data", type=Path, help="the folder of the files")
     parser.add_argument("--measure", action="store_true", help="measure models that are made")
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "bundled")
+    parser.add_argument("--tables", action="store_true", help="print the documentation's table, and stop")
     options = parser.parse_args()
+    if options.tables:
+        print(table())
+        return
+    if options.data is None:
+        parser.error("expected --data")
     for name in options.names or BUNDLES:
         (measure if options.measure else make)(name, options.data, options.work)
 
