@@ -20,6 +20,7 @@ import numpy as np
 from evaluations import evidence
 from record import RESULTS
 
+from liveaction.evaluation.measures import JUDGED
 from liveaction.learning.labels import TEST, TRAIN
 from liveaction.probing.prepare.lines import KINDS, TESTED, line
 
@@ -101,8 +102,9 @@ def table(protocol: str) -> str:
     kept: dict[str, Any] = json.loads((KEPT / f"{protocol}.json").read_text())
     lines = ["| codec | bytes per item: score, % |", "| --- | --- |"]
     curves: dict[str, list[str]] = {}
+    measure = next(key for key in JUDGED if key in kept["judged"][0])
     for row in sorted(kept["judged"], key=lambda row: float(row["bytes"])):
-        curves.setdefault(row["curve"], []).append(f"{row['bytes']:,.0f}: {100 * row['score']:.1f}")
+        curves.setdefault(row["curve"], []).append(f"{row['bytes']:,.0f}: {100 * row[measure]:.1f}")
     return "\n".join([*lines, *(f"| `{name}` | {' · '.join(parts)} |" for name, parts in curves.items())])
 
 

@@ -133,7 +133,8 @@ def _as_good_in_words(rows: Sequence[Row], key: str) -> str:
     parts = []
     for row in found.values():
         read, numbers, pace = (whole[each] / row[each] for each in ("bytes", "values", "epoch_cpu_s"))
-        parts.append(f"{row['input']} with 1/{read:.3g} of the bytes, 1/{numbers:.3g} of the numbers, {_pace(pace)}")
+        fewer = f"1/{numbers:.3g} of the numbers" if numbers > 1 else "as many numbers"
+        parts.append(f"{row['input']} with 1/{read:.3g} of the bytes, {fewer}, {_pace(pace)}")
     return f"As good as {whole['input']} ({whole[key]:.1f}): {'; '.join(parts)}."
 
 
