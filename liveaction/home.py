@@ -26,7 +26,7 @@ LEAST_DIGITS = 8
 """Of a digest that names a model."""
 
 WAYS = "pass --model DIR, put it on LIVEACTION_MODELS, or `liveaction models add DIR`"
-_LONGEST_ABOUT = 1 << 16
+LONGEST_ABOUT = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def resolve_model(model: str | Path) -> Path:
 
 
 def default_model(modality: str, where: str, why: str = "") -> KnownModel:
-    """The model to take for files of a modality: the default, else the only one that is known.
+    """The model to take for files of a modality: a default of one's own, else the package's, else the only known one.
 
     Args:
         modality: its name.
@@ -174,7 +174,8 @@ def default_model(modality: str, where: str, why: str = "") -> KnownModel:
         SpecError: several are, and none or more than one of them is the default.
     """
     fitting = [model for model in known_models() if model.modality == modality]
-    found = [model for model in known_models() if modality in model.default_for] or fitting
+    defaults = [model for model in known_models() if modality in model.default_for]
+    found = [model for model in defaults if model.origin != BUNDLED] or defaults or fitting
     taken = f"{modality} ({why})" if why else modality
     if not found:
         raise UnknownNameError(
@@ -260,7 +261,7 @@ def _default_for(path: Path) -> tuple[str, ...]:
     """
     if not os.path.lexists(path):
         return ()
-    about = read_json_bytes(read_small(path, _LONGEST_ABOUT), str(path), "a JSON object")
+    about = read_json_bytes(read_small(path, LONGEST_ABOUT), str(path), "a JSON object")
     named = about.get("default_for", []) if _is_table(about) else None
     if not isinstance(named, list) or not all(isinstance(text, str) for text in named):
         raise FormatError(f"{path}: expected an object whose default_for is a list of modalities, got another")

@@ -42,7 +42,7 @@ OPTIONS = {
     "verify": {"--model", "--against", "--synthesised", "--max-voxels", "--device", "--quiet", "--json"},
     "models": {"--json"},
     "models show": {"--json"},
-    "models add": {"--name", "--quiet", "--json"},
+    "models add": {"--name", "--default", "--quiet", "--json"},
     "models remove": {"--force", "--json"},
     "doctor": {"--warm", "--json"},
     "import-livecodec": {"--modality", "--force", "--quiet"},

@@ -148,6 +148,13 @@ def test_tables_of_judges_are_those_of_their_records(monkeypatch):
         assert judged.table(protocol) in TEXTS["evaluation.md"]
 
 
+def test_the_table_of_bundled_models_is_that_of_their_records(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import bundled
+
+    assert bundled.table() in TEXTS["models.md"]
+
+
 def _documented(text):
     """Names in the section ``Args:`` of a docstring."""
     section = re.search(r"^Args:\n((?:(?:    .*)?(?:\n|$))*)", text, re.MULTILINE)

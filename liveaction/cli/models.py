@@ -97,11 +97,14 @@ def show(
 
 
 @app.command(
-    epilog="Examples: `liveaction models add runs/ct` · `liveaction models add runs/ct --name chest`",
+    epilog="Examples: `liveaction models add runs/ct --default` · `liveaction models add runs/ct --name chest`",
 )
 def add(
     folder: Annotated[Path, typer.Argument(help="A model directory, as `liveaction train` leaves it.")],
     name: Annotated[str, typer.Option(help="What it is called here. Default: as its folder.")] = "",
+    default: Annotated[
+        bool, typer.Option("--default", help="Take it for files of its modality, before those of the package.")
+    ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -114,7 +117,7 @@ def add(
 
     with stages(console, quiet) as stage:
         stage("loading the model")
-        model, made = add_model(folder, name)
+        model, made = add_model(folder, name, default)
     if as_json:
         print_json(_fields(model) | {"added": made})
         return

@@ -1,5 +1,6 @@
 """The model that a stream needs, among those that are known here; and models that are put into the home."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +10,13 @@ from liveaction.codec.names import item_at
 from liveaction.coding.container import ContainerReader
 from liveaction.coding.source import Source, StreamData
 from liveaction.errors import LiveactionError, SpecError
-from liveaction.files import atomic_path, file_digest, write_errors
+from liveaction.files import atomic_path, file_digest, read_small, write_errors
 from liveaction.home import (
+    ABOUT,
     ELSEWHERE,
     FILES,
+    HOME,
+    LONGEST_ABOUT,
     KnownModel,
     find_model,
     find_models,
@@ -21,6 +25,7 @@ from liveaction.home import (
     read_known,
 )
 from liveaction.model_folder import MIXING, TABLES
+from liveaction.strict_json import read_json_bytes
 
 if TYPE_CHECKING:
     from liveaction.codec.codec import Codec
@@ -57,12 +62,13 @@ def model_for(data: StreamData) -> Path:
     return find_model(header.weights, where)
 
 
-def add_model(folder: Path, name: str = "") -> tuple[KnownModel, bool]:
+def add_model(folder: Path, name: str = "", default: bool = False) -> tuple[KnownModel, bool]:
     """Copy a model into the home, whole or not at all, once it has been loaded and its digest was right.
 
     Args:
         folder: a model directory; what else it holds, such as checkpoints, stays there.
         name: of the copy; the folder's where empty.
+        default: take it for files of its modality from now on, unless another one in the home is taken for them.
 
     Returns:
         The copy, and whether it was made now: an equal one that is there already stays.
@@ -82,7 +88,7 @@ def add_model(folder: Path, name: str = "") -> tuple[KnownModel, bool]:
             raise SpecError(f"{name}: expected a name of its own, got that of {other.folder}; take another with --name")
     if target.exists():
         if _equal(folder, target):
-            return read_known(target, "home"), False
+            return _as_default(target, default), False
         raise SpecError(
             f"{name}: expected a new name, got that of another model in {target}; take another with --name, or "
             f"`liveaction models remove {name} --force` first"
@@ -96,12 +102,25 @@ def add_model(folder: Path, name: str = "") -> tuple[KnownModel, bool]:
         for file in FILES:
             if (folder / file).is_file():
                 shutil.copyfile(folder / file, part / file)
-    return read_known(target, "home"), True
+    return _as_default(target, default), True
+
+
+def _as_default(folder: Path, default: bool) -> KnownModel:
+    """A model of the home, which from now on is the default of its modality where that is asked for."""
+    model = read_known(folder, HOME)
+    if not default or model.modality in model.default_for:
+        return model
+    path = folder / ABOUT
+    about = read_json_bytes(read_small(path, LONGEST_ABOUT), str(path)) if path.is_file() else {}
+    with atomic_path(path) as part:
+        part.write_text(json.dumps(about | {"default_for": [*model.default_for, model.modality]}, indent=1) + "\n")
+    return read_known(folder, HOME)
 
 
 def _equal(one: Path, two: Path) -> bool:
-    """Whether two folders hold the same model, byte for byte."""
-    return _files(one) == _files(two)
+    """Whether two folders hold the same model, byte for byte, whatever they are the default of."""
+    files = [_files(folder) for folder in (one, two)]
+    return all(files[0].get(name) == files[1].get(name) for name in FILES if name != ABOUT)
 
 
 def _files(folder: Path) -> dict[str, str]:

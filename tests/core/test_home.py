@@ -46,6 +46,7 @@ def place(made, tmp_path, monkeypatch):
     """An empty home of models; the two models lie elsewhere."""
     monkeypatch.setenv("LIVEACTION_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("LIVEACTION_MODELS", raising=False)
+    bundle(monkeypatch, None)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -192,6 +193,20 @@ def test_the_default_of_a_modality(made, place):
     with pytest.raises(SpecError, match=r"expected one known model for array"):
         default_model("array", "a.npy")
     assert default_model("rgb", "a.png").name == "one"
+
+
+def test_a_default_of_ones_own_comes_before_that_of_the_package(made, place, monkeypatch):
+    shutil.copytree(made / "one", place / "package" / "array")
+    about(place / "package" / "array", default_for=["array"])
+    bundle(monkeypatch, place / "package")
+    add_model(made / "two", "mine")
+    assert default_model("array", "a.npy").name == "array"
+    model, new = add_model(made / "two", "mine", default=True)
+    assert not new and model.default_for == ("array",) and default_model("array", "a.npy").name == "mine"
+    assert add_model(made / "two", "mine") == (model, False)  # it stays so
+    about(home() / "models" / "mine", licence="none")
+    assert add_model(made / "two", "mine", default=True)[0].default_for == ("array",)
+    assert json.loads((home() / "models" / "mine" / "about.json").read_text())["licence"] == "none"
 
 
 def test_only_what_a_model_needs_is_added(made, place):

@@ -37,6 +37,7 @@ def made(tmp_path_factory):
 def here(made, tmp_path, monkeypatch):
     """A folder with the files, in which commands run; the models are in the home."""
     monkeypatch.setenv("LIVEACTION_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("liveaction.home.bundled_folder", lambda: None)
     shutil.copytree(made / "models", tmp_path / "home" / "models")
     (tmp_path / "work").mkdir()
     for file in made.iterdir():
