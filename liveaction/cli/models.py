@@ -16,6 +16,7 @@ from liveaction.files import read_small
 from liveaction.home import (
     CARD,
     FILES,
+    LEAST_DIGITS,
     WAYS,
     KnownModel,
     in_home,
@@ -50,12 +51,17 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
         print_json({"models": [_fields(model) for model in known], "damaged": faults})
         return
     if known:
-        table = Table("model", "modality", "recipe", "MB", "digest", "origin", "default for", box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
+        for title in ("model", "modality", "recipe", "MB", "digest", "origin"):
+            table.add_column(title, no_wrap=True)
         for model in known:
-            size, default = f"{model.bytes / 1e6:.2f}", ", ".join(model.default_for)
-            cells = (model.name, model.modality, model.recipe, size, model.digest[:12], model.origin, default)
+            modality = f"{model.modality} *" if model.modality in model.default_for else model.modality
+            size = f"{model.bytes / 1e6:.1f}"
+            cells = (model.name, modality, model.recipe, size, model.digest[:LEAST_DIGITS], model.origin)
             table.add_row(*map(shown, cells))
         Console(highlight=False, markup=False).print(table)
+        if any(model.modality in model.default_for for model in known):
+            say("* is taken for files of this modality, one of your own first")
     for one in damaged:
         say(f"damaged, and left out: {one.fault}", err=True)
     if not known:
