@@ -139,6 +139,8 @@ def _as_good_in_words(rows: Sequence[Row], key: str) -> str:
 
 
 def _pace(times: float) -> str:
+    if abs(times - 1) < 0.05:  # what two runs of one training differ by
+        return "as fast in training"
     word = "faster" if times >= 1 else "slower"
     return f"{max(times, 1 / times):.2g} times {word} in training"
 
