@@ -26,7 +26,7 @@ finally:
         pytest.param(["--help"], "compress", id="help"),
         pytest.param(["recipes"], "ct_f8c8", id="recipes"),
         pytest.param(["info", str(GOLDEN)], "array_smoke", id="info"),
-        pytest.param(["models"], "no models among", id="models"),
+        pytest.param(["models"], "hyperspectral", id="models"),
     ],
 )
 def test_light_verbs(arguments, words):

@@ -109,7 +109,9 @@ def test_the_list_names_protocols_and_baselines():
         (["m", "--data", "d", "--out", "o", "--baselines", "x256_slow"], UnknownNameError, "x265_slow"),
     ],
 )
-def test_what_it_refuses(arguments, kind, words):
+def test_what_it_refuses(arguments, kind, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m").mkdir()
     result = invoke(*arguments)
     assert isinstance(result.exception, kind) and words in str(result.exception)
 
