@@ -8,7 +8,6 @@ arranged in runs/judged/data, models and items stay in runs/judged/PROTOCOL, or 
 made again. results/judged/PROTOCOL.json gets scores of all settings, deltas in the score, and on what they rest.
 """
 
-import argparse
 import csv
 import json
 import subprocess
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from evaluations import evidence
-from record import RESULTS
+from record import RESULTS, of_protocols, tables
 
 from liveaction.evaluation.measures import JUDGED
 from liveaction.learning.labels import TEST, TRAIN
@@ -108,23 +107,7 @@ def table(protocol: str) -> str:
     return "\n".join([*lines, *(f"| `{name}` | {' · '.join(parts)} |" for name, parts in curves.items())])
 
 
-def main() -> None:
-    """Run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("protocols", nargs="*")
-    parser.add_argument("--data", type=Path, help="the folder that holds learning/fsdd/recordings")
-    parser.add_argument("--tables", action="store_true", help="print the documentation's tables, and stop")
-    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "judged")
-    options = parser.parse_args()
-    if options.tables:
-        for path in sorted(KEPT.glob("*.json")):
-            print(f"{path.stem}\n\n{table(path.stem)}\n")
-        return
-    if options.data is None or not options.protocols:
-        parser.error("expected protocols and --data")
-    for name in options.protocols:
-        run(name, options.data, options.work)
-
-
 if __name__ == "__main__":
-    main()
+    of_protocols(
+        __doc__, "the folder that holds learning/fsdd/recordings", KEPT, run, lambda: "\n".join(tables(KEPT, table))
+    )

@@ -9,14 +9,13 @@ the study says in sentences, the protocol, how many items were learnt from and t
 circumstances of the trainings, each distinct one once.
 """
 
-import argparse
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from record import RESULTS
+from record import RESULTS, of_protocols, tables
 
 from liveaction.probing.protocol import load_probe
 from liveaction.probing.run import Run
@@ -97,24 +96,7 @@ def equals() -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("protocols", nargs="*")
-    parser.add_argument("--data", type=Path, help="the folder of the protocols' folders")
-    parser.add_argument("--tables", action="store_true", help="print the documentation's tables, and stop")
-    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "probes")
-    options = parser.parse_args()
-    if options.tables:
-        for path in sorted(KEPT.glob("*.json")):
-            print(f"{path.stem}\n\n{table(path.stem)}\n")
-        print(equals())
-        return
-    if options.data is None or not options.protocols:
-        parser.error("expected protocols and --data")
-    for name in options.protocols:
-        run(name, options.data, options.work)
-
-
 if __name__ == "__main__":
-    main()
+    of_protocols(
+        __doc__, "the folder of the protocols' folders", KEPT, run, lambda: "\n".join([*tables(KEPT, table), equals()])
+    )

@@ -1,5 +1,6 @@
 """Records with their circumstances, and timing."""
 
+import argparse
 import json
 import statistics
 import time
@@ -23,6 +24,38 @@ def seconds(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, d
             function()
             times[name].append(time.perf_counter() - began)
     return {name: {"median": statistics.median(t), "min": min(t), "max": max(t)} for name, t in times.items()}
+
+
+def of_protocols(
+    doc: str | None, data: str, kept: Path, run: Callable[[str, Path, Path], None], told: Callable[[], str]
+) -> None:
+    """The command line of a script that repeats protocols, one after the other.
+
+    Args:
+        doc: of the script.
+        data: what ``--data`` is, in words.
+        kept: folder of the records; ``--work`` is by default the folder of that name in runs/.
+        run: repeats a protocol, from the data folder, in a folder to work in.
+        told: the documentation's tables, which ``--tables`` prints.
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("protocols", nargs="*")
+    parser.add_argument("--data", type=Path, help=data)
+    parser.add_argument("--tables", action="store_true", help="print the documentation's tables, and stop")
+    parser.add_argument("--work", type=Path, default=RESULTS.parents[1] / "runs" / kept.name)
+    options = parser.parse_args()
+    if options.tables:
+        print(told())
+        return
+    if options.data is None or not options.protocols:
+        parser.error("expected protocols and --data")
+    for name in options.protocols:
+        run(name, options.data, options.work)
+
+
+def tables(kept: Path, table: Callable[[str], str]) -> list[str]:
+    """The table of every record in a folder, each under its name."""
+    return [f"{path.stem}\n\n{table(path.stem)}\n" for path in sorted(kept.glob("*.json"))]
 
 
 def save(name: str, data: dict[str, Any]) -> Path:

@@ -133,10 +133,15 @@ def find_model(digest: str, where: str = "") -> Path:
     """
     found = find_models(digest)
     if not found:
-        raise UnknownNameError(
-            f"{where or 'models'}: expected a known model of weights {digest[:12]}, got none among {searched()}; {WAYS}"
-        )
+        raise no_model(digest, where)
     return found[0].folder
+
+
+def no_model(digest: str, where: str = "") -> UnknownNameError:
+    """The error for weights that no known model has: it says where was searched, and how to get one."""
+    return UnknownNameError(
+        f"{where or 'models'}: expected a known model of weights {digest[:12]}, got none among {searched()}; {WAYS}"
+    )
 
 
 def resolve_model(model: str | Path) -> Path:
@@ -173,14 +178,15 @@ def default_model(modality: str, where: str, why: str = "") -> KnownModel:
         UnknownNameError: none is known.
         SpecError: several are, and none or more than one of them is the default.
     """
-    fitting = [model for model in known_models() if model.modality == modality]
-    defaults = [model for model in known_models() if modality in model.default_for]
+    known = known_models()
+    fitting = [model for model in known if model.modality == modality]
+    defaults = [model for model in known if modality in model.default_for]
     found = [model for model in defaults if model.origin != BUNDLED] or defaults or fitting
     taken = f"{modality} ({why})" if why else modality
     if not found:
         raise UnknownNameError(
             f"{where}: expected a known model for {taken}, got none among {searched()}, which hold "
-            f"{_names(known_models())}; {WAYS}"
+            f"{_names(known)}; {WAYS}"
         )
     _refuse_several(found, where, f"one known model for {taken}")
     return found[0]

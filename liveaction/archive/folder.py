@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 
@@ -16,6 +16,7 @@ from liveaction.archive.manifest import Entry, open_manifest
 from liveaction.archive.workers import run_jobs
 from liveaction.codec.device import choose_device
 from liveaction.codec.target import Target, TargetOptions
+from liveaction.codec.writing import CompressOptions
 from liveaction.errors import LiveactionWarning, SpecError
 from liveaction.files import remove_leftovers, write_errors
 from liveaction.outputs import check_folder
@@ -51,6 +52,12 @@ class Settings:
     def goal_options(self) -> TargetOptions:
         """The goal as options of compressing; none where there is none."""
         return {} if self.goal is None else self.goal.options()
+
+    @property
+    def options(self) -> CompressOptions:
+        """Those of compressing, by name."""
+        names = ("quality", "step", "strip_metadata", "fast", "coder")
+        return cast("CompressOptions", {name: getattr(self, name) for name in names} | self.goal_options)
 
 
 class FolderTask:

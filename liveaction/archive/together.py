@@ -1,15 +1,15 @@
 """Many signals of a folder to one stream, and a stream of many to files below a folder."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
 from liveaction.archive.find import check_targets, item_name
 from liveaction.archive.item import ArchiveItem
 from liveaction.archive.tasks import refuse_others, write_alone
-from liveaction.codec.clock import Timings
+from liveaction.codec.clock import Timings, total
 from liveaction.codec.items import StreamItems
 from liveaction.codec.model import Model
 from liveaction.codec.outline import outline_of, targets_of
@@ -87,7 +87,7 @@ def compress_together(
     check_targets([ArchiveItem(source / "x", target, str(source), target.name, 0)], files)
     written = model.compress_many_file(signals(), target, [name for name, _ in named], **options)
     count(len(named), len(named), "")
-    spent = _sum(each.timings for each in written)
+    spent = total(each.timings for each in written)
     shares = [
         sum(getattr(each, kind) for each in written) / len(written) for kind in ("clipped_share", "missing_share")
     ]
@@ -141,11 +141,7 @@ def decompress_apart(
         if reader.damaged:
             damaged[place.source_name] = list(reader.damaged.values())
     count(len(places), len(places), "")
-    return Apart(len(places), values, _sum(spent), damaged)
-
-
-def _sum(spent: Iterable[Timings]) -> Timings:
-    return Timings(*(sum(parts) for parts in zip(*map(astuple, spent), strict=True)))
+    return Apart(len(places), values, total(spent), damaged)
 
 
 def _places(items: StreamItems, source: Path, target: Path, suffix: str) -> list[ArchiveItem]:

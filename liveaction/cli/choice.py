@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from liveaction.errors import FormatError
-from liveaction.home import KnownModel, choose_by_hand, default_model, find_models, read_known, resolve_model
+from liveaction.home import KnownModel, choose_by_hand, default_model, resolve_model
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,6 @@ class Chosen:
             return {}
         about = {"name": self.known.name, "digest": self.known.digest, "folder": str(self.known.folder)}
         return {"model": about | {"origin": self.known.origin, "why": self.why}}
-
-
-def named_model(model: Path) -> Path:
-    """The folder that ``--model`` names, see :func:`liveaction.home.resolve_model`."""
-    return resolve_model(model)
 
 
 def model_for_files(model: Path | None, source: Path) -> Chosen:
@@ -65,16 +60,11 @@ def model_for_streams(model: Path | None, source: Path) -> Chosen:
     """
     if model is not None:
         return Chosen(resolve_model(model))
-    from liveaction.codec.homed import model_for
+    from liveaction.codec.homed import known_for
 
     stream = _first_stream(source)
-    folder = model_for(stream)
-    return Chosen(folder, _known(folder), f"as {stream} says")
-
-
-def needed_model(digest: str) -> list[KnownModel]:
-    """The known models of a stream's weights, in the order of the search; their tables are not compared."""
-    return find_models(digest)
+    known = known_for(stream)
+    return Chosen(known.folder, known, f"as {stream} says")
 
 
 def _first_stream(source: Path) -> Path:
@@ -90,8 +80,3 @@ def _first_stream(source: Path) -> Path:
     if source.is_dir() and not streams:
         raise FormatError(f"{source}: expected .lva files, got none; check the folder")
     return streams[0] if streams else source
-
-
-def _known(folder: Path) -> KnownModel:
-    found = [model for model in find_models(read_known(folder).digest) if model.folder == folder]
-    return found[0]

@@ -151,17 +151,9 @@ def _compress(
     check_source(model, source, target)
     stage(f"reading {source}")
     signal = model.modality.read(source)
-    written = model.compress_file(
-        signal,
-        target,
-        quality=settings.quality,
-        step=settings.step,
-        strip_metadata=settings.strip_metadata,
-        fast=settings.fast,
-        coder=settings.coder,
-        stage=stage,
-        **settings.goal_options,
-    )
+    options = settings.options
+    options["stage"] = stage
+    written = model.compress_file(signal, target, **options)
     return model, signal, written
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from liveaction.cli.choice import named_model
 from liveaction.cli.options import AsJson, Device, Dtype, Quiet, Synthesised
 from liveaction.cli.printing import console, print_json, say, shown
 from liveaction.errors import SpecError
+from liveaction.home import resolve_model
 from liveaction.outputs import check_folder
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _list(as_json: bool) -> None:
 def _resolved(text: str) -> str:
     """CURVE=MODEL with the folder of the model."""
     curve, sign, model = text.rpartition("=")
-    return f"{curve}{sign}{named_model(Path(model))}"
+    return f"{curve}{sign}{resolve_model(Path(model))}"
 
 
 def _refuse_beside_protocol(data: list[Path], options: dict[str, str]) -> None:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from liveaction.cli.choice import model_for_streams, needed_model
+from liveaction.cli.choice import model_for_streams
 from liveaction.cli.findings import closeness_text, damage_fields, report_damage
 from liveaction.cli.options import AsJson, Device, MaxVoxels, Quiet, Synthesised, check_captured
 from liveaction.cli.printing import console, print_json, say
 from liveaction.errors import SpecError
-from liveaction.home import WAYS
+from liveaction.home import WAYS, find_models
 
 if TYPE_CHECKING:
     from liveaction.codec.verify import Verification
@@ -30,7 +30,7 @@ def info(
     from liveaction.codec.info import read_info
 
     fields = read_info(source)
-    known = needed_model(fields["weights"])
+    known = find_models(fields["weights"])
     if as_json:
         models = [{"name": one.name, "folder": str(one.folder), "origin": one.origin} for one in known]
         fields["known_models"] = models

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from liveaction.cli.choice import named_model
 from liveaction.cli.options import AsJson, Device, Force, Quiet, refuse_existing
 from liveaction.cli.printing import console, print_json, say
 from liveaction.errors import FormatError, SpecError
+from liveaction.home import resolve_model
 from liveaction.outputs import check_folder
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def latents(
         return
     if model is None or export is not None:
         raise SpecError("latents: expected --model to make a store, and no --export, got others; see --help")
-    model = named_model(model)
+    model = resolve_model(model)
     check_folder(str(store), store, {"SOURCE": source, "the model": model})
     made = _make(source, store, model, labels, task, fit or [], views, step, int8, fast, device, quiet)
     _show(made, as_json)

@@ -24,18 +24,7 @@ def compress_folder(
         stage("loading the model")
         model = load(settings.model, device=settings.device, dtype=settings.dtype)
     with counted(console, quiet) as count:
-        done = compress_together(
-            source,
-            target,
-            model,
-            count,
-            quality=settings.quality,
-            step=settings.step,
-            strip_metadata=settings.strip_metadata,
-            fast=settings.fast,
-            coder=settings.coder,
-            **settings.goal_options,
-        )
+        done = compress_together(source, target, model, count, **settings.options)
     lost = {"clipped_share": done.clipped_share, "missing_share": done.missing_share}
     ratio, bits = done.native_bits / (8 * done.bytes), 8 * done.bytes / done.values
     report = {

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from liveaction.cli.choice import named_model
 from liveaction.cli.options import Device, Overrides, Quiet, RecipeName, SkipBad
 from liveaction.cli.printing import console, print_left_out, say
+from liveaction.home import resolve_model
 
 if TYPE_CHECKING:
     from liveaction.spec import Recipe
@@ -83,7 +83,7 @@ def train(
             resume=resume,
             device=device,
             listener=progress.listener(),
-            start_from=None if start_from is None else named_model(start_from),
+            start_from=None if start_from is None else resolve_model(start_from),
             skip_bad=skip_bad,
             labels=_classes(loaded, data, labels) if labels else None,
         )

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from liveaction.codec.chunk_coder import ChunkCoder
-from liveaction.codec.clock import Timings
+from liveaction.codec.clock import Timings, total
 from liveaction.codec.header import MAX_VOXELS
 from liveaction.codec.quality import STEPS, check_rate, choose_step
 from liveaction.codec.reader import StreamReader
@@ -177,7 +177,7 @@ class _Trials:
         finally:
             if not kept:
                 file.close()
-        self.spent = _sum(self.spent, written.timings)
+        self.spent = total((self.spent, written.timings))
         self.reached.append((step, reached))
         return height
 
@@ -237,9 +237,3 @@ def _out_of_reach(trials: _Trials, signal: Signal) -> str:
 def _gain(chunks: ChunkCoder) -> float:
     """How many times larger than latents what is coded of them may be: going on in the lowest band adds up pairs."""
     return float(2.0 ** (sum(sum(step) for step in chunks.continuation.steps) / 2))
-
-
-def _sum(one: Timings, two: Timings) -> Timings:
-    pairs = ((one.tensors, two.tensors), (one.coding, two.coding))
-    cpu = ((one.tensors_cpu, two.tensors_cpu), (one.coding_cpu, two.coding_cpu))
-    return Timings(*(a + b for a, b in (*pairs, *cpu)))

@@ -1,8 +1,8 @@
 """Seconds spent on the two stages of coding: tensors, and entropy coding."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from time import perf_counter, process_time
 
 
@@ -41,6 +41,11 @@ class Timings:
     coding: float
     tensors_cpu: float
     coding_cpu: float
+
+
+def total(spent: Iterable[Timings]) -> Timings:
+    """All of it together, of one at least."""
+    return Timings(*(sum(parts) for parts in zip(*map(astuple, spent), strict=True)))
 
 
 def timings(whole: Stopwatch, coding: Stopwatch) -> Timings:

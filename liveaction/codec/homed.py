@@ -18,10 +18,10 @@ from liveaction.home import (
     HOME,
     LONGEST_ABOUT,
     KnownModel,
-    find_model,
     find_models,
     home_folder,
     named_models,
+    no_model,
     read_known,
 )
 from liveaction.model_folder import MIXING, TABLES
@@ -44,7 +44,12 @@ def header_of(data: StreamData) -> StreamHeader:
 
 
 def model_for(data: StreamData) -> Path:
-    """The folder of the known model that a stream was made with, by the digests in its header.
+    """The folder of the known model that a stream was made with; see :func:`known_for`."""
+    return known_for(data).folder
+
+
+def known_for(data: StreamData) -> KnownModel:
+    """The known model that a stream was made with, by the digests in its header.
 
     Of several with these weights, whose tables differ, the one with the stream's.
 
@@ -58,8 +63,10 @@ def model_for(data: StreamData) -> Path:
     if len({_coding(model) for model in found}) > 1:
         for model in found:
             if _has_tables(model, header):
-                return model.folder
-    return find_model(header.weights, where)
+                return model
+    if not found:
+        raise no_model(header.weights, where)
+    return found[0]
 
 
 def add_model(folder: Path, name: str = "", default: bool = False) -> tuple[KnownModel, bool]:
