@@ -8,6 +8,7 @@ stand one component after the other, each with the L latent channels of the code
 
 from collections.abc import Iterator, Sequence
 from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from liveaction.errors import FormatError, SpecError
 from liveaction.spec import CodecSpec
 from liveaction.transforms.continuation import Continuation
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
 Shapes = Sequence[tuple[int, ...]]
 MOST_COMPONENTS, MOST_ROWS = 32, 4096
 """Components of an own basis that tables are fitted to, and rows of their tables; at least four components, whatever
@@ -108,7 +109,7 @@ class ChunkCoder:
             return parts[0]
         split = len(self.continuation.steps) + 1
         lowest = self.continuation.join(parts[:split], extents).reshape(-1, self.channels, *extents)
-        latents = np.empty((len(lowest), self.latents, *extents), np.float32)
+        latents = np.empty((len(lowest), self.latents, *extents), lowest.dtype)
         latents[:, : self.channels] = lowest
         for rows, part in zip(self._octaves(), parts[split:], strict=True):
             latents[:, rows] = part.reshape(len(lowest), -1, *extents)
@@ -195,15 +196,22 @@ class ChunkCoder:
             yield scaled, symbols
 
     def decode(
-        self, data: bytes, components: int, extents: tuple[int, ...], step: float, where: str, coder: str = "fast"
+        self,
+        data: bytes,
+        components: int,
+        extents: tuple[int, ...],
+        step: float,
+        where: str,
+        coder: str = "fast",
+        dtype: type[np.float32] | type[np.float64] = np.float32,
     ) -> Floats:
-        """The dequantised latents ``[K L, *c]`` of a chunk, of the coder of :meth:`encode`.
+        """The dequantised latents ``[K L, *c]`` of a chunk, of the coder of :meth:`encode`, as ``dtype``.
 
         Raises:
             FormatError: the bytes do not hold them.
         """
         if not components:
-            return np.zeros((0, *extents), np.float32)
+            return np.zeros((0, *extents), dtype)
         shapes = self.shapes(components, extents)
         tables = self.tables_of(components)
         decoder: PartsDecoder
@@ -211,7 +219,7 @@ class ChunkCoder:
             decoder = FastDecoder(data, shapes, tables, where)
         else:
             decoder = SmallDecoder(data, shapes, tables, kinds_of(self.rows, components), self._start(), where)
-        chunk = Chunk(self.predictor, components, extents, step)
+        chunk = Chunk(self.predictor, components, extents, step, dtype)
         parts = [chunk.put(decoder.next(), chunk.next()) for _ in shapes]
         decoder.finish()
         return self.join(parts, extents)

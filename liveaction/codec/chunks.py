@@ -6,6 +6,8 @@ M      nothing where no value of the chunk is missing; else one byte for its kin
        kind 0: one bit per value of its samples [C, *], 1 for missing, most significant bit first;
        kind 1: lengths of runs as numbers of 1 to 9 bytes, of values that are there and missing in turn.
        In version 1 no kind, but the bits, deflated (zlib)
+1-9    R, length of what is left, where the header has a bound
+R      what is left, see liveaction.codec.bound
 rest   the symbols, parts [L, *] from coarse to fine, entropy coded
 """
 
@@ -25,10 +27,36 @@ MOST_RUNS = 1 << 16
 """Bytes of the lengths of all runs, before they are deflated; masks of more are bits."""
 
 
-def pack_chunk(coded: bytes, missing: NDArray[np.bool_] | None) -> bytes:
-    """Bytes of a chunk: what the entropy coder made of its symbols, and ``missing`` ``[C, *]`` among its samples."""
+def pack_chunk(coded: bytes, missing: NDArray[np.bool_] | None, bounded: bool = False) -> bytes:
+    """Bytes of a chunk: what the entropy coder made of its symbols, and ``missing`` ``[C, *]`` among its samples.
+
+    Where it is ``bounded``, nothing is left yet.
+    """
     mask = b"" if missing is None or not missing.any() else _pack_mask(missing.reshape(-1))
-    return write_varint(len(mask)) + mask + coded
+    return write_varint(len(mask)) + mask + (write_varint(0) if bounded else b"") + coded
+
+
+def with_residual(data: bytes, residual: bytes) -> bytes:
+    """A bounded chunk of which nothing was left, with what is."""
+    begin = _mask_place(data, 2, "chunk").stop
+    _, coded = unpack_bounded(data, "chunk")
+    return data[:begin] + write_varint(len(residual)) + residual + coded
+
+
+def unpack_bounded(data: bytes, where: str) -> tuple[bytes, bytes]:
+    """What is left of a bounded chunk, and what the entropy coder made of its symbols.
+
+    Raises:
+        FormatError: the chunk is shorter than it says.
+    """
+    rest = unpack_coded(data, where)
+    try:
+        length, begin = read_varint(rest, 0)
+    except ValueError as error:
+        raise FormatError(f"{where}: expected the length of what is left, got: {error}") from error
+    if begin + length > len(rest):
+        raise FormatError(f"{where}: expected {length} bytes of what is left, got {len(data)} in all")
+    return rest[begin : begin + length], rest[begin + length :]
 
 
 def most_bytes(samples: int, symbols: tuple[int, int]) -> int:

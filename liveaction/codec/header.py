@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, field_validator
 
+from liveaction.codec.bound import Bound, most_bounded
 from liveaction.codec.chunks import most_bytes
 from liveaction.codec.grid import ChunkLayout, shape_of
 from liveaction.codec.lean import CODERS, DTYPES, fill
@@ -65,6 +66,7 @@ class StreamHeader(BaseModel):
         tree: which of the codec's trees.
         components: K of the signal's own basis, which the side bytes hold; 0: none. L counts those of all components.
         coder: of the chunks' symbols.
+        bound: on the error of every value, and how what is left is coded; None where there is none.
         extras: anything else that a writer wants to keep; kept and shown, not needed to decode.
     """
 
@@ -93,6 +95,7 @@ class StreamHeader(BaseModel):
     tree: int = Field(ge=0, le=7, strict=True)
     components: int = Field(ge=0, le=2**16, strict=True)
     coder: Line
+    bound: Bound | None = None
     extras: dict[str, Any]
 
     @field_validator("range")
@@ -124,7 +127,8 @@ class StreamHeader(BaseModel):
         layout = self.layout
         box = layout.chunk_box(number)
         samples, positions = self.shape[0] * prod(shape_of(layout.samples(box))), prod(shape_of(box))
-        return most_bytes(samples, (self.latent_channels, positions))
+        left = 0 if self.bound is None else most_bounded(samples, np.dtype(self.dtype).itemsize)
+        return most_bytes(samples, (self.latent_channels, positions)) + left
 
     @property
     def missing_value(self) -> float:

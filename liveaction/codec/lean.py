@@ -13,6 +13,7 @@ import numpy as np
 from liveaction.codec.grid import chunk_extents, halo_of, window_extents
 
 if TYPE_CHECKING:
+    from liveaction.codec.bound import Bound
     from liveaction.codec.front import Front
     from liveaction.codec.model import Model
     from liveaction.signal import Signal
@@ -40,7 +41,7 @@ _CONSTANT: dict[str, Any] = {
 
 def make_header(
     signal: "Signal", model: "Model", front: "Front", step: float, limits: tuple[float, float], coder: str,
-    extras: Mapping[str, Any],
+    extras: Mapping[str, Any], bound: "Bound | None" = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The header of a stream of ``signal``, as JSON data that nobody has looked at yet, without what can be told."""
     recipe, digest, codec = model.recipe, model.digest, model.codec.trees[front.tree]
@@ -71,7 +72,7 @@ def make_header(
         "coder": coder,
         "extras": dict(extras),
     }
-    return lean(header)
+    return lean(header) | ({} if bound is None else {"bound": bound.model_dump()})
 
 
 def fill(raw: dict[str, Any]) -> dict[str, Any]:

@@ -101,13 +101,13 @@ class OwnBasis:
         return basis
 
     def analyse(self, x: torch.Tensor) -> torch.Tensor:
-        """Components ``[K, *S]`` of ``x`` ``[C, *S]``, float32, on its device.
+        """Components ``[K, *S]`` of ``x`` ``[C, *S]``, float32 or float64, on its device.
 
         Any finite values may stand in a bad band. Beside the result it takes some 16 MiB, and a copy of ``x`` where
         that is not contiguous.
 
         Raises:
-            ShapeError: other channels, or not float32.
+            ShapeError: other channels, or another dtype.
         """
         flat, mean, matrix = self._ready(x, self.channels, "channels")
         out = flat.new_empty(self.components, flat.shape[1])
@@ -116,10 +116,10 @@ class OwnBasis:
         return out.reshape(self.components, *x.shape[1:])
 
     def synthesise(self, c: torch.Tensor) -> torch.Tensor:
-        """Channels ``[C, *S]`` of components ``c`` ``[K, *S]``, float32, on their device; of none, the mean.
+        """Channels ``[C, *S]`` of components ``c`` ``[K, *S]``, float32 or float64, on their device; of none, the mean.
 
         Raises:
-            ShapeError: other components, or not float32.
+            ShapeError: other components, or another dtype.
         """
         flat, mean, matrix = self._ready(c, self.components, "components")
         out = flat.new_empty(self.channels, flat.shape[1])
@@ -130,12 +130,17 @@ class OwnBasis:
     @cached_property
     def _float32(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean ``[C, 1]`` and matrix; the mean is the same number on both sides, so that its rounding costs nothing."""
-        return torch.from_numpy(self.mean).float()[:, None], torch.from_numpy(self.matrix).float()
+        mean, matrix = self._float64
+        return mean.float(), matrix.float()
+
+    @cached_property
+    def _float64(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.from_numpy(self.mean)[:, None], torch.from_numpy(self.matrix)
 
     def _ready(self, x: torch.Tensor, rows: int, what: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        if x.dtype != torch.float32 or x.ndim < 1 or len(x) != rows:
+        if x.dtype not in (torch.float32, torch.float64) or x.ndim < 1 or len(x) != rows:
             raise ShapeError(f"own basis: expected {rows} {what} of float32, got {tuple(x.shape)} of {x.dtype}")
-        mean, matrix = self._float32
+        mean, matrix = self._float64 if x.dtype == torch.float64 else self._float32
         return x.reshape(rows, prod(x.shape[1:])), mean.to(x.device), matrix.to(x.device)
 
     def _blocks(self, flat: torch.Tensor) -> Iterator[slice]:

@@ -7,6 +7,7 @@ from what is decoded, so that errors do not add up.
 """
 
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from liveaction.transforms.continuation import Continuation
 from liveaction.transforms.octaves import Octaves
 from liveaction.transforms.packet import WaveletPacket
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
 
 
 class Predictor(nn.Module):
@@ -143,10 +144,18 @@ class Chunk:
         components: K that are coded side by side.
         extents: of the chunk, in tokens.
         step: of the quantiser.
+        dtype: of what is put together.
     """
 
-    def __init__(self, predictor: Predictor | None, components: int, extents: tuple[int, ...], step: float) -> None:
-        self.step, self._components, self._first = step, components, True
+    def __init__(
+        self,
+        predictor: Predictor | None,
+        components: int,
+        extents: tuple[int, ...],
+        step: float,
+        dtype: type[np.float32] | type[np.float64] = np.float32,
+    ) -> None:
+        self.step, self._components, self._first, self._dtype = step, components, True, dtype
         self._prediction: Prediction | None = None
         if predictor is not None:
             device = next(predictor.parameters()).device
@@ -163,7 +172,8 @@ class Chunk:
     def put(self, symbols: NDArray[np.int32], guess: Floats | None) -> Floats:
         """The latents of a part: what was predicted of it, and its symbols."""
         with np.errstate(over="ignore", invalid="ignore"):  # of damaged bytes; what is not finite is refused later on
-            latents = symbols.astype(np.float32) * np.float32(self.step)
+            latents: Floats = symbols.astype(self._dtype)
+            latents *= self.step
             if guess is not None:
                 latents += guess
         if self._prediction is not None:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from liveaction.codec.chunks import unpack_coded, unpack_mask
+from liveaction.codec.bound import decode_bounded, is_constant, mapped
+from liveaction.codec.chunks import unpack_bounded, unpack_coded, unpack_mask
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.front import basis_of
 from liveaction.codec.grid import Box, overlap, relative, shape_of, slices
@@ -45,8 +46,9 @@ class Damage:
 
 @dataclass(frozen=True)
 class _Chunk:
-    latents: NDArray[np.float32]
+    latents: NDArray[Any]  # float32, or float64 where there is a bound
     missing: NDArray[np.bool_] | None
+    left: bytes = b""
 
     @property
     def nbytes(self) -> int:
@@ -116,6 +118,8 @@ class StreamReader:
         self.layout = self.header.layout
         own = self.header.modality == model.recipe.modality  # looking for one takes longer than decoding a small signal
         self.modality = model.modality if own else modality_of(self.header.modality, where)
+        self._bounded = self.header.bound is not None and not is_constant(self.header.range)
+        self._dtype: type[np.float32] | type[np.float64] = np.float64 if self._bounded else np.float32
         self.damaged: dict[int, Damage] = {}
         self._whole, self._coding = Stopwatch(), Stopwatch()
         self._kept = Kept[int, _Chunk](KEPT_BYTES)
@@ -189,14 +193,14 @@ class StreamReader:
                 f"{self.where}: expected metadata that place a region, got {type(error).__name__}; read it without one"
             ) from error
 
-    def _collect(self, window: Box) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-        """Latents ``[L, *]`` of a window with its halo, and where its samples ``[C, *]`` are missing."""
+    def _collect(self, window: Box) -> tuple[NDArray[Any], NDArray[np.bool_] | None, list[_Chunk]]:
+        """Latents ``[L, *]`` of a window with its halo, where its samples ``[C, *]`` are missing, and their chunks."""
         header, layout = self.header, self.layout
         around = layout.around(window)
         samples = layout.samples(window)
         numbers = list(layout.chunks_in(around))
         chunks = self._chunks(numbers)
-        latents = np.zeros((header.latent_channels, *shape_of(around)), np.float32)
+        latents = np.zeros((header.latent_channels, *shape_of(around)), self._dtype)
         missing: NDArray[np.bool_] | None = None
         for number, chunk in zip(numbers, chunks, strict=True):
             box = layout.chunk_box(number)
@@ -210,13 +214,17 @@ class StreamReader:
         lost = [layout.chunk_box(number) for number in numbers if number in self.damaged]
         if lost:
             _continue_into(latents, [relative(overlap(box, around), around) for box in lost])
-        return latents, missing
+        return latents, missing, chunks
 
-    def _decode_window(self, window: Box) -> _Window:
-        """Values ``[C, *]`` of a window in the unit, and which of them are missing."""
-        header, layout = self.header, self.layout
+    def unrounded(self, window: Box) -> NDArray[np.float64]:
+        """Samples ``[C, *]`` of a window of a bounded stream in the unit, as its symbols alone have them."""
         with self._coding.running():
-            latents, missing = self._collect(window)
+            latents, _, _ = self._collect(window)
+        return mapped(self._synthesised(latents, window).cpu().numpy(), self.header.range)
+
+    def _synthesised(self, latents: NDArray[Any], window: Box) -> torch.Tensor:
+        """Samples ``[C, *]`` of a window, near [-1, 1]."""
+        header, layout = self.header, self.layout
         with torch.no_grad():
             components = len(latents) // self.codec.latents
             apart = torch.from_numpy(latents).unflatten(0, (components, self.codec.latents)).to(self.codec.device)
@@ -226,7 +234,18 @@ class StreamReader:
             raise FormatError(
                 f"{self.where}: expected finite samples, got others from the latents {window}; it is no signal's stream"
             )
-        values = self.modality.denormalise(x[0], header.dtype, header.range)
+        return x[0]
+
+    def _decode_window(self, window: Box) -> _Window:
+        """Values ``[C, *]`` of a window in the unit, and which of them are missing."""
+        header, layout = self.header, self.layout
+        with self._coding.running():
+            latents, missing, chunks = self._collect(window)
+        x = self._synthesised(latents, window)
+        if self._bounded:
+            values = self._completed(x, window, missing, chunks)
+        else:
+            values = self.modality.denormalise(x, header.dtype, header.range)
         if missing is not None:
             values[missing] = _as(header.missing_value, values.dtype)
         samples = layout.samples(window)
@@ -236,6 +255,30 @@ class StreamReader:
             hole = overlap(self.damaged[number].samples, samples)
             values[(slice(None), *slices(hole, samples))] = self.fill
         return _Window(values, missing)
+
+    def _completed(
+        self, x: torch.Tensor, window: Box, missing: NDArray[np.bool_] | None, chunks: list[_Chunk]
+    ) -> NDArray[Any]:
+        """Values ``[C, *]`` of a window of a bounded stream, with what its chunks have left."""
+        header, layout = self.header, self.layout
+        assert header.bound is not None
+        bound, dtype, samples = header.bound, np.dtype(header.dtype), layout.samples(window)
+        decoded = mapped(x.cpu().numpy(), header.range)
+        values = np.zeros(decoded.shape, dtype)
+        known = dict(zip(layout.chunks_in(layout.around(window)), chunks, strict=True))
+        whole = not any(number in self.damaged for number in known)
+
+        def complete(number: int) -> None:
+            here = (slice(None), *slices(layout.samples(layout.chunk_box(number)), samples))
+            gone = None if missing is None else missing[here]
+            where = f"{self.where}: chunk {number}"
+            try:
+                values[here] = decode_bounded(known[number].left, decoded[here], gone, bound, dtype, where, whole)
+            except FormatError as error:
+                self._lose(number, error)
+
+        in_threads(complete, [number for number in layout.chunks_in(window) if number not in self.damaged])
+        return values
 
     def _chunks(self, numbers: list[int]) -> list[_Chunk]:
         """Decoded chunks, from those kept or from the file; the file is read by one thread, the decoding is not."""
@@ -248,7 +291,7 @@ class StreamReader:
             self._kept.keep(number, found[number])
         return [found[number] for number in numbers]
 
-    def chunk_latents(self, numbers: list[int]) -> list[NDArray[np.float32]]:
+    def chunk_latents(self, numbers: list[int]) -> list[NDArray[Any]]:
         """Dequantised latents ``[L, *]`` of some chunks.
 
         Raises:
@@ -274,15 +317,29 @@ class StreamReader:
                 raise data
             version, components = self.container.version, shape[0] // self.codec.latents
             coded = unpack_coded(data, where, version)
-            latents = self.codec.chunks.decode(coded, components, shape[1:], self.header.step, where, self.header.coder)
-            return _Chunk(latents, unpack_mask(data, (self.header.shape[0], *shape_of(samples)), where, version))
+            left = b""
+            if self.header.bound is not None:
+                left, coded = unpack_bounded(data, where)
+            step, coder = self.header.step, self.header.coder
+            latents = self.codec.chunks.decode(coded, components, shape[1:], step, where, coder, self._dtype)
+            missing = unpack_mask(data, (self.header.shape[0], *shape_of(samples)), where, version)
+            return _Chunk(latents, missing, left)
         except FormatError as error:
-            if self.fill is None:
-                ranges = zip(self.header.axes, samples, strict=True)
-                place = printable(", ".join(f"{axis} {low}:{high}" for axis, (low, high) in ranges))
-                raise type(error)(f"{error} (chunk {number} holds {place}; --fill VALUE decodes the rest)") from error
-            self.damaged[number] = Damage(number, samples, str(error))
-            return _Chunk(np.zeros(shape, np.float32), None)
+            self._lose(number, error)
+            return _Chunk(np.zeros(shape, self._dtype), None)
+
+    def _lose(self, number: int, error: FormatError) -> None:
+        """Note a damaged chunk, which is filled.
+
+        Raises:
+            FormatError: there is nothing to fill in.
+        """
+        samples = self.layout.samples(self.layout.chunk_box(number))
+        if self.fill is None:
+            ranges = zip(self.header.axes, samples, strict=True)
+            place = printable(", ".join(f"{axis} {low}:{high}" for axis, (low, high) in ranges))
+            raise type(error)(f"{error} (chunk {number} holds {place}; --fill VALUE decodes the rest)") from error
+        self.damaged[number] = Damage(number, samples, str(error))
 
 
 def _made_again(container: ContainerReader, model: "Model", where: str, options: ReaderOptions) -> StreamReader:
@@ -290,7 +347,7 @@ def _made_again(container: ContainerReader, model: "Model", where: str, options:
     return StreamReader(container, model, where, **options)
 
 
-def _continue_into(latents: NDArray[np.float32], lost: list[Box]) -> None:
+def _continue_into(latents: NDArray[Any], lost: list[Box]) -> None:
     """Put the nearest latents that are there where boxes were lost, so that what lies beside decodes well.
 
     Args:

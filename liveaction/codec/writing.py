@@ -1,13 +1,16 @@
 """Signals into a container, one after the other: most hold one."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import io
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
+from liveaction.codec.bound import Bound, bound_for, check_error, check_exact, is_constant
+from liveaction.codec.bounding import FIRST, best_step, middle, residual_chunks, room_for
 from liveaction.codec.chunks import pack_chunk
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.codec import Codec
@@ -15,10 +18,10 @@ from liveaction.codec.front import front_of
 from liveaction.codec.grid import Box, ChunkLayout, relative, slices
 from liveaction.codec.header import MAX_VOXELS, WHOLE_SHARE, check_codec, parse_header
 from liveaction.codec.lean import CODERS, make_header
-from liveaction.codec.quality import choose_step
+from liveaction.codec.quality import STEPS, choose_step
 from liveaction.codec.slabs import KeptSlabs, encoded
 from liveaction.codec.target import Aim, TargetOptions
-from liveaction.coding.container import ContainerWriter
+from liveaction.coding.container import ContainerReader, ContainerWriter
 from liveaction.errors import ShapeError, SpecError
 from liveaction.kernels.parallel import in_threads
 from liveaction.mapped import release_pages
@@ -39,7 +42,8 @@ class Written:
     ``coder`` is that of the symbols.
     ``aim`` says how a target was reached, where there was one; seconds are then those of all trials together.
     ``limits`` are the values that map onto -1 and 1; ``clipped_share`` of those that are there lies outside of them and
-    is clipped, ``missing_share`` of all is missing.
+    is clipped, ``missing_share`` of all is missing. ``bound`` is that on the error of every value, which nothing
+    clips; None where there is none.
     """
 
     bytes: int
@@ -52,6 +56,7 @@ class Written:
     components: int = 0
     coder: str = CODERS[0]
     aim: Aim | None = None
+    bound: Bound | None = None
 
 
 class WriteOptions(TypedDict, total=False):
@@ -62,6 +67,9 @@ class WriteOptions(TypedDict, total=False):
         step: the quantiser step itself, in latent units; a larger one gives fewer bits. Instead of ``quality``.
         extras: JSON data to keep in the header, which decoding does not need.
         strip_metadata: keep of the source's metadata those of geometry, type and unit alone.
+        max_error: no value is to differ from the signal's by more, in its unit; 0 is lossless, for integers. What is
+            left after decoding is coded, too; without ``step`` and ``quality`` the step is chosen that gives fewest
+            bytes. For codecs without networks.
         fast: round symbols as they are, without weighing what each costs: in less time, of sparse codecs some 7 %
             more bits at equal error.
         coder: of symbols: ``small`` or ``fast``. By default ``small``, but ``fast`` where ``fast`` is asked for or the
@@ -71,6 +79,17 @@ class WriteOptions(TypedDict, total=False):
 
     quality: int | None
     step: float | None
+    extras: Mapping[str, Any] | None
+    strip_metadata: bool
+    max_error: float | None
+    fast: bool
+    coder: str | None
+    stage: Stage
+
+
+class _How(TypedDict):
+    """Options of writing at a step, all of them."""
+
     extras: Mapping[str, Any] | None
     strip_metadata: bool
     fast: bool
@@ -109,6 +128,7 @@ class StreamWriter:
         step: float | None = None,
         extras: Mapping[str, Any] | None = None,
         strip_metadata: bool = False,
+        max_error: float | None = None,
         fast: bool = False,
         coder: str | None = None,
         stage: Stage = lambda text: None,
@@ -118,29 +138,105 @@ class StreamWriter:
         Args:
             signal: values ``[C, *S]`` in the unit of the model's modality; mapped from a file, they are read box by
                 box.
-            quality, step, extras, strip_metadata, fast, coder, stage: see :class:`WriteOptions`.
+            quality, step, extras, strip_metadata, max_error, fast, coder, stage: see :class:`WriteOptions`.
 
         Raises:
             ShapeError, SpecError, FormatError: as :func:`liveaction.codec.stream.write_stream`; nothing is to be added
                 after.
         """
-        model = self.model
-        codec, recipe, modality = model.codec, model.recipe, model.modality
-        chosen = choose_step(codec.quantizer.step, step, quality)
+        chosen = choose_step(self.model.codec.quantizer.step, step, quality)
+        options: _How = {
+            "extras": extras,
+            "strip_metadata": strip_metadata,
+            "fast": fast,
+            "coder": coder,
+            "stage": stage,
+        }
+        if max_error is None:
+            return self._add(signal, chosen, **options)
+        check_exact(self.model.codec, self.model.recipe.name)
+        check_error(max_error)
+        self._check_shape(signal)
+        limits = self.model.modality.range_of(signal)
+        bound = bound_for(max_error, signal.values.dtype, limits)
+        whole = Stopwatch()
+        with whole.running(stage):
+            if step is None and quality is None and not is_constant(limits):
+                chosen = self._best_step(signal, limits, bound, **options)
+            written = self._add_bounded(signal, chosen, limits, bound, **options)
+        rest = whole.wall - written.timings.tensors, whole.cpu - written.timings.tensors_cpu
+        spent = replace(written.timings, coding=rest[0], coding_cpu=rest[1])
+        return replace(written, timings=spent, clipped_share=0.0, bound=bound)
+
+    def _best_step(self, signal: Signal, limits: tuple[float, float], bound: Bound, **options: Unpack["_How"]) -> float:
+        """The step, in latent units, that gives fewest bytes for the middle of a signal."""
+        part, tried, told = middle(signal), 0, options["stage"]
+        options["stage"] = lambda text: None
+
+        def cost(step: float) -> int:
+            nonlocal tried
+            tried += 1
+            told(f"choosing a step, trial {tried}")
+            writer = StreamWriter(io.BytesIO(), self.model, tree=self._tree)
+            return writer._add_bounded(part, step, limits, bound, **options).bytes
+
+        least, most = STEPS
+        first = FIRST * bound.step * 2 / (float(limits[1]) - float(limits[0]))
+        return min(max(best_step(cost, min(max(first, least * 2**8), most / 2**8)), least), most)
+
+    def _add_bounded(
+        self, signal: Signal, step: float, limits: tuple[float, float], bound: Bound, **options: Unpack["_How"]
+    ) -> Written:
+        """Append a signal whose every value comes back within a bound."""
+        with room_for(signal) as file:
+            first = StreamWriter(file, self.model, tree=self._tree)
+            written = first._add(signal, step, limits, bound, **options)
+            first.close()
+            raw = dict(first._writer.header) if first._writer is not None else {}
+            container = ContainerReader(file, "stream")
+            writer = self._begin(raw, container.chunks, container.side)
+            if is_constant(limits):
+                chunks: Iterable[bytes] = (container.read(number, 1 << 30) for number in range(container.chunks))
+            else:
+                chunks = residual_chunks(file, signal, self.model, bound, options["stage"])
+            for chunk in chunks:
+                writer.add(chunk)
+        return replace(written, bytes=writer.item_bytes, bound=bound)
+
+    def _check_shape(self, signal: Signal) -> None:
+        codec, recipe = self.model.codec, self.model.recipe
         if not recipe.modality.takes(len(signal.values)) or len(signal.shape) != codec.axes or 0 in signal.shape:
             raise ShapeError(
                 f"compress: expected values {recipe.modality.values} as recipe {recipe.name!r} has, got "
                 f"{signal.values.shape}"
             )
+
+    def _add(
+        self,
+        signal: Signal,
+        chosen: float,
+        limits: tuple[float, float] | None = None,
+        bound: Bound | None = None,
+        *,
+        extras: Mapping[str, Any] | None,
+        strip_metadata: bool,
+        fast: bool,
+        coder: str | None,
+        stage: Stage,
+    ) -> Written:
+        """Append a signal at a step; where there is a bound, with nothing left of its chunks yet."""
+        model = self.model
+        codec, modality = model.codec, model.modality
+        self._check_shape(signal)
         coder = choose_coder(codec, coder, fast)
         whole, coding = Stopwatch(), Stopwatch()
         stage("encoding")
         with whole.running(stage):
-            limits = modality.range_of(signal)
+            limits = modality.range_of(signal) if limits is None else limits
             signal = modality.stripped(signal) if strip_metadata else signal
             front = front_of(model, signal, limits, chosen, stage, self._tree)
             codec = codec.trees[front.tree]
-            raw = make_header(signal, model, front, chosen, limits, coder, extras or {})
+            raw = make_header(signal, model, front, chosen, limits, coder, extras or {}, bound)
             chunks = codec.layout(signal.shape, front.batch).chunks
             writer = self._begin(raw, chunks, front.side)
             layout = _read_back(writer, chunks, signal, model)
@@ -151,8 +247,9 @@ class StreamWriter:
             for box, arrived in self._encode(codec, front, layout, chosen):
                 with coding.running():
                     packed = _pack_chunks(
-                        arrived, box, layout, signal, lambda part: codec.chunks.encode(part, chosen, dead_zone, coder)
-                    )
+                        arrived, box, layout, signal, lambda part: codec.chunks.encode(part, chosen, dead_zone, coder),
+                        bound is not None,
+                    )  # fmt: skip
                     ready |= packed
                     clipped += sum(_outside(number, layout, signal, modality, limits) for number in packed)
                     while following in ready:
@@ -232,6 +329,7 @@ def _pack_chunks(
     layout: ChunkLayout,
     signal: Signal,
     encode: Callable[[NDArray[np.float32]], bytes],
+    bounded: bool,
 ) -> dict[int, bytes]:
     """The bytes of the chunks in ``box``, whose latents ``[L, *]`` are given, by number."""
 
@@ -240,7 +338,7 @@ def _pack_chunks(
         missing = None
         if signal.missing is not None:
             missing = signal.missing[(slice(None), *slices(layout.samples(chunk)))]
-        return pack_chunk(encode(latents[(slice(None), *slices(relative(chunk, box)))]), missing)
+        return pack_chunk(encode(latents[(slice(None), *slices(relative(chunk, box)))]), missing, bounded)
 
     numbers = list(layout.chunks_in(box))
     return dict(zip(numbers, in_threads(pack, numbers), strict=True))

@@ -6,7 +6,7 @@ alone, and what is damaged stays within one.
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from liveaction.errors import SpecError
 from liveaction.transforms.wavelet import level_filters, reflection
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
 Taps = NDArray[np.float64]
 MODEL = 64
 """Samples of the axis that the inverse's taps are read off; the longest wavelets reach over less than half of it."""
@@ -92,7 +92,7 @@ class Continuation:
         return bands[:, 1:]
 
     def join(self, parts: list[Floats], extents: tuple[int, ...]) -> Floats:
-        """The inverse of :meth:`split`: ``[n, *extents]``."""
+        """The inverse of :meth:`split`: ``[n, *extents]``, in float64 where the parts are."""
         x, shapes = parts[0], [*self.shapes(extents)[2:], extents]
         for step, rest, shape in zip(reversed(self.steps), parts[1:], shapes, strict=False):
             others = rest.reshape(len(x), -1, *x.shape[1:])
@@ -122,7 +122,8 @@ def _join_axis(x: Floats, axis: int, n: int, wavelet: str) -> Floats:
     pairs = np.moveaxis(x.reshape(len(x), -1, 2, *x.shape[2:]), 2, axis + 1)
     y = pairs.reshape(*pairs.shape[:axis], -1, *pairs.shape[axis + 2 :])
     y = y[(slice(None),) * axis + (slice(0, n),)]
-    return _apply(_rows(wavelet, n, True), _matrix(wavelet, n, True), y, axis)
+    dtype = y.dtype.name
+    return _apply(_rows(wavelet, n, True, dtype), _matrix(wavelet, n, True, dtype), y, axis)
 
 
 def _apply(rows: Rows, matrix: Floats | None, x: Floats, axis: int) -> Floats:
@@ -146,28 +147,28 @@ def _apply_torch(rows: Rows, matrix: Floats | None, x: torch.Tensor) -> torch.Te
 
 
 @lru_cache(maxsize=256)
-def _matrix(wavelet: str, n: int, inverse: bool) -> Floats | None:
+def _matrix(wavelet: str, n: int, inverse: bool, dtype: str = "float32") -> Floats | None:
     """:func:`_rows` as a matrix to multiply with from the right, ``[n, n]``; None for a long axis."""
     if n > LONGEST_MATRIX:
         return None
-    rows = _rows(wavelet, n, inverse)
-    matrix = np.zeros((n, n), np.float32)
+    rows = _rows(wavelet, n, inverse, dtype)
+    matrix = np.zeros((n, n), dtype)
     np.add.at(matrix, (rows.read, np.arange(n)[:, None]), rows.weights)
     return matrix
 
 
 @lru_cache(maxsize=256)
-def _rows(wavelet: str, n: int, inverse: bool) -> Rows:
+def _rows(wavelet: str, n: int, inverse: bool, dtype: str = "float32") -> Rows:
     """One level on n samples, low and high passes taking turns, or its inverse."""
     if n == 1:  # a single sample is its own low pass
-        return Rows(np.zeros((1, 1), np.int64), np.ones((1, 1), np.float32))
+        return Rows(np.zeros((1, 1), np.int64), np.ones((1, 1), dtype))
     even, odd = _taps(wavelet)[inverse]
     reach = len(even) // 2
     index = np.arange(n)[:, None] + np.arange(-reach, reach + 1)
     index = index % (2 * n - 2)
     index = np.where(index < n, index, 2 * n - 2 - index)
     weights = np.where(np.arange(n)[:, None] % 2, odd, even)
-    return Rows(index, weights.astype(np.float32))
+    return Rows(index, weights.astype(dtype))
 
 
 @lru_cache(maxsize=16)
