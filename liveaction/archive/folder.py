@@ -33,7 +33,7 @@ class Settings:
     with; ``jobs`` is a number of processes, among which torch's threads are shared; ``force`` makes anew what is there;
     ``strip_metadata`` keeps metadata of geometry, type and unit alone; ``fast`` does not weigh what symbols cost;
     ``coder`` is that of symbols, by default as :class:`~liveaction.codec.writing.CompressOptions` says; ``goal`` is
-    what every item is to reach, instead of a rate.
+    what every item is to reach, instead of a rate; ``max_error`` bounds the error of every value.
     """
 
     model: Path
@@ -47,6 +47,7 @@ class Settings:
     fast: bool = False
     coder: str | None = None
     goal: Target | None = None
+    max_error: float | None = None
 
     @property
     def goal_options(self) -> TargetOptions:
@@ -56,7 +57,7 @@ class Settings:
     @property
     def options(self) -> CompressOptions:
         """Those of compressing, by name."""
-        names = ("quality", "step", "strip_metadata", "fast", "coder")
+        names = ("quality", "step", "strip_metadata", "max_error", "fast", "coder")
         return cast("CompressOptions", {name: getattr(self, name) for name in names} | self.goal_options)
 
 

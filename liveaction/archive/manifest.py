@@ -25,8 +25,9 @@ class Entry:
 
     ``source_digest`` is over the names and bytes of the item's files, ``sha256`` over the target's bytes, ``weights``
     and ``tables`` the model's digests; ``missing_share`` of the source's values stands for no data,
-    ``clipped_share`` of the others lies outside the range. ``goal`` is a target, such as ``psnr 45``; ``step`` is then
-    what was found for it, ``reached`` what it came to, in so many ``trials``. ``status`` is ``ok`` or ``failed``;
+    ``clipped_share`` of the others lies outside the range. ``goal`` is a target, such as ``psnr 45``, or a bound, such
+    as ``max_error 0``; ``step`` is then what was found for it, ``reached`` what it came to, in so many ``trials``.
+    ``status`` is ``ok`` or ``failed``;
     ``skipped`` is told, never written.
     """
 

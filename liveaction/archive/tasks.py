@@ -12,6 +12,7 @@ from liveaction.archive.find import find_items, find_streams
 from liveaction.archive.folder import FolderTask, Settings
 from liveaction.archive.item import ArchiveItem, ArchiveTask
 from liveaction.archive.manifest import Entry
+from liveaction.codec.bound import check_exact
 from liveaction.codec.model import Model, load
 from liveaction.codec.outline import read_outline, targets_of
 from liveaction.codec.quality import check_rate, choose_step
@@ -41,21 +42,29 @@ class FolderCompression(FolderTask):
     def __init__(self, source: str | Path, target: str | Path, settings: Settings) -> None:
         super().__init__(source, target, settings)
         model = load(settings.model, device="cpu", dtype=settings.dtype)
-        check_rate(settings.step, settings.quality, settings.goal)
-        step = None
-        if settings.goal is None:
+        check_rate(settings.step, settings.quality, settings.goal, settings.max_error)
+        if settings.max_error is not None:
+            check_exact(model.codec, model.recipe.name)
+        step, rate_said = None, settings.step is not None or settings.quality is not None
+        if settings.goal is None and (settings.max_error is None or rate_said):
             step = choose_step(model.codec.quantizer.step, settings.step, settings.quality)
         coder = choose_coder(model.codec, settings.coder, settings.fast)
         self.wanted = replace(
             _wanted(model, coder),
             step=step or 0.0,
-            goal=str(settings.goal or ""),
+            goal=str(settings.goal or "") if settings.max_error is None else _bounded(settings.max_error, step),
             stripped=settings.strip_metadata,
             fast=settings.fast,
         )
         self.items = find_items(model.modality, Path(source), self.target)
         about = settings.model, self.device, settings.dtype, model.digest, self.threads
-        self.task = Compression(*about, step, settings.goal_options, settings.strip_metadata, settings.fast, coder)
+        options = settings.strip_metadata, settings.max_error, settings.fast, coder
+        self.task = Compression(*about, step, settings.goal_options, *options)
+
+
+def _bounded(max_error: float, step: float | None) -> str:
+    """A bound as a goal in the manifest."""
+    return f"max_error {max_error:g}" + ("" if step is None else f" step {step!r}")
 
 
 class FolderDecompression(FolderTask):
@@ -115,12 +124,13 @@ class _ModelTask(ArchiveTask):
 
 @dataclass
 class Compression(_ModelTask):
-    """A signal to a stream with the quantiser step ``step``, or for a target, perhaps with stripped metadata, perhaps
-    fast, by a coder of symbols."""
+    """A signal to a stream with the quantiser step ``step``, for a target or within a bound, perhaps with stripped
+    metadata, perhaps fast, by a coder of symbols."""
 
     step: float | None
     goal: TargetOptions
     strip: bool
+    max_error: float | None
     fast: bool
     coder: str
 
@@ -141,12 +151,15 @@ class Compression(_ModelTask):
                 self.model,
                 step=self.step,
                 strip_metadata=self.strip,
+                max_error=self.max_error,
                 fast=self.fast,
                 coder=self.coder,
                 **self.goal,
             )
         aim = written.aim
         reached = {} if aim is None else {"step": written.step, "reached": aim.reached, "trials": aim.trials}
+        if written.bound is not None:
+            reached = {"step": written.step}
         shares = {"clipped_share": written.clipped_share, "missing_share": written.missing_share}
         return _measures(signal, written.bytes) | shares | reached
 

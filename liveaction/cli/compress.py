@@ -15,6 +15,7 @@ from liveaction.cli.options import (
     Dtype,
     Force,
     Jobs,
+    MaxError,
     ModelDir,
     Quiet,
     TargetError,
@@ -44,6 +45,7 @@ app = typer.Typer()
     "`liveaction compress scan.nii.gz scan.lva --model runs/ct --quality 5` · "
     "`liveaction compress scans/ archive/ --model runs/ct --jobs 4` · "
     "`liveaction compress photo.png photo.lva --model runs/rgb --target-size 200kB` · "
+    "`liveaction compress scan.nii.gz scan.lva --max-error 0` · "
     "`liveaction compress clip.mkv clip.lva --model runs/video --fast` · "
     "`liveaction compress pictures/ pictures.lva --model runs/rgb --together`"
 )
@@ -66,6 +68,7 @@ def compress(
     target_ratio: TargetRatio = None,
     target_psnr: TargetPsnr = None,
     target_error: TargetError = None,
+    max_error: MaxError = None,
     series: Annotated[
         str | None,
         typer.Option(help="Which DICOM series of the folder SOURCE: its SeriesInstanceUID, or its SeriesNumber."),
@@ -108,13 +111,14 @@ def compress(
     from liveaction.codec.target import target_of
 
     goal = target_of(target_size, target_ratio, target_psnr, target_error)
-    check_rate(step, quality, goal)
+    check_rate(step, quality, goal, max_error)
     if together and (target.suffix != ".lva" or series is not None):
         raise SpecError(f"--together: expected a target that ends in .lva and no --series, got {str(target)!r}")
     if series is not None:
         source = _series(source, series)
     chosen = model_for_files(model, source)
-    settings = Settings(chosen.folder, step, quality, device, dtype, jobs, force, strip_metadata, fast, coder, goal)
+    options = strip_metadata, fast, coder, goal, max_error
+    settings = Settings(chosen.folder, step, quality, device, dtype, jobs, force, *options)
     if target.suffix != ".lva":
         run_folder(lambda: FolderCompression(source, target, settings), quiet, as_json, chosen)
         return
@@ -136,7 +140,14 @@ def compress(
         f"entropy coded in {written.timings.coding:.2f} s ({pace_text(signal.values.size, written.timings)})"
     )
     aimed = () if written.aim is None else (written.aim.text(written.step, signal.unit),)
-    for line in (*aimed, *chosen.lines(), *split_lines(used.codec, signal, written), *_left_out(signal, written)):
+    bounded = () if written.bound is None else (f"{written.bound.text(signal.unit)}, at step {written.step:.4g}",)
+    for line in (
+        *aimed,
+        *bounded,
+        *chosen.lines(),
+        *split_lines(used.codec, signal, written),
+        *_left_out(signal, written),
+    ):
         say(line)
 
 
@@ -198,4 +209,5 @@ def _report(target: Path, signal: "Signal", written: "Written") -> dict[str, Any
         "entropy_coding_seconds": spent.coding,
         "msamples_per_second": elements / 1e6 / (spent.tensors + spent.coding),
         **({} if written.aim is None else {"aim": written.aim.fields()}),
+        **({} if written.bound is None else {"max_error": written.bound.error}),
     }

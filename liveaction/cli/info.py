@@ -52,6 +52,13 @@ def info(
         say(f"{name:<18} {text}")
 
 
+def _bound_text(bound: dict[str, float] | None, unit: str) -> str:
+    """What a stream promises of every value."""
+    if bound is None:
+        return "none: lossy"
+    return "lossless: every value as it was" if not bound["error"] else f"no error above {bound['error']:g} {unit}"
+
+
 _FEW = 3
 """Names of items that are said."""
 
@@ -69,6 +76,7 @@ def _in_words(fields: dict[str, Any]) -> dict[str, str]:
         "components": f"{components} ({basis})",
         "coder": f"{fields['coder']} ({_CODERS.get(fields['coder'], 'of another version')})",
         "version": f"{fields['version']} (of the stream's format)",
+        "bound": _bound_text(fields["bound"], fields["unit"]),
     }
 
 

@@ -50,6 +50,13 @@ TargetError = Annotated[
     float | None,
     typer.Option(help="Instead of a step: root mean square of the error in the signal's unit, or 1 % less."),
 ]
+MaxError = Annotated[
+    float | None,
+    typer.Option(
+        help="No value is to differ by more, in the signal's unit: what decoding leaves is coded, too. 0 is lossless, "
+        "for integers. For models without a network; the step is chosen, unless --step or --quality says it."
+    ),
+]
 MaxVoxels = Annotated[
     int | None, typer.Option("--max-voxels", min=1, help="Values that a stream may declare; default 2**34.")
 ]

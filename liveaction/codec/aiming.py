@@ -47,7 +47,7 @@ def split_options(options: CompressOptions) -> tuple[Target | None, WriteOptions
     goals = {key.removeprefix("target_"): value for key, value in given.items() if key.startswith("target_")}
     rest = cast("WriteOptions", {key: value for key, value in given.items() if not key.startswith("target_")})
     target = target_of(**goals)
-    check_rate(rest.get("step"), rest.get("quality"), target)
+    check_rate(rest.get("step"), rest.get("quality"), target, rest.get("max_error"))
     return target, rest
 
 

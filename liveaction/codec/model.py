@@ -81,7 +81,7 @@ class Model:
         Args:
             source: a signal, or a file or folder that holds one.
             options: ``quality``, ``step``, ``target_size``, ``target_ratio``, ``target_psnr``, ``target_error``,
-                ``extras``, ``strip_metadata``, ``fast``, ``coder``, ``stage``; see
+                ``max_error``, ``extras``, ``strip_metadata``, ``fast``, ``coder``, ``stage``; see
                 :class:`liveaction.codec.writing.CompressOptions`.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from math import inf
 
+from liveaction.codec.bound import check_error
 from liveaction.codec.target import Target
 from liveaction.errors import SpecError, printable
 
@@ -12,12 +13,18 @@ STEPS = 2.0**-100, 2.0**100
 """The least and the largest step: latents over it, and symbols times it, are float32."""
 
 
-def check_rate(step: float | None, quality: int | None, target: Target | None = None) -> None:
+def check_rate(
+    step: float | None, quality: int | None, target: Target | None = None, max_error: float | None = None
+) -> None:
     """Refuse what :func:`choose_step` would refuse, where the model is not loaded yet.
 
     Raises:
-        SpecError: two of them are given, or one is out of its range.
+        SpecError: two of them are given, beside ``max_error`` a target, or one is out of its range.
     """
+    if max_error is not None:
+        check_error(max_error)
+        if target is not None:
+            raise SpecError(f"--max-error, {target.option}: expected one of them, got both")
     if step is not None and quality is not None:
         raise SpecError("--step, --quality: expected one of them, got both")
     if target is not None and (step is not None or quality is not None):
