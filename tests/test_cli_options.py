@@ -16,7 +16,7 @@ OPTIONS = {
     },
     "compress": {
         "--model", "--step", "--quality", "--target-size", "--target-ratio", "--target-psnr", "--target-error",
-        "--series", "--strip-metadata", "--fast", "--coder", "--together", "--device", "--dtype", "--jobs", "--force",
+        "--max-error",        "--series", "--strip-metadata", "--fast", "--coder", "--together", "--device", "--dtype", "--jobs", "--force",
         "--quiet", "--json",
     },
     "decompress": {

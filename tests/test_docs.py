@@ -148,6 +148,13 @@ def test_tables_of_judges_are_those_of_their_records(monkeypatch):
         assert judged.table(protocol) in TEXTS["evaluation.md"]
 
 
+def test_the_table_of_bounds_is_that_of_its_record(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import bounds
+
+    assert bounds.table() in TEXTS["choosing.md"]
+
+
 def test_the_table_of_bundled_models_is_that_of_their_records(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     import bundled
