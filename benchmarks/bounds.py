@@ -10,8 +10,8 @@ ZFP the whole volume, as float32, with half a unit more room, as rounding to int
 gives back is compared. Seconds are of the processor, on one thread, encoding and decoding once each.
 
 The second takes the files in turn, each with bounds of 0, 1, 2 and 5, as it is, of the other byte order, with the
-dtype's extremes sprinkled in, and, CT, MRI and cubes, as float32 with NaN, CT with extremes as well; values that are there
-are compared one by one. Wild values among integers take the range with them where it is by percentiles.
+dtype's extremes sprinkled in, and, CT, MRI and cubes, as float32 with NaN, CT with extremes as well; values that are
+there are compared one by one. Wild values among integers take the range with them where it is by percentiles.
 """
 
 import argparse
@@ -129,7 +129,7 @@ def compare(data: Path) -> list[dict[str, Any]]:
 
 
 def variants(signal: Signal, seed: int, wanted: object) -> Iterator[tuple[str, Signal]]:
-    """A signal as it is, of the other byte order, with extremes, and as floats with NaN, where its range takes floats."""
+    """A signal as it is, of the other byte order, with extremes, and as floats with NaN where its range takes them."""
     from dataclasses import replace
 
     rng, values = np.random.default_rng(seed), signal.values
