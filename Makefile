@@ -1,7 +1,7 @@
 # Everything runs in .venv, which `make venv` builds from pyproject.toml.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test lint types docs demo clean
+.PHONY: help venv test lint types docs demo demo-train clean
 
 # The first of these that is Python 3.11 or newer; `make venv PYTHON=/path/to/python` names another.
 PYTHON ?= $(shell for candidate in python3.11 python3; do \
@@ -13,7 +13,7 @@ STAMP := .venv/.stamp
 ARGS ?=
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## make .venv, or bring it up to date with pyproject.toml
 
@@ -31,8 +31,11 @@ docs: $(STAMP) ## the documentation as a site in build/site, links checked
 	$(BIN)/python -m pip install --quiet -e '.[docs]'
 	.ci/docs
 
-demo: $(STAMP) ## the CT walk-through (ARGS="..." goes to the script)
+demo: $(STAMP) ## a CT there and back with the model that comes along (ARGS="..." goes to the script)
 	$(BIN)/python examples/ct_demo.py $(ARGS)
+
+demo-train: $(STAMP) ## the same with a small model that is trained first; minutes
+	$(BIN)/python examples/ct_demo.py --train $(ARGS)
 
 clean: ## remove builds and caches; .venv and runs/ stay
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -106,10 +106,12 @@ def test_figures_of_streams_stand_in_the_records():
 
 
 @pytest.mark.slow
-def test_the_demo_runs(tmp_path):
-    environment = os.environ | {"LIVEACTION_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, str(ROOT / "examples" / "ct_demo.py"), "--steps", "3", "--out", str(tmp_path / "demo")]
+@pytest.mark.parametrize("options", [(), ("--train", "--steps", "3")], ids=["bundled", "trained"])
+def test_the_demo_runs(tmp_path, options):
+    environment = os.environ | {"LIVEACTION_CACHE": str(tmp_path / "cache"), "LIVEACTION_HOME": str(tmp_path / "home")}
+    command = [sys.executable, str(ROOT / "examples" / "ct_demo.py"), *options, "--out", str(tmp_path / "demo")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "PSNR" in done.stdout and "SSIM" in done.stdout and "bits per element" in done.stdout
     assert (tmp_path / "demo" / "compare.png").stat().st_size > 100_000
+    assert ("lossless" in done.stdout) == (not options)
