@@ -16,8 +16,8 @@ OPTIONS = {
     },
     "compress": {
         "--model", "--step", "--quality", "--target-size", "--target-ratio", "--target-psnr", "--target-error",
-        "--max-error", "--series", "--strip-metadata", "--fast", "--coder", "--together", "--device", "--dtype", "--jobs",
-        "--force", "--quiet", "--json",
+        "--max-error", "--series", "--strip-metadata", "--fast", "--coder", "--together", "--device", "--dtype",
+        "--jobs", "--force", "--quiet", "--json",
     },
     "decompress": {
         "--model", "--region", "--fill", "--against", "--picture", "--suffix", "--all", "--item", "--enhance",

@@ -209,5 +209,5 @@ def _report(target: Path, signal: "Signal", written: "Written") -> dict[str, Any
         "entropy_coding_seconds": spent.coding,
         "msamples_per_second": elements / 1e6 / (spent.tensors + spent.coding),
         **({} if written.aim is None else {"aim": written.aim.fields()}),
-        **({} if written.bound is None else {"max_error": written.bound.error}),
+        **({} if written.bound is None else {"bound": written.bound.error}),
     }

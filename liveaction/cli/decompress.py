@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from liveaction.cli.choice import model_for_streams
-from liveaction.cli.findings import closeness_text, damage_fields, pace_text, report_damage
+from liveaction.cli.findings import closeness_text, damage_fields, pace_text, promised, report_damage
 from liveaction.cli.folder import refuse_folder_options, run_folder
 from liveaction.cli.options import (
     AsJson,
@@ -159,6 +159,7 @@ class _Decompressed:
             "decode_seconds": spent.tensors,
             "entropy_decoding_seconds": spent.coding,
             "msamples_per_second": self.signal.values.size / 1e6 / self.seconds,
+            **({} if self.reader.header.bound is None else {"bound": self.reader.header.bound.error}),
             **self.closeness,
             **({} if self.options.fill is None else lost),
             **({} if self.enhancer is None else {"synthesised": self.enhancer.about}),
@@ -167,7 +168,7 @@ class _Decompressed:
     def lines(self) -> list[str]:
         """For people."""
         pace = pace_text(self.signal.values.size, self.reader.timings)
-        said = [f"{self.target}: decoded in {self.seconds:.2f} s ({pace})"]
+        said = [f"{self.target}: decoded in {self.seconds:.2f} s ({pace}){promised(self.reader.header)}"]
         if self.enhancer is not None:
             said.append(f"{self.target}: synthesised, and marked so: {self.enhancer.words}")
         if self.original is not None:

@@ -6,6 +6,7 @@ from liveaction.cli.printing import say
 
 if TYPE_CHECKING:
     from liveaction.codec.clock import Timings
+    from liveaction.codec.header import StreamHeader
 
 from liveaction.cli.options import percent
 
@@ -21,6 +22,11 @@ def report_damage(damaged: list[Any], axes: tuple[str, ...], where: str, outcome
     for damage in damaged:
         place = ", ".join(f"{a} {low}:{high}" for a, (low, high) in zip(axes, damage.samples, strict=True))
         say(f"{where}: chunk {damage.chunk} is damaged, samples {place}; {outcome}", err=True)
+
+
+def promised(header: "StreamHeader") -> str:
+    """What a stream promises of every value, to stand behind something else."""
+    return "" if header.bound is None else f", {header.bound.text(header.unit)}"
 
 
 def pace_text(values: int, spent: "Timings") -> str:

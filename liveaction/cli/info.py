@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from liveaction.cli.choice import model_for_streams
-from liveaction.cli.findings import closeness_text, damage_fields, report_damage
+from liveaction.cli.findings import closeness_text, damage_fields, promised, report_damage
 from liveaction.cli.options import AsJson, Device, MaxVoxels, Quiet, Synthesised, check_captured
 from liveaction.cli.printing import console, print_json, say
 from liveaction.errors import SpecError
@@ -137,7 +137,8 @@ def verify(
     else:
         whole = "all whole" if not found.damaged else f"{len(found.damaged)} damaged"
         decoded = "decodes with this model" if model is not None else "not decoded; --model does"
-        say(f"{source}: {found.bytes:,} bytes, {several}{found.chunks} chunks, {whole}; {decoded}")
+        said = promised(found.header)
+        say(f"{source}: {found.bytes:,} bytes, {several}{found.chunks} chunks, {whole}; {decoded}{said}")
         if closeness:
             limits = modality.range_of(original)
             first, *more = closeness_text(closeness, found.header.unit, limits)
