@@ -1,8 +1,8 @@
 """The main job on a synthetic CT: compress, decompress, look; with the model that comes along, or one trained here.
 
 Needs no files: a seeded phantom is written as NIfTI and goes through the command line, both ways, in half a minute on a
-CPU. ``--train`` trains the small recipe of tests on other phantoms first, and takes that: some minutes, and what the verb
-``train`` leaves to look at, not a codec to keep. ``--out`` chooses the folder (default runs/demo).
+CPU. ``--train`` trains the small recipe of tests on other phantoms first, and takes it: some minutes, and what the verb
+leaves to look at, not a codec to keep. ``--out`` chooses the folder (default runs/demo).
 """
 
 import argparse
