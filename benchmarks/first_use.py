@@ -113,6 +113,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--pictures", type=Path, help="the folder of pictures")
+    parser.add_argument("--only", nargs="+", choices=FILES, metavar="KIND", help=f"of {'; '.join(FILES)}")
+    parser.add_argument(
+        "--work", type=Path, default=RESULTS.parents[1] / "runs" / "first_use", help="keeps what is done"
+    )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--tables", action="store_true", help="print the documentation's table, and stop")
     args = parser.parse_args()
@@ -122,23 +126,30 @@ def main() -> None:
     if args.data is None or args.pictures is None:
         parser.error("expected --data and --pictures")
     args.pictures.mkdir(parents=True, exist_ok=True)
-    where, rows = circumstances(), list[dict[str, Any]]()
-    niceness = os.nice(0)
+    where, kept = circumstances(), args.work / "rows.jsonl"
+    args.work.mkdir(parents=True, exist_ok=True)
+    rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    done = {row["kind"] for row in rows}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         picture = args.data / FILES["colour, PNG"][0]
         cold = command(work, "compress", picture, work / "cold.lva", NUMBA_CACHE_DIR=str(work / "numba"))
         cold.pop("said")
         for kind, (file, back) in FILES.items():
+            if kind in done or (args.only and kind not in args.only):
+                continue
             source = args.data / file
             (work / "made").mkdir(exist_ok=True)
             source = bundled.grey(source, work / "made") if kind.startswith("grey") else source
-            rows.append(row_of(kind, file, source, back, args.runs, args.pictures, work))
-            print(rows[-1], flush=True)
+            row = row_of(kind, file, source, back, args.runs, args.pictures, work) | {"commit": where["commit"]}
+            rows.append(row)
+            with kept.open("a") as lines:
+                lines.write(json.dumps(row) + "\n")
+            print(row, flush=True)
             for left in work.glob("*back*"):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
     note = "two cores shared with other work, so that processor seconds say more than seconds"
-    report = {"circumstances": where, "note": note, "nice": niceness, "runs": args.runs, "cold": cold, "rows": rows}
+    report = {"circumstances": where, "note": note, "nice": os.nice(0), "runs": args.runs, "cold": cold, "rows": rows}
     print(save("first_use_cpu", report))
 
 
