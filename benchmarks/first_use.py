@@ -6,7 +6,7 @@
 FOLDER holds the files of :data:`FILES`. Each ``liveaction compress`` and ``decompress`` is a process of its own with an
 empty ``LIVEACTION_HOME`` and ``LIVEACTION_CACHE``; seconds are those of whole processes, imports among them, in the
 middle of ``--runs`` and from the least to the most, beside processor seconds of the process. Kernels are compiled
-before, as ``liveaction doctor --warm`` does; ``cold`` is the one compression with none. PSNR, on the modality's range,
+before, as ``liveaction doctor --warm`` does; ``--cold`` adds one without any. PSNR, on the modality's range,
 comes from a decoding by itself with ``--against``, whose ``--picture`` goes to OUT. All is in first_use_cpu.json.
 """
 
@@ -113,6 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--pictures", type=Path, help="the folder of pictures")
+    parser.add_argument("--cold", action="store_true", help="also compress a picture where no kernel is compiled yet")
     parser.add_argument("--only", nargs="+", choices=FILES, metavar="KIND", help=f"of {'; '.join(FILES)}")
     parser.add_argument(
         "--work", type=Path, default=RESULTS.parents[1] / "runs" / "first_use", help="keeps what is done"
@@ -132,9 +133,12 @@ def main() -> None:
     done = {row["kind"] for row in rows}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        picture = args.data / FILES["colour, PNG"][0]
-        cold = command(work, "compress", picture, work / "cold.lva", NUMBA_CACHE_DIR=str(work / "numba"))
-        cold.pop("said")
+        if args.cold and "cold" not in done:
+            picture = args.data / FILES["colour, PNG"][0]
+            cold = command(work, "compress", picture, work / "cold.lva", NUMBA_CACHE_DIR=str(work / "numba"))
+            rows.append({"kind": "cold"} | cold)
+            with kept.open("a") as lines:
+                lines.write(json.dumps(rows[-1]) + "\n")
         for kind, (file, back) in FILES.items():
             if kind in done or (args.only and kind not in args.only):
                 continue
@@ -149,6 +153,9 @@ def main() -> None:
             for left in work.glob("*back*"):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
     note = "two cores shared with other work, so that processor seconds say more than seconds"
+    cold = next((row for row in rows if row["kind"] == "cold"), None)
+    order = [*FILES]
+    rows = sorted((row for row in rows if row["kind"] in FILES), key=lambda row: order.index(row["kind"]))
     report = {"circumstances": where, "note": note, "nice": os.nice(0), "runs": args.runs, "cold": cold, "rows": rows}
     print(save("first_use_cpu", report))
 
