@@ -76,10 +76,10 @@ def row_of(kind: str, file: str, source: Path, back: str, rounds: int, pictures:
         stream.unlink(missing_ok=True)
         there.append(command(work, "compress", source, stream))
         if there[-1]["status"]:
-            return about | {"refused": there[-1]["said"]}
+            return about | {"refused": there[-1]["said"].replace(str(source), file)}
         again.append(command(work, "decompress", stream, work / f"{number}{back}"))
         if again[-1]["status"]:
-            return about | {"refused": again[-1]["said"]}
+            return about | {"refused": again[-1]["said"].replace(str(source), file)}
     picture = pictures / f"{kind.replace(', ', '_').replace(' ', '_')}.png"
     close = command(work, "decompress", stream, work / f"x{back}", "--against", source, "--picture", picture)
     said, measured = there[-1]["said"], close["said"]
