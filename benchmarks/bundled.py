@@ -23,6 +23,8 @@ from statistics import fmean
 from evaluations import evidence
 from record import RESULTS
 
+from liveaction.model_folder import PACKED, pack_tables
+
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLED = ROOT / "liveaction" / "bundled"
 KEPT = RESULTS / "bundled"
@@ -230,8 +232,10 @@ def make(name: str, data: Path, work: Path) -> None:
     target = BUNDLED / name
     target.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
+        (target / f"{part}{PACKED}").unlink(missing_ok=True)
         if (run / part).exists():
             shutil.copy(run / part, target / part)
+    pack_tables(target)
     about = {
         "default_for": bundle.default_for,
         "data": [{"file": Path(file).name, "from": source} for file, source in bundle.train.items()],

@@ -14,12 +14,12 @@ from typing import Any
 
 from liveaction.errors import FormatError, LiveactionError, SpecError, UnknownNameError
 from liveaction.files import read_small
-from liveaction.model_folder import CONFIG, ENCODER, MIXING, TABLES, WEIGHTS, read_config
+from liveaction.model_folder import CONFIG, ENCODER, MIXING, PACKED, TABLES, WEIGHTS, read_config
 from liveaction.strict_json import read_json_bytes
 
 BUNDLED, HOME, ELSEWHERE = "bundled", "home", "LIVEACTION_MODELS"
 ABOUT, CARD = "about.json", "README.md"
-FILES = (CONFIG, WEIGHTS, ENCODER, TABLES, MIXING, ABOUT, CARD)
+FILES = (CONFIG, WEIGHTS, ENCODER, TABLES, TABLES + PACKED, MIXING, MIXING + PACKED, ABOUT, CARD)
 """What a model consists of; a folder of a training holds more."""
 
 LEAST_DIGITS = 8

@@ -162,6 +162,13 @@ def test_the_table_of_bundled_models_is_that_of_their_records(monkeypatch):
     assert bundled.table() in TEXTS["models.md"]
 
 
+def test_the_table_of_targets_is_that_of_its_record(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import targets
+
+    assert targets.table() in TEXTS["choosing.md"]
+
+
 def _documented(text):
     """Names in the section ``Args:`` of a docstring."""
     section = re.search(r"^Args:\n((?:(?:    .*)?(?:\n|$))*)", text, re.MULTILINE)

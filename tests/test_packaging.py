@@ -16,7 +16,7 @@ import liveaction
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("kernels", "modalities", "configs")
-DATA_SUFFIXES = {".css", ".html", ".js", ".json", ".md", ".safetensors", ".typed", ".yaml"}
+DATA_SUFFIXES = {".css", ".gz", ".html", ".js", ".json", ".md", ".safetensors", ".typed", ".yaml"}
 
 
 def _project() -> dict[str, Any]:

@@ -6,17 +6,19 @@ from liveaction.codec.codec import Codec
 from liveaction.codec.tensors import UNREADABLE, read_tensors, save_arrays
 from liveaction.coding.mixing import Mixing, fresh, from_arrays
 from liveaction.errors import FormatError
-from liveaction.model_folder import MIXING
+from liveaction.model_folder import MIXING, PACKED, stored
 
 
 def save_mixing(codec: Codec, folder: Path) -> None:
     """Write the states of a codec's trees, atomically; where it has none, a file of before goes."""
-    path = folder / MIXING
+    path, packed = folder / MIXING, folder / (MIXING + PACKED)
     if not codec.codes_small:
         path.unlink(missing_ok=True)
+        packed.unlink(missing_ok=True)
         return
     states = [tree.chunks.mixing._asdict() for tree in codec.trees if tree.chunks.mixing is not None]
     save_arrays({f"{i}.{name}": array for i, state in enumerate(states) for name, array in state.items()}, path)
+    packed.unlink(missing_ok=True)
 
 
 def load_mixing(codec: Codec, folder: Path) -> None:
@@ -25,7 +27,7 @@ def load_mixing(codec: Codec, folder: Path) -> None:
     Raises:
         FormatError: the file is not such states, one for each tree.
     """
-    path = folder / MIXING
+    path = stored(folder / MIXING)
     if not path.exists():
         return
     usual, trees = fresh()._asdict(), range(len(codec.trees))

@@ -10,7 +10,7 @@ from liveaction.codec.names import item_at
 from liveaction.coding.container import ContainerReader
 from liveaction.coding.source import Source, StreamData
 from liveaction.errors import LiveactionError, SpecError
-from liveaction.files import atomic_path, file_digest, read_small, write_errors
+from liveaction.files import atomic_path, read_small, write_errors
 from liveaction.home import (
     ABOUT,
     ELSEWHERE,
@@ -24,7 +24,7 @@ from liveaction.home import (
     no_model,
     read_known,
 )
-from liveaction.model_folder import MIXING, TABLES
+from liveaction.model_folder import MIXING, PACKED, TABLES, content_digest
 from liveaction.strict_json import read_json_bytes
 
 if TYPE_CHECKING:
@@ -131,7 +131,9 @@ def _equal(one: Path, two: Path) -> bool:
 
 
 def _files(folder: Path) -> dict[str, str]:
-    return {name: file_digest(folder / name) for name in FILES if (folder / name).is_file()}
+    """sha256 of what files hold, by their names without :data:`PACKED`."""
+    found = [name for name in FILES if (folder / name).is_file()]
+    return {name.removesuffix(PACKED): content_digest(folder / name) for name in found}
 
 
 def _coding(model: KnownModel) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from liveaction.coding.table_checks import table_shapes
 from liveaction.coding.tables import EntropyTables
 from liveaction.errors import FormatError, IntegrityError, LiveactionError
 from liveaction.files import atomic_path, require_regular
-from liveaction.model_folder import CONFIG, ENCODER, FORMAT, TABLES, WEIGHTS, read_config
+from liveaction.model_folder import CONFIG, ENCODER, FORMAT, PACKED, TABLES, WEIGHTS, read_config, stored
 from liveaction.nn.band_rotation import BandRotation
 from liveaction.recipe import dump_recipe, parse_recipe
 from liveaction.spec import Recipe
@@ -116,6 +116,7 @@ def save_tables(codec: Codec, folder: Path) -> None:
     for prefix, tables in _named_tables(codec).items():
         arrays |= {prefix + name: array for name, array in tables.arrays().items()}
     save_arrays(arrays, folder / TABLES)
+    (folder / (TABLES + PACKED)).unlink(missing_ok=True)
     save_mixing(codec, folder)
 
 
@@ -129,7 +130,7 @@ def load_tables(codec: Codec, folder: Path, name: str) -> None:
     Raises:
         FormatError: they are not there, or not such tables, or those of another recipe.
     """
-    path, way = folder / TABLES, f"liveaction freeze {folder} makes them"
+    path, way = stored(folder / TABLES), f"liveaction freeze {folder} makes them"
     named = _named_tables(codec)
     expected = f"tables of {codec.latents} latent channels and {codec.axes} axes as recipe {name!r} has"
     try:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 
 from liveaction.codec.weights import write_json
-from liveaction.model_folder import CONFIG, ENCODER, TABLES, WEIGHTS
+from liveaction.model_folder import CONFIG, ENCODER, TABLES, WEIGHTS, stored
 from liveaction.recipe import parse_recipe
 from liveaction.spec import Recipe
 
@@ -77,7 +77,7 @@ def write_summary(result: TrainingResult, recipe: Recipe, device: str, processes
 
 def complete_result(folder: Path, recipe: Recipe) -> TrainingResult | None:
     """How a run of this recipe ended, of which nothing is left to do; None where something is."""
-    if not all((folder / name).is_file() for name in (WEIGHTS, ENCODER, TABLES)):
+    if not all(stored(folder / name).is_file() for name in (WEIGHTS, ENCODER, TABLES)):
         return None
     try:
         config, summary = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (CONFIG, SUMMARY))

@@ -26,7 +26,7 @@ FILES = {
 def test_there_is_one_for_every_modality_and_they_weigh_little() -> None:
     bundled = [model for model in known_models() if model.origin == BUNDLED]
     assert sorted(each for model in bundled for each in model.default_for) == sorted(FILES)
-    assert sum(model.bytes for model in bundled) < 16e6
+    assert sum(model.bytes for model in bundled) < 4e6
     for model in bundled:
         about = json.loads((model.folder / "about.json").read_text())
         card = (model.folder / "README.md").read_text()
