@@ -4,8 +4,8 @@
     python benchmarks/bounds.py --data FOLDER --samples 1e9        # the bound alone, on so many samples
     python benchmarks/bounds.py --tables                           # the documentation's table, printed
 
-Models are those that come along; none of the files of the first was looked at when the codec was made, and the models
-have not seen them. JPEG-LS and JPEG 2000 take slices (CT) and bands (cubes) one by one, as they do in practice; SZ3 and
+Models are those that come along, which have not seen these files. Of them abu-beach-1 was looked at when the coder of what is
+left was made, beside kodim01 and a scan that the CT model has learnt from. JPEG-LS and JPEG 2000 take slices (CT) and bands (cubes) one by one, as they do in practice; SZ3 and
 ZFP the whole volume, as float32, with half a unit more room, as rounding to integers then gives the bound. What each
 gives back is compared. Seconds are of the processor, on one thread, encoding and decoding once each.
 
