@@ -169,6 +169,13 @@ def test_the_table_of_targets_is_that_of_its_record(monkeypatch):
     assert targets.table() in TEXTS["choosing.md"]
 
 
+def test_the_table_of_a_first_use_is_that_of_its_record(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import first_use
+
+    assert first_use.table() in TEXTS["models.md"]
+
+
 def _documented(text):
     """Names in the section ``Args:`` of a docstring."""
     section = re.search(r"^Args:\n((?:(?:    .*)?(?:\n|$))*)", text, re.MULTILINE)
