@@ -7,7 +7,8 @@
 Models are those that come along, which have not seen these files. Of them abu-beach-1 was looked at when the coder of
 what is left was made, beside kodim01 and a scan that the CT model has learnt from. JPEG-LS and JPEG 2000 take slices
 (CT) and bands (cubes) one by one, as they do in practice; SZ3 and ZFP the whole volume, as float32, with half a unit
-more room, as rounding to integers then gives the bound. What each gives back is compared. Seconds are of the processor, on one thread, encoding and decoding once each.
+more room, as rounding to integers then gives the bound. What each gives back is compared. Seconds are of the processor,
+on one thread, encoding and decoding once each.
 
 The second takes the files in turn, each with bounds of 0, 1, 2 and 5, as it is, of the other byte order, with the
 dtype's extremes sprinkled in, and, CT, MRI and cubes, as float32 with NaN, CT with extremes as well; values that are
