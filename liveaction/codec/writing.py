@@ -3,14 +3,14 @@
 import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import prod
+from math import inf, prod
 from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liveaction.codec.bound import Bound, bound_for, check_error, check_exact, is_constant
-from liveaction.codec.bounding import FIRST, best_step, middle, residual_chunks, room_for
+from liveaction.codec.bounding import FINEST, FIRST, best_step, middle, residual_chunks, room_for
 from liveaction.codec.chunks import pack_chunk
 from liveaction.codec.clock import Stopwatch, Timings, timings
 from liveaction.codec.codec import Codec
@@ -18,7 +18,7 @@ from liveaction.codec.front import front_of
 from liveaction.codec.grid import Box, ChunkLayout, relative, slices
 from liveaction.codec.header import MAX_VOXELS, WHOLE_SHARE, check_codec, parse_header
 from liveaction.codec.lean import CODERS, make_header
-from liveaction.codec.quality import STEPS, choose_step
+from liveaction.codec.quality import choose_step
 from liveaction.codec.slabs import KeptSlabs, encoded
 from liveaction.codec.target import Aim, TargetOptions
 from liveaction.coding.container import ContainerReader, ContainerWriter
@@ -173,16 +173,18 @@ class StreamWriter:
         part, tried, told = middle(signal), 0, options["stage"]
         options["stage"] = lambda text: None
 
-        def cost(step: float) -> int:
+        def cost(step: float) -> float:
             nonlocal tried
             tried += 1
             told(f"choosing a step, trial {tried}")
             writer = StreamWriter(io.BytesIO(), self.model, tree=self._tree)
-            return writer._add_bounded(part, step, limits, bound, **options).bytes
+            try:
+                return writer._add_bounded(part, step, limits, bound, **options).bytes
+            except SpecError:  # too fine
+                return inf
 
-        least, most = STEPS
-        first = FIRST * bound.step * 2 / (float(limits[1]) - float(limits[0]))
-        return min(max(best_step(cost, min(max(first, least * 2**8), most / 2**8)), least), most)
+        wanted = FIRST * bound.step * 2 / (float(limits[1]) - float(limits[0]))
+        return best_step(cost, min(max(wanted, FINEST), 1.0))
 
     def _add_bounded(
         self, signal: Signal, step: float, limits: tuple[float, float], bound: Bound, **options: Unpack["_How"]

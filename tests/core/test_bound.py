@@ -304,3 +304,11 @@ def test_many_items_and_a_step_of_ones_own(tmp_path):
         for signal, item in zip(signals, items, strict=True):
             assert item.header.step == 0.01
             np.testing.assert_array_equal(item[...], signal.values[0])
+
+
+@pytest.mark.parametrize("basis", ["none", "own"])
+def test_a_range_of_32_bits_is_lossless_though_fine_steps_are_out_of_reach(basis):
+    model = model_of(2, basis=basis, limits=(float(-(2**31)), float(2**31 - 1)))
+    values = smooth((5 if basis == "own" else 1, 40, 41), "int32", low=-(2.0**31), high=2.0**31 - 1, noise=1e5)
+    data, _ = compress(signal_of(model, values), model, max_error=0)
+    np.testing.assert_array_equal(decompress(data, model)[0].values, values)
