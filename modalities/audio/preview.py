@@ -90,14 +90,14 @@ def _draw_waves(figure: Any, grid: Any, pair: list[NDArray[np.float32]], step: f
 
 
 def _head(axes: Any, side: int, both: bool) -> None:
-    """What is drawn, and in which colours."""
+    """What is drawn, and in which colours, right of the exponent that ticks of quiet sounds have."""
     axes.set_title(
         ("whole, in shares of full scale", "20 ms around the loudest sample")[side], color=LIGHT, fontsize=11
     )
     if side == 0:
         names = (("original", _BEFORE), ("reconstruction", _AFTER)) if both else (("reconstruction", _AFTER),)
         for k, (name, colour) in enumerate(names):
-            place = {"x": 0.075 * k, "y": 1.04, "va": "bottom", "transform": axes.transAxes}
+            place = {"x": 0.04 + 0.075 * k, "y": 1.04, "va": "bottom", "transform": axes.transAxes}
             axes.text(s=name, color=colour, fontsize=9, weight="bold", **place)
 
 
