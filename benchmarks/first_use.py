@@ -32,7 +32,7 @@ FILES = {
     "CT, NIfTI": ("ct/invesalius_cranium.nii.gz", "back.nii.gz"),
     "CT, DICOM folder": ("ct/lung_dx_A0001_dicom", "back.nii.gz"),
     "MRI, NIfTI": ("ct/mri_t1_studyforrest_0p67mm.nii.gz", "back.nii.gz"),
-    "hyperspectral, MATLAB": ("hyperspectral/abu-beach-1.mat", "back.hdr"),
+    "hyperspectral, MATLAB": ("hyperspectral/abu-beach-1.mat", "back.mat"),
     "hyperspectral, ENVI": ("hyperspectral/enmap_potsdam_96x64.hdr", "back.hdr"),
     "hyperspectral, .npy": ("hyperspectral/indian_pines_corrected.npy", "back.npy"),
     "colour, PNG": ("images/kodim07.png", "back.png"),
@@ -103,7 +103,7 @@ def table() -> str:
             f"{each['seconds']['median']:.1f} ({each['processor_seconds']['median']:.1f})"
             for each in (row["compress"], row["decompress"])
         ]
-        numbers = f"{row['bytes'] / 1e3:.3g} | {row['ratio']:.3g} | {row['psnr']:.1f} dB"
+        numbers = f"{row['bytes'] / 1e3:,.1f} | {row['ratio']:,.1f} | {row['psnr']:.1f} dB"
         lines.append(f"| {row['kind']} | `{row['model']}` | {numbers} | {' | '.join(times)} |")
     return "\n".join(lines)
 
@@ -136,6 +136,9 @@ def main() -> None:
         if args.cold and "cold" not in done:
             picture = args.data / FILES["colour, PNG"][0]
             cold = command(work, "compress", picture, work / "cold.lva", NUMBA_CACHE_DIR=str(work / "numba"))
+            cold["said"] = {
+                key: value for key, value in cold["said"].items() if key not in ("target", "model")
+            }  # paths
             rows.append({"kind": "cold"} | cold)
             with kept.open("a") as lines:
                 lines.write(json.dumps(rows[-1]) + "\n")
