@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ from liveaction.modalities.ranges import (
 from liveaction.signal import Signal
 from liveaction.spec import LARGEST, ModalitySpec
 from liveaction.strict_json import write_json_bytes
+
+UNSCALED = ("t", "time", "band")
+"""Axes that keep their samples where a signal is decoded at a scale, unless they are the only one."""
 
 LONGEST_METADATA = 15 << 20
 """Bytes as JSON; a stream's header holds 16 MiB."""
@@ -312,6 +316,23 @@ class Modality(ABC):
             FormatError: the format cannot say where a region lies.
         """
         return signal
+
+    def scaled_axes(self, axes: tuple[str, ...]) -> tuple[bool, ...]:
+        """Which axes get fewer samples where a signal is decoded at a scale: of several not those of time and bands."""
+        return tuple(len(axes) == 1 or name not in UNSCALED for name in axes)
+
+    def scaled(self, signal: Signal, factors: tuple[int, ...], origin: tuple[float, ...]) -> Signal:
+        """A signal that was decoded at a scale, with spacing and metadata that place it.
+
+        Args:
+            signal: its values at the scale, all else as of full size.
+            factors: full samples per sample along each axis.
+            origin: where the first sample lies, in full samples from the first full one on.
+
+        Raises:
+            FormatError: the format cannot say where the samples lie.
+        """
+        return replace(signal, spacing=tuple(n * f for n, f in zip(signal.spacing, factors, strict=True)))
 
     def compare(self, original: Signal, reconstruction: Signal) -> dict[str, float]:
         """How close a reconstruction is; what is missing does not count. A modality adds its own measures.

@@ -104,14 +104,18 @@ class ChunkCoder:
         return [np.arange(self.channels, self.latents)] if self.latents > self.channels else []
 
     def join(self, parts: list[Floats], extents: tuple[int, ...]) -> Floats:
-        """The inverse of :meth:`parts`."""
+        """The inverse of :meth:`parts`; of the first parts alone what :meth:`decode` gives of them."""
         if len(self.rows) == 1:
             return parts[0]
         split = len(self.continuation.steps) + 1
-        lowest = self.continuation.join(parts[:split], extents).reshape(-1, self.channels, *extents)
-        latents = np.empty((len(lowest), self.latents, *extents), lowest.dtype)
+        lowest = self.continuation.join(parts[:split], extents)
+        if len(parts) <= split < len(self.rows):
+            return lowest
+        lowest = lowest.reshape(-1, self.channels, *extents)
+        make = np.empty if len(parts) == len(self.rows) else np.zeros
+        latents = make((len(lowest), self.latents, *extents), lowest.dtype)
         latents[:, : self.channels] = lowest
-        for rows, part in zip(self._octaves(), parts[split:], strict=True):
+        for rows, part in zip(self._octaves(), parts[split:], strict=False):
             latents[:, rows] = part.reshape(len(lowest), -1, *extents)
         return latents.reshape(-1, *extents)
 
@@ -120,6 +124,12 @@ class ChunkCoder:
         sizes = self.continuation.shapes(extents)
         sizes += [extents] * (len(self.rows) - len(sizes))
         return [(components * n, *size) for n, size in zip(self.rows, sizes, strict=True)]
+
+    def grid(self, extents: tuple[int, ...], first: int) -> tuple[int, ...]:
+        """Of a chunk of ``extents`` the positions that its ``first`` parts have."""
+        for step in self.continuation.steps[: max(0, len(self.continuation.steps) + 1 - first)]:
+            extents = tuple(-(-n // 2) if on else n for n, on in zip(extents, step, strict=True))
+        return extents
 
     def encode(self, latents: Floats, step: float, dead_zone: float | None = None, coder: str = "fast") -> bytes:
         """The bytes of a chunk's latents ``[K L, *c]``, which are rounded on the way.
@@ -204,14 +214,20 @@ class ChunkCoder:
         where: str,
         coder: str = "fast",
         dtype: type[np.float32] | type[np.float64] = np.float32,
+        first: int | None = None,
     ) -> Floats:
         """The dequantised latents ``[K L, *c]`` of a chunk, of the coder of :meth:`encode`, as ``dtype``.
+
+        Of its ``first`` parts alone: where they end before or with the continuation, the lowest bands ``[K C, *]`` on
+        the grid that these parts have; else all latents, with 0 for those of the parts left out. The bytes behind them
+        are not looked at.
 
         Raises:
             FormatError: the bytes do not hold them.
         """
+        wanted = len(self.rows) if first is None else first
         if not components:
-            return np.zeros((0, *extents), dtype)
+            return np.zeros((0, *self.grid(extents, wanted)), dtype)
         shapes = self.shapes(components, extents)
         tables = self.tables_of(components)
         decoder: PartsDecoder
@@ -220,8 +236,9 @@ class ChunkCoder:
         else:
             decoder = SmallDecoder(data, shapes, tables, kinds_of(self.rows, components), self._start(), where)
         chunk = Chunk(self.predictor, components, extents, step, dtype)
-        parts = [chunk.put(decoder.next(), chunk.next()) for _ in shapes]
-        decoder.finish()
+        parts = [chunk.put(decoder.next(), chunk.next()) for _ in shapes[:wanted]]
+        if wanted == len(shapes):
+            decoder.finish()
         return self.join(parts, extents)
 
 

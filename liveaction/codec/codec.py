@@ -262,7 +262,7 @@ class Codec(nn.Module):
 
     def _slabs(self, layout: ChunkLayout, batch: int) -> Iterator[Box]:
         slab = layout.grid
-        if self._separable and self.encoder.tokenwise:
+        if self.separable and self.encoder.tokenwise:
             per_latent = max(1, batch) * self.channels * self.packets.bands
             slab = window_extents(layout.grid, layout.chunk, grid.SLAB_SAMPLES // per_latent, self._reaches(layout))
         return replace(layout, window=slab).windows()
@@ -338,7 +338,7 @@ class Codec(nn.Module):
         """
         whole = ChunkLayout(extents, self.packets.factors, extents, extents, 0)
         chunk = self.chunk_of(whole.grid)
-        if not self._separable or not self.decoder.windowed:
+        if not self.separable or not self.decoder.windowed:
             return replace(
                 whole, chunk=chunk, window=tuple(-(-g // c) * c for g, c in zip(whole.grid, chunk, strict=True))
             )
@@ -374,15 +374,16 @@ class Codec(nn.Module):
         if not len(companded):
             sides = (high - low for low, high in layout.samples(box))
             return companded.new_zeros(0, self.channels, *sides)
-        x = self._corrected(self._signal(self._packets(companded)), step)
+        x = self._corrected(self._signal(self.coefficients(companded)), step)
         return x[(slice(None), slice(None), *slices(layout.samples(box), layout.samples(around)))]
 
     @property
-    def _separable(self) -> bool:
+    def separable(self) -> bool:
         """Whether a part of the signal can be transformed without the whole: no axis wraps or folds."""
         return self.spec.boundary == "symmetric"
 
-    def _packets(self, companded: torch.Tensor) -> torch.Tensor:
+    def coefficients(self, companded: torch.Tensor) -> torch.Tensor:
+        """Dequantised latents to what the transform's inverse takes: ``[B, L, *G] -> [B, C*P, *G]``."""
         with self._compute(companded):
             return self._wide(self.decoder(self.quantizer.expand(companded)))
 
@@ -408,7 +409,7 @@ class Codec(nn.Module):
         """
         if not len(companded):  # a constant signal has no component
             return companded.new_zeros(0, self.channels, *extents)
-        return crop(self._corrected(self._signal(self._packets(companded)), step), extents)
+        return crop(self._corrected(self._signal(self.coefficients(companded)), step), extents)
 
     def forward(self, x: torch.Tensor, rounded: bool = False, generator: torch.Generator | None = None) -> CodecOutput:
         """One pass for training.

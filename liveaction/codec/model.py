@@ -115,7 +115,7 @@ class Model:
 
         Args:
             data: the bytes of a stream, or the path of one, of which only what is needed is read.
-            options: ``item``, ``region``, ``fill``, ``max_voxels``, ``stage``; see
+            options: ``item``, ``region``, ``scale``, ``fill``, ``max_voxels``, ``stage``; see
                 :class:`liveaction.codec.stream.DecompressOptions`.
 
         Raises:
@@ -259,7 +259,7 @@ def open(path: StreamData, model: Model | str | Path | None = None, **options: U
         path: of the stream, or its bytes.
         model: that made it, its directory, or its name; where left out, the known model that the stream names.
         options: ``item``, which of the stream's items, the first where left out; ``max_voxels``: a stream that
-            declares more is refused before anything is allocated.
+            declares more is refused before anything is allocated; ``scale``: see :meth:`StreamView.at`.
 
     Raises:
         FormatError: it cannot be read, or is no stream.

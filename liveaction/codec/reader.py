@@ -17,6 +17,7 @@ from liveaction.codec.grid import Box, overlap, relative, shape_of, slices
 from liveaction.codec.header import MAX_VOXELS, check_codec, parse_header
 from liveaction.codec.kept import Kept
 from liveaction.codec.outline import modality_of
+from liveaction.codec.scaling import Scale, Scaling, halvings_of
 from liveaction.coding.container import ContainerReader
 from liveaction.errors import FormatError, LiveactionError, ShapeError, printable
 from liveaction.kernels.parallel import in_threads
@@ -71,6 +72,7 @@ class ReaderOptions(TypedDict, total=False):
     fill: float | None
     max_voxels: int
     keep_windows: bool
+    scale: Scale
 
 
 class StreamReader:
@@ -85,9 +87,12 @@ class StreamReader:
         fill: what to put where a chunk is damaged, in the unit; where None, damage is an error.
         max_voxels: a stream that declares more is refused before anything is allocated.
         keep_windows: keep the windows decoded last, for a stream that is read piece by piece.
+        scale: 1, or 1/2, 1/4, 1/8 of the samples along the axes that the modality scales. A bound on the error does not
+            hold then.
 
     Attributes:
-        header: what the stream says of itself.
+        header: what the stream says of itself, of its full size.
+        extents: S, at the scale.
         fill: the value put there, as the signal's dtype holds it.
         damaged: the chunks found damaged so far, by number; only with ``fill``.
         timings: spent so far; reading chunks counts as entropy decoding.
@@ -95,6 +100,7 @@ class StreamReader:
     Raises:
         FormatError: the header is wrong.
         IntegrityError: damaged, or made with another model.
+        SpecError: another scale.
     """
 
     def __init__(
@@ -106,8 +112,12 @@ class StreamReader:
         fill: float | None = None,
         max_voxels: int = MAX_VOXELS,
         keep_windows: bool = False,
+        scale: Scale = 1,
     ) -> None:
-        options: ReaderOptions = {"fill": fill, "max_voxels": max_voxels, "keep_windows": keep_windows}
+        options: ReaderOptions = {
+            "fill": fill, "max_voxels": max_voxels, "keep_windows": keep_windows, "scale": scale
+        }  # fmt: skip
+        halvings = halvings_of(scale)
         self._opened = container, model, where, options
         self.container, self.where = container, where
         self.header = parse_header(container.header, container.chunks, where, max_voxels)
@@ -115,10 +125,14 @@ class StreamReader:
         self.basis = basis_of(self.header, container, where)
         self.fill = _as(fill, np.dtype(self.header.dtype))
         _ = container.entries  # a wrong index is no damaged chunk
-        self.layout = self.header.layout
         own = self.header.modality == model.recipe.modality  # looking for one takes longer than decoding a small signal
         self.modality = model.modality if own else modality_of(self.header.modality, where)
-        self._bounded = self.header.bound is not None and not is_constant(self.header.range)
+        self.scaling = Scaling(
+            self.codec, self.header.layout, tuple(halvings * on for on in self.modality.scaled_axes(self.header.axes))
+        )
+        self._components = self.header.components if self.codec.own else 1
+        self.layout, self.extents = self.scaling.layout, self.scaling.extents
+        self._bounded = not halvings and self.header.bound is not None and not is_constant(self.header.range)
         self._dtype: type[np.float32] | type[np.float64] = np.float64 if self._bounded else np.float32
         self.damaged: dict[int, Damage] = {}
         self._whole, self._coding = Stopwatch(), Stopwatch()
@@ -142,10 +156,14 @@ class StreamReader:
         """
         with self._whole.running(stage):
             whole, box = self._read(region, stage)
-        return whole if region is None else self._cropped(whole, box)
+        factors, origin = self.scaling.factors, self.scaling.origin
+        scaled = self._placed(lambda: self.modality.scaled(whole, factors, origin)) if max(factors) > 1 else whole
+        if region is None:
+            return scaled
+        return self._placed(lambda: self.modality.cropped(scaled, box, self.extents))
 
     def _read(self, region: Box | None, stage: Callable[[str], None]) -> tuple[Signal, Box]:
-        header, extents = self.header, self.layout.extents
+        header, extents = self.header, self.extents
         box = tuple((0, n) for n in extents) if region is None else region
         if len(box) != len(extents) or any(
             not 0 <= low < high <= n for (low, high), n in zip(box, extents, strict=False)
@@ -155,14 +173,15 @@ class StreamReader:
                 f"axis, got {box}"
             )
         room: Room | None = None
-        count = self.layout.count_windows(box)
-        for number, window in enumerate(self.layout.windows(box)):
+        needed = self.scaling.needed(box)
+        count = self.layout.count_windows(needed)
+        for number, window in enumerate(self.layout.windows(needed)):
             stage(f"decoding, {number / count:.0%}")
             known = self._windows.get(window) or self._decode_window(window)
             self._windows.keep(window, known)
             if room is None:  # not before something was decoded: what a header declares may not be there
                 room = Room((header.shape[0], *shape_of(box)), header.dtype)
-            self._put(known, self.layout.samples(window), room, box)
+            self._put(known, self.scaling.samples(window), room, box)
             del known  # before the next window is made
         assert room is not None
         whole = Signal(
@@ -183,38 +202,41 @@ class StreamReader:
                 f"{tempfile.gettempdir()!r}, got {error.strerror}; set TMPDIR to a larger place, or read a region"
             ) from error
 
-    def _cropped(self, part: Signal, box: Box) -> Signal:
+    def _placed(self, place: Callable[[], Signal]) -> Signal:
+        """What the modality makes of a region, or of a scale."""
         try:
-            return self.modality.cropped(part, box, self.layout.extents)
+            return place()
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             if isinstance(error, LiveactionError):
                 raise
             raise FormatError(
-                f"{self.where}: expected metadata that place a region, got {type(error).__name__}; read it without one"
+                f"{self.where}: expected metadata that place a region or a scale, got {type(error).__name__}; read it "
+                "without one"
             ) from error
 
     def _collect(self, window: Box) -> tuple[NDArray[Any], NDArray[np.bool_] | None, list[_Chunk]]:
         """Latents ``[L, *]`` of a window with its halo, where its samples ``[C, *]`` are missing, and their chunks."""
-        header, layout = self.header, self.layout
+        header, layout, full = self.header, self.layout, self.header.layout
         around = layout.around(window)
-        samples = layout.samples(window)
+        samples = full.samples(self.scaling.full_window(window))
         numbers = list(layout.chunks_in(around))
         chunks = self._chunks(numbers)
-        latents = np.zeros((header.latent_channels, *shape_of(around)), self._dtype)
+        latents = np.zeros((self._components * self.scaling.latents, *shape_of(around)), self._dtype)
         missing: NDArray[np.bool_] | None = None
         for number, chunk in zip(numbers, chunks, strict=True):
             box = layout.chunk_box(number)
             shared = overlap(box, around)
             latents[(slice(None), *slices(shared, around))] = chunk.latents[(slice(None), *slices(shared, box))]
-            inside = overlap(layout.samples(box), samples)
+            own = full.samples(full.chunk_box(number))
+            inside = overlap(own, samples)
             if chunk.missing is not None and 0 not in shape_of(inside):
                 missing = np.zeros((header.shape[0], *shape_of(samples)), bool) if missing is None else missing
-                part = chunk.missing[(slice(None), *slices(inside, layout.samples(box)))]
+                part = chunk.missing[(slice(None), *slices(inside, own))]
                 missing[(slice(None), *slices(inside, samples))] = part
         lost = [layout.chunk_box(number) for number in numbers if number in self.damaged]
         if lost:
             _continue_into(latents, [relative(overlap(box, around), around) for box in lost])
-        return latents, missing, chunks
+        return latents, None if missing is None else self.scaling.mask(missing), chunks
 
     def unrounded(self, window: Box) -> NDArray[np.float64]:
         """Samples ``[C, *]`` of a window of a bounded stream in the unit, as its symbols alone have them."""
@@ -224,11 +246,11 @@ class StreamReader:
 
     def _synthesised(self, latents: NDArray[Any], window: Box) -> torch.Tensor:
         """Samples ``[C, *]`` of a window, near [-1, 1]."""
-        header, layout = self.header, self.layout
         with torch.no_grad():
-            components = len(latents) // self.codec.latents
-            apart = torch.from_numpy(latents).unflatten(0, (components, self.codec.latents)).to(self.codec.device)
-            x = self.codec.decode_window(apart, layout, window, header.step)
+            apart = (
+                torch.from_numpy(latents).unflatten(0, (self._components, self.scaling.latents)).to(self.codec.device)
+            )
+            x = self.scaling.synthesise(apart, window, self.header.step)
             x = x if self.basis is None else self.basis.synthesise(x[:, 0])[None]
         if not bool(torch.isfinite(x).all()):
             raise FormatError(
@@ -238,7 +260,7 @@ class StreamReader:
 
     def _decode_window(self, window: Box) -> _Window:
         """Values ``[C, *]`` of a window in the unit, and which of them are missing."""
-        header, layout = self.header, self.layout
+        header, layout, scaling = self.header, self.layout, self.scaling
         with self._coding.running():
             latents, missing, chunks = self._collect(window)
         x = self._synthesised(latents, window)
@@ -248,11 +270,11 @@ class StreamReader:
             values = self.modality.denormalise(x, header.dtype, header.range)
         if missing is not None:
             values[missing] = _as(header.missing_value, values.dtype)
-        samples = layout.samples(window)
+        samples = scaling.samples(window)
         for number in layout.chunks_in(layout.around(window)):
             if number not in self.damaged:
                 continue
-            hole = overlap(self.damaged[number].samples, samples)
+            hole = overlap(scaling.shrunk(self.damaged[number].samples), samples)
             values[(slice(None), *slices(hole, samples))] = self.fill
         return _Window(values, missing)
 
@@ -307,26 +329,29 @@ class StreamReader:
             return error
 
     def _decode(self, number: int, data: bytes | FormatError) -> _Chunk:
-        layout = self.layout
-        box = layout.chunk_box(number)
-        shape = (self.header.latent_channels, *shape_of(box))
-        samples = layout.samples(box)
+        full, scaling = self.header.layout, self.scaling
+        box = full.chunk_box(number)
         where = f"{self.where}: chunk {number}"
         try:
             if isinstance(data, FormatError):
                 raise data
-            version, components = self.container.version, shape[0] // self.codec.latents
+            version = self.container.version
             coded = unpack_coded(data, where, version)
             left = b""
             if self.header.bound is not None:
                 left, coded = unpack_bounded(data, where)
             step, coder = self.header.step, self.header.coder
-            latents = self.codec.chunks.decode(coded, components, shape[1:], step, where, coder, self._dtype)
-            missing = unpack_mask(data, (self.header.shape[0], *shape_of(samples)), where, version)
+            latents = self.codec.chunks.decode(
+                coded, self._components, shape_of(box), step, where, coder, self._dtype, scaling.parts
+            )
+            if (gain := scaling.chunk_gain(number)) != 1:
+                latents /= gain
+            missing = unpack_mask(data, (self.header.shape[0], *shape_of(full.samples(box))), where, version)
             return _Chunk(latents, missing, left)
         except FormatError as error:
             self._lose(number, error)
-            return _Chunk(np.zeros(shape, self._dtype), None)
+            shape = shape_of(self.layout.chunk_box(number))
+            return _Chunk(np.zeros((self._components * scaling.latents, *shape), self._dtype), None)
 
     def _lose(self, number: int, error: FormatError) -> None:
         """Note a damaged chunk, which is filled.
@@ -334,7 +359,8 @@ class StreamReader:
         Raises:
             FormatError: there is nothing to fill in.
         """
-        samples = self.layout.samples(self.layout.chunk_box(number))
+        full = self.header.layout
+        samples = full.samples(full.chunk_box(number))
         if self.fill is None:
             ranges = zip(self.header.axes, samples, strict=True)
             place = printable(", ".join(f"{axis} {low}:{high}" for axis, (low, high) in ranges))

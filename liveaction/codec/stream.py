@@ -15,6 +15,7 @@ from liveaction.codec.header import MAX_VOXELS
 from liveaction.codec.names import open_item
 from liveaction.codec.outline import metadata_errors
 from liveaction.codec.reader import ReaderOptions, StreamReader
+from liveaction.codec.scaling import Scale
 from liveaction.codec.writing import CompressOptions, Stage, StreamWriter, Written
 from liveaction.coding.source import Source, StreamData
 from liveaction.errors import LiveactionWarning
@@ -32,6 +33,8 @@ class DecompressOptions(TypedDict, total=False):
     Attributes:
         item: which of the stream's items; the first where left out.
         region: half-open ranges of samples per axis; all of it where None. A region has the samples that the whole has.
+        scale: ``"1/2"``, ``"1/4"`` or ``"1/8"`` (or such a number) of the samples along each axis but those of time and
+            bands, from fewer bands, see :mod:`liveaction.codec.scaling`; ``region`` counts the samples at the scale.
         fill: what to put where a chunk is damaged, in the unit; where None, damage is an error.
         max_voxels: a stream that declares more is refused before anything is allocated.
         stage: is told what happens, in words.
@@ -39,6 +42,7 @@ class DecompressOptions(TypedDict, total=False):
 
     item: int
     region: Box | None
+    scale: Scale
     fill: float | None
     max_voxels: int
     stage: Stage
@@ -96,6 +100,7 @@ def decompress(
     *,
     item: int = 0,
     region: Box | None = None,
+    scale: Scale = 1,
     fill: float | None = None,
     max_voxels: int = MAX_VOXELS,
     stage: Stage = lambda text: None,
@@ -105,7 +110,7 @@ def decompress(
     Args:
         data: bytes, or the path of a file, of which only what is needed is read.
         model: that made it, as ``liveaction.load`` gives it.
-        item, region, fill, max_voxels, stage: see :class:`DecompressOptions`.
+        item, region, scale, fill, max_voxels, stage: see :class:`DecompressOptions`.
 
     Returns:
         The signal, and what it took.
@@ -113,8 +118,9 @@ def decompress(
     Raises:
         FormatError: not a stream, cut short, or inconsistent.
         IntegrityError: damaged, or made with other weights.
+        SpecError: another scale.
     """
-    with open_reader(data, model, item=item, fill=fill, max_voxels=max_voxels) as reader:
+    with open_reader(data, model, item=item, fill=fill, max_voxels=max_voxels, scale=scale) as reader:
         signal = reader.read(region, stage)
         if reader.damaged:
             first = next(iter(reader.damaged.values()))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from liveaction.codec.header import MAX_VOXELS, StreamHeader
 from liveaction.codec.reader import StreamReader
+from liveaction.codec.scaling import Scale
 from liveaction.codec.stream import open_reader
 from liveaction.coding.container import ContainerReader
 from liveaction.coding.source import StreamData, bytes_or_path
@@ -26,6 +27,7 @@ class ViewOptions(TypedDict, total=False):
 
     item: int
     max_voxels: int
+    scale: Scale
 
 
 class StreamView:
@@ -43,22 +45,26 @@ class StreamView:
         model: that made it.
         item: which of the stream's items; most streams have one.
         max_voxels: a stream that declares more is refused before anything is allocated.
+        scale: ``"1/2"``, ``"1/4"`` or ``"1/8"``, see :meth:`at`.
 
     Attributes:
-        header: what the stream says of itself.
+        header: what the stream says of itself, of its full size.
         shape, ndim, size, dtype: as of an array.
 
     Raises:
         FormatError, IntegrityError: as :func:`liveaction.codec.stream.decompress`, also while indexing.
+        SpecError: another scale.
     """
 
-    def __init__(self, path: StreamData, model: "Model", *, item: int = 0, max_voxels: int = MAX_VOXELS) -> None:
+    def __init__(
+        self, path: StreamData, model: "Model", *, item: int = 0, max_voxels: int = MAX_VOXELS, scale: Scale = 1
+    ) -> None:
         data = bytes_or_path(path)
         with ExitStack() as stack:
-            opened = open_reader(data, model, item=item, max_voxels=max_voxels, keep_windows=True)
+            opened = open_reader(data, model, item=item, max_voxels=max_voxels, keep_windows=True, scale=scale)
             reader = stack.enter_context(opened)
             self._stack = stack.pop_all()
-        self._begin(reader, data if isinstance(data, bytes) else data.absolute(), model, max_voxels, item)
+        self._begin(reader, data if isinstance(data, bytes) else data.absolute(), model, max_voxels, item, scale)
 
     @classmethod
     def of(cls, reader: StreamReader, data: bytes | Path, model: "Model", max_voxels: int, item: int) -> Self:
@@ -71,14 +77,16 @@ class StreamView:
         """
         view = cls.__new__(cls)
         view._stack = ExitStack()
-        view._begin(reader, data, model, max_voxels, item)
+        view._begin(reader, data, model, max_voxels, item, 1)
         return view
 
-    def _begin(self, reader: StreamReader, data: bytes | Path, model: "Model", max_voxels: int, item: int) -> None:
-        self._reader, self._opened, self._closed = reader, (data, model, max_voxels, item), False
+    def _begin(
+        self, reader: StreamReader, data: bytes | Path, model: "Model", max_voxels: int, item: int, scale: Scale
+    ) -> None:
+        self._reader, self._opened, self._closed = reader, (data, model, max_voxels, item, scale), False
         self.header: StreamHeader = self._reader.header
-        channels, *extents = self.header.shape
-        self.shape = tuple(extents) if channels == 1 else (channels, *extents)
+        channels, extents = self.header.shape[0], self._reader.extents
+        self.shape = extents if channels == 1 else (channels, *extents)
         self.dtype = np.dtype(self.header.dtype)
 
     @property
@@ -124,6 +132,31 @@ class StreamView:
             raise ValueError("stream: expected one that is open, got one that was closed")
         return _opened_again, (*self._opened, self._reader.container.prefix)
 
+    def at(self, scale: Scale) -> "StreamView":
+        """The same stream with fewer samples, as another view, which is to be closed, too.
+
+        What is left out is not decoded. Axes of time and bands, of several, keep their samples. A bound on the error
+        does not hold for what is not the signal itself.
+
+        Args:
+            scale: of the full size, whatever this view's may be: ``"1/2"``, ``"1/4"``, ``"1/8"``, or such a number.
+
+        Raises:
+            SpecError: another scale.
+            FormatError: another stream is there now.
+
+        Example:
+            >>> import liveaction
+            >>> with liveaction.open("scan.lva", "runs/ct") as view, view.at("1/4") as small:
+            ...     shapes = view.shape, small.shape
+            >>> shapes
+            ((64, 64, 40), (16, 16, 10))
+        """
+        if self._closed:
+            raise ValueError("stream: expected one that is open, got one that was closed")
+        data, model, max_voxels, item, _ = self._opened
+        return _opened_again(data, model, max_voxels, item, scale, self._reader.container.prefix)
+
     def close(self) -> None:
         """Close the file; the view gives nothing any more."""
         self._closed = True
@@ -138,13 +171,15 @@ class StreamView:
         self.close()
 
 
-def _opened_again(data: bytes | Path, model: "Model", max_voxels: int, item: int, prefix: bytes) -> StreamView:
-    """What a pickled view becomes.
+def _opened_again(
+    data: bytes | Path, model: "Model", max_voxels: int, item: int, scale: Scale, prefix: bytes
+) -> StreamView:
+    """What a pickled view becomes, and a view at another scale.
 
     Raises:
         FormatError: another stream is there now.
     """
-    view = StreamView(data, model, item=item, max_voxels=max_voxels)
+    view = StreamView(data, model, item=item, max_voxels=max_voxels, scale=scale)
     check_opened(view.close, view._reader.container, prefix)
     return view
 

@@ -33,7 +33,7 @@ class Octaves:
     def __init__(self, packets: WaveletPacket) -> None:
         depths = [factor.bit_length() - 1 for factor in packets.factors]
         sizes = [tuple(2 ** min(k, depth) for depth in depths) for k in range(max(depths) + 1)]
-        self.banks = [_bank(packets, size) for size in sizes[1:]]
+        self.banks = [packets.smaller(size) for size in sizes[1:]]
         numbers = band_numbers(packets)
         inside = [(numbers < np.array(size)).all(1) for size in sizes]
         self.members: list[Index] = [np.flatnonzero(now & ~before) for before, now in pairwise(inside)]
@@ -73,10 +73,3 @@ def band_numbers(packets: WaveletPacket) -> Index:
                 shift -= 1
                 numbers[:, axis] |= (bands >> shift & 1) << (levels[axis] - 1 - level)
     return numbers
-
-
-def _bank(packets: WaveletPacket, size: tuple[int, ...]) -> WaveletPacket:
-    """The same kind of transform of so many samples a token."""
-    lapped = tuple(n if block and n > 1 else 0 for n, block in zip(size, packets.lapped, strict=True))
-    levels = tuple(0 if block else n.bit_length() - 1 for n, block in zip(size, packets.lapped, strict=True))
-    return WaveletPacket(packets.wavelet, levels, packets.boundary, lapped=lapped)

@@ -108,6 +108,16 @@ class WaveletPacket(nn.Module):
             blocks.lapped_reach(block) if block else banks.support(self.wavelet, level) for level, block in pairs
         )
 
+    def smaller(self, factors: tuple[int, ...]) -> "WaveletPacket":
+        """The same kind of transform of a signal of so many samples a token, powers of two where an axis has packets.
+
+        Where those are fewer, its bands are the lowest ones of this transform, by their numbers; see
+        :func:`liveaction.transforms.octaves.band_numbers`.
+        """
+        lapped = tuple(n if block and n > 1 else 0 for n, block in zip(factors, self.lapped, strict=True))
+        levels = tuple(0 if block else n.bit_length() - 1 for n, block in zip(factors, self.lapped, strict=True))
+        return WaveletPacket(self.wavelet, levels, self.boundary, companded=self.companded, lapped=lapped)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Analysis.
 

@@ -203,7 +203,7 @@ def test_the_margin_is_far_above_what_another_order_of_sums_makes():
 
             latents, _, _ = reader._collect(window)
             codec = model.codec
-            v = codec._packets(torch.from_numpy(latents)[None])
+            v = codec.coefficients(torch.from_numpy(latents)[None])
             extents = tuple(n * f for n, f in zip(v.shape[2:], codec.packets.factors, strict=True))
             plan = codec.packets._plan(1, extents, v)
             x = wavelet_packet_synthesis_reference(v, plan)[0].numpy()[:, :40, :37, :33]

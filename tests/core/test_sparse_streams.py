@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from liveaction.codec import grid
 from liveaction.codec.codec import build_codec
 from liveaction.codec.info import read_info
 from liveaction.codec.model import Model, verify
@@ -44,7 +43,7 @@ def model_of(axes, channels=1, basis="none", **codec):
                 "quantizer": {"kind": "uniform", "step": 0.05},
             }
             | codec,
-            "training": {"steps": 0, "crop": [8], "start": "warm"} | ({"crop": [64]} if "lapped" in codec else {}),
+            "training": {"steps": 0, "crop": [8], "start": "warm"} | ({"crop": [192]} if "lapped" in codec else {}),
         }
     )
     torch.manual_seed(0)
@@ -76,14 +75,6 @@ def changed(data, **keys):
         writer.add(container.read(number))
     writer.close()
     return file.getvalue()
-
-
-@pytest.fixture
-def small(monkeypatch):
-    """Chunks, windows and slabs so small that a signal has many of each."""
-    monkeypatch.setattr(grid, "CHUNK_TOKENS", 27)
-    monkeypatch.setattr(grid, "WINDOW_SAMPLES", 2000)
-    monkeypatch.setattr(grid, "SLAB_SAMPLES", 3000)
 
 
 SIZES = [(1,), (7,), (65,), (1, 1), (7, 65), (65, 1), (7, 1, 65), (17, 9, 13), (2, 3, 7, 5), (7, 1, 9, 1)]
