@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,13 @@ from liveaction.archive.item import ArchiveItem, ArchiveTask
 from liveaction.archive.manifest import Entry
 from liveaction.codec.bound import check_exact
 from liveaction.codec.model import Model, load
-from liveaction.codec.outline import read_outline, targets_of
+from liveaction.codec.outline import outline_at, read_outline, targets_of
 from liveaction.codec.quality import check_rate, choose_step
+from liveaction.codec.scaling import MOST_HALVINGS, Scale, halvings_of
 from liveaction.codec.stream import write_signal, write_stream
 from liveaction.codec.target import TargetOptions
 from liveaction.codec.writing import choose_coder
-from liveaction.errors import FormatError, IntegrityError, LiveactionError
+from liveaction.errors import FormatError, IntegrityError, LiveactionError, SpecError
 from liveaction.files import temporary_path
 from liveaction.signal import Signal
 
@@ -74,18 +76,34 @@ class FolderDecompression(FolderTask):
         source: a folder.
         target, settings: as for :class:`FolderTask`; the step is the stream's.
         suffix: is added to names that do not end so, such as ``.nii.gz`` for what were folders of DICOM slices.
+        scale: see :class:`~liveaction.codec.stream.DecompressOptions`.
+        thumbnails: make ``a/b.nii.gz.png`` to look at, by default at 1/8, and no signals.
 
     Raises:
-        SpecError: as for :class:`FolderTask` and :func:`find_streams`.
+        SpecError: another scale, ``suffix`` beside ``thumbnails``; as for :class:`FolderTask`, :func:`find_streams`.
         FormatError: no stream is in ``source``, or ``model`` is no model.
     """
 
-    def __init__(self, source: str | Path, target: str | Path, settings: Settings, suffix: str = "") -> None:
+    def __init__(
+        self,
+        source: str | Path,
+        target: str | Path,
+        settings: Settings,
+        suffix: str = "",
+        scale: Scale = 1,
+        thumbnails: bool = False,
+    ) -> None:
         super().__init__(source, target, settings)
+        if thumbnails and suffix:
+            raise SpecError(f"--suffix: expected none with --thumbnails, got {suffix!r}; leave it out")
+        halvings = halvings_of(scale) or (MOST_HALVINGS if thumbnails else 0)
+        scale = Fraction(1, 2**halvings)
         model = load(settings.model, device="cpu", dtype=settings.dtype)
-        self.wanted = _wanted(model, choose_coder(model.codec, None, False))
-        self.items = find_streams(Path(source), self.target, suffix)
-        self.task = Decompression(settings.model, self.device, settings.dtype, model.digest, self.threads)
+        goal = f"{'thumbnail' if thumbnails else 'scale'} {scale}" if halvings else ""
+        self.wanted = replace(_wanted(model, choose_coder(model.codec, None, False)), goal=goal)
+        self.items = find_streams(Path(source), self.target, ".png" if thumbnails else suffix)
+        about = settings.model, self.device, settings.dtype, model.digest, self.threads
+        self.task = Decompression(*about, scale, thumbnails)
 
 
 def _wanted(model: Model, coder: str) -> Entry:
@@ -166,7 +184,10 @@ class Compression(_ModelTask):
 
 @dataclass
 class Decompression(_ModelTask):
-    """A stream to a file of the modality's."""
+    """A stream to a file of the modality's, at a scale, or to a picture of it."""
+
+    scale: Scale
+    thumbnails: bool
 
     def parts(self, item: ArchiveItem) -> list[Path]:
         """The stream."""
@@ -174,14 +195,21 @@ class Decompression(_ModelTask):
 
     def read(self, item: ArchiveItem) -> Signal:
         """Decoded, if the target can be written."""
-        modality, outline = read_outline(item.path)
-        refuse_others(targets_of(modality, outline, None, item.target), item.target, item.target)
-        return self.model.decompress(item.path)
+        if not self.thumbnails:
+            modality, outline = read_outline(item.path)
+            outline = outline_at(modality, outline, self.scale)
+            refuse_others(targets_of(modality, outline, None, item.target), item.target, item.target)
+        return self.model.decompress(item.path, scale=self.scale)
 
     def make(self, item: ArchiveItem, signal: Signal, part: Path) -> dict[str, Any]:
         """Write the file."""
-        write_alone(self.model.modality, signal, item.target, part)
-        return _measures(signal, item.size)
+        whole = read_outline(item.path)[1]
+        if self.thumbnails:
+            sizes = " x ".join(map(str, whole.shape))
+            self.model.modality.preview(None, signal, part, f"{item.source_name}: {sizes}, at {self.scale}")
+        else:
+            write_alone(self.model.modality, signal, item.target, part)
+        return _measures(whole, item.size)
 
 
 def write_alone(modality: "Modality", signal: Signal, target: Path, part: Path) -> None:

@@ -12,8 +12,9 @@ from liveaction.archive.tasks import refuse_others, write_alone
 from liveaction.codec.clock import Timings, total
 from liveaction.codec.items import StreamItems
 from liveaction.codec.model import Model
-from liveaction.codec.outline import outline_of, targets_of
+from liveaction.codec.outline import outline_at, outline_of, targets_of
 from liveaction.codec.reader import Damage
+from liveaction.codec.scaling import Scale
 from liveaction.codec.writing import CompressOptions
 from liveaction.errors import FormatError, LiveactionError, SpecError
 from liveaction.files import atomic_path, write_errors
@@ -101,6 +102,7 @@ def decompress_apart(
     model: Model,
     *,
     suffix: str = "",
+    scale: Scale = 1,
     fill: float | None = None,
     force: bool = False,
     count: Count = lambda done, total, text: None,
@@ -113,6 +115,7 @@ def decompress_apart(
         target: the folder, made if missing.
         model: that made it.
         suffix: is added to names that do not end so.
+        scale: see :class:`~liveaction.codec.stream.DecompressOptions`.
         fill: what to put where a chunk is damaged; where None, damage is an error.
         force: write over files that are there.
         count: is told how many items of how many are done, and which is at hand.
@@ -125,11 +128,11 @@ def decompress_apart(
     places = _places(items, source, target, suffix)
     _check_places(places, target, force)
     for number, place in enumerate(places):
-        _check_format(items, number, place.target)
+        _check_format(items, number, place.target, scale)
     values, spent, damaged = 0, list[Timings](), dict[str, list[Damage]]()
     for number, place in enumerate(places):
         count(number, len(places), place.source_name)
-        reader = items.reader(number, fill=fill)
+        reader = items.reader(number, fill=fill, scale=scale)
         signal = reader.read()
         with write_errors(place.target):
             place.target.parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +168,7 @@ def _places(items: StreamItems, source: Path, target: Path, suffix: str) -> list
     return found
 
 
-def _check_format(items: StreamItems, number: int, target: Path) -> None:
+def _check_format(items: StreamItems, number: int, target: Path, scale: Scale) -> None:
     """Refuse an item that its format does not write; whether it may be written there is seen in a folder that is there.
 
     Raises:
@@ -173,6 +176,7 @@ def _check_format(items: StreamItems, number: int, target: Path) -> None:
     """
     container = items.container(number)
     modality, outline = outline_of(container, items.max_voxels)
+    outline = outline_at(modality, outline, scale)
     near = next(folder for folder in target.parents if folder.is_dir()) / target.name
     try:
         refuse_others(targets_of(modality, outline, None, near), near, near)

@@ -41,7 +41,9 @@ DAMAGED = 3
     epilog="Examples: `liveaction decompress scan.lva back.nii.gz` · "
     "`liveaction decompress scan.lva back.nii.gz --model runs/ct --against scan.nii.gz "
     "--picture compare.png` · `liveaction decompress scan.lva part.nii.gz --model runs/ct --region 100:200,:,40:60` · "
+    "`liveaction decompress scan.lva small.nii.gz --scale 1/4` · "
     "`liveaction decompress archive/ back/ --model runs/ct --jobs 4` · "
+    "`liveaction decompress archive/ pictures/ --thumbnails` · "
     "`liveaction decompress pictures.lva back/ --model runs/rgb --all` · "
     "`liveaction decompress pictures.lva hat.png --model runs/rgb --item hats/17.png`"
 )
@@ -52,6 +54,17 @@ def decompress(
     region: Annotated[
         str, typer.Option(help="Only these samples, one range per axis: `10:20,:,5:9`. Only their chunks are read.")
     ] = "",
+    scale: Annotated[
+        str,
+        typer.Option(
+            help="`1/2`, `1/4` or `1/8`: fewer samples along each axis but those of time and bands, and most is not "
+            "decoded for them. --region counts them then."
+        ),
+    ] = "",
+    thumbnails: Annotated[
+        bool,
+        typer.Option("--thumbnails", help="Of a folder: PNGs to look at, at --scale, by default 1/8, and no signals."),
+    ] = False,
     fill: Annotated[
         float | None,
         typer.Option(help="Put this value where chunks are damaged, and decode the rest; the exit status is then 3."),
@@ -92,31 +105,32 @@ def decompress(
     takes --all or --item. The exit status is 3 where --fill was needed. What --enhance paints is made up.
 
     Without --model the stream says which known model it needs; of a folder the first stream does, and those of other
-    models fail.
+    models fail. A bound that a stream keeps holds at its full size alone.
     """
     from liveaction.archive.folder import Settings
     from liveaction.archive.tasks import FolderDecompression
     from liveaction.cli.progress import stages
 
     single = Single(
-        region, fill, against, picture, max_voxels, item, enhance, strength, prompt, seed, synthesised or None
+        region, scale, fill, against, picture, max_voxels, item, enhance, strength, prompt, seed, synthesised or None
     )
     chosen = model_for_streams(model, source)
     if everything:
-        single.refuse("one item", "--all", "fill", "max_voxels")
-        refuse_folder_options(jobs=jobs > 1)
+        single.refuse("one item", "--all", "scale", "fill", "max_voxels")
+        refuse_folder_options(jobs=jobs > 1, thumbnails=thumbnails)
         damaged = decompress_items(
-            source, target, (chosen, device, dtype), (suffix, fill, max_voxels, force), quiet, as_json
+            source, target, (chosen, device, dtype), (suffix, scale or 1, fill, max_voxels, force), quiet, as_json
         )
         if damaged:
             raise typer.Exit(DAMAGED)
         return
     if source.is_dir():
-        single.refuse("one .lva file", f"the folder {str(source)!r}")
+        single.refuse("one .lva file", f"the folder {str(source)!r}", "scale")
         settings = Settings(chosen.folder, device=device, dtype=dtype, jobs=jobs, force=force)
-        run_folder(lambda: FolderDecompression(source, target, settings, suffix), quiet, as_json, chosen)
+        wanted = suffix, scale or 1, thumbnails
+        run_folder(lambda: FolderDecompression(source, target, settings, *wanted), quiet, as_json, chosen)
         return
-    refuse_folder_options(jobs=jobs > 1, suffix=bool(suffix))
+    refuse_folder_options(jobs=jobs > 1, suffix=bool(suffix), thumbnails=thumbnails)
     single.check(source, target, chosen.folder, force)
     with stages(console, quiet) as stage:
         done = _decompress(source, target, (chosen.folder, device, dtype), single, stage)
@@ -153,13 +167,15 @@ class _Decompressed:
     def fields(self) -> dict[str, Any]:
         """For JSON."""
         spent, axes = self.reader.timings, self.reader.header.axes
+        bound = self.reader.header.bound
         lost = {"damaged": [damage_fields(damage, axes) for damage in self.damaged]}
         return {
             "target": str(self.target),
             "decode_seconds": spent.tensors,
             "entropy_decoding_seconds": spent.coding,
             "msamples_per_second": self.signal.values.size / 1e6 / self.seconds,
-            **({} if self.reader.header.bound is None else {"bound": self.reader.header.bound.error}),
+            **({"scale": self.options.scale, "shape": list(self.signal.shape)} if self.options.halvings else {}),
+            **({} if bound is None or self.options.halvings else {"bound": bound.error}),
             **self.closeness,
             **({} if self.options.fill is None else lost),
             **({} if self.enhancer is None else {"synthesised": self.enhancer.about}),
@@ -168,7 +184,11 @@ class _Decompressed:
     def lines(self) -> list[str]:
         """For people."""
         pace = pace_text(self.signal.values.size, self.reader.timings)
-        said = [f"{self.target}: decoded in {self.seconds:.2f} s ({pace}){promised(self.reader.header)}"]
+        about = promised(self.reader.header)
+        if self.options.halvings:
+            sizes = (" x ".join(map(str, shape)) for shape in (self.signal.shape, self.reader.header.shape[1:]))
+            about = f" at {self.options.scale}: {' of '.join(sizes)}"
+        said = [f"{self.target}: decoded in {self.seconds:.2f} s ({pace}){about}"]
         if self.enhancer is not None:
             said.append(f"{self.target}: synthesised, and marked so: {self.enhancer.words}")
         if self.original is not None:
@@ -186,6 +206,7 @@ def _decompress(
     """Decode one stream with a model (directory, device, dtype), write, compare and draw."""
     from liveaction.codec.header import MAX_VOXELS
     from liveaction.codec.model import load
+    from liveaction.codec.reader import ReaderOptions
     from liveaction.codec.stream import open_reader, write_signal
 
     folder, device, dtype = model
@@ -196,8 +217,9 @@ def _decompress(
     stage("loading the model")
     loaded = load(folder, device=device, dtype=dtype)
     most = options.max_voxels or MAX_VOXELS
-    with open_reader(source, loaded, item=options.number(source) or 0, fill=options.fill, max_voxels=most) as reader:
-        box = parse_region(options.region, reader.layout.extents)
+    about: ReaderOptions = {"fill": options.fill, "max_voxels": most, "scale": options.scale or 1}
+    with open_reader(source, loaded, item=options.number(source) or 0, **about) as reader:
+        box = parse_region(options.region, reader.extents)
         signal = reader.read(box, stage)
     if enhancer is not None:
         stage("painting over")
@@ -223,13 +245,14 @@ def _draw(done: _Decompressed, picture: Path) -> None:
     ratio = header.native_bits / (8 * size)
     bits = signal.native_bits / signal.values.size / ratio
     quality = f", PSNR {done.closeness['psnr_normalised']:.2f} dB" if done.closeness else ""
-    title = f"{header.recipe}: {bits:.4f} bits per element, {ratio:.1f}:1{quality}"
+    scale = f", at {done.options.scale}" if done.options.halvings else ""
+    title = f"{header.recipe}{scale}: {bits:.4f} bits per element, {ratio:.1f}:1{quality}"
     done.reader.modality.preview(done.original, signal, picture, title)
 
 
 def _part_of(original: "Signal", reader: "StreamReader", box: "Box | None") -> "Signal":
     """The region of an original that was decoded; what has the region's shape already stays."""
-    if box is None or original.shape != reader.layout.extents:
+    if box is None or original.shape != reader.extents:
         return original
     part = original.crop(*(slice(low, high) for low, high in box))
     return reader.modality.cropped(part, box, original.shape)

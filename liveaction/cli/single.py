@@ -18,6 +18,7 @@ class Single:
     """The options that only one stream has."""
 
     region: str
+    scale: str
     fill: float | None
     against: Path | None
     picture: Path | None
@@ -39,6 +40,17 @@ class Single:
 
         return find_item(source, self.item) if self.item else None
 
+    @property
+    def halvings(self) -> int:
+        """Of the axes, by --scale.
+
+        Raises:
+            SpecError: it is none.
+        """
+        from liveaction.codec.scaling import halvings_of
+
+        return halvings_of(self.scale or 1)
+
     def check(self, source: Path, target: Path, model: Path, force: bool) -> None:
         """Refuse, before any work, what cannot be written, and what would be written over what is read.
 
@@ -48,6 +60,8 @@ class Single:
         """
         if self.against is not None and not self.against.exists():
             raise SpecError(f"--against: expected the original, got no such path as {str(self.against)!r}")
+        if self.against is not None and self.halvings:
+            raise SpecError("--against: expected a signal of full size to compare, got --scale; leave one out")
         self._check_enhancing(target)
         named = {str(target): target} | ({} if self.picture is None else {"--picture": self.picture})
         read = {"SOURCE": source, "--against": self.against, "--enhance": self.enhance}
@@ -60,9 +74,10 @@ class Single:
     def _check_files(self, source: Path, target: Path) -> None:
         """What the stream says of the files that ``target`` and the original consist of."""
         from liveaction.codec.header import MAX_VOXELS
-        from liveaction.codec.outline import read_outline, targets_of
+        from liveaction.codec.outline import outline_at, read_outline, targets_of
 
         modality, outline = read_outline(source, self.max_voxels or MAX_VOXELS, self.number(source))
+        outline = outline_at(modality, outline, self.scale or 1)
         if self.enhance is not None:
             from liveaction.enhancing import check_picture
 

@@ -10,6 +10,7 @@ from liveaction.cli.printing import console, print_json, say
 if TYPE_CHECKING:
     from liveaction.archive.folder import Settings
     from liveaction.cli.choice import Chosen
+    from liveaction.codec.scaling import Scale
 
 
 def compress_folder(
@@ -55,7 +56,7 @@ def decompress_items(
     source: Path,
     target: Path,
     model: tuple["Chosen", str, str],
-    options: tuple[str, float | None, int | None, bool],
+    options: tuple[str, "Scale", float | None, int | None, bool],
     quiet: bool,
     as_json: bool,
 ) -> bool:
@@ -64,7 +65,7 @@ def decompress_items(
     Args:
         source, target: of the stream, and the folder.
         model: the one that was chosen, device and dtype.
-        options: suffix, fill, max_voxels and force.
+        options: suffix, scale, fill, max_voxels and force.
         quiet, as_json: of the verb.
     """
     from liveaction.archive.together import decompress_apart
@@ -73,7 +74,7 @@ def decompress_items(
     from liveaction.codec.model import load
 
     chosen, device, dtype = model
-    suffix, fill, most, force = options
+    suffix, scale, fill, most, force = options
     with stages(console, quiet) as stage:
         stage("loading the model")
         loaded = load(chosen.folder, device=device, dtype=dtype)
@@ -81,7 +82,9 @@ def decompress_items(
         loaded.open_many(source, max_voxels=most or MAX_VOXELS) as items,
         counted(console, quiet) as count,
     ):
-        done = decompress_apart(items, source, target, loaded, suffix=suffix, fill=fill, force=force, count=count)
+        done = decompress_apart(
+            items, source, target, loaded, suffix=suffix, scale=scale, fill=fill, force=force, count=count
+        )
     axes, spent = loaded.recipe.modality.axes, done.timings
     if as_json:
         lost = {name: [damage_fields(damage, axes) for damage in found] for name, found in done.damaged.items()}

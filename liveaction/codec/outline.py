@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from liveaction.codec.grid import Box
 from liveaction.codec.header import MAX_VOXELS, parse_header
 from liveaction.codec.names import open_item
+from liveaction.codec.scaling import Scale, halvings_of
 from liveaction.coding.container import ContainerReader
 from liveaction.coding.source import Source
 from liveaction.errors import FormatError, LiveactionError, SpecError, UnknownNameError, printable
@@ -52,6 +54,23 @@ def outline_of(container: ContainerReader, max_voxels: int = MAX_VOXELS) -> tupl
     values: Any = np.broadcast_to(np.zeros((), header.dtype), header.shape)
     about = header.native_dtype, header.metadata, header.bits
     return modality_of(header.modality, where), Signal(values, header.axes, header.unit, header.spacing, *about)
+
+
+def outline_at(modality: "Modality", outline: Signal, scale: Scale) -> Signal:
+    """An outline as it is decoded at a scale; where its first sample lies is not known.
+
+    Raises:
+        SpecError: another scale.
+        FormatError: the metadata do not place it.
+    """
+    halvings = halvings_of(scale)
+    if not halvings:
+        return outline
+    factors = tuple(2 ** (halvings * on) for on in modality.scaled_axes(outline.axes))
+    shape = (-(-n // f) for n, f in zip(outline.shape, factors, strict=True))
+    values: Any = np.broadcast_to(np.zeros((), outline.values.dtype), (len(outline.values), *shape))
+    with metadata_errors("--scale"):
+        return modality.scaled(replace(outline, values=values), factors, (0.0,) * len(factors))
 
 
 def targets_of(modality: "Modality", outline: Signal, box: Box | None, target: Path) -> list[Path]:

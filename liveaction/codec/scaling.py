@@ -42,7 +42,7 @@ def halvings_of(scale: Scale) -> int:
     except (TypeError, ValueError, OverflowError, ZeroDivisionError):
         found = None
     if found is None:
-        raise SpecError(f"scale: expected 1, 1/2, 1/4 or 1/8, got {str(scale)[:40]!r}")
+        raise SpecError(f"--scale: expected 1, 1/2, 1/4 or 1/8, got {str(scale)[:40]!r}")
     return found
 
 

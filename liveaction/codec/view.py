@@ -86,7 +86,7 @@ class StreamView:
         self._reader, self._opened, self._closed = reader, (data, model, max_voxels, item, scale), False
         self.header: StreamHeader = self._reader.header
         channels, extents = self.header.shape[0], self._reader.extents
-        self.shape = extents if channels == 1 else (channels, *extents)
+        self.shape: tuple[int, ...] = extents if channels == 1 else (channels, *extents)
         self.dtype = np.dtype(self.header.dtype)
 
     @property

@@ -9,11 +9,11 @@ A format of your own is a class with ``suffixes``, ``read`` and ``write`` under 
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,14 @@ MOST_UNPACKED = 1 << 14
 DTYPES = (
     "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
 )  # fmt: skip
+
+
+class Step(NamedTuple):
+    """The samples that are left of an axis: one of ``factor``, from ``origin`` on in the whole; how many."""
+
+    factor: int
+    origin: float
+    samples: int
 
 
 class Format(ABC):
@@ -48,6 +56,10 @@ class Format(ABC):
 
     def cropped(self, stored: dict[str, Any], box: tuple[slice, ...]) -> dict[str, Any]:
         """What :meth:`read` gave, as it holds for a region; one slice per axis as stored."""
+        return stored
+
+    def scaled(self, stored: dict[str, Any], steps: Sequence[Step | None]) -> dict[str, Any]:
+        """What :meth:`read` gave, as it holds for fewer samples; one step per axis as stored, None where all stay."""
         return stored
 
     def stripped(self, stored: dict[str, Any]) -> dict[str, Any]:

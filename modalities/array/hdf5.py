@@ -1,5 +1,6 @@
 """A dataset of an HDF5 file, with what is needed to write an equal one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from liveaction.errors import FormatError
 from liveaction.mapped import is_large
-from liveaction.modalities.array.formats import Format, check_dtype, check_key, choose_array
+from liveaction.modalities.array.formats import Format, Step, check_dtype, check_key, choose_array
 from liveaction.modalities.array.hdf5_attributes import (
     crop_scales,
     is_scale,
@@ -15,6 +16,7 @@ from liveaction.modalities.array.hdf5_attributes import (
     keep_scales,
     keep_value,
     restore_value,
+    scale_scales,
     write_attributes,
     write_scales,
 )
@@ -83,6 +85,11 @@ class HDF5(Format):
         """Scales of the region's samples; all else holds for a part as well."""
         scales = stored.get("scales")
         return {**stored, "scales": crop_scales(scales, box)} if scales else stored
+
+    def scaled(self, stored: dict[str, Any], steps: Sequence[Step | None]) -> dict[str, Any]:
+        """Scales of the samples that are left, between those of the whole where they are numbers."""
+        scales = stored.get("scales")
+        return {**stored, "scales": scale_scales(scales, steps)} if scales else stored
 
     def write(self, path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
         """A file with the one dataset, its groups, attributes and storage."""

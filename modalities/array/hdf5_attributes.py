@@ -1,13 +1,14 @@
 """Attributes and dimension scales of an HDF5 dataset as JSON, and back."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from liveaction.errors import FormatError
-from liveaction.modalities.array.formats import check_key
+from liveaction.modalities.array.formats import Step, check_key
 
 _OF_SCALES = ("CLASS", "NAME", "REFERENCE_LIST")  # written by HDF5 itself
 _LONGEST_SCALE = 1 << 20  # bytes
@@ -92,6 +93,21 @@ def keep_scales(data: Any) -> list[dict[str, Any]]:
 def crop_scales(scales: list[dict[str, Any]], box: tuple[slice, ...]) -> list[dict[str, Any]]:
     """Scales of a region, one slice per axis of the dataset."""
     return [{**s, "values": keep_value(restore_value(s["values"])[box[s["axis"]]])} for s in scales]
+
+
+def scale_scales(scales: list[dict[str, Any]], steps: Sequence[Step | None]) -> list[dict[str, Any]]:
+    """Scales of fewer samples, one step per axis of the dataset: numbers between two of the whole, others nearest."""
+    made = []
+    for scale in scales:
+        step, values = steps[scale["axis"]], restore_value(scale["values"])
+        if step is not None:
+            places = step.origin + step.factor * np.arange(step.samples)
+            if values.dtype.kind == "f":
+                values = np.interp(places, np.arange(len(values)), values).astype(values.dtype)
+            else:
+                values = values[np.floor(places).astype(int).clip(0, len(values) - 1)]
+        made.append({**scale, "values": keep_value(values)})
+    return made
 
 
 def write_scales(path: Path, data: Any, scales: list[dict[str, Any]]) -> None:

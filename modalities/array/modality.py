@@ -12,7 +12,7 @@ from liveaction.errors import FormatError, LiveactionError, LiveactionWarning, S
 from liveaction.files import atomic_path, write_errors
 from liveaction.mapped import converted, parts
 from liveaction.modalities.array.exhibits import array_exhibits
-from liveaction.modalities.array.formats import Format, check_dtype, find_format, formats
+from liveaction.modalities.array.formats import Format, Step, check_dtype, find_format, formats
 from liveaction.modalities.array.phantom import array_phantom
 from liveaction.modalities.array.stored_order import ArrayOptions, StoredOrder
 from liveaction.modalities.array.template import array_recipe, gather_facts
@@ -148,6 +148,16 @@ class Array(Modality):
             return signal
         kept = form.cropped(stored, self.stored_order.stored_box(box))
         return replace(signal, metadata={**signal.metadata, "stored": kept})
+
+    def scaled(self, signal: Signal, factors: tuple[int, ...], origin: tuple[float, ...]) -> Signal:
+        """Fewer samples, with what its format stored as it holds for them: scales of axes, places of OME-Zarr."""
+        signal = super().scaled(signal, factors, origin)
+        stored, form = signal.metadata.get("stored"), formats().get(signal.metadata.get("format", ""))
+        if not isinstance(stored, dict) or form is None:
+            return signal
+        each = dict(zip(self.spec.axes, zip(factors, origin, signal.shape, strict=True), strict=True))
+        steps = [Step(*each[name]) if name in each else None for name in self.stored_order.order]
+        return replace(signal, metadata={**signal.metadata, "stored": form.scaled(stored, steps)})
 
     def stripped(self, signal: Signal) -> Signal:
         """The signal with axes, dtype, memory order and what :meth:`Format.stripped` leaves."""

@@ -7,6 +7,7 @@ are: chunks, shards, compressors, fill value, dimension names and attributes com
 import json
 import shutil
 import zipfile
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from liveaction.errors import FormatError
 from liveaction.files import temporary_path
 from liveaction.modalities.array.formats import (
     Format,
+    Step,
     check_dtype,
     check_key,
     check_unpacked,
@@ -35,6 +37,7 @@ from liveaction.modalities.array.zarr_documents import (
     places_above,
     read_documents,
     refuse_pickles,
+    scale_places,
     strip_documents,
     written_documents,
 )
@@ -96,6 +99,10 @@ class Zarr(Format):
     def cropped(self, stored: dict[str, Any], box: tuple[slice, ...]) -> dict[str, Any]:
         """The places of OME-Zarr moved to the region's first sample; all else holds for a part as well."""
         return {**stored, "documents": move_places(stored.get("documents", {}), stored.get("key", ""), box)}
+
+    def scaled(self, stored: dict[str, Any], steps: Sequence[Step | None]) -> dict[str, Any]:
+        """The scales and places of OME-Zarr are those of fewer samples; all else holds for them as well."""
+        return {**stored, "documents": scale_places(stored.get("documents", {}), stored.get("key", ""), steps)}
 
     def write(self, path: Path, array: NDArray[Any], metadata: dict[str, Any]) -> None:
         """A store with the one array; a zip where the name ends in ``.zip``."""

@@ -7,12 +7,13 @@ import copy
 import json
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from liveaction.errors import FormatError
+from liveaction.modalities.array.formats import Step
 
 DOCUMENTS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 _CONSOLIDATED = ".zmetadata"
@@ -104,6 +105,17 @@ def written_documents(documents: dict[str, Any], key: str, numbers: list[Any]) -
 
 def move_places(documents: dict[str, Any], key: str, box: tuple[slice, ...]) -> dict[str, Any]:
     """Documents whose OME-Zarr translations are those of a region, one slice per stored axis."""
+    return _placed(documents, key, [float(part.start or 0) for part in box], [1] * len(box))
+
+
+def scale_places(documents: dict[str, Any], key: str, steps: Sequence[Step | None]) -> dict[str, Any]:
+    """Documents whose OME-Zarr scales and translations are those of fewer samples, one step per stored axis."""
+    origin, factors = [step.origin if step else 0.0 for step in steps], [step.factor if step else 1 for step in steps]
+    return _placed(documents, key, origin, factors)
+
+
+def _placed(documents: dict[str, Any], key: str, origin: list[float], factors: list[int]) -> dict[str, Any]:
+    """Documents whose level ``key`` begins at ``origin`` and has a sample for ``factors`` of them, per stored axis."""
     made = copy.deepcopy(documents)
     for name, attributes in _groups(made):
         place = name.rpartition("/")[0]
@@ -111,7 +123,7 @@ def move_places(documents: dict[str, Any], key: str, box: tuple[slice, ...]) -> 
             scales = holder.get("multiscales") if isinstance(holder, dict) else None
             for level in (level for scale in _tables(scales) for level in _tables(scale.get("datasets"))):
                 if joined(place, str(level.get("path")).strip("/")) == key:
-                    _translate(level, [part.start or 0 for part in box])
+                    _translate(level, origin, factors)
     return made
 
 
@@ -216,15 +228,18 @@ def _leave_out(holder: dict[str, Any], place: str, key: str) -> None:
         holder["labels"] = [path for path in holder["labels"] if stays(path)]
 
 
-def _translate(level: dict[str, Any], first: list[int]) -> None:
-    """Move a level by so many samples per axis; in place. What is not as OME-Zarr has it stays."""
+def _translate(level: dict[str, Any], first: list[float], factors: list[int]) -> None:
+    """Move a level by samples per axis, and make them larger; in place. What is not as OME-Zarr has it stays."""
     steps = [dict(step) for step in _tables(level.get("coordinateTransformations"))]
     named = {kind: step for step in steps for kind in ("scale", "translation") if step.get("type") == kind in step}
     scale = named["scale"]["scale"] if "scale" in named else [1.0] * len(first)
     before = named["translation"]["translation"] if "translation" in named else [0.0] * len(first)
     plain = all(isinstance(n, list) and all(isinstance(v, int | float) for v in n) for n in (scale, before))
-    if not plain or not len(scale) == len(before) == len(first) or not any(first):
+    if not plain or not len(scale) == len(before) == len(first) or not (any(first) or max(factors) > 1):
         return
     moved = [float(b + s * n) for b, s, n in zip(before, scale, first, strict=True)]
+    wide = {"type": "scale", "scale": [float(s * f) for s, f in zip(scale, factors, strict=True)]}
     kept = [step for step in steps if step is not named.get("translation")]
+    if max(factors) > 1:
+        kept = [wide, *(step for step in kept if step is not named.get("scale"))]
     level["coordinateTransformations"] = [*kept, {"type": "translation", "translation": moved}]

@@ -127,6 +127,21 @@ class Audio(Modality):
         )
         return replace(signal, metadata={**signal.metadata, "chunks": []})
 
+    def scaled(self, signal: Signal, factors: tuple[int, ...], origin: tuple[float, ...]) -> Signal:
+        """A lower rate, without the chunks of the whole, which warns.
+
+        Raises:
+            FormatError: the rate would be no whole number.
+        """
+        rate, (factor,) = signal.metadata["rate"], factors
+        if rate % factor:
+            raise FormatError(
+                f"--scale: expected a rate that {factor} divides, got {rate} Hz; take a larger scale, or resample it"
+            )
+        part = self.cropped(signal, ((0, signal.shape[0]),), (-1,))
+        part = super().scaled(part, factors, origin)
+        return replace(part, metadata={**part.metadata, "rate": rate // factor})
+
     def range_of(self, signal: Signal) -> tuple[float, float]:
         """As every modality's, but percentiles give a range around silence: the further of the two, on both sides.
 

@@ -35,6 +35,7 @@ from liveaction.modalities.hyperspectral.envi_header import (
     number,
     parse_header,
     plain_header,
+    scale_header,
 )
 
 SUFFIXES = (".hdr", ".img", ".raw", ".dat", ".bil", ".bip", ".bsq")
@@ -188,6 +189,17 @@ def crop_envi(metadata: dict[str, Any], box: tuple[Range, Range, Range], path: P
         warnings.warn(
             f"{path}: the {lead} bytes before the samples left out for a region", LiveactionWarning, stacklevel=3
         )
+    return {**rest, "header": pack_header(text.encode(encoding_of(written)))}
+
+
+def scale_envi(
+    metadata: dict[str, Any], factors: tuple[int, int], corner: tuple[float, float], extents: tuple[int, int]
+) -> dict[str, Any]:
+    """Metadata of every so many lines and samples, ``extents`` in all; ``corner`` is where the first one's lies."""
+    path = Path("scale")
+    written = unpack_bytes(metadata.get("header"), path)
+    text = scale_header(decode(written), factors, corner, extents, path)
+    rest = {name: value for name, value in metadata.items() if name != "lead"}
     return {**rest, "header": pack_header(text.encode(encoding_of(written)))}
 
 

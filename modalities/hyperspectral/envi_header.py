@@ -180,9 +180,42 @@ def crop_header(text: str, box: tuple[Range, Range, Range], path: Path) -> str:
             changes[name] = moved
     if bands != (0, number(fields, "bands", path, 1)):
         changes |= _by_band(fields, bands, path)
+    return _rewritten(text, changes, path, "a region")
+
+
+def scale_header(
+    text: str, factors: tuple[int, int], corner: tuple[float, float], extents: tuple[int, int], path: Path
+) -> str:
+    """The header of every so many lines and samples: sizes, places and sizes of pixels are theirs.
+
+    Args:
+        text: the header of the whole.
+        factors: lines, and samples, of the whole for one.
+        corner: where the corner of the first pixel lies, in lines and samples of the whole.
+        extents: lines and samples that are there.
+        path: stands first in messages. Fields that cannot be scaled are left out, which warns.
+    """
+    fields = parse_header(text, path)
+    (fy, fx), (y, x) = factors, corner
+    changes: dict[str, str | None] = {"lines": str(extents[0]), "samples": str(extents[1])}
+    if "header offset" in fields:
+        changes["header offset"] = "0"
+    for name, scaled in (
+        ("map info", _map_info_scaled(listed(fields, "map info"), (fx, fy), (x, y))),
+        ("geo points", _geo_points_scaled(listed(fields, "geo points"), (fx, fy), (x, y))),
+        ("pixel size", _pixel_size(listed(fields, "pixel size"), (fx, fy))),
+        ("x start", None), ("y start", None), ("rpc info", None),
+    ):  # fmt: skip
+        if name in fields:
+            changes[name] = scaled
+    return _rewritten(text, changes, path, "a scale")
+
+
+def _rewritten(text: str, changes: dict[str, str | None], path: Path, what: str) -> str:
+    """A header with other values of some fields; without those that are None, which warns."""
     lost = [name for name, value in changes.items() if value is None]
     if lost:
-        warnings.warn(f"{path}: {', '.join(lost)} of the whole left out for a region", LiveactionWarning, stacklevel=2)
+        warnings.warn(f"{path}: {', '.join(lost)} of the whole left out for {what}", LiveactionWarning, stacklevel=3)
     lines = text.splitlines(keepends=True)
     for name, _, place in reversed(list(entries(text.splitlines(), path))):
         if name in changes:
@@ -237,6 +270,36 @@ def _map_info(parts: list[str], x: int, y: int) -> str | None:
     north += high * (sin * x - cos * y)
     place = (format(round(number, 12) if angle else number, "f") for number in (east, north))
     return "{" + ", ".join([*parts[:3], *place, *parts[5:]]) + "}"
+
+
+def _map_info_scaled(parts: list[str], factors: tuple[int, int], corner: tuple[float, float]) -> str | None:
+    """``map info`` with larger pixels, whose tie point is where it was; pixel 1 has its corner at 1."""
+    if len(parts) < 7 or not all(_DECIMAL.fullmatch(text) for text in (*parts[1:3], *parts[5:7])):
+        return None
+    pixels = [_counted(text, f, c) for text, f, c in zip(parts[1:3], factors, corner, strict=True)]
+    return "{" + ", ".join([parts[0], *pixels, *parts[3:5], *_times(parts[5:7], factors), *parts[7:]]) + "}"
+
+
+def _geo_points_scaled(parts: list[str], factors: tuple[int, int], corner: tuple[float, float]) -> str | None:
+    if not parts or len(parts) % 4 or not all(_DECIMAL.fullmatch(text) for text in parts):
+        return None
+    scaled = [_counted(text, factors[i % 4], corner[i % 4]) if i % 4 < 2 else text for i, text in enumerate(parts)]
+    return "{" + ", ".join(scaled) + "}"
+
+
+def _pixel_size(parts: list[str], factors: tuple[int, int]) -> str | None:
+    if len(parts) < 2 or not all(_DECIMAL.fullmatch(text) for text in parts[:2]):
+        return None
+    return "{" + ", ".join([*_times(parts[:2], factors), *parts[2:]]) + "}"
+
+
+def _counted(text: str, factor: int, corner: float) -> str:
+    """A place among the pixels of the whole, counted from 1 at the first one's corner, among the larger ones."""
+    return format((Decimal(text) - 1 - Decimal(corner)) / factor + 1, "f")
+
+
+def _times(sizes: list[str], factors: tuple[int, int]) -> list[str]:
+    return [format(Decimal(text) * f, "f") for text, f in zip(sizes, factors, strict=True)]
 
 
 def _geo_points(parts: list[str], x: int, y: int) -> str | None:

@@ -146,14 +146,32 @@ def crop_geotiff(metadata: dict[str, Any], box: tuple[Range, Range, Range], path
         a, b, left, d, e, top = about["transform"]
         about["transform"] = [a, b, left + a * x + b * y, d, e, top + d * x + e * y]
     if "band_tags" in about:
-        about["band_tags"] = [
-            {key: text for key, text in tags.items() if not key.startswith("STATISTICS_")}
-            for tags in about["band_tags"]
-        ]
+        about["band_tags"] = [_without_statistics(tags) for tags in about["band_tags"]]
     if (low, high) != (0, len(about["descriptions"])):
         about["layout"] = {key: value for key, value in about["layout"].items() if key != "photometric"}
     about |= {name: about[name][low:high] for name in _BY_BAND if name in about}
     return {**metadata, "about": pack_bytes(json.dumps(about).encode())}
+
+
+def scale_geotiff(
+    metadata: dict[str, Any], factors: tuple[int, int], corner: tuple[float, float], path: Path
+) -> dict[str, Any]:
+    """Metadata of every so many lines and samples; ``corner`` is where the first one's lies, in lines and samples.
+
+    Statistics of the whole are left out.
+    """
+    about = _unpacked(metadata, path)
+    if about["transform"] is not None:
+        (fy, fx), (y, x) = factors, corner
+        a, b, left, d, e, top = about["transform"]
+        about["transform"] = [a * fx, b * fy, left + a * x + b * y, d * fx, e * fy, top + d * x + e * y]
+    if "band_tags" in about:
+        about["band_tags"] = [_without_statistics(tags) for tags in about["band_tags"]]
+    return {**metadata, "about": pack_bytes(json.dumps(about).encode())}
+
+
+def _without_statistics(tags: dict[str, str]) -> dict[str, str]:
+    return {key: text for key, text in tags.items() if not key.startswith("STATISTICS_")}
 
 
 def strip_geotiff(metadata: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -175,6 +175,20 @@ class Hyperspectral(Modality):
         by_band = {name: signal.metadata[name][slice(*part[0])] for name in _BY_BAND if name in signal.metadata}
         return replace(signal, metadata={**signal.metadata, **by_band})
 
+    def scaled(self, signal: Signal, factors: tuple[int, ...], origin: tuple[float, ...]) -> Signal:
+        """Fewer lines and samples in the source's format, each larger; bands stay."""
+        signal = super().scaled(signal, factors, origin)
+        along = {name: (f, o) for name, f, o in zip(self.spec.axes, factors, origin, strict=True)}
+        (fy, top), (fx, left) = along["y"], along["x"]
+        corner, source = (top + 0.5 - fy / 2, left + 0.5 - fx / 2), signal.metadata.get("source")
+        if source == "envi":
+            sizes = dict(zip(self.spec.axes, signal.shape, strict=True))
+            scaled = envi.scale_envi(signal.metadata, (fy, fx), corner, (sizes["y"], sizes["x"]))
+            return replace(signal, metadata=scaled)
+        if source == "geotiff":
+            return replace(signal, metadata=geotiff.scale_geotiff(signal.metadata, (fy, fx), corner, Path("scale")))
+        return signal
+
     def stripped(self, signal: Signal) -> Signal:
         """The signal with place, type, scale, wavelengths and bad bands; no descriptions and other texts."""
         strip = {"envi": envi.strip_envi, "geotiff": geotiff.strip_geotiff}.get(signal.metadata.get("source", ""))

@@ -14,7 +14,7 @@ from liveaction.modalities.image.exhibits import image_exhibits
 from liveaction.modalities.image.files import READABLE, WRITABLE, check_format, read_image, strip_metadata, write_image
 from liveaction.modalities.image.phantom import picture
 from liveaction.modalities.image.preview import draw_preview
-from liveaction.modalities.image.tiff import crop_tags
+from liveaction.modalities.image.tiff import crop_tags, scale_tags
 from liveaction.modalities.options import Options, parse_options
 from liveaction.signal import Signal
 from liveaction.spec import ModalitySpec
@@ -114,6 +114,12 @@ class Image(Modality):
     def cropped(self, signal: Signal, box: tuple[tuple[int, int], ...], extents: tuple[int, ...]) -> Signal:
         """A region whose tags place it on the page or the map where it was."""
         return replace(signal, metadata=crop_tags(signal.metadata, (box[0][0], box[1][0])))
+
+    def scaled(self, signal: Signal, factors: tuple[int, ...], origin: tuple[float, ...]) -> Signal:
+        """Fewer pixels as large as the picture was, on its page or map."""
+        (y, x), (top, left) = factors, origin
+        signal = super().scaled(signal, factors, origin)
+        return replace(signal, metadata=scale_tags(signal.metadata, (y, x), (top, left)))
 
     def stripped(self, signal: Signal) -> Signal:
         """The signal with orientation, resolution, colour and, in TIFF, the place on a map; no EXIF and no texts."""

@@ -28,8 +28,9 @@ _LAYOUT = {  # how samples are stored, which the written file says anew
     254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 277, 278, 279, 280, 281, 284, 292, 293, 317, 322, 323, 324, 325,
     338, 339, 340, 341, 347, *range(512, 522), 530, 531, 532, 32997, 32998,
 }  # fmt: skip
-_POSITIONS, _TIEPOINTS, _TRANSFORMATION = (286, 287), 33922, 34264
-PLACES = (*_POSITIONS, 33550, _TIEPOINTS, _TRANSFORMATION, 34735, 34736, 34737)
+_POSITIONS, _PIXEL_SCALE, _TIEPOINTS, _TRANSFORMATION, _KEYS = (286, 287), 33550, 33922, 34264, 34735
+_RASTER_TYPE = 1025
+PLACES = (*_POSITIONS, _PIXEL_SCALE, _TIEPOINTS, _TRANSFORMATION, _KEYS, 34736, 34737)
 """Tags that say where a picture lies: on a page, and those of GeoTIFF."""
 
 _PIXELS, _ATTRIBUTE = re.compile(r"<Pixels\b[^>]*>"), re.compile(r'([\w:]+)="([^"]*)"')
@@ -106,6 +107,39 @@ def crop_tags(about: dict[str, Any], first: tuple[int, int]) -> dict[str, Any]:
                 value[i] += x * value[i - 3] + y * value[i - 2]
         moved.append([code, dtype, count, value])
     return {**about, "tiff": moved} if moved else about
+
+
+def scale_tags(about: dict[str, Any], factors: tuple[int, int], origin: tuple[float, float]) -> dict[str, Any]:
+    """Metadata of every so many pixels, rows first: resolution, and tags that place a picture on a page or a map.
+
+    Places of GeoTIFF are corners of pixels, unless its keys say points; so is a page's.
+    """
+    if "resolution" in about:
+        x, y, unit = about["resolution"]
+        about = {**about, "resolution": [x / factors[1], y / factors[0], unit]}
+    corner = [(place + 0.5 - f / 2) for place, f in zip(origin, factors, strict=True)]
+    (dy, dx), (fy, fx) = (list(origin) if _of_points(about) else corner), factors
+    moved = []
+    for code, dtype, count, value in about.get("tiff", []):
+        if code == _TIEPOINTS and isinstance(value, list) and len(value) % 6 == 0:
+            value = [((n - dx) / fx, (n - dy) / fy, n)[min(i % 6, 2)] for i, n in enumerate(value)]
+        elif code == _PIXEL_SCALE and isinstance(value, list) and len(value) == 3:
+            value = [value[0] * fx, value[1] * fy, value[2]]
+        elif code == _TRANSFORMATION and isinstance(value, list) and len(value) == 16:
+            value = [*value]
+            for i in (0, 4, 8):
+                value[i + 3] += dx * value[i] + dy * value[i + 1]
+                value[i], value[i + 1] = fx * value[i], fy * value[i + 1]
+        moved.append([code, dtype, count, value])
+    chunks = [chunk for chunk in about.get("png", []) if chunk[0] != "pHYs"]  # the resolution says it
+    return about | ({"tiff": moved} if moved else {}) | ({"png": chunks} if "png" in about else {})
+
+
+def _of_points(about: dict[str, Any]) -> bool:
+    """Whether keys of GeoTIFF say that places are the middles of pixels."""
+    keys = next((value for code, _, _, value in about.get("tiff", []) if code == _KEYS and isinstance(value, list)), [])
+    entries = (keys[i : i + 4] for i in range(4, len(keys), 4))
+    return any(entry == [_RASTER_TYPE, 0, 1, 2] for entry in entries)
 
 
 def _stored(path: Path, page: Any, size: int) -> tuple[int, int, Any]:

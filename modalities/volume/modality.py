@@ -14,7 +14,7 @@ from liveaction.modalities.base import Modality
 from liveaction.modalities.no_data import find_value
 from liveaction.modalities.options import NoDataOptions, parse_options
 from liveaction.modalities.volume.canvas import Phantom
-from liveaction.modalities.volume.nifti import check_nifti_name, describe_affine, move_origin, write_nifti
+from liveaction.modalities.volume.nifti import check_nifti_name, describe_affine, move_origin, scale_places, write_nifti
 from liveaction.modalities.volume.nifti_header import strip_metadata
 from liveaction.modalities.volume.volume_file import VolumeFile
 from liveaction.signal import Signal
@@ -134,6 +134,11 @@ class Volume(Modality):
         """A region with the affine of its first voxel."""
         first = [low for low, _ in box[-3:]]
         return replace(signal, metadata=move_origin(signal.metadata, first))
+
+    def scaled(self, signal: Signal, factors: tuple[int, ...], origin: tuple[float, ...]) -> Signal:
+        """Fewer voxels, with the affine and the spacing of those."""
+        signal = super().scaled(signal, factors, origin)
+        return replace(signal, metadata=scale_places(signal.metadata, factors[-3:], origin[-3:]))
 
     def compare(self, original: Signal, reconstruction: Signal) -> dict[str, float]:
         """As of every modality; warns where the two lie at different places, as flipped or cropped copies do."""

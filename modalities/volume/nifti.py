@@ -22,6 +22,7 @@ from liveaction.modalities.volume.nifti_header import (
     pack_header,
     place_header,
     read_layout,
+    scale_header,
     unpack_header,
 )
 from liveaction.modalities.volume.nifti_samples import read_samples, write_samples
@@ -164,6 +165,15 @@ def move_origin(metadata: dict[str, Any], first: Sequence[int]) -> dict[str, Any
     affine = np.array(metadata["affine"], dtype=np.float64)
     affine[:3, 3] += affine[:3, :3] @ np.asarray(first, dtype=np.float64)
     return {**metadata, "affine": affine.tolist()}
+
+
+def scale_places(metadata: dict[str, Any], factors: Sequence[int], origin: Sequence[float]) -> dict[str, Any]:
+    """Metadata of every so many voxels along x, y and z, the first at ``origin`` among them, in voxels."""
+    step = np.eye(4)
+    step[:3, :3], step[:3, 3] = np.diag(factors), origin
+    affine = np.array(metadata["affine"], dtype=np.float64) @ step
+    spacing = [float(n * f) for n, f in zip(metadata["spacing"], factors, strict=True)]
+    return {**scale_header(metadata, step), "affine": affine.tolist(), "spacing": spacing}
 
 
 def check_nifti_name(path: Path) -> None:

@@ -253,6 +253,22 @@ def move_time(metadata: dict[str, Any], first: int) -> dict[str, Any]:
     return {**metadata, "header": base64.b64encode(header.binaryblock).decode("ascii")}
 
 
+def scale_header(metadata: dict[str, Any], step: NDArray[np.float64]) -> dict[str, Any]:
+    """Metadata whose header, where there is one, has qform and sform times ``step``, 4x4, and their spacings."""
+    if "header" not in metadata:
+        return metadata
+    header, _ = unpack_header(metadata, Path("metadata"))
+    qform, (sform, code) = _qform(header), header.get_sform(coded=True)
+    header["pixdim"][1:4] *= np.diag(step)[:3]
+    if qform is not None:
+        header.set_qform(qform @ step, int(header["qform_code"]))
+    if sform is not None:
+        header.set_sform(sform @ step, int(code))
+    for key in ("slice_code", "slice_start", "slice_end", "slice_duration"):
+        header[key] = 0
+    return {**metadata, "header": base64.b64encode(header.binaryblock).decode("ascii")}
+
+
 def strip_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     """Metadata without what only describes: of a NIfTI header geometry, dtype, scaling and units are left."""
     kept = {key: metadata[key] for key in _PLACING if key in metadata}

@@ -261,5 +261,5 @@ def test_views_give_views(tmp_path):
 
 @pytest.mark.parametrize("scale", ["1/3", 2, 0, "1/16", "a", "1/0", float("nan"), None, "-1/2"])
 def test_other_scales_are_refused(scale):
-    with pytest.raises(SpecError, match=r"scale: expected 1, 1/2, 1/4 or 1/8"):
+    with pytest.raises(SpecError, match=r"--scale: expected 1, 1/2, 1/4 or 1/8"):
         halvings_of(scale)
