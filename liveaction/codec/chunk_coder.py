@@ -185,6 +185,18 @@ class ChunkCoder:
             return FastEncoder(shapes, tables, dead_zone)
         return SmallEncoder(shapes, tables, kinds_of(self.rows, components), self._start(), dead_zone)
 
+    def decoder(self, data: bytes, shapes: Shapes, components: int, coder: str, where: str) -> PartsDecoder:
+        """What decodes a chunk of :meth:`encoder`.
+
+        Raises:
+            SpecError: there is no state of the coder.
+            FormatError: no encoder's bytes begin so.
+        """
+        tables = self.tables_of(components)
+        if coder == "fast":
+            return FastDecoder(data, shapes, tables, where)
+        return SmallDecoder(data, shapes, tables, kinds_of(self.rows, components), self._start(), where)
+
     def _start(self) -> Mixing:
         if self.mixing is None:
             raise SpecError("coder small: expected a state to start from, got none; liveaction freeze makes it")
@@ -229,12 +241,7 @@ class ChunkCoder:
         if not components:
             return np.zeros((0, *self.grid(extents, wanted)), dtype)
         shapes = self.shapes(components, extents)
-        tables = self.tables_of(components)
-        decoder: PartsDecoder
-        if coder == "fast":
-            decoder = FastDecoder(data, shapes, tables, where)
-        else:
-            decoder = SmallDecoder(data, shapes, tables, kinds_of(self.rows, components), self._start(), where)
+        decoder = self.decoder(data, shapes, components, coder, where)
         chunk = Chunk(self.predictor, components, extents, step, dtype)
         parts = [chunk.put(decoder.next(), chunk.next()) for _ in shapes[:wanted]]
         if wanted == len(shapes):

@@ -115,6 +115,11 @@ class FastDecoder:
         self._done += 1
         return part.reshape(shape)
 
+    @property
+    def used(self) -> int:
+        """See :class:`~liveaction.coding.parts.PartsDecoder`."""
+        return HEAD + 2 * int(self._read)
+
     def finish(self) -> None:
         """See :class:`~liveaction.coding.parts.PartsDecoder`."""
         from liveaction.coding.decode_numba import GOOD

@@ -34,6 +34,10 @@ class PartsDecoder(Protocol):
             FormatError: the bytes do not hold them.
         """
 
+    @property
+    def used(self) -> int:
+        """Bytes that were looked at so far."""
+
     def finish(self) -> None:
         """Nothing is left to decode.
 

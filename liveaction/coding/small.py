@@ -174,6 +174,13 @@ class SmallDecoder(_Parts):
         self._walk(symbols, np.zeros((1, 1), np.float32), GET, 0.0)
         return symbols.reshape(shape)
 
+    @property
+    def used(self) -> int:
+        """See :class:`~liveaction.coding.parts.PartsDecoder`."""
+        from liveaction.coding.range_numba import AT
+
+        return min(int(self._range[AT]), len(self._data))
+
     def finish(self) -> None:
         """See :class:`~liveaction.coding.parts.PartsDecoder`."""
         from liveaction.coding.mixing_walk_numba import even

@@ -173,7 +173,7 @@ def crop_header(text: str, box: tuple[Range, Range, Range], path: Path) -> str:
         changes["header offset"] = "0"
     for name, moved in (
         ("x start", _added(fields.get("x start"), x)), ("y start", _added(fields.get("y start"), y)),
-        ("map info", _map_info(listed(fields, "map info"), x, y)),
+        ("map info", _map_info(listed(fields, "map info"), (1, 1), (x, y))),
         ("geo points", _geo_points(listed(fields, "geo points"), x, y)), ("rpc info", None),
     ):  # fmt: skip
         if name in fields and (x or y):
@@ -201,7 +201,7 @@ def scale_header(
     if "header offset" in fields:
         changes["header offset"] = "0"
     for name, scaled in (
-        ("map info", _map_info_scaled(listed(fields, "map info"), (fx, fy), (x, y))),
+        ("map info", _map_info(listed(fields, "map info"), (fx, fy), (x, y))),
         ("geo points", _geo_points_scaled(listed(fields, "geo points"), (fx, fy), (x, y))),
         ("pixel size", _pixel_size(listed(fields, "pixel size"), (fx, fy))),
         ("x start", None), ("y start", None), ("rpc info", None),
@@ -252,11 +252,12 @@ def _added(text: str | None, step: int) -> str | None:
     return format(Decimal(text) + step, "f") if _DECIMAL.fullmatch(text) else None
 
 
-def _map_info(parts: list[str], x: int, y: int) -> str | None:
-    """``map info`` whose tie point, a pixel of the file, lies where pixel ``x``, ``y`` further on lay.
+def _map_info(parts: list[str], factors: tuple[int, int], corner: tuple[float, float]) -> str | None:
+    """``map info`` of every so many pixels along x and y, the first one's corner ``corner`` pixels further on.
 
     Entries are projection, pixel x and y, easting, northing, width and height of a pixel, and others, among them a
-    rotation in degrees, counterclockwise, as GDAL has it.
+    rotation in degrees, counterclockwise, as GDAL has it. The pixel named stays; with larger ones, its distance from
+    pixel 1.
     """
     if len(parts) < 7 or not all(_DECIMAL.fullmatch(text) for text in parts[3:7]):
         return None
@@ -266,18 +267,16 @@ def _map_info(parts: list[str], x: int, y: int) -> str | None:
         return None
     angle = math.radians(float(turns[0])) if turns else 0.0
     cos, sin = (Decimal(1), Decimal(0)) if not angle else (Decimal(math.cos(angle)), Decimal(math.sin(angle)))
+    x, y = map(Decimal, corner)
     east += wide * (cos * x + sin * y)
     north += high * (sin * x - cos * y)
-    place = (format(round(number, 12) if angle else number, "f") for number in (east, north))
-    return "{" + ", ".join([*parts[:3], *place, *parts[5:]]) + "}"
-
-
-def _map_info_scaled(parts: list[str], factors: tuple[int, int], corner: tuple[float, float]) -> str | None:
-    """``map info`` with larger pixels, whose tie point is where it was; pixel 1 has its corner at 1."""
-    if len(parts) < 7 or not all(_DECIMAL.fullmatch(text) for text in (*parts[1:3], *parts[5:7])):
-        return None
-    pixels = [_counted(text, f, c) for text, f, c in zip(parts[1:3], factors, corner, strict=True)]
-    return "{" + ", ".join([parts[0], *pixels, *parts[3:5], *_times(parts[5:7], factors), *parts[7:]]) + "}"
+    place = [format(round(number, 12) if angle else number, "f") for number in (east, north)]
+    pixels, sizes = parts[1:3], parts[5:7]
+    if max(factors) > 1:
+        if not all(_DECIMAL.fullmatch(text) for text in pixels):
+            return None
+        pixels, sizes = [_counted(text, f, 0) for text, f in zip(pixels, factors, strict=True)], _times(sizes, factors)
+    return "{" + ", ".join([parts[0], *pixels, *place, *sizes, *parts[7:]]) + "}"
 
 
 def _geo_points_scaled(parts: list[str], factors: tuple[int, int], corner: tuple[float, float]) -> str | None:
