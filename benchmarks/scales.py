@@ -31,7 +31,7 @@ FILES = (
     ("rgb", "images/kodim09.png"),
     ("video", "video/vid4_foliage_480p.mkv"),
     ("array_audio", "array_audio/ami_mcwsj_array1_8ch_16k.flac"),
-    ("music", "music/sonicpi_loop_garzul.flac"),
+    ("music", "music/encodec_test_48k.flac"),
 )
 SCALES = ("1", "1/2", "1/4", "1/8")
 
