@@ -7,7 +7,7 @@
 
 FOLDER holds the files below. liveaction/bundled/NAME gets a model directory without curves and previews, ``about.json``
 (what files it is the default of, data, licences) and ``README.md``, its card. Seeds are the recipes'; equal files,
-versions and machine give equal weights. results/bundled/NAME.json gets rate and distortion beside x265 and JPEG 2000.
+versions and machine give equal weights. results/bundled/NAME.json gets rate and distortion beside x265, JPEG 2000 and the recipe untrained.
 """
 
 import argparse
@@ -20,14 +20,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+import torch
 from evaluations import evidence
 from record import RESULTS
 
+from liveaction.codec.codec import build_codec
+from liveaction.codec.weights import save_model
 from liveaction.model_folder import PACKED, pack_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLED = ROOT / "liveaction" / "bundled"
 KEPT = RESULTS / "bundled"
+OURS, START = "liveaction", "untrained"
+"""Curves: the model, and its recipe before it has seen a file."""
+
 PARTS = (
     "config.json",
     "encoder.safetensors",
@@ -104,10 +110,11 @@ Recipe `{recipe}`, weights `{digest}`, made by `benchmarks/bundled.py`. For {kin
 ## Measured on files that it has not seen
 
 Bits at equal PSNR against `{anchor}`, in percent (Bjøntegaard; fewer below 0; `–` where curves do not overlap). PSNR
-and bits at every setting stand in `benchmarks/results/bundled/{name}.json`.
+and bits at every setting stand in `benchmarks/results/bundled/{name}.json`. Untrained is the recipe before it has
+seen a file, with entropy tables of no data.
 
-| file | this model |{others}
-| --- | --- |{rule}
+| file | this model | untrained |{others}
+| --- | --- | --- |{rule}
 {rows}
 
 ## Not for
@@ -259,12 +266,21 @@ def measure(name: str, data: Path, work: Path) -> None:
             (arranged / part.name).symlink_to(part.resolve())
     baselines = ",".join(bundle.baselines)
     options = ["--baselines", baselines, "--reference", bundle.baselines[0], "--out", str(out), "--repeats", "1"]
-    _liveaction("evaluate", str(BUNDLED / name), "--data", str(arranged), *options, "--quiet")
+    models = f"{OURS}={BUNDLED / name}", f"{START}={untrained(bundle.recipe, work / 'untrained' / name)}"
+    _liveaction("evaluate", *models, "--data", str(arranged), *options, "--quiet")
     KEPT.mkdir(parents=True, exist_ok=True)
     kept = {table: json.loads((out / f"{table}.json").read_text()) for table in ("deltas", "settings", "means")}
     (KEPT / f"{name}.json").write_text(json.dumps({**kept, **evidence(out)}, indent=1) + "\n")
     (BUNDLED / name / "README.md").write_text(card(name))
     print(KEPT / f"{name}.json", flush=True)
+
+
+def untrained(recipe: str, folder: Path) -> Path:
+    """A model of a recipe that has seen no file: its transform and quantiser, and entropy tables of no data."""
+    torch.manual_seed(0)
+    loaded = load_recipe(recipe)
+    save_model(build_codec(loaded), loaded, folder)
+    return folder
 
 
 def card(name: str) -> str:
@@ -276,8 +292,7 @@ def card(name: str) -> str:
     rows = []
     for source in dict.fromkeys(row["source"] for row in kept["deltas"]):
         found = {row["curve"]: row["bd_rate_percent"] for row in kept["deltas"] if row["source"] == source}
-        ours = next(curve for curve in found if curve not in bundle.baselines)
-        shares = ["–" if found.get(curve) is None else f"{found[curve]:+.1f}" for curve in (ours, *others)]
+        shares = ["–" if found.get(curve) is None else f"{found[curve]:+.1f}" for curve in (OURS, START, *others)]
         rows.append(f"| {source} | {' | '.join(shares)} |")
     return CARD.format(
         name=name, recipe=bundle.recipe, digest=trained["digest"][:12], kinds=" and ".join(bundle.default_for),
@@ -289,18 +304,21 @@ def card(name: str) -> str:
 def table() -> str:
     """All models, and their bits against others at equal PSNR, mean over files, in Markdown."""
     lines = [
-        "| model | recipe | MB | learnt from | bits at equal PSNR, files not seen |",
-        "| --- | --- | --- | --- | --- |",
+        "| model | recipe | MB | learnt from | bits at equal PSNR, files not seen | untrained |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, bundle in BUNDLES.items():
         deltas = json.loads((KEPT / f"{name}.json").read_text())["deltas"]
-        own = [row["bd_rate_percent"] for row in deltas if row["curve"] not in bundle.baselines]
+        own = [row["bd_rate_percent"] for row in deltas if row["curve"] == OURS]
+        start = [row["bd_rate_percent"] for row in deltas if row["curve"] == START]
         known = [share for share in own if share is not None]
         mean = f"{fmean(known):+.0f} % against `{bundle.baselines[0]}`" if known else "–"
         counted = "" if len(known) == len(own) else f" ({len(known)} of {len(own)} files)"
         size = sum(file.stat().st_size for file in (BUNDLED / name).iterdir()) / 1e6
         files = f"{len(bundle.train)} file{'s' if len(bundle.train) > 1 else ''}"
-        lines.append(f"| `{name}` | `{bundle.recipe}` | {size:.1f} | {files} | {mean}{counted} |")
+        begun = [share for share in start if share is not None]
+        without = f"{fmean(begun):+.0f} %" if begun else "–"
+        lines.append(f"| `{name}` | `{bundle.recipe}` | {size:.1f} | {files} | {mean}{counted} | {without} |")
     return "\n".join(lines)
 
 

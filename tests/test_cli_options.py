@@ -20,9 +20,8 @@ OPTIONS = {
         "--jobs", "--force", "--quiet", "--json",
     },
     "decompress": {
-        "--model", "--region", "--scale", "--thumbnails", "--fill", "--against", "--picture", "--suffix", "--all", "--item",
-        "--enhance",
-        "--strength", "--prompt", "--seed", "--synthesised", "--max-voxels", "--device", "--dtype", "--jobs", "--force",
+        "--model", "--region", "--scale", "--thumbnails", "--fill", "--against", "--picture", "--suffix", "--all",
+        "--item", "--enhance", "--strength", "--prompt", "--seed", "--synthesised", "--max-voxels", "--device", "--dtype", "--jobs", "--force",
         "--quiet", "--json",
     },
     "evaluate": {
