@@ -7,7 +7,8 @@
 
 FOLDER holds the files below. liveaction/bundled/NAME gets a model directory without curves and previews, ``about.json``
 (what files it is the default of, data, licences) and ``README.md``, its card. Seeds are the recipes'; equal files,
-versions and machine give equal weights. results/bundled/NAME.json gets rate and distortion beside x265, JPEG 2000 and the recipe untrained.
+versions and machine give equal weights. results/bundled/NAME.json gets rate and distortion beside x265, JPEG 2000 and
+the recipe untrained.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from record import RESULTS
 from liveaction.codec.codec import build_codec
 from liveaction.codec.weights import save_model
 from liveaction.model_folder import PACKED, pack_tables
+from liveaction.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLED = ROOT / "liveaction" / "bundled"
