@@ -268,7 +268,7 @@ def measure(name: str, data: Path, work: Path) -> None:
             (arranged / part.name).symlink_to(part.resolve())
     baselines = ",".join(bundle.baselines)
     options = ["--baselines", baselines, "--reference", bundle.baselines[0], "--out", str(out), "--repeats", "1"]
-    models = f"{OURS}={BUNDLED / name}", f"{START}={untrained(bundle.recipe, work / 'untrained' / name)}"
+    models = f"{OURS}={BUNDLED / name}", f"{START}={untrained(bundle.recipe, work / 'untrained' / f'{name}_untrained')}"
     _liveaction("evaluate", *models, "--data", str(arranged), *options, "--quiet")
     KEPT.mkdir(parents=True, exist_ok=True)
     kept = {table: json.loads((out / f"{table}.json").read_text()) for table in ("deltas", "settings", "means")}
