@@ -2,7 +2,8 @@
 
     python benchmarks/bundled.py --data FOLDER                # all of them in turn; minutes each on one core
     python benchmarks/bundled.py --data FOLDER ct rgb         # some
-    python benchmarks/bundled.py --data FOLDER --measure      # rate and distortion on the other files, and the cards
+    python benchmarks/bundled.py --data FOLDER --measure      # rate and distortion on the other files
+    python benchmarks/bundled.py --cards                      # the models' cards, of what was measured
     python benchmarks/bundled.py --tables                     # the documentation's table, printed
 
 FOLDER holds the files below. liveaction/bundled/NAME gets a model directory without curves and previews, ``about.json``
@@ -25,6 +26,7 @@ import torch
 from evaluations import evidence
 from record import RESULTS
 
+from liveaction.codec.card import make_card
 from liveaction.codec.codec import build_codec
 from liveaction.codec.weights import save_model
 from liveaction.model_folder import PACKED, pack_tables
@@ -99,29 +101,13 @@ class Bundle:
     prepare_test: Callable[[Path, Path], Path] | None = None
 
 
-CARD = """# {name}
-
-Recipe `{recipe}`, weights `{digest}`, made by `benchmarks/bundled.py`. For {kinds}.
-
-## Learnt from
-
-| file | from, licence |
-| --- | --- |
-{learnt}
-
-## Measured on files that it has not seen
-
-Bits at equal PSNR against `{anchor}`, in percent (Bjøntegaard; fewer below 0; `–` where curves do not overlap). PSNR
+MEASURED = """Bits at equal PSNR against `{anchor}`, in percent (Bjøntegaard; fewer below 0; `–` where curves do not overlap). PSNR
 and bits at every setting stand in `benchmarks/results/bundled/{name}.json`. Untrained is the recipe before it has
 seen a file, with entropy tables of no data.
 
 | file | this model | untrained |{others}
 | --- | --- | --- |{rule}
 {rows}
-
-## Not for
-
-{unfit}.
 """
 KODAK = "Kodak photo CD, released for unrestricted usage"
 CC0_LOOPS = "Sonic Pi samples, CC0"
@@ -257,7 +243,7 @@ def make(name: str, data: Path, work: Path) -> None:
 
 
 def measure(name: str, data: Path, work: Path) -> None:
-    """Rate and distortion on files that the model has not seen, and its card."""
+    """Rate and distortion on files that the model has not seen."""
     bundle, out = BUNDLES[name], work / "measured" / name
     arranged = work / "test" / name
     if arranged.exists():
@@ -273,7 +259,6 @@ def measure(name: str, data: Path, work: Path) -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
     kept = {table: json.loads((out / f"{table}.json").read_text()) for table in ("deltas", "settings", "means")}
     (KEPT / f"{name}.json").write_text(json.dumps({**kept, **evidence(out)}, indent=1) + "\n")
-    (BUNDLED / name / "README.md").write_text(card(name))
     print(KEPT / f"{name}.json", flush=True)
 
 
@@ -287,20 +272,16 @@ def untrained(recipe: str, folder: Path) -> Path:
 
 def card(name: str) -> str:
     """The card of a model, in Markdown."""
-    bundle, folder = BUNDLES[name], BUNDLED / name
-    trained, kept = (json.loads(path.read_text()) for path in (folder / "training.json", KEPT / f"{name}.json"))
+    bundle, kept = BUNDLES[name], json.loads((KEPT / f"{name}.json").read_text())
     anchor, *others = bundle.baselines
-    learnt = "\n".join(f"| {Path(file).name} | {source} |" for file, source in bundle.train.items())
     rows = []
     for source in dict.fromkeys(row["source"] for row in kept["deltas"]):
         found = {row["curve"]: row["bd_rate_percent"] for row in kept["deltas"] if row["source"] == source}
         shares = ["–" if found.get(curve) is None else f"{found[curve]:+.1f}" for curve in (OURS, START, *others)]
         rows.append(f"| {source} | {' | '.join(shares)} |")
-    return CARD.format(
-        name=name, recipe=bundle.recipe, digest=trained["digest"][:12], kinds=" and ".join(bundle.default_for),
-        learnt=learnt, anchor=anchor, others="".join(f" `{other}` |" for other in others), rule=" --- |" * len(others),
-        rows="\n".join(rows), unfit=bundle.unfit,
-    )  # fmt: skip
+    named = "".join(f" `{other}` |" for other in others)
+    text = MEASURED.format(name=name, anchor=anchor, others=named, rule=" --- |" * len(others), rows="\n".join(rows))
+    return make_card(BUNDLED / name, name, text)
 
 
 def table() -> str:
@@ -342,10 +323,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="the folder of the files")
     parser.add_argument("--measure", action="store_true", help="measure models that are made")
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "bundled")
+    parser.add_argument("--cards", action="store_true", help="write the cards anew, of what was measured, and stop")
     parser.add_argument("--tables", action="store_true", help="print the documentation's table, and stop")
     options = parser.parse_args()
     if options.tables:
         print(table())
+        return
+    if options.cards:
+        for name in options.names or BUNDLES:
+            (BUNDLED / name / "README.md").write_text(card(name), encoding="utf-8")
         return
     if options.data is None:
         parser.error("expected --data")

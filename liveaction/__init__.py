@@ -32,6 +32,7 @@ _check_install()
 
 if TYPE_CHECKING:
     from liveaction.codec.codec import Codec, build_codec
+    from liveaction.codec.hub import from_pretrained
     from liveaction.codec.info import read_info
     from liveaction.codec.model import Model, decompress, load, open, verify
     from liveaction.codec.weights import save_model
@@ -52,6 +53,7 @@ _HOMES = {
     "build_codec": "liveaction.codec.codec",
     "build_modality": "liveaction.registry",
     "decompress": "liveaction.codec.model",
+    "from_pretrained": "liveaction.codec.hub",
     "known_models": "liveaction.home",
     "load": "liveaction.codec.model",
     "load_recipe": "liveaction.recipe",
@@ -76,6 +78,7 @@ __all__ = [
     "build_codec",
     "build_modality",
     "decompress",
+    "from_pretrained",
     "known_models",
     "load",
     "load_recipe",

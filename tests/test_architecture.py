@@ -145,6 +145,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "liveaction.probing.prepare*",
         "liveaction.enhancing",
     ),
+    "huggingface_hub": ("liveaction.codec.hub",),
     "diffusers": ("liveaction.pipelines",),
     "transformers": ("liveaction.pipelines",),
     "imagecodecs": (
@@ -197,9 +198,9 @@ EXHIBITS = "liveaction.modalities.exhibit"
 
 # Slow to import, or noisy: imported inside the function that needs them, so that nobody pays who does not.
 _HEAVY = (
-    "PIL accelerate av bjontegaard diffusers h5py imagecodecs livecodec matplotlib monai mpl_toolkits nibabel "
-    "pocketsphinx pydicom pyroomacoustics rapidocr rasterio scipy silero_vad soundfile tensorboard tft tifffile timm "
-    "transformers walloc zarr"
+    "PIL accelerate av bjontegaard diffusers h5py huggingface_hub imagecodecs livecodec matplotlib monai mpl_toolkits "
+    "nibabel pocketsphinx pydicom pyroomacoustics rapidocr rasterio scipy silero_vad soundfile tensorboard tft tifffile "
+    "timm transformers walloc zarr"
 )
 HEAVY = tuple(_HEAVY.split())
 

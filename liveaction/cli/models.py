@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from liveaction.cli.options import AsJson, Force, Quiet
+from liveaction.cli.options import AsJson, Force, Quiet, refuse_existing
 from liveaction.cli.printing import console, print_json, print_lines, say, shown
 from liveaction.errors import FormatError, SpecError
-from liveaction.files import read_small
+from liveaction.files import atomic_path, read_small
 from liveaction.home import (
     CARD,
     FILES,
@@ -33,7 +33,8 @@ _LONGEST_CARD = 1 << 20
 
 @app.callback(
     epilog="Examples: `liveaction models` · `liveaction models --json` · `liveaction models show ct` · "
-    "`liveaction models add runs/ct --name ct` · `liveaction models remove ct --force`"
+    "`liveaction models add runs/ct --name ct` · `liveaction models get somebody/chest-ct` · "
+    "`liveaction models remove ct --force`"
 )
 def models(context: typer.Context, as_json: AsJson = False) -> None:
     """List the models that are known here: those of the package, of the home, and on LIVEACTION_MODELS.
@@ -129,6 +130,90 @@ def add(
         return
     what = "added" if made else "there already"
     say(f"{model.folder}: {what}; {model.modality} by recipe {model.recipe}, weights {model.digest[:12]}")
+
+
+@app.command(
+    epilog="Examples: `liveaction models get somebody/chest-ct` · "
+    "`liveaction models get somebody/chest-ct --digest 2dec9a5240a2 --name chest --default`",
+)
+def get(
+    repository: Annotated[str, typer.Argument(help="Of a hub: owner/name.")],
+    revision: Annotated[str, typer.Option(help="Branch, tag or commit. Default: the default branch.")] = "",
+    digest: Annotated[str, typer.Option(help="8 hex digits or more that its weights' digest must begin with.")] = "",
+    name: Annotated[str, typer.Option(help="What it is called here. Default: as its repository.")] = "",
+    default: Annotated[
+        bool, typer.Option("--default", help="Take it for files of its modality, before those of the package.")
+    ] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Get a model from a hub into the home, where compress and decompress find it, offline too.
+
+    Nothing but its tensors, tables and texts is got; they are compared with its digest. HF_ENDPOINT names another hub.
+    """
+    from liveaction.cli.progress import stages
+    from liveaction.codec.homed import add_model
+    from liveaction.codec.hub import check_digest, checked_digest, fetch, got_whole
+
+    checked_digest(digest)
+    with stages(console, quiet) as stage:
+        stage(f"getting {repository}")
+        folder = fetch(repository, revision or None)
+        stage("loading the model")
+        with got_whole(repository):
+            check_digest(read_known(folder).digest, digest, repository)
+            model, made = add_model(folder, name or repository.rpartition("/")[2], default)
+    if as_json:
+        print_json(_fields(model) | {"added": made, "repository": repository})
+        return
+    what = "added" if made else "there already"
+    say(f"{model.folder}: {what}; {model.modality} by recipe {model.recipe}, weights {model.digest[:12]}")
+
+
+@app.command(
+    epilog="Examples: `liveaction models push runs/ct me/chest-ct` · "
+    "`liveaction models push runs/ct me/chest-ct --public`",
+)
+def push(
+    model: Annotated[str, typer.Argument(help="A model directory, or the name or digest of a known model.")],
+    repository: Annotated[str, typer.Argument(help="Of a hub: owner/name; made if missing.")],
+    public: Annotated[bool, typer.Option("--public", help="Anybody may see and get it. Default: private.")] = False,
+    revision: Annotated[str, typer.Option(help="A branch, made if missing. Default: the default one.")] = "",
+    message: Annotated[str, typer.Option(help="Of the commit.")] = "",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Push a model to a hub with a card, privately unless --public is given; HF_TOKEN or `hf auth login` says who."""
+    from liveaction.cli.progress import stages
+    from liveaction.codec.hub import push as push_folder
+
+    with stages(console, quiet) as stage:
+        about = {"private": not public, "revision": revision or None, "message": message, "stage": stage}
+        address = push_folder(resolve_model(model), repository, **about)
+    if as_json:
+        print_json({"repository": repository, "private": not public, "commit": address})
+        return
+    say(f"{address}: pushed, {'for anybody to see' if public else 'private'}")
+
+
+@app.command(epilog="Examples: `liveaction models card ct` · `liveaction models card runs/ct --out runs/ct/README.md`")
+def card(
+    model: Annotated[str, typer.Argument(help="A model directory, or the name or digest of a known model.")],
+    out: Annotated[Path | None, typer.Option(help="Write it there instead of printing it.")] = None,
+    force: Force = False,
+) -> None:
+    """Make a model's card of what its training and its about.json say, in Markdown."""
+    from liveaction.codec.card import make_card
+
+    text = make_card(resolve_model(model))
+    if out is None:
+        for line in text.rstrip().split("\n"):
+            say(line)
+        return
+    refuse_existing(out, force, "--out")
+    with atomic_path(out) as part:
+        part.write_text(text, encoding="utf-8")
+    say(f"{out}: card")
 
 
 @app.command(epilog="Example: `liveaction models remove ct --force`")

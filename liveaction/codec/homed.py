@@ -75,7 +75,8 @@ def add_model(folder: Path, name: str = "", default: bool = False) -> tuple[Know
     Args:
         folder: a model directory; what else it holds, such as checkpoints, stays there.
         name: of the copy; the folder's where empty.
-        default: take it for files of its modality from now on, unless another one in the home is taken for them.
+        default: take it for files of its modality from now on, unless another one in the home is taken for them; what
+            its own ``about.json`` says of that does not count.
 
     Returns:
         The copy, and whether it was made now: an equal one that is there already stays.
@@ -109,6 +110,7 @@ def add_model(folder: Path, name: str = "", default: bool = False) -> tuple[Know
         for file in FILES:
             if (folder / file).is_file():
                 shutil.copyfile(folder / file, part / file)
+        _write_defaults(part, [])
     return _as_default(target, default), True
 
 
@@ -117,11 +119,18 @@ def _as_default(folder: Path, default: bool) -> KnownModel:
     model = read_known(folder, HOME)
     if not default or model.modality in model.default_for:
         return model
+    _write_defaults(folder, [*model.default_for, model.modality])
+    return read_known(folder, HOME)
+
+
+def _write_defaults(folder: Path, kinds: list[str]) -> None:
+    """Say in ``about.json`` of what a model is the default."""
     path = folder / ABOUT
     about = read_json_bytes(read_small(path, LONGEST_ABOUT), str(path)) if path.is_file() else {}
+    if about.get("default_for", []) == kinds:
+        return
     with atomic_path(path) as part:
-        part.write_text(json.dumps(about | {"default_for": [*model.default_for, model.modality]}, indent=1) + "\n")
-    return read_known(folder, HOME)
+        part.write_text(json.dumps(about | {"default_for": kinds}, indent=1) + "\n")
 
 
 def _equal(one: Path, two: Path) -> bool:

@@ -1,5 +1,8 @@
 """One model, ready to use: what ``liveaction.load`` gives."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import torch
 
+from liveaction.codec.card import TRAINING, make_card
 from liveaction.codec.codec import Codec
 from liveaction.codec.device import choose_device
 from liveaction.codec.front import front_of
@@ -18,11 +22,13 @@ from liveaction.codec.stream import DecompressOptions, compress, compress_file
 from liveaction.codec.stream import decompress as decompress_stream
 from liveaction.codec.verify import Verification, VerifyOptions, verify_stream
 from liveaction.codec.view import StreamView, ViewOptions
-from liveaction.codec.weights import read_model
+from liveaction.codec.weights import read_model, save_model
 from liveaction.codec.writing import CompressOptions, Written
 from liveaction.coding.source import StreamData
-from liveaction.errors import LiveactionError
-from liveaction.home import resolve_model
+from liveaction.errors import IntegrityError, LiveactionError, SpecError
+from liveaction.files import atomic_path
+from liveaction.home import ABOUT, CARD, resolve_model
+from liveaction.model_folder import CONFIG, pack_tables
 from liveaction.outputs import check_outputs
 from liveaction.registry import build_modality
 from liveaction.signal import Signal
@@ -43,6 +49,7 @@ class Model:
         codec: between tensors, in evaluation mode.
         recipe: modality, codec and training; ``liveaction.train(model.recipe, data, out)`` makes another model by it.
         digest: of weights and recipe, 64 hex digits.
+        folder: the model directory that it was read from; None where it is of none.
 
     Example:
         >>> import liveaction
@@ -57,12 +64,13 @@ class Model:
     codec: Codec
     recipe: Recipe
     digest: str
+    folder: Path | None = None
 
     def __repr__(self) -> str:
         return f"<model {self.recipe.name} {self.digest[:12]} on {self.device}>"
 
-    def __reduce__(self) -> tuple[type["Model"], tuple[Codec, Recipe, str]]:
-        return Model, (self.codec, self.recipe, self.digest)
+    def __reduce__(self) -> tuple[type["Model"], tuple[Codec, Recipe, str, Path | None]]:
+        return Model, (self.codec, self.recipe, self.digest, self.folder)
 
     @cached_property
     def modality(self) -> "Modality":
@@ -187,6 +195,53 @@ class Model:
         """Check a stream on disk, and that all of it decodes; see ``liveaction.verify``."""
         return verify_stream(path, self, **options)
 
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write a model directory with its card, whole or not at all; streams know it by the same digest.
+
+        Args:
+            folder: that is not there yet.
+
+        Raises:
+            SpecError: something is there.
+            IntegrityError: weights or recipe were changed since it was read.
+            WriteError: it cannot be written.
+        """
+        target = Path(folder)
+        if os.path.lexists(target):
+            raise SpecError(f"{target}: expected a new folder, got one that is there; take another name")
+        with atomic_path(target) as part:
+            if save_model(self.codec, self.recipe, part) != self.digest and self.folder is not None:
+                shutil.copyfile(self.folder / CONFIG, part / CONFIG)  # what an older version wrote of the recipe
+            pack_tables(part)
+            for name in (ABOUT, TRAINING):
+                if self.folder is not None and (self.folder / name).is_file():
+                    shutil.copyfile(self.folder / name, part / name)
+            if (found := read_model(part)[2]) != self.digest:
+                changed = f"expected weights {self.digest[:12]}, got {found[:12]}; they were changed"
+                raise IntegrityError(f"{target}: {changed}")
+            (part / CARD).write_text(make_card(part, target.resolve().name), encoding="utf-8")
+        return target
+
+    def push_to_hub(
+        self, repository: str, *, private: bool = True, revision: str | None = None, message: str = ""
+    ) -> str:
+        """Push to a repository of a hub, made if missing; see :func:`liveaction.codec.hub.push`.
+
+        Args:
+            repository: ``owner/name``.
+            private: False for one that anybody can see.
+            revision: a branch; the default one where None.
+            message: of the commit.
+
+        Returns:
+            The address of the commit.
+        """
+        from liveaction.codec.hub import push
+
+        with tempfile.TemporaryDirectory() as made:
+            folder = self.save_pretrained(Path(made) / repository.rpartition("/")[2])
+            return push(folder, repository, private=private, revision=revision, message=message)
+
     def encode(self, source: Signal | str | Path) -> torch.Tensor:
         """The latents of a signal, before they are quantised: what other models learn from.
 
@@ -246,7 +301,8 @@ def load(path: str | Path, *, device: str = "auto", dtype: str = "") -> Model:
         >>> liveaction.load("runs/ct", device="cpu").recipe.name
         'ct_smoke'
     """
-    return Model(*read_model(resolve_model(path), choose_device(device), dtype))
+    folder = resolve_model(path)
+    return Model(*read_model(folder, choose_device(device), dtype), folder)
 
 
 def open(path: StreamData, model: Model | str | Path | None = None, **options: Unpack[ViewOptions]) -> StreamView:

@@ -8,12 +8,11 @@ from typing import Any, Self
 
 import torch
 
+from liveaction.codec.card import TRAINING
 from liveaction.codec.weights import write_json
 from liveaction.model_folder import CONFIG, ENCODER, TABLES, WEIGHTS, stored
 from liveaction.recipe import parse_recipe
 from liveaction.spec import Recipe
-
-SUMMARY = "training.json"
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def write_summary(result: TrainingResult, recipe: Recipe, device: str, processes
         "validation": [asdict(validation) for validation in result.validations],
         "left_out": [asdict(each) for each in result.left_out],
     }
-    write_json(summary, result.folder / SUMMARY)
+    write_json(summary, result.folder / TRAINING)
 
 
 def complete_result(folder: Path, recipe: Recipe) -> TrainingResult | None:
@@ -80,7 +79,7 @@ def complete_result(folder: Path, recipe: Recipe) -> TrainingResult | None:
     if not all(stored(folder / name).is_file() for name in (WEIGHTS, ENCODER, TABLES)):
         return None
     try:
-        config, summary = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (CONFIG, SUMMARY))
+        config, summary = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (CONFIG, TRAINING))
         same = parse_recipe(config["recipe"], str(folder / CONFIG)) == recipe and config["digest"] == summary["digest"]
         if not same or not summary["finished"]:
             return None
