@@ -199,8 +199,8 @@ EXHIBITS = "liveaction.modalities.exhibit"
 # Slow to import, or noisy: imported inside the function that needs them, so that nobody pays who does not.
 _HEAVY = (
     "PIL accelerate av bjontegaard diffusers h5py huggingface_hub imagecodecs livecodec matplotlib monai mpl_toolkits "
-    "nibabel pocketsphinx pydicom pyroomacoustics rapidocr rasterio scipy silero_vad soundfile tensorboard tft tifffile "
-    "timm transformers walloc zarr"
+    "nibabel pocketsphinx pydicom pyroomacoustics rapidocr rasterio scipy silero_vad soundfile tensorboard tft "
+    "tifffile timm transformers walloc zarr"
 )
 HEAVY = tuple(_HEAVY.split())
 
