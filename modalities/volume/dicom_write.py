@@ -207,7 +207,7 @@ def _check_geometry(signal: Signal, slices: list[Header], affine: NDArray[np.flo
     corners = np.array(np.meshgrid(*([0, n - 1] for n in shape), [1])).reshape(4, -1)
     off = float(np.linalg.norm(((ours - affine) @ corners)[:3], axis=0).max())
     sizes = [np.linalg.norm(matrix[:3, :3], axis=0) for matrix in (ours, affine)]
-    if not np.allclose(*sizes, rtol=_SPACING, atol=0):
+    if not np.allclose(sizes[0], sizes[1], rtol=_SPACING, atol=0):
         wanted, got = (f"spacing {np.round(size, 6).tolist()} mm" for size in sizes)
     elif not np.allclose(ours[:3, :3] / sizes[0], affine[:3, :3] / sizes[1], atol=_SPACING):
         pairs = zip((ours, affine), sizes, strict=True)
