@@ -51,8 +51,8 @@ class Single:
         """
         if self.against is not None and not self.against.exists():
             raise SpecError(f"--against: expected the original, got no such path as {str(self.against)!r}")
-        self._check_enhancing(target)
         check_kind(self)
+        self._check_enhancing(target)
         named = {str(target): target} | ({} if self.picture is None else {"--picture": self.picture})
         read = {
             "SOURCE": source,
