@@ -79,7 +79,8 @@ def series_fields(series: "DerivedSeries", ratio: float) -> dict[str, Any]:
 def series_text(series: "DerivedSeries", ratio: float) -> str:
     """For people."""
     files = f"{series.files} DICOM {'file' if series.files == 1 else 'files'} of a derived series"
-    kind = f"{'lossy' if series.lossy else 'lossless, stored values as in the template'}, {ratio:.4g}:1"
+    rounded = " by the whole values that were read" if series.rounded else ""
+    kind = f"{f'lossy{rounded}' if series.lossy else 'lossless, stored values as in the template'}, {ratio:.4g}:1"
     clipped = f"{series.clipped or 'no'} {'value' if series.clipped == 1 else 'values'} clipped to the stored bits"
     moved = f", {series.moved} kept off the padding value" if series.moved else ""
     return f"{files}, {kind}, {clipped}{moved}"

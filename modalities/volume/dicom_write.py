@@ -16,7 +16,7 @@ from liveaction.modalities.volume.dicom import lay_out
 from liveaction.modalities.volume.dicom_derived import Derivation, Origin
 from liveaction.modalities.volume.dicom_folder import DicomSeries
 from liveaction.modalities.volume.dicom_header import READING, Header, is_dicom
-from liveaction.modalities.volume.dicom_pixels import read_plane
+from liveaction.modalities.volume.dicom_pixels import padding_bounds, read_plane
 from liveaction.modalities.volume.dicom_stored import Stored, pack_words, store_plane
 from liveaction.outputs import check_outputs
 from liveaction.signal import Signal
@@ -36,6 +36,7 @@ class DerivedSeries:
         uid: the SeriesInstanceUID.
         files: how many, one for each slice.
         lossy: whether stored values may differ from the template's.
+        rounded: of a lossless stream, that they do, as values were rounded to whole ones when they were read.
         clipped: values that the template's BitsStored cannot hold.
         moved: measured values that would have read as padding, and were put beside it.
     """
@@ -43,6 +44,7 @@ class DerivedSeries:
     uid: str
     files: int
     lossy: bool
+    rounded: bool
     clipped: int
     moved: int
 
@@ -101,7 +103,7 @@ def write_dicom(signal: Signal, target: Path, series: DicomSeries, origin: Origi
             with _writing(header):
                 _write_slice(part / f"{z + 1:0{digits}d}.dcm", stored, header, derivation)
             clipped, moved = clipped + stored.clipped, moved + stored.moved
-    return DerivedSeries(derivation.series, len(slices), lossy, clipped, moved)
+    return DerivedSeries(derivation.series, len(slices), lossy, lossy and origin.lossless, clipped, moved)
 
 
 def _stored(signal: Signal, z: int, header: Header) -> Stored:
@@ -178,6 +180,12 @@ def _check_slice(header: Header) -> None:
         got = pydicom.uid.UID(kind).name if kind else "no SOP class"
         raise FormatError(
             f"{header.path}: expected CT or MR slices to write DICOM like, got {got!r}; decompress to NIfTI"
+        )
+    used, high = header.words["BitsStored"], header.words.get("HighBit")
+    if padding_bounds(header) is not None and high not in (None, used - 1):
+        raise FormatError(
+            f"{header.path}: expected HighBit {used - 1} beside PixelPaddingValue, got {high}, of which other values "
+            "may read as padding; decompress to NIfTI"
         )
     with _writing(header), quiet():
         data = pydicom.dcmread(header.path, force=True, specific_tags=["SOPInstanceUID"], stop_before_pixels=True)

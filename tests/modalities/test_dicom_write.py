@@ -1,5 +1,6 @@
 """Derived DICOM series: stored values, flags, geometry, as other readers see them; what does not fit is refused."""
 
+import doctest
 import errno
 import os
 from collections.abc import Callable
@@ -125,6 +126,22 @@ def test_a_lossless_stream_gives_the_stored_values(
     assert back.metadata["affine"] == signal.metadata["affine"]
 
 
+def test_a_bare_data_set_becomes_a_file(ct: CT, tmp_path: Path, dicom_series: Write) -> None:
+    source = dicom_series(tmp_path / "in", Syntax=uid.ImplicitVRLittleEndian)
+    for path in source.iterdir():
+        data = pydicom.dcmread(path)
+        data.file_meta, data.preamble = pydicom.dataset.FileMetaDataset(), None
+        pydicom.dcmwrite(path, data, implicit_vr=True, little_endian=True)
+        assert path.read_bytes()[128:132] != b"DICM"
+    ct.write_series(ct.read(source), tmp_path / "out", source, LOSSLESS)
+    _check_whole(source, tmp_path / "out")
+
+
+def test_an_origin_says_what_its_example_says() -> None:
+    found = doctest.DocTestFinder(recurse=False).find(Origin, globs={"Origin": Origin})
+    assert found and found[0].examples and doctest.DocTestRunner().run(found[0]).failed == 0
+
+
 def test_an_odd_number_of_bytes_is_padded(ct: CT, tmp_path: Path, dicom_series: Write) -> None:
     source, stored = dicom_series(tmp_path / "in", Stored=np.zeros((6, 8), np.uint8)), UNSIGNED.astype(np.uint8)[:5, :7]
     for path in source.iterdir():
@@ -161,7 +178,7 @@ def test_a_lossy_stream_says_so_and_how(ct: CT, tmp_path: Path, dicom_series: Wr
     done = ct.write_series(near, out, source, replace(LOSSY, bound=2.0))
     _check_whole(source, out)
     wanted = np.clip(near.values[0], -1024, 3071)
-    assert done.clipped == np.count_nonzero(wanted != near.values[0]) and done.lossy
+    assert done.clipped == np.count_nonzero(wanted != near.values[0]) and done.lossy and not done.rounded
     np.testing.assert_array_equal(ct.read(out).values[0], wanted)
     for data in _by_place(out):
         assert data.ImageType == ["DERIVED", "SECONDARY", "AXIAL"]
@@ -272,7 +289,7 @@ def test_values_that_were_rounded_when_read_are_lossy(ct: CT, tmp_path: Path, di
     source = dicom_series(tmp_path / "in", RescaleSlope="0.37", RescaleIntercept="-1000.1")
     done = ct.write_series(ct.read(source), tmp_path / "out", source, LOSSLESS)
     data = _by_place(tmp_path / "out")[0]
-    assert done.lossy and data.LossyImageCompression == "01"
+    assert done.lossy and done.rounded and data.LossyImageCompression == "01"
     assert "values that were rounded to whole ones when read" in data.DerivationDescription
 
 
@@ -365,6 +382,12 @@ def test_monai_finds_the_series_in_the_same_place(ct: CT, tmp_path: Path, dicom_
         ),
         pytest.param(5, {"Syntax": uid.ExplicitVRBigEndian}, "expected little-endian slices .* dcmconv", id="big"),
         pytest.param(5, {"NumberOfFrames": 2}, "expected one frame per file, got 2; convert", id="frames"),
+        pytest.param(
+            5,
+            {"Stored": UNSIGNED << 4, "BitsStored": 12, "HighBit": 15, "PixelPaddingValue": 65535},
+            "expected HighBit 11 beside PixelPaddingValue, got 15",
+            id="high bit",
+        ),
         pytest.param(5, MR, "expected DICOM files of one series in HU, got 1 series", id="unit"),
         pytest.param(5, {"Stored": UNSIGNED}, "expected the slice that a lossless stream was made from", id="values"),
     ],
