@@ -75,6 +75,7 @@ ALLOWED: dict[str, set[str]] = {
         ".metrics",
         ".errors",
         ".files",
+        ".outputs",
         "numpy",
         "torch",
         "pydantic",

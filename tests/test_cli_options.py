@@ -21,7 +21,7 @@ OPTIONS = {
     },
     "decompress": {
         "--model", "--region", "--scale", "--thumbnails", "--fill", "--against", "--picture", "--suffix", "--all",
-        "--item", "--enhance", "--strength", "--prompt", "--seed", "--synthesised", "--max-voxels",
+        "--item", "--enhance", "--strength", "--prompt", "--seed", "--synthesised", "--to", "--template", "--max-voxels",
         "--device", "--dtype", "--jobs", "--force", "--quiet", "--json",
     },
     "evaluate": {

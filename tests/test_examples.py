@@ -22,8 +22,8 @@ PUBLIC = sorted({*liveaction.__all__} - {"__version__"})
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory, small_phantoms):
-    """What the examples speak of: a model in ``runs/ct``, ``scan.nii.gz``, a folder of scans, a stream, a store."""
+def shelf(tmp_path_factory, small_phantoms, dicom_series):
+    """What the examples speak of: a model in ``runs/ct``, scans, a DICOM series, a stream, a store."""
     folder = tmp_path_factory.mktemp("shelf")
     recipe = liveaction.load_recipe("ct_smoke", ["training.steps=0"])
     with pytest.MonkeyPatch.context() as patch:
@@ -34,6 +34,7 @@ def shelf(tmp_path_factory, small_phantoms):
     (folder / "scans").mkdir()
     for name in ("scan.nii.gz", "new_scan.nii.gz", "scans/a.nii.gz"):
         modality.write(scan, folder / name)
+    dicom_series(folder / "series", 16)
     model = liveaction.load(folder / "runs" / "ct", device="cpu")
     for name in ("scan.lva", "new_scan.lva"):
         model.compress_file(scan, folder / name)

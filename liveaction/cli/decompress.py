@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from liveaction.cli.choice import model_for_streams
+from liveaction.cli.derived import series_fields, series_text, write_series
 from liveaction.cli.findings import closeness_text, damage_fields, pace_text, promised, report_damage
 from liveaction.cli.folder import refuse_folder_options, run_folder
 from liveaction.cli.options import (
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from liveaction.codec.grid import Box
     from liveaction.codec.reader import Damage, StreamReader
     from liveaction.enhancing import Enhancer
+    from liveaction.modalities.volume.dicom_write import DerivedSeries
     from liveaction.signal import Signal
 
 app = typer.Typer()
@@ -42,6 +44,7 @@ DAMAGED = 3
     "`liveaction decompress scan.lva back.nii.gz --model runs/ct --against scan.nii.gz "
     "--picture compare.png` · `liveaction decompress scan.lva part.nii.gz --model runs/ct --region 100:200,:,40:60` · "
     "`liveaction decompress scan.lva small.nii.gz --scale 1/4` · "
+    "`liveaction decompress scan.lva derived/ --to dicom --template series/` · "
     "`liveaction decompress archive/ back/ --model runs/ct --jobs 4` · "
     "`liveaction decompress archive/ pictures/ --thumbnails` · "
     "`liveaction decompress pictures.lva back/ --model runs/rgb --all` · "
@@ -91,6 +94,12 @@ def decompress(
     prompt: Annotated[str, typer.Option(help="Of --enhance: what the pipeline is told.")] = "",
     seed: Annotated[int | None, typer.Option(help="Of --enhance: one seed, one picture. Default: 0.")] = None,
     synthesised: Synthesised = False,
+    to: Annotated[
+        str, typer.Option("--to", help="`dicom`: TARGET is a folder, of a derived series like that of --template.")
+    ] = "",
+    template: Annotated[
+        Path | None, typer.Option(help="Of --to dicom: the original series, a folder. It is read, never written to.")
+    ] = None,
     max_voxels: MaxVoxels = None,
     device: Device = "auto",
     dtype: Dtype = "",
@@ -112,8 +121,9 @@ def decompress(
     from liveaction.cli.progress import stages
 
     single = Single(
-        region, scale, fill, against, picture, max_voxels, item, enhance, strength, prompt, seed, synthesised or None
-    )
+        region, scale, fill, against, picture, max_voxels, item, enhance, strength, prompt, seed, synthesised or None,
+        to=to, template=template,
+    )  # fmt: skip
     chosen = model_for_streams(model, source)
     if everything:
         single.refuse("one item", "--all", "scale", "fill", "max_voxels")
@@ -155,6 +165,7 @@ class _Decompressed:
     original: "Signal | None"
     closeness: dict[str, float]
     enhancer: "Enhancer | None"
+    series: "DerivedSeries | None"
 
     @property
     def damaged(self) -> "list[Damage]":
@@ -178,6 +189,7 @@ class _Decompressed:
             **({} if bound is None or self.options.halvings else {"bound": bound.error}),
             **self.closeness,
             **({} if self.options.fill is None else lost),
+            **({} if self.series is None else series_fields(self.series, _ratio(self.reader))),
             **({} if self.enhancer is None else {"synthesised": self.enhancer.about}),
         }
 
@@ -191,6 +203,8 @@ class _Decompressed:
         said = [f"{self.target}: decoded in {self.seconds:.2f} s ({pace}){about}"]
         if self.enhancer is not None:
             said.append(f"{self.target}: synthesised, and marked so: {self.enhancer.words}")
+        if self.series is not None:
+            said.append(f"{self.target}: {series_text(self.series, _ratio(self.reader))}")
         if self.original is not None:
             limits = self.reader.modality.range_of(self.original)
             first, *more = closeness_text(self.closeness, self.signal.unit, limits)
@@ -225,24 +239,32 @@ def _decompress(
         stage("painting over")
         signal = enhancer(signal, stage)
     stage(f"writing {target}")
-    write_signal(reader.modality, signal, target)
+    series = None
+    if options.template is not None:
+        series = write_series(reader, signal, target, options.template, _ratio(reader))
+    else:
+        write_signal(reader.modality, signal, target)
     original, closeness = None, dict[str, float]()
     if options.against is not None:
         stage("comparing")
         original = _part_of(reader.modality.read(options.against), reader, box)
         closeness = reader.modality.compare(original, signal)
-    done = _Decompressed(target, options, reader, signal, original, closeness, enhancer)
+    done = _Decompressed(target, options, reader, signal, original, closeness, enhancer, series)
     if options.picture is not None:
         stage("drawing")
         _draw(done, options.picture)
     return done
 
 
+def _ratio(reader: "StreamReader") -> float:
+    """Bits of the source's values over those of what was decoded."""
+    container = reader.container
+    return reader.header.native_bits / (8 * (container.overhead + container.entries.bytes_of_chunks))
+
+
 def _draw(done: _Decompressed, picture: Path) -> None:
     """The result, and the original beside it where there is one."""
-    header, signal, container = done.reader.header, done.signal, done.reader.container
-    size = container.overhead + container.entries.bytes_of_chunks
-    ratio = header.native_bits / (8 * size)
+    header, signal, ratio = done.reader.header, done.signal, _ratio(done.reader)
     bits = signal.native_bits / signal.values.size / ratio
     quality = f", PSNR {done.closeness['psnr_normalised']:.2f} dB" if done.closeness else ""
     scale = f", at {done.options.scale}" if done.options.halvings else ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from liveaction.cli.derived import check_kind, check_series
 from liveaction.cli.options import check_captured, refuse_existing
 from liveaction.errors import LiveactionError, SpecError
 from liveaction.outputs import check_outputs
@@ -29,6 +30,8 @@ class Single:
     prompt: str
     seed: int | None
     synthesised: bool | None
+    to: str = ""
+    template: Path | None = None
 
     def number(self, source: Path) -> int | None:
         """Which item, None where nobody said.
@@ -62,9 +65,15 @@ class Single:
             raise SpecError(f"--against: expected the original, got no such path as {str(self.against)!r}")
         if self.against is not None and self.halvings:
             raise SpecError("--against: expected a signal of full size to compare, got --scale; leave one out")
+        check_kind(self)
         self._check_enhancing(target)
         named = {str(target): target} | ({} if self.picture is None else {"--picture": self.picture})
-        read = {"SOURCE": source, "--against": self.against, "--enhance": self.enhance}
+        read = {
+            "SOURCE": source,
+            "--against": self.against,
+            "--enhance": self.enhance,
+            "--template": self.template,
+        }
         check_outputs(named, read, {"the model": model})
         refuse_existing(target, force)
         if self.picture is not None:
@@ -82,7 +91,10 @@ class Single:
             from liveaction.enhancing import check_picture
 
             check_picture(outline)
-        files = targets_of(modality, outline, parse_region(self.region, outline.shape), target)
+        if self.template is not None:
+            files = check_series(modality, outline, target, self.template)
+        else:
+            files = targets_of(modality, outline, parse_region(self.region, outline.shape), target)
         outputs: dict[str, Any] = {str(target): files}
         if self.picture is not None:
             outputs["--picture"] = self.picture

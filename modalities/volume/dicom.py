@@ -13,7 +13,7 @@ from liveaction.errors import FormatError, LiveactionWarning
 from liveaction.mapped import converted, empty_values, is_large, release_pages
 from liveaction.modalities.volume.dicom_folder import DicomSeries
 from liveaction.modalities.volume.dicom_header import Header
-from liveaction.modalities.volume.dicom_pixels import padding_bounds, read_plane
+from liveaction.modalities.volume.dicom_pixels import padding_bounds, read_plane, stored_limits
 from liveaction.modalities.volume.nifti import describe_affine
 from liveaction.modalities.volume.volume_file import VolumeFile
 
@@ -85,6 +85,16 @@ def read_dicom(series: DicomSeries) -> VolumeFile:
         "kernel": first.labels["ConvolutionKernel"],
     }
     return VolumeFile(values, values.dtype.name, metadata, missing, no_data)
+
+
+def lay_out(series: DicomSeries) -> tuple[list[Header], NDArray[np.float64]]:
+    """The slices of a series in the order in which :func:`read_dicom` lays them, and the affine it gives.
+
+    Raises:
+        FormatError: as :func:`check_dicom`.
+    """
+    slices = _ordered(series)
+    return [item.header for item in slices], _place(slices)
 
 
 def check_dicom(series: DicomSeries) -> None:
@@ -288,7 +298,7 @@ def _dtype(headers: list[Header], in_hu: bool) -> str:
     for header in headers:
         slope, intercept = header.rescale
         bits = header.words.get("BitsStored", header.words["BitsAllocated"])
-        low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if header.signed else (0, (1 << bits) - 1)
+        low, high = stored_limits(header)
         bounds = padding_bounds(header) or ()
         ends += [slope * end + intercept for end in (bounds if in_hu else (low, high, *bounds))]
         if not in_hu and not (slope.is_integer() and intercept.is_integer()):

@@ -31,7 +31,7 @@ _UNDEFINED = 0xFFFFFFFF  # the length of an element that ends with a delimiter
 _INDEX = "1.2.840.10008.1.3.10"
 _CLASS = "1.2.840.10008.5.1.4.1.1"
 _ENHANCED = [f"{_CLASS}.{n}" for n in ("2.1", "2.2", "4.1", "4.4", "128.1", "130")]
-_READING = (
+READING = (
     OSError,
     EOFError,
     ValueError,
@@ -153,7 +153,7 @@ def read_header(path: Path) -> Header:
     try:
         stat = path.stat()
         return _read_header(path, stat.st_size, stat.st_mtime_ns)
-    except _READING as error:
+    except READING as error:
         raise FormatError(f"{path}: expected a DICOM header, got {one_line(error)}; remove or replace it") from error
 
 

@@ -132,6 +132,12 @@ def _settled(words: NDArray[Any], header: Header, bits: int) -> Plane:
     return Plane(values, (values >= low) & (values <= high))
 
 
+def stored_limits(header: Header) -> tuple[int, int]:
+    """The least and the largest value that BitsStored can hold."""
+    bits = header.words.get("BitsStored", header.words["BitsAllocated"])
+    return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if header.signed else (0, (1 << bits) - 1)
+
+
 def _with_sign(words: NDArray[np.int64], bits: int, signed: bool) -> NDArray[np.int64]:
     values = words & ((1 << bits) - 1)
     return values - ((values >> (bits - 1)) << bits) if signed else values

@@ -5,7 +5,9 @@ from typing import ClassVar
 
 from liveaction.errors import FormatError
 from liveaction.modalities.volume.dicom import check_dicom, read_dicom
-from liveaction.modalities.volume.dicom_folder import find_volumes, select_series, volume_parts
+from liveaction.modalities.volume.dicom_derived import Origin
+from liveaction.modalities.volume.dicom_folder import DicomSeries, find_volumes, select_series, volume_parts
+from liveaction.modalities.volume.dicom_write import DerivedSeries, check_template, write_dicom
 from liveaction.modalities.volume.modality import Volume
 from liveaction.modalities.volume.nifti import check_nifti, is_nifti, read_nifti
 from liveaction.signal import Signal
@@ -64,3 +66,41 @@ class Scan(Volume):
             return self.signal_of(read_dicom(series), path)
         self.find(path)
         raise FormatError(f"{path}: expected {self.wanted}, got neither a file nor a folder")
+
+    def check_series(self, signal: Signal, target: Path | str, template: Path | str) -> None:
+        """Refuse, before a signal is decoded, what :meth:`write_series` would refuse for its shape and place.
+
+        Args:
+            signal: its values may be nothing but a shape.
+            target, template: as for :meth:`write_series`.
+
+        Raises:
+            FormatError, SpecError, WriteError: as :meth:`write_series`.
+        """
+        check_template(signal, Path(target), self._template(Path(template)))
+
+    def write_series(self, signal: Signal, target: Path | str, template: Path | str, origin: Origin) -> DerivedSeries:
+        """Write a decoded volume as a derived DICOM series like the one that was compressed, see :func:`write_dicom`.
+
+        Args:
+            signal: ``[1, X, Y, Z]``.
+            target: the folder to write; one that holds a derived series alone is replaced.
+            template: the folder of the original series, or ``FOLDER/UID`` or ``FOLDER/NUMBER`` of one in it; it is
+                read, and never written to.
+            origin: the stream it was decoded from, as ``Origin.of(liveaction.read_info(path))`` says it.
+
+        Raises:
+            FormatError: the template is no such series, of other extents, spacing, orientation or place, or not what a
+                lossless stream was made from; ``target`` holds something else; NaN or infinity that is not missing.
+            SpecError: ``target`` is the template, lies in it, or holds it.
+            WriteError: ``target`` cannot be written.
+        """
+        self.check_finite(signal.values, Path(target), signal.missing)
+        return write_dicom(signal, Path(target), self._template(Path(template)), origin)
+
+    def _template(self, path: Path) -> DicomSeries:
+        series = select_series(path, self.in_hu, warn=False)
+        if series is None:
+            got = f"no such path as {str(path)!r}" if not path.exists() else f"a file, {str(path)!r}"
+            raise FormatError(f"{path}: expected the folder of a DICOM series, got {got}; give the one it came from")
+        return series
