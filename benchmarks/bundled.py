@@ -102,8 +102,8 @@ class Bundle:
 
 
 MEASURED = """Bits at equal PSNR against `{anchor}`, in percent (Bjøntegaard; fewer below 0; `–` where curves do not
-overlap). PSNR and bits at every setting stand in `benchmarks/results/bundled/{name}.json`. Untrained is the recipe before
-it has seen a file, with entropy tables of no data.
+overlap). PSNR and bits at every setting stand in `benchmarks/results/bundled/{name}.json`. Untrained is the recipe
+before it has seen a file, with entropy tables of no data.
 
 | file | this model | untrained |{others}
 | --- | --- | --- |{rule}

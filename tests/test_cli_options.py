@@ -21,8 +21,8 @@ OPTIONS = {
     },
     "decompress": {
         "--model", "--region", "--scale", "--thumbnails", "--fill", "--against", "--picture", "--suffix", "--all",
-        "--item", "--enhance", "--strength", "--prompt", "--seed", "--synthesised", "--to", "--template", "--max-voxels",
-        "--device", "--dtype", "--jobs", "--force", "--quiet", "--json",
+        "--item", "--enhance", "--strength", "--prompt", "--seed", "--synthesised", "--to", "--template",
+        "--max-voxels", "--device", "--dtype", "--jobs", "--force", "--quiet", "--json",
     },
     "evaluate": {
         "--data", "--out", "--protocol", "--baselines", "--factors", "--reference", "--measure",

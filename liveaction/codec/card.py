@@ -40,7 +40,7 @@ def make_card(folder: Path, name: str = "", measured: str = "", repository: str 
     parts += [f"# {title}\n", f"{named} For {modality}; weights `{digest[:12]}`.\n"]
     if repository:
         parts.append(
-            f"```\npip install 'liveaction[hub]'\nliveaction models get {repository} --digest {digest[:12]}\n```\n\n"
+            f"```\nliveaction models get {repository} --digest {digest[:12]}\n```\n\n"
             "Streams say which weights they need; once the model is there, `liveaction decompress FILE.lva BACK` finds "
             "it.\n"
         )

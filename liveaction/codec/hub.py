@@ -222,7 +222,8 @@ def _library() -> Any:
         import huggingface_hub.utils
     except ImportError as error:
         raise MissingDependencyError(
-            "a hub of models: expected the package huggingface_hub, got none; pip install 'liveaction[hub]'"
+            "a hub of models: expected the package huggingface_hub, got none; pip install '.[hub]' in a clone of this "
+            "repository"
         ) from error
     return huggingface_hub
 

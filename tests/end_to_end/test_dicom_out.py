@@ -114,7 +114,7 @@ def test_what_does_not_fit_is_refused_before_any_work(
     assert _refused(stream, out, "--to", "nifti").startswith("--to: expected dicom, got 'nifti'")
     assert "--to: expected --template with it" in _refused(stream, out, "--to", "dicom")
     assert "--template: expected --to dicom with it" in _refused(stream, out, "--template", source)
-    for name, value in (("--region", ":,:,0:2"), ("--fill", 0), ("--enhance", tmp_path)):
+    for name, value in (("--region", ":,:,0:2"), ("--scale", "1/2"), ("--fill", 0), ("--enhance", tmp_path)):
         extra = (name, value)
         assert f"{name}: expected none with --to dicom" in _refused(stream, out, *to, *extra)
     assert "--to: expected one item with it, got --all" in _refused(stream, out, *to, "--all")

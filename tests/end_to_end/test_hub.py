@@ -203,7 +203,7 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     for name in [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'liveaction\[hub\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install '.\[hub\]'"):
         liveaction.from_pretrained(NAME)
 
 
