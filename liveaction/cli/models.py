@@ -188,8 +188,14 @@ def push(
     from liveaction.codec.hub import push as push_folder
 
     with stages(console, quiet) as stage:
-        about = {"private": not public, "revision": revision or None, "message": message, "stage": stage}
-        address = push_folder(resolve_model(model), repository, **about)
+        address = push_folder(
+            resolve_model(model),
+            repository,
+            private=not public,
+            revision=revision or None,
+            message=message,
+            stage=stage,
+        )
     if as_json:
         print_json({"repository": repository, "private": not public, "commit": address})
         return
