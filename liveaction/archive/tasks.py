@@ -49,7 +49,7 @@ class FolderCompression(FolderTask):
             check_exact(model.codec, model.recipe.name)
         step, rate_said = None, settings.step is not None or settings.quality is not None
         if settings.goal is None and (settings.max_error is None or rate_said):
-            step = choose_step(model.codec.quantizer.step, settings.step, settings.quality)
+            step = choose_step(model.codec.spec, settings.step, settings.quality)
         coder = choose_coder(model.codec, settings.coder, settings.fast)
         self.wanted = replace(
             _wanted(model, coder),

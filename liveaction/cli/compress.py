@@ -62,7 +62,7 @@ def compress(
     model: ModelDir = None,
     step: Annotated[float | None, typer.Option(help="Quantiser step; default: the one trained with.")] = None,
     quality: Annotated[
-        int | None, typer.Option(min=1, max=7, help="1 small .. 7 fine; 4 is the step trained with.")
+        int | None, typer.Option(min=1, max=7, help="1 small .. 7 fine; 4 is a step of 0.1, whatever was trained with.")
     ] = None,
     target_size: TargetSize = None,
     target_ratio: TargetRatio = None,

@@ -138,7 +138,7 @@ class _Trials:
         self.spent = Timings(0, 0, 0, 0)
         self._sign = -1 if target.of_bytes else 1
         self._slabs = KeptSlabs()
-        self.start = self._sign * log2(choose_step(model.codec.quantizer.step))
+        self.start = self._sign * log2(choose_step(model.codec.spec))
 
     def bounds(self) -> tuple[float, float]:
         """The outermost places that make sense for the latents that were seen."""

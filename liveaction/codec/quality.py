@@ -5,9 +5,14 @@ from math import inf
 from liveaction.codec.bound import check_error
 from liveaction.codec.target import Target
 from liveaction.errors import SpecError, printable
+from liveaction.spec import CodecSpec
 
 QUALITIES = {1: 8.0, 2: 4.0, 3: 2.0, 4: 1.0, 5: 0.5, 6: 0.25, 7: 0.125}
-"""``--quality`` to a multiple of the recipe's step; 4 is the step that the model was trained with."""
+"""``--quality`` to a multiple of the step of quality 4."""
+
+COMMON_STEP = 0.1
+"""The step of quality 4 of all uniform quantisers: transforms keep the scale of signals in [-1, 1], so that equal steps
+round models of one modality alike, whatever steps they were trained with."""
 
 STEPS = 2.0**-100, 2.0**100
 """The least and the largest step: latents over it, and symbols times it, are float32."""
@@ -36,22 +41,25 @@ def check_rate(
         raise SpecError(f"--quality: expected a number from {min(QUALITIES)} to {max(QUALITIES)}, got {quality!r}")
 
 
-def choose_step(codec_step: float, step: float | None = None, quality: int | None = None) -> float:
+def choose_step(spec: CodecSpec, step: float | None = None, quality: int | None = None) -> float:
     """The quantiser step of a stream, in latent units.
 
     Args:
-        codec_step: that the codec was trained with, which neither of the others stands for.
+        spec: of the codec, whose quantiser's step it is where neither of the others is given.
         step: a step of one's own; a larger one gives fewer bits.
-        quality: 1 small .. 7 fine; 4 is ``codec_step``, each other one a factor of two from its neighbours.
+        quality: 1 small .. 7 fine, each a factor of two from its neighbours; 4 is :data:`COMMON_STEP`, or, where
+            latents are companded and steps not comparable, the codec's own.
 
     Raises:
         SpecError: both ``step`` and ``quality`` are given, or one is out of its range.
     """
     check_rate(step, quality)
-    if step is None:
-        step = codec_step * (1.0 if quality is None else QUALITIES[quality])
-        check_step(step, "[codec.quantizer] step")
-    return float(step)
+    own, comparable = spec.quantizer.step, spec.quantizer.kind == "uniform" and not spec.compand
+    if quality is not None:
+        step = (COMMON_STEP if comparable else own) * QUALITIES[quality]
+    if step is None or not comparable:
+        check_step(own if step is None else step, "[codec.quantizer] step")
+    return float(own if step is None else step)
 
 
 def check_step(step: object, where: str) -> None:

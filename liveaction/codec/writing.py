@@ -144,7 +144,7 @@ class StreamWriter:
             ShapeError, SpecError, FormatError: as :func:`liveaction.codec.stream.write_stream`; nothing is to be added
                 after.
         """
-        chosen = choose_step(self.model.codec.quantizer.step, step, quality)
+        chosen = choose_step(self.model.codec.spec, step, quality)
         options: _How = {
             "extras": extras,
             "strip_metadata": strip_metadata,

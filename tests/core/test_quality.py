@@ -2,14 +2,22 @@
 
 import pytest
 
-from liveaction.codec.quality import QUALITIES, choose_step
+from liveaction.codec.quality import COMMON_STEP, QUALITIES, choose_step
 from liveaction.errors import SpecError
+from liveaction.spec import CodecSpec
 
 
-def test_a_quality_is_a_multiple_of_the_step_trained_with():
-    assert choose_step(0.4) == choose_step(0.4, quality=4) == 0.4
-    assert choose_step(0.4, step=3) == 3.0
-    assert [choose_step(0.5, quality=quality) for quality in range(1, 8)] == [0.5 * m for m in QUALITIES.values()]
+def spec_of(step=0.4, kind="uniform", **more):
+    return CodecSpec.model_validate({"latent_channels": 4, "quantizer": {"kind": kind, "step": step}, **more})
+
+
+def test_a_quality_is_the_same_step_for_all_models_whose_steps_can_be_compared():
+    assert choose_step(spec_of(0.4)) == 0.4 and choose_step(spec_of(0.4), step=3) == 3.0
+    for trained in (0.05, 0.1, 0.4):
+        steps = [choose_step(spec_of(trained), quality=quality) for quality in range(1, 8)]
+        assert steps == [COMMON_STEP * m for m in QUALITIES.values()] and steps[3] == 0.1
+    for other in (spec_of(0.5, "laplace"), spec_of(0.5, compand=True)):
+        assert [choose_step(other, quality=quality) for quality in range(1, 8)] == [0.5 * m for m in QUALITIES.values()]
 
 
 @pytest.mark.parametrize(
@@ -31,9 +39,9 @@ def test_a_quality_is_a_multiple_of_the_step_trained_with():
 )
 def test_both_and_what_is_out_of_range_are_refused(given, words):
     with pytest.raises(SpecError, match=words):
-        choose_step(0.4, **given)
+        choose_step(spec_of(), **given)
 
 
 def test_the_step_that_a_quality_gives_is_one():
     with pytest.raises(SpecError, match=r"\[codec.quantizer\] step: expected a number from .*, got 8e\+30"):
-        choose_step(1e30, quality=1)
+        choose_step(spec_of(1e30, "laplace"), quality=1)

@@ -1,7 +1,6 @@
 """Models on a hub: pushed, got, offline, refused; the hub is a stand-in on this machine."""
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -172,7 +171,7 @@ def test_a_repository_of_something_else(hub: Hub) -> None:
     ):
         liveaction.from_pretrained(NAME)
     hub.repositories[NAME].commit("main", {"config.json": b'{"model_type": "bert"}'})
-    with pytest.raises(FormatError, match="expected model format 1, got None.* to get me/small-rgb anew"):
+    with pytest.raises(FormatError, match=r"expected model format 1, got None.* to get me/small-rgb anew"):
         liveaction.from_pretrained(NAME)
 
 
@@ -220,7 +219,7 @@ def test_a_model_is_saved_whole_and_streams_know_it(model: Model, tmp_path: Path
     assert "Not recorded" in (bare.save_pretrained(tmp_path / "bare") / "README.md").read_text()
     changed = liveaction.load(RGB, device="cpu")
     next(iter(changed.codec.parameters())).data.mul_(1.5)
-    with pytest.raises(IntegrityError, match="they were changed|weights"):
+    with pytest.raises(IntegrityError, match=r"they were changed|weights"):
         changed.save_pretrained(tmp_path / "changed")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bare", "copy"]
 
@@ -245,4 +244,4 @@ def test_cards_say_files_and_no_folders(tmp_path: Path) -> None:
     out = tmp_path / "card.md"
     assert run("models", "card", tmp_path / "m", "--out", out)[0] == 0 and out.read_text().startswith("# m\n")
     code, _, said = run("models", "card", tmp_path / "m", "--out", out)
-    assert code == 1 and "--force" in said and os.path.getsize(out) > 100
+    assert code == 1 and "--force" in said and out.stat().st_size > 100
