@@ -109,7 +109,7 @@ class ChunkCoder:
             return parts[0]
         split = len(self.continuation.steps) + 1
         lowest = self.continuation.join(parts[:split], extents)
-        if len(parts) <= split < len(self.rows):
+        if len(parts) <= min(split, len(self.rows) - 1):
             return lowest
         lowest = lowest.reshape(-1, self.channels, *extents)
         make = np.empty if len(parts) == len(self.rows) else np.zeros

@@ -68,7 +68,7 @@ class Scaling:
     def __init__(self, codec: "Codec", full: ChunkLayout, halvings: tuple[int, ...]) -> None:
         self.codec, self.full = codec, full
         self.factors = tuple(2**k for k in halvings)
-        native = codec.separable and codec.behind is None
+        native = any(halvings) and codec.separable and codec.behind is None
         dropped = tuple(_of_bands(codec, axis, k) if native else 0 for axis, k in enumerate(halvings))
         per_token = tuple(f >> k for f, k in zip(full.factors, dropped, strict=True))
         left = [k - done for k, done in zip(halvings, dropped, strict=True)]

@@ -23,6 +23,7 @@ BANKS = {
     "packets": {"levels": 2, "continuation": 2},
     "short packets": {"levels": 1, "continuation": 0},
     "even filters": {"wavelet": "bior1.3", "levels": 3, "continuation": 0},
+    "no packets": {"levels": 0, "continuation": 2},
     "lapped": {"levels": 0, "lapped": 8, "continuation": 1},
     "odd lapped": {"levels": 0, "lapped": 6, "continuation": 0},
     "network behind": {"levels": 2, "continuation": 1, "decoder": {"kind": "light", "depth": 1}},
@@ -84,7 +85,7 @@ def test_low_passes_have_the_middle_of_their_samples(bank):
     model = made(1, bank)
     data = compress(ramp_of(model, (64,), (0.01,)), model, step=0.01)[0]
     with open_reader(data, model, scale="1/2") as reader:
-        odd = bank in ("packets", "short packets", "predicted")
+        odd = bank in ("packets", "short packets", "no packets", "predicted")
         assert reader.scaling.origin == ((0.0,) if odd else (0.5,))
 
 
@@ -157,7 +158,7 @@ def test_time_and_bands_keep_their_samples():
     assert decompress(compress(signal_of(model, 1, (33,)), model)[0], model, scale="1/4")[0].shape == (9,)
 
 
-@pytest.mark.parametrize("bank", ["packets", "lapped", "network behind"])
+@pytest.mark.parametrize("bank", ["packets", "no packets", "lapped", "network behind"])
 def test_boxes_are_missing_where_half_of_them_is(small, bank):
     model = made(2, bank)
     missing = np.zeros((1, 33, 21), bool)
