@@ -75,7 +75,8 @@ def test_samples_lie_where_the_reader_says(bank, scale):
     inside = (slice(16 // factor * 2, -16 // factor * 2),) * 2  # the ends are reflected
     off = (back.values[0] - wanted)[inside]
     assert abs(off.mean()) < 0.05 * slopes[0]  # a twentieth of a full sample
-    assert np.abs(off).max() < (0.9 * slopes[0] if "lapped" in bank else 0.1 * slopes[0])
+    loose = "lapped" in bank or bank == "no packets"  # whose chunks, reflected at their ends, are small
+    assert np.abs(off).max() < (0.9 if loose else 0.1) * slopes[0]
     assert back.spacing == (float(factor),) * 2
 
 
