@@ -7,7 +7,7 @@ import json
 from pathlib import Path, PurePath
 from typing import Any
 
-from liveaction.errors import FormatError
+from liveaction.errors import FormatError, printable
 from liveaction.files import read_small
 from liveaction.home import ABOUT, LONGEST_ABOUT
 from liveaction.model_folder import CONFIG, read_config
@@ -47,7 +47,7 @@ def make_card(folder: Path, name: str = "", measured: str = "", repository: str 
     parts += ["## Learnt from\n", _learnt(about)]
     if training.get("digest") == digest:
         parts += ["## Training\n", _trained(training)]
-    if measured or about.get("measured_on"):
+    if measured or _list(about.get("measured_on")):
         parts += ["## Measured on files that it has not seen\n", measured or _listed(about["measured_on"])]
     if about.get("not_for"):
         parts += ["## Not for\n", f"{_text(about['not_for'])}.\n"]
@@ -62,7 +62,7 @@ def _front(about: dict[str, Any], modality: str) -> str:
 
 
 def _learnt(about: dict[str, Any]) -> str:
-    rows = [_table(row) for row in about.get("data", []) if isinstance(about.get("data"), list)]
+    rows = [_table(row) for row in _list(about.get("data"))]
     if not rows:
         return _UNKNOWN
     lines = [f"| {_base(row.get('file'))} | {_text(row.get('from'))} |" for row in rows]
@@ -74,21 +74,21 @@ def _trained(training: dict[str, Any]) -> str:
     steps, seconds = training.get("steps", 0), training.get("seconds", 0)
     made = f"{steps} steps" if steps else "No step of training: what the recipe starts with, fitted to the files,"
     text = f"{made} in {seconds} s on {_text(training.get('device'))}, torch {_text(training.get('torch'))}.\n"
-    validations = training.get("validation")
-    if isinstance(validations, list) and validations and (last := _table(validations[-1])):
+    validations = _list(training.get("validation"))
+    if validations and (last := _table(validations[-1])):
         text += (
             f"\nAt the end, on crops held out of these files: PSNR {_number(last.get('psnr'))} dB (peak to peak 2), "
             f"{_number(last.get('bits'))} bits per latent before the coder's contexts, ratio "
             f"{_number(last.get('ratio'))}.\n"
         )
-    left_out = training.get("left_out")
-    if isinstance(left_out, list) and left_out:
+    left_out = _list(training.get("left_out"))
+    if left_out:
         text += f"\nLeft out as unreadable: {', '.join(_base(_table(each).get('source')) for each in left_out)}.\n"
     return text
 
 
 def _listed(names: Any) -> str:
-    return ", ".join(_base(name) for name in names if isinstance(names, list)) + "\n"
+    return ", ".join(_base(name) for name in _list(names)) + "\n"
 
 
 def _read(path: Path, most: int) -> dict[str, Any]:
@@ -109,9 +109,13 @@ def _table(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _text(value: Any) -> str:
-    """One line of Markdown."""
-    return " ".join(str(value or "").split()).replace("|", "/").replace("`", "'")
+    """One line of Markdown, without what a terminal would obey."""
+    return printable(value or "").replace("|", "/").replace("`", "'")
 
 
 def _base(value: Any) -> str:

@@ -239,6 +239,11 @@ def test_cards_say_files_and_no_folders(tmp_path: Path) -> None:
     assert code == 0 and "ann" not in text and "scans" not in text
     assert "| one.nii | ours / 'x' |" in text and "| two.nii |" in text and "three.nii" in text
     assert "500 steps in" in text and "Left out as unreadable: bad.nii." in text
+    for odd in ({"data": {"x": 1}, "measured_on": 7, "not_for": ["\x1b[31m"]}, {"data": [3], "measured_on": "abc"}):
+        (tmp_path / "m" / "about.json").write_text(json.dumps(odd))
+        (tmp_path / "m" / "training.json").write_text(json.dumps(training | {"validation": 3, "left_out": "x"}))
+        text = make_card(tmp_path / "m")
+        assert "\x1b" not in text and "500 steps" in text and "abc" not in text
     (tmp_path / "m" / "training.json").write_text(json.dumps(training | {"digest": "0" * 64}))
     assert "## Training" not in run("models", "card", tmp_path / "m")[1]
     out = tmp_path / "card.md"
