@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -234,11 +234,17 @@ def generic_tables(channels: int, axes: int, outer: int = 0) -> EntropyTables:
         "class_offset": np.zeros(channels, np.int8),
         "classes": np.stack([quantised(row, 1) for row in class_weights()]),
         "modes": np.tile(np.stack(heads), (channels, 1, 1)),
-        "residuals": np.stack([with_escape(row) for levels in residual_weights() for row in levels]),
+        "residuals": _generic_residuals().copy(),
     }
     if outer:
         arrays["outer"] = np.array([outer], np.uint16)
     return EntropyTables.from_arrays(arrays, "generic tables")
+
+
+@lru_cache(1)
+def _generic_residuals() -> NDArray[np.uint16]:
+    """The rows of all scales and levels, which are the same for all tables."""
+    return np.stack([with_escape(row) for levels in residual_weights() for row in levels])
 
 
 def _generic_predictor(axes: int) -> NDArray[np.int16]:

@@ -25,11 +25,14 @@ class BandRotation(nn.Module):
     def __init__(self, channels: int, bands: int, rotated: bool, inverse: bool = False) -> None:
         super().__init__()
         self.channels, self.bands, self.inverse = channels, bands, inverse
-        start = torch.eye(channels).repeat(bands, 1, 1)
-        self.weight = nn.Parameter(start) if rotated and channels > 1 else None
-        lowest = np.arange(channels) * bands
-        others = np.setdiff1d(np.arange(channels * bands), lowest)
-        self.register_buffer("order", torch.tensor([*lowest.tolist(), *others.tolist()]))
+        self.weight: nn.Parameter | None = None
+        if rotated and channels > 1:
+            start = torch.zeros(bands, channels, channels)  # torch.eye of no memory imports torch's compiler: a second
+            start.diagonal(dim1=1, dim2=2).fill_(1)
+            self.weight = nn.Parameter(start)
+        lowest = range(0, channels * bands, bands)
+        others = (row for row in range(channels * bands) if row % bands)
+        self.register_buffer("order", torch.tensor([*lowest, *others]))
 
     def extra_repr(self) -> str:
         """What ``print(model)`` shows."""

@@ -28,7 +28,7 @@ from liveaction.home import FILES
 from liveaction.registry import build_modality
 from tests.end_to_end.hub_standin import TOKEN, Hub, serving
 
-pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
+constants = pytest.importorskip("huggingface_hub.constants", reason="the extra hub is not installed")
 RGB = Path(liveaction.__file__).parent / "bundled" / "rgb"
 NAME = "me/small-rgb"
 
@@ -43,6 +43,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
         monkeypatch.setenv("LIVEACTION_HOME", str(tmp_path / "home"))
         for name in ("HF_HUB_OFFLINE", "HF_HUB_CACHE"):
             monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # as the library found the environment
         yield served
 
 
