@@ -35,6 +35,7 @@ except ImportError:
 def cases(scan: Path, folder: Path) -> dict[str, list[str]]:
     """Arguments of Python by what they show."""
     command, model, stream = ["-m", "liveaction"], str(folder / "model"), str(folder / "scan.lva")
+    bundled, back = str(folder / "bundled.lva"), str(folder / "back.nii.gz")
     return {
         "import liveaction": ["-c", "import liveaction"],
         "import the codec": ["-c", IMPORT],
@@ -43,6 +44,8 @@ def cases(scan: Path, folder: Path) -> dict[str, list[str]]:
         "liveaction info": [*command, "info", stream],
         "liveaction recipes": [*command, "recipes"],
         "liveaction compress": [*command, "compress", str(scan), stream, "--model", model, "--quiet", "--force"],
+        "liveaction compress, bundled model": [*command, "compress", str(scan), bundled, "--quiet", "--force"],
+        "liveaction decompress, bundled model": [*command, "decompress", bundled, back, "--quiet", "--force"],
     }
 
 
