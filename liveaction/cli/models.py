@@ -125,11 +125,7 @@ def add(
     with stages(console, quiet) as stage:
         stage("loading the model")
         model, made = add_model(folder, name, default)
-    if as_json:
-        print_json(_fields(model) | {"added": made})
-        return
-    what = "added" if made else "there already"
-    say(f"{model.folder}: {what}; {model.modality} by recipe {model.recipe}, weights {model.digest[:12]}")
+    _say_added(model, {"added": made}, as_json)
 
 
 @app.command(
@@ -163,11 +159,7 @@ def get(
         with got_whole(repository):
             check_digest(read_known(folder).digest, digest, repository)
             model, made = add_model(folder, name or repository.rpartition("/")[2], default)
-    if as_json:
-        print_json(_fields(model) | {"added": made, "repository": repository})
-        return
-    what = "added" if made else "there already"
-    say(f"{model.folder}: {what}; {model.modality} by recipe {model.recipe}, weights {model.digest[:12]}")
+    _say_added(model, {"added": made, "repository": repository}, as_json)
 
 
 @app.command(
@@ -242,6 +234,15 @@ def remove(
         print_json({"name": name, "folder": str(folder), "removed": True})
         return
     say(f"{folder}: removed")
+
+
+def _say_added(model: KnownModel, about: dict[str, Any], as_json: bool) -> None:
+    """What became of a model that was to be in the home."""
+    if as_json:
+        print_json(_fields(model) | about)
+        return
+    what = "added" if about["added"] else "there already"
+    say(f"{model.folder}: {what}; {model.modality} by recipe {model.recipe}, weights {model.digest[:12]}")
 
 
 def _fields(model: KnownModel) -> dict[str, Any]:
