@@ -1,6 +1,7 @@
 """The documents under docs/ tell the truth: tables, commands and recipes."""
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -160,6 +161,22 @@ def test_the_table_of_bundled_models_is_that_of_their_records(monkeypatch):
     import bundled
 
     assert bundled.table() in TEXTS["models.md"]
+
+
+def test_cards_of_bundled_models_are_those_of_their_records(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import bundled
+
+    for name in bundled.BUNDLES:
+        assert (bundled.BUNDLED / name / "README.md").read_text(encoding="utf-8") == bundled.card(name), name
+
+
+def test_the_table_of_scales_is_that_of_its_record(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import scales
+
+    record = json.loads((scales.RESULTS / "scales_cpu.json").read_text(encoding="utf-8"))
+    assert scales.tables(record) in TEXTS["stream.md"]
 
 
 def test_the_table_of_targets_is_that_of_its_record(monkeypatch):

@@ -158,6 +158,8 @@ def push(
 ) -> str:
     """Push a model directory to a repository, made if missing, with a card; checkpoints and logs stay here.
 
+    Files of a model that was there and that this one does not have are taken out; all others stay.
+
     Args:
         folder: a model directory, which is loaded first.
         repository: ``owner/name``.
@@ -200,6 +202,7 @@ def push(
                 repo_id=repository,
                 folder_path=made,
                 revision=revision,
+                delete_patterns=list(FILES),  # those of an earlier model that this one does not have
                 commit_message=message or f"Weights {digest[:12]}",
             )
         except LiveactionError:

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,10 +22,10 @@ class Repository:
     branches: dict[str, str] = field(default_factory=dict)
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
-    def commit(self, branch: str, files: dict[str, bytes]) -> str:
-        """Files on top of what a branch has."""
+    def commit(self, branch: str, files: dict[str, bytes], gone: Sequence[str] = ()) -> str:
+        """Files on top of what a branch has, without others."""
         before = self.commits.get(self.branches.get(branch, ""), {})
-        every = {**before, **files}
+        every = {**{path: data for path, data in before.items() if path not in gone}, **files}
         told = hashlib.sha1(repr((branch, len(self.commits), sorted(every.items()))).encode()).hexdigest()
         self.branches[branch], self.commits[told] = told, every
         return told
@@ -80,7 +80,8 @@ class Hub:
                 for line in lines
                 if line["key"] == "file"
             }
-            commit = repository.commit(revision, files)
+            gone = [line["value"]["path"] for line in lines if line["key"] == "deletedFile"]
+            commit = repository.commit(revision, files, gone)
             return _json({"success": True, "commitOid": commit, "commitUrl": f"{self.endpoint}/{name}/commit/{commit}"})
         commit = repository.branches.get(revision, revision)
         if commit not in repository.commits:

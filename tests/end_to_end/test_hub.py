@@ -14,6 +14,7 @@ from liveaction.cli.main import app
 from liveaction.codec.card import make_card
 from liveaction.codec.hub import push
 from liveaction.codec.model import Model
+from liveaction.codec.weights import save_model
 from liveaction.errors import (
     FormatError,
     IntegrityError,
@@ -110,6 +111,17 @@ def test_revisions_are_what_they_were(hub: Hub, model: Model, tmp_path: Path) ->
         liveaction.from_pretrained("rgb", revision="main")
     assert liveaction.from_pretrained("rgb", device="cpu").digest == model.digest
     assert liveaction.from_pretrained(RGB, device="cpu").digest == model.digest
+
+
+def test_a_push_takes_out_what_was_of_another_model(hub: Hub, model: Model, tmp_path: Path) -> None:
+    """Packed tables beside those that are not would be no model."""
+    save_model(model.codec, model.recipe, tmp_path / "plain")
+    push(tmp_path / "plain", NAME)
+    hub.repositories[NAME].commit("main", {"notes.txt": b"mine"})
+    model.push_to_hub(NAME)
+    files = hub.repositories[NAME].commits[hub.repositories[NAME].branches["main"]]
+    assert "entropy.safetensors.gz" in files and "entropy.safetensors" not in files and files["notes.txt"] == b"mine"
+    assert liveaction.from_pretrained(NAME, device="cpu").digest == model.digest
 
 
 def test_what_may_not_be_seen_is_one_line(hub: Hub, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
