@@ -54,6 +54,16 @@ def make_card(folder: Path, name: str = "", measured: str = "", repository: str 
     return "\n".join(parts)
 
 
+def shown_about(folder: Path) -> dict[str, Any]:
+    """What others may see of an ``about.json``: of files their names alone, and no default for anything."""
+    about = _read(folder / ABOUT, LONGEST_ABOUT)
+    if "data" in about:
+        about["data"] = [_table(row) | {"file": _base(_table(row).get("file"))} for row in _list(about["data"])]
+    if "measured_on" in about:
+        about["measured_on"] = [_base(name) for name in _list(about["measured_on"])]
+    return about | {"default_for": []}
+
+
 def _front(about: dict[str, Any], modality: str) -> str:
     """What hubs read: JSON strings are YAML."""
     license_line = f"license: {json.dumps(_text(about['license']))}\n" if about.get("license") else ""

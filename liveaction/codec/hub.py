@@ -4,6 +4,7 @@ What is got is a model directory's own files, safetensors and JSON, checked as a
 stays in the hub's cache, so that it is there offline the next time.
 """
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from liveaction.codec.card import make_card
+from liveaction.codec.card import make_card, shown_about
 from liveaction.codec.model import Model, load
 from liveaction.errors import (
     FormatError,
@@ -27,7 +28,7 @@ from liveaction.errors import (
     WriteError,
     printable,
 )
-from liveaction.home import CARD, FILES, LEAST_DIGITS, resolve_model
+from liveaction.home import ABOUT, CARD, FILES, LEAST_DIGITS, resolve_model
 from liveaction.model_folder import CONFIG
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ def push(
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, Path(made) / name)
         (Path(made) / CARD).write_text(make_card(folder, repository=repository), encoding="utf-8")
+        (Path(made) / ABOUT).write_text(json.dumps(shown_about(folder), indent=1) + "\n", encoding="utf-8")
         stage(f"pushing to {repository}")
         try:
             api.create_repo(repository, private=private, exist_ok=True)

@@ -116,7 +116,13 @@ def test_revisions_are_what_they_were(hub: Hub, model: Model, tmp_path: Path) ->
 def test_a_push_takes_out_what_was_of_another_model(hub: Hub, model: Model, tmp_path: Path) -> None:
     """Packed tables beside those that are not would be no model."""
     save_model(model.codec, model.recipe, tmp_path / "plain")
+    about = {"data": [{"file": "/home/ann/one.png", "from": "ours"}], "measured_on": ["/home/ann/b.png"], "more": 1}
+    (tmp_path / "plain" / "about.json").write_text(json.dumps(about | {"default_for": ["rgb"]}))
     push(tmp_path / "plain", NAME)
+    shown = json.loads(hub.repositories[NAME].commits[hub.repositories[NAME].branches["main"]]["about.json"])
+    assert shown == {
+        "data": [{"file": "one.png", "from": "ours"}], "measured_on": ["b.png"], "more": 1, "default_for": []
+    }  # fmt: skip
     hub.repositories[NAME].commit("main", {"notes.txt": b"mine"})
     model.push_to_hub(NAME)
     files = hub.repositories[NAME].commits[hub.repositories[NAME].branches["main"]]
