@@ -7,7 +7,7 @@ import json
 from pathlib import Path, PurePath
 from typing import Any
 
-from liveaction.errors import FormatError
+from liveaction.errors import FormatError, printable
 from liveaction.files import read_small
 from liveaction.home import ABOUT, LONGEST_ABOUT
 from liveaction.model_folder import CONFIG, read_config
@@ -54,6 +54,20 @@ def make_card(folder: Path, name: str = "", measured: str = "", repository: str 
     return "\n".join(parts)
 
 
+def strip_folders(path: Path) -> None:
+    """Leave of the files that an ``about.json`` names their names; nothing is done where there is none.
+
+    Raises:
+        FormatError: it is no table.
+    """
+    about = _read(path, LONGEST_ABOUT)
+    data = [row | {"file": _base(row["file"])} if "file" in _table(row) else row for row in _list(about.get("data"))]
+    measured = [_base(name) for name in _list(about.get("measured_on"))]
+    bare = about | ({"data": data} if data else {}) | ({"measured_on": measured} if measured else {})
+    if bare != about:
+        path.write_text(json.dumps(bare, indent=1) + "\n", encoding="utf-8")
+
+
 def _front(about: dict[str, Any], modality: str) -> str:
     """What hubs read: JSON strings are YAML."""
     license_line = f"license: {json.dumps(_text(about['license']))}\n" if about.get("license") else ""
@@ -62,7 +76,7 @@ def _front(about: dict[str, Any], modality: str) -> str:
 
 
 def _learnt(about: dict[str, Any]) -> str:
-    rows = [_table(row) for row in about.get("data", []) if isinstance(about.get("data"), list)]
+    rows = [_table(row) for row in _list(about.get("data"))]
     if not rows:
         return _UNKNOWN
     lines = [f"| {_base(row.get('file'))} | {_text(row.get('from'))} |" for row in rows]
@@ -72,8 +86,12 @@ def _learnt(about: dict[str, Any]) -> str:
 def _trained(training: dict[str, Any]) -> str:
     """Steps, time, and the last validation, on crops that were held out."""
     steps, seconds = training.get("steps", 0), training.get("seconds", 0)
-    made = f"{steps} steps" if steps else "No step of training: what the recipe starts with, fitted to the files,"
-    text = f"{made} in {seconds} s on {_text(training.get('device'))}, torch {_text(training.get('torch'))}.\n"
+    made = (
+        f"{_text(steps)} steps" if steps else "No step of training: what the recipe starts with, fitted to the files,"
+    )
+    text = (
+        f"{made} in {printable(seconds)} s on {_text(training.get('device'))}, torch {_text(training.get('torch'))}.\n"
+    )
     validations = training.get("validation")
     if isinstance(validations, list) and validations and (last := _table(validations[-1])):
         text += (
@@ -88,7 +106,7 @@ def _trained(training: dict[str, Any]) -> str:
 
 
 def _listed(names: Any) -> str:
-    return ", ".join(_base(name) for name in names if isinstance(names, list)) + "\n"
+    return ", ".join(_base(name) for name in _list(names)) + "\n"
 
 
 def _read(path: Path, most: int) -> dict[str, Any]:
@@ -99,7 +117,10 @@ def _read(path: Path, most: int) -> dict[str, Any]:
     """
     if not path.is_file():
         return {}
-    found = read_json_bytes(read_small(path, most), str(path))
+    try:
+        found = read_json_bytes(read_small(path, most), str(path))
+    except OSError as error:
+        raise FormatError(f"{path}: expected a file that can be read, got {error.strerror}") from error
     if not isinstance(found, dict):
         raise FormatError(f"{path}: expected a table, got {type(found).__name__}")
     return found
@@ -109,9 +130,13 @@ def _table(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _text(value: Any) -> str:
-    """One line of Markdown."""
-    return " ".join(str(value or "").split()).replace("|", "/").replace("`", "'")
+    """One line of Markdown, without what a terminal takes for a command."""
+    return printable(value or "").replace("|", "/").replace("`", "'")
 
 
 def _base(value: Any) -> str:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from liveaction.codec.card import make_card
+from liveaction.codec.card import make_card, strip_folders
 from liveaction.codec.model import Model, load
 from liveaction.errors import (
     FormatError,
@@ -27,7 +27,7 @@ from liveaction.errors import (
     WriteError,
     printable,
 )
-from liveaction.home import CARD, FILES, LEAST_DIGITS, resolve_model
+from liveaction.home import ABOUT, CARD, FILES, LEAST_DIGITS, resolve_model
 from liveaction.model_folder import CONFIG
 
 if TYPE_CHECKING:
@@ -158,6 +158,8 @@ def push(
 ) -> str:
     """Push a model directory to a repository, made if missing, with a card; checkpoints and logs stay here.
 
+    So do the folders of the files that its ``about.json`` names.
+
     Args:
         folder: a model directory, which is loaded first.
         repository: ``owner/name``.
@@ -185,6 +187,7 @@ def push(
         for name in FILES:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, Path(made) / name)
+        strip_folders(Path(made) / ABOUT)
         (Path(made) / CARD).write_text(make_card(folder, repository=repository), encoding="utf-8")
         stage(f"pushing to {repository}")
         try:
