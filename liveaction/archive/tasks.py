@@ -77,7 +77,8 @@ class FolderDecompression(FolderTask):
         target, settings: as for :class:`FolderTask`; the step is the stream's.
         suffix: is added to names that do not end so, such as ``.nii.gz`` for what were folders of DICOM slices.
         scale: see :class:`~liveaction.codec.stream.DecompressOptions`.
-        thumbnails: make ``a/b.nii.gz.png`` to look at, by default at 1/8, and no signals.
+        thumbnails: make ``a/b.nii.gz.png`` to look at, by default at 1/8, and no signals; larger where a signal cannot
+            be had at that scale, such as sound at 44.1 kHz.
 
     Raises:
         SpecError: another scale, ``suffix`` beside ``thumbnails``; as for :class:`FolderTask`, :func:`find_streams`.
@@ -195,21 +196,31 @@ class Decompression(_ModelTask):
 
     def read(self, item: ArchiveItem) -> Signal:
         """Decoded, if the target can be written."""
-        if not self.thumbnails:
-            modality, outline = read_outline(item.path)
-            outline = outline_at(modality, outline, self.scale)
-            refuse_others(targets_of(modality, outline, None, item.target), item.target, item.target)
+        modality, outline = read_outline(item.path)
+        if self.thumbnails:
+            return self.model.decompress(item.path, scale=_coarsest(modality, outline, self.scale))
+        outline = outline_at(modality, outline, self.scale)
+        refuse_others(targets_of(modality, outline, None, item.target), item.target, item.target)
         return self.model.decompress(item.path, scale=self.scale)
 
     def make(self, item: ArchiveItem, signal: Signal, part: Path) -> dict[str, Any]:
         """Write the file."""
-        whole = read_outline(item.path)[1]
+        modality, whole = read_outline(item.path)
         if self.thumbnails:
-            sizes = " x ".join(map(str, whole.shape))
-            self.model.modality.preview(None, signal, part, f"{item.source_name}: {sizes}, at {self.scale}")
+            sizes, scale = " x ".join(map(str, whole.shape)), _coarsest(modality, whole, self.scale)
+            self.model.modality.preview(None, signal, part, f"{item.source_name}: {sizes}, at {scale}")
         else:
             write_alone(self.model.modality, signal, item.target, part)
         return _measures(whole, item.size)
+
+
+def _coarsest(modality: "Modality", outline: Signal, scale: Scale) -> Scale:
+    """The scale, or the next larger one that the metadata of a signal can be had at."""
+    try:
+        outline_at(modality, outline, scale)
+    except FormatError:
+        return _coarsest(modality, outline, 2 * Fraction(scale))
+    return scale
 
 
 def write_alone(modality: "Modality", signal: Signal, target: Path, part: Path) -> None:

@@ -82,8 +82,11 @@ def _learnt(about: dict[str, Any]) -> str:
 def _trained(training: dict[str, Any]) -> str:
     """Steps, time, and the last validation, on crops that were held out."""
     steps, seconds = training.get("steps", 0), training.get("seconds", 0)
-    made = f"{steps} steps" if steps else "No step of training: what the recipe starts with, fitted to the files,"
-    text = f"{made} in {seconds} s on {_text(training.get('device'))}, torch {_text(training.get('torch'))}.\n"
+    begun = "No step of training: what the recipe starts with, fitted to the files,"
+    made = f"{_text(steps)} steps" if steps else begun
+    text = (
+        f"{made} in {printable(seconds)} s on {_text(training.get('device'))}, torch {_text(training.get('torch'))}.\n"
+    )
     validations = _list(training.get("validation"))
     if validations and (last := _table(validations[-1])):
         text += (
@@ -109,7 +112,10 @@ def _read(path: Path, most: int) -> dict[str, Any]:
     """
     if not path.is_file():
         return {}
-    found = read_json_bytes(read_small(path, most), str(path))
+    try:
+        found = read_json_bytes(read_small(path, most), str(path))
+    except OSError as error:
+        raise FormatError(f"{path}: expected a file that can be read, got {error.strerror}") from error
     if not isinstance(found, dict):
         raise FormatError(f"{path}: expected a table, got {type(found).__name__}")
     return found

@@ -110,7 +110,7 @@ def add_model(folder: Path, name: str = "", default: bool = False) -> tuple[Know
         for file in FILES:
             if (folder / file).is_file():
                 shutil.copyfile(folder / file, part / file)
-        _write_defaults(part, [])
+        write_defaults(part, [])
     return _as_default(target, default), True
 
 
@@ -119,11 +119,11 @@ def _as_default(folder: Path, default: bool) -> KnownModel:
     model = read_known(folder, HOME)
     if not default or model.modality in model.default_for:
         return model
-    _write_defaults(folder, [*model.default_for, model.modality])
+    write_defaults(folder, [*model.default_for, model.modality])
     return read_known(folder, HOME)
 
 
-def _write_defaults(folder: Path, kinds: list[str]) -> None:
+def write_defaults(folder: Path, kinds: list[str]) -> None:
     """Say in ``about.json`` of what a model is the default."""
     path = folder / ABOUT
     about = read_json_bytes(read_small(path, LONGEST_ABOUT), str(path)) if path.is_file() else {}

@@ -16,7 +16,7 @@ from liveaction.codec.codec import Codec
 from liveaction.codec.device import choose_device
 from liveaction.codec.front import front_of
 from liveaction.codec.header import MAX_VOXELS
-from liveaction.codec.homed import model_for
+from liveaction.codec.homed import model_for, write_defaults
 from liveaction.codec.items import StreamItems, compress_items, compress_items_file
 from liveaction.codec.stream import DecompressOptions, compress, compress_file
 from liveaction.codec.stream import decompress as decompress_stream
@@ -198,6 +198,8 @@ class Model:
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write a model directory with its card, whole or not at all; streams know it by the same digest.
 
+        It is the default of nothing, whatever the model that was read is.
+
         Args:
             folder: that is not there yet.
 
@@ -220,6 +222,7 @@ class Model:
                 changed = f"expected weights {self.digest[:12]}, got {found[:12]}; they were changed"
                 raise IntegrityError(f"{target}: {changed}")
             (part / CARD).write_text(make_card(part, target.resolve().name), encoding="utf-8")
+            write_defaults(part, [])
         return target
 
     def push_to_hub(

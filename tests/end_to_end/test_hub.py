@@ -116,13 +116,7 @@ def test_revisions_are_what_they_were(hub: Hub, model: Model, tmp_path: Path) ->
 def test_a_push_takes_out_what_was_of_another_model(hub: Hub, model: Model, tmp_path: Path) -> None:
     """Packed tables beside those that are not would be no model."""
     save_model(model.codec, model.recipe, tmp_path / "plain")
-    about = {"data": [{"file": "/home/ann/one.png", "from": "ours"}], "measured_on": ["/home/ann/b.png"], "more": 1}
-    (tmp_path / "plain" / "about.json").write_text(json.dumps(about | {"default_for": ["rgb"]}))
     push(tmp_path / "plain", NAME)
-    shown = json.loads(hub.repositories[NAME].commits[hub.repositories[NAME].branches["main"]]["about.json"])
-    assert shown == {
-        "data": [{"file": "one.png", "from": "ours"}], "measured_on": ["b.png"], "more": 1, "default_for": []
-    }  # fmt: skip
     hub.repositories[NAME].commit("main", {"notes.txt": b"mine"})
     model.push_to_hub(NAME)
     files = hub.repositories[NAME].commits[hub.repositories[NAME].branches["main"]]
@@ -168,6 +162,24 @@ def test_what_was_damaged_on_the_way_is_refused(hub: Hub, model: Model, tmp_path
     hub.spoilt = ""
     shutil.rmtree(tmp_path / "hf" / "hub" / "models--me--small-rgb")
     assert run("models", "get", NAME, "--quiet")[0] == 0
+
+
+def test_names_of_folders_stay_here(hub: Hub, tmp_path: Path) -> None:
+    shutil.copytree(RGB, tmp_path / "m")
+    about = {
+        "data": [{"file": "/home/ann/one.png", "from": "ours"}],
+        "measured_on": [r"C:\ann\two.png"],
+        "not_for": "x",
+    }
+    (tmp_path / "m" / "about.json").write_text(json.dumps(about))
+    assert run("models", "push", tmp_path / "m", NAME, "--quiet")[0] == 0
+    files = hub.repositories[NAME].commits[hub.repositories[NAME].branches["main"]]
+    assert not any(
+        b"/home" in data or b"C:" in data for name, data in files.items() if name in ("README.md", "about.json")
+    )
+    bare = {"data": [{"file": "one.png", "from": "ours"}], "measured_on": ["two.png"], "not_for": "x"}
+    assert json.loads(files["about.json"]) == bare | {"default_for": []}
+    assert json.loads((tmp_path / "m" / "about.json").read_text()) == about
 
 
 def test_a_download_that_breaks_off_leaves_nothing(hub: Hub, model: Model, tmp_path: Path) -> None:
@@ -232,6 +244,7 @@ def test_a_model_is_saved_whole_and_streams_know_it(model: Model, tmp_path: Path
     signal = model.modality.synthetic(2, (40, 40))
     assert again.compress(signal) == model.compress(signal)
     assert (folder / "README.md").read_text() == make_card(folder, "copy")
+    assert json.loads((folder / "about.json").read_text())["default_for"] == []
     with pytest.raises(SpecError, match="copy: expected a new folder, got one that is there"):
         model.save_pretrained(folder)
     bare = Model(model.codec, model.recipe, model.digest)
@@ -269,3 +282,24 @@ def test_cards_say_files_and_no_folders(tmp_path: Path) -> None:
     assert run("models", "card", tmp_path / "m", "--out", out)[0] == 0 and out.read_text().startswith("# m\n")
     code, _, said = run("models", "card", tmp_path / "m", "--out", out)
     assert code == 1 and "--force" in said and out.stat().st_size > 100
+
+
+@pytest.mark.parametrize(
+    "value", [5, None, True, "text", {"a": 1}, [5, None, ["a"], {"file": 5}], "\x1b[31m\n# b"], ids=repr
+)
+def test_cards_of_anything_are_texts(value: object, tmp_path: Path) -> None:
+    shutil.copytree(RGB, tmp_path / "m")
+    about = dict.fromkeys(("data", "measured_on", "not_for", "license"), value)
+    (tmp_path / "m" / "about.json").write_text(json.dumps(about))
+    training = json.loads((RGB / "training.json").read_text())
+    training |= dict.fromkeys(("steps", "seconds", "device", "torch", "validation", "left_out"), value)
+    (tmp_path / "m" / "training.json").write_text(json.dumps(training))
+    text = make_card(tmp_path / "m", repository="me/m")
+    assert "\x1b" not in text and "\n# b" not in text and "## Training" in text
+
+
+def test_cards_of_too_much_are_refused(tmp_path: Path) -> None:
+    shutil.copytree(RGB, tmp_path / "m")
+    (tmp_path / "m" / "about.json").write_text(json.dumps({"a": "x" * 70000}))
+    with pytest.raises(FormatError, match=r"about\.json: expected a file that can be read, got more than 65536 bytes"):
+        make_card(tmp_path / "m")

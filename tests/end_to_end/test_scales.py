@@ -1,6 +1,7 @@
 """``decompress --scale`` and ``--thumbnails``: of one stream, a folder, a stream of many."""
 
 import json
+import wave
 from pathlib import Path
 
 import nibabel
@@ -96,6 +97,18 @@ def test_thumbnails_of_a_folder(streams: Path, tmp_path: Path) -> None:
     assert run("compress", scans, tmp_path / "packed")[0] == 0
     assert run("decompress", tmp_path / "packed", tmp_path / "shown", "--thumbnails", "--scale", "1/2")[0] == 0
     assert (tmp_path / "shown" / "a.nii.gz.png").stat().st_size > 1000
+
+
+def test_thumbnails_of_sound_whose_rate_8_does_not_divide(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    modality = build_modality(load_recipe("music_own").modality)
+    modality.write(modality.synthetic(1, (8000,)), tmp_path / "in" / "a.wav")
+    with wave.open(str(tmp_path / "in" / "a.wav")) as sound:
+        assert sound.getframerate() % 8
+    assert run("compress", tmp_path / "in", tmp_path / "out")[0] == 0
+    code, said, _ = run("decompress", tmp_path / "out", tmp_path / "seen", "--thumbnails", "--json")
+    assert code == 0 and json.loads(said)["done"] == 1, said
+    assert (tmp_path / "seen" / "a.wav.png").is_file()
 
 
 def test_a_stream_of_many_becomes_smaller(streams: Path, tmp_path: Path) -> None:
