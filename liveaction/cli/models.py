@@ -28,6 +28,10 @@ from liveaction.home import (
 
 app = typer.Typer(invoke_without_command=True)
 
+AsDefault = Annotated[
+    bool, typer.Option("--default", help="Take it for files of its modality, before those of the package.")
+]
+
 _LONGEST_CARD = 1 << 20
 
 
@@ -109,9 +113,7 @@ def show(
 def add(
     folder: Annotated[Path, typer.Argument(help="A model directory, as `liveaction train` leaves it.")],
     name: Annotated[str, typer.Option(help="What it is called here. Default: as its folder.")] = "",
-    default: Annotated[
-        bool, typer.Option("--default", help="Take it for files of its modality, before those of the package.")
-    ] = False,
+    default: AsDefault = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -137,9 +139,7 @@ def get(
     revision: Annotated[str, typer.Option(help="Branch, tag or commit. Default: the default branch.")] = "",
     digest: Annotated[str, typer.Option(help="8 hex digits or more that its weights' digest must begin with.")] = "",
     name: Annotated[str, typer.Option(help="What it is called here. Default: as its repository.")] = "",
-    default: Annotated[
-        bool, typer.Option("--default", help="Take it for files of its modality, before those of the package.")
-    ] = False,
+    default: AsDefault = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:

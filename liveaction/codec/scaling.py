@@ -7,7 +7,6 @@ boxes.
 """
 
 from fractions import Fraction
-from math import prod
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -177,6 +176,8 @@ class Scaling:
 
     def mask(self, missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Of full samples ``[C, *]`` from a window's first on, where half of a box or more are missing."""
+        if max(self.factors) == 1:
+            return missing
         counts: NDArray[np.int32] = missing.astype(np.int32)
         sizes = np.ones((), np.int64)
         for axis, f in enumerate(self.factors):
@@ -184,7 +185,8 @@ class Scaling:
             counts = np.add.reduceat(counts, starts, axis + 1)
             here = np.minimum(f, missing.shape[axis + 1] - starts)
             sizes = np.multiply.outer(sizes, here)
-        return 2 * counts >= sizes if prod(self.factors) > 1 else missing
+        halves: NDArray[np.bool_] = 2 * counts >= sizes
+        return halves
 
 
 def _of_bands(codec: "Codec", axis: int, halvings: int) -> int:

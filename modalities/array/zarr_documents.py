@@ -238,8 +238,8 @@ def _translate(level: dict[str, Any], first: list[float], factors: list[int]) ->
     if not plain or not len(scale) == len(before) == len(first) or not (any(first) or max(factors) > 1):
         return
     moved = [float(b + s * n) for b, s, n in zip(before, scale, first, strict=True)]
-    wide = {"type": "scale", "scale": [float(s * f) for s, f in zip(scale, factors, strict=True)]}
     kept = [step for step in steps if step is not named.get("translation")]
     if max(factors) > 1:
+        wide = {"type": "scale", "scale": [float(s * f) for s, f in zip(scale, factors, strict=True)]}
         kept = [wide, *(step for step in kept if step is not named.get("scale"))]
     level["coordinateTransformations"] = [*kept, {"type": "translation", "translation": moved}]
